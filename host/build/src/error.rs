@@ -1,0 +1,124 @@
+//! What can go wrong: every message names the place, the reason and the remedy.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::Form;
+
+/// Why a plugin was not built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The folder holds no crate.
+    #[error("{}: there is no Cargo.toml, so this is no plugin crate; name the folder that holds one", .0.display())]
+    NoManifest(PathBuf),
+
+    /// The manifest is a workspace without a package of its own.
+    #[error("{}: a workspace and no package; name the folder of the plugin within it", .0.display())]
+    NoPackage(PathBuf),
+
+    /// The package is no library.
+    #[error(
+        "{}: package `{name}` has no library to load; a plugin is one: write src/lib.rs, and in Cargo.toml\n    \
+         [lib]\n    crate-type = [\"cdylib\", \"rlib\"]",
+        manifest.display()
+    )]
+    NoLibrary {
+        /// The package's name.
+        name: String,
+        /// Its manifest.
+        manifest: PathBuf,
+    },
+
+    /// `cargo metadata` said something unexpected.
+    #[error("{}: cannot make out what `cargo metadata` says of it: {reason}; update cargo", manifest.display())]
+    Metadata {
+        /// The manifest asked about.
+        manifest: PathBuf,
+        /// What is missing.
+        reason: String,
+    },
+
+    /// The compiler refused the plugin.
+    #[error("{name} does not build as a {form}: {failed}")]
+    Compile {
+        /// The package's name.
+        name: String,
+        /// What it was to become.
+        form: Form,
+        /// Cargo's last words.
+        failed: Failed,
+    },
+
+    /// The linker left something other than a component.
+    #[error(
+        "{}: {found}, not a component; does the crate call the sdk's `export!`, and does its linker setting \
+         leave `wasm-component-ld` in place?", file.display()
+    )]
+    NotComponent {
+        /// What was built.
+        file: PathBuf,
+        /// What it is.
+        found: &'static str,
+    },
+
+    /// No road led to a WebAssembly compiler.
+    #[error(
+        "no compiler here builds for wasm32-unknown-unknown; tried:{}\nremedy: `rustup target add \
+         wasm32-unknown-unknown` where rustup can download; or a Debian machine whose apt-get can", list(.0)
+    )]
+    NoWasmToolchain(Vec<Attempt>),
+
+    /// The compiler came without the linker that makes components.
+    #[error(
+        "no `wasm-component-ld`, the linker that makes components: neither in {} nor on PATH; the toolchains that \
+         rustup installs have it, or run `cargo install wasm-component-ld`", .0.display()
+    )]
+    NoLinker(PathBuf),
+
+    /// Another program failed.
+    #[error(transparent)]
+    Command(#[from] Failed),
+
+    /// A file could not be read or written.
+    #[error("{doing} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as in "reading".
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+}
+
+/// A program that did not start, failed, or took too long.
+#[derive(Debug, thiserror::Error)]
+#[error("`{command}`: {reason}{}{tail}", if tail.is_empty() { "" } else { "\n" })]
+pub struct Failed {
+    /// The command line.
+    pub command: String,
+    /// How it ended, and the remedy where one is known.
+    pub reason: String,
+    /// The last lines it wrote to standard error.
+    pub tail: String,
+}
+
+/// One road to a toolchain, and where it ended.
+#[derive(Debug)]
+pub struct Attempt {
+    /// What was tried.
+    pub what: &'static str,
+    /// Why it came to nothing.
+    pub why: String,
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.why.replace('\n', "\n    "))
+    }
+}
+
+fn list(attempts: &[Attempt]) -> String {
+    attempts.iter().map(|attempt| format!("\n  - {attempt}")).collect()
+}

@@ -1,0 +1,89 @@
+//! Everything that can end a command, with an exit code for each class.
+
+use std::path::{Path, PathBuf};
+
+use miette::{Diagnostic, NamedSource, SourceSpan};
+
+/// The result of a command.
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What ends a command. The class decides the exit code; the text says what, where and what to do.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub(crate) enum Error {
+    /// The run file cannot be used. Exit code 3.
+    #[error("{message}")]
+    #[diagnostic(code(alft::run_file))]
+    RunFile {
+        message: String,
+        #[help]
+        help: Option<String>,
+        #[source_code]
+        source_code: NamedSource<String>,
+        #[label("here")]
+        at: Option<SourceSpan>,
+    },
+
+    /// A file of questions or worked examples cannot be used. Exit code 4.
+    #[error("{}, line {line}: {reason}", path.display())]
+    #[diagnostic(code(alft::data), help("{help}"))]
+    DataLine { path: PathBuf, line: usize, reason: String, help: &'static str },
+
+    /// As above, of the whole file.
+    #[error("{}: {reason}", path.display())]
+    #[diagnostic(code(alft::data))]
+    Data { path: PathBuf, reason: String },
+
+    /// A plugin cannot be used. Exit code 5.
+    #[error("plugin \"{name}\": {reason}")]
+    #[diagnostic(code(alft::plugin))]
+    Plugin { name: String, reason: String },
+
+    /// A plugin crate cannot be built. Exit code 5.
+    #[error("{0}")]
+    #[diagnostic(code(alft::build))]
+    Build(#[from] alft_build::Error),
+
+    /// The model cannot be loaded, sampled or trained. Exit code 6.
+    #[error("{0}")]
+    #[diagnostic(code(alft::model))]
+    Model(#[from] alft_policy::Error),
+
+    /// A run cannot be resumed. Exit code 7.
+    #[error("{}: {reason}", path.display())]
+    #[diagnostic(code(alft::resume))]
+    Resume { path: PathBuf, reason: String },
+
+    /// The file system said no. Exit code 1.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    #[diagnostic(code(alft::io))]
+    Io { doing: &'static str, path: PathBuf, source: std::io::Error },
+
+    /// The picture cannot be drawn. Exit code 1.
+    #[error("cannot draw {}: {reason}", path.display())]
+    #[diagnostic(code(alft::io))]
+    Plot { path: PathBuf, reason: String },
+}
+
+/// The classes, for `--help`.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes: 0 done · 1 files, disk or an unforeseen failure · 2 wrong command line · 3 run file · 4 questions or worked \
+examples · 5 plugins · 6 model or training · 7 cannot resume";
+
+impl Error {
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Io { .. } | Self::Plot { .. } => 1,
+            Self::RunFile { .. } => 3,
+            Self::DataLine { .. } | Self::Data { .. } => 4,
+            Self::Plugin { .. } | Self::Build(_) => 5,
+            Self::Model(_) => 6,
+            Self::Resume { .. } => 7,
+        }
+    }
+
+    /// For `map_err` on file operations: "cannot {doing} {path}".
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io { doing, path, source }
+    }
+}

@@ -1,0 +1,98 @@
+//! The measurement on questions kept out of training.
+
+use alft_policy::{Policy, Request, SampleConfig, Seed, sample};
+
+use crate::error::Result;
+use crate::panel::Panel;
+use crate::play::{Answered, Averages, play};
+use crate::progress::Progress;
+use crate::questions::Asked;
+use crate::runfile::RunFile;
+
+/// Sampled together: bounds the memory, and lets progress show.
+const BUNDLES_AT_ONCE: usize = 16;
+
+/// Draws `group` completions of each prompt. `seed_step` names the random numbers. The completions' tokens come in the
+/// order of bundles, prompts, samples.
+pub(crate) fn draw<'a>(
+    policy: &Policy,
+    asked: &[&'a Asked],
+    template: &str,
+    group: usize,
+    sampling: &SampleConfig,
+    (seed, seed_step): (u64, u64),
+) -> Result<(Vec<Answered<'a>>, Drawn)> {
+    let prompts = asked.iter().flat_map(|bundle| &bundle.prompts);
+    let tokens: Vec<Vec<u32>> =
+        prompts.map(|prompt| policy.encode(&template.replace("{prompt}", &prompt.text))).collect::<Result<_, _>>()?;
+    let requests: Vec<Request<'_>> = tokens
+        .iter()
+        .flat_map(|prompt| std::iter::repeat_n(prompt, group))
+        .enumerate()
+        .map(|(at, prompt)| Request { prompt, seed: Seed { run: seed, step: seed_step, sample: at as u64 } })
+        .collect();
+    let completions = sample(policy, &requests, sampling)?;
+    let mut texts = completions.iter().map(|completion| completion.text.clone());
+    let answered = asked
+        .iter()
+        .map(|asked| Answered {
+            asked,
+            completions: asked.prompts.iter().map(|_| texts.by_ref().take(group).collect()).collect(),
+        })
+        .collect();
+    let drawn = Drawn {
+        sequences: requests
+            .iter()
+            .zip(&completions)
+            .map(|(request, completion)| alft_policy::Sequence {
+                prompt: request.prompt.to_vec(),
+                completion: completion.tokens.clone(),
+            })
+            .collect(),
+        truncated: completions.iter().filter(|completion| !completion.finished).count(),
+    };
+    Ok((answered, drawn))
+}
+
+/// The tokens of what was drawn.
+#[derive(Debug)]
+pub(crate) struct Drawn {
+    pub(crate) sequences: Vec<alft_policy::Sequence>,
+    /// How many were ended by the limit on tokens.
+    pub(crate) truncated: usize,
+}
+
+/// Measures the policy on the first `eval.bundles` of `asked`. The same seeds each time, so that before and after
+/// differ by the policy alone.
+pub(crate) fn evaluate(
+    name: &'static str,
+    policy: &Policy,
+    panel: &Panel,
+    asked: &[Asked],
+    run: &RunFile,
+) -> Result<Averages> {
+    let asked: Vec<&Asked> = asked.iter().take(run.eval.bundles).collect();
+    let mut progress = Progress::begin(name, 0, asked.len() as u64);
+    let mut all = Vec::new();
+    for chunk in asked.chunks(BUNDLES_AT_ONCE) {
+        // Counted down from the top: training counts its steps up from 0.
+        let seed_step = u64::MAX - all.len() as u64;
+        let seed = (run.seed, seed_step);
+        let (answered, _) = draw(policy, chunk, &run.prompts.template, run.eval.group, &run.sampling, seed)?;
+        // Prices of constraints play no part in what is measured here.
+        let mut multipliers = vec![0.0; panel.seats.len()];
+        let (played, _) = play(panel, &answered, run.game.estimator, run.game.advantage, &mut multipliers);
+        all.extend(played);
+        progress.at(all.len() as u64, "");
+    }
+    let averages = Averages::over(&all);
+    progress.at(asked.len() as u64, &measured(&averages));
+    progress.end();
+    Ok(averages)
+}
+
+/// One line of what matters most.
+pub(crate) fn measured(averages: &Averages) -> String {
+    let accuracy = averages.accuracy.map_or(String::new(), |accuracy| format!("accuracy {:.1}%  ", 100.0 * accuracy));
+    format!("{accuracy}entropy {:.3}  JSD {:.3}", averages.entropy, averages.jsd)
+}

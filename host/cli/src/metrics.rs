@@ -1,0 +1,100 @@
+//! The lines of `metrics.jsonl` and `samples.jsonl`. All that depends on the machine's speed is under `time`: the rest
+//! is the same for the same seed.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::panel::Panel;
+use crate::play::{Averages, Deeds};
+
+/// A step of supervised training.
+#[derive(Debug, Serialize)]
+pub(crate) struct WarmStartLine {
+    pub(crate) phase: &'static str,
+    pub(crate) step: u64,
+    pub(crate) loss: f64,
+    pub(crate) grad_norm: f64,
+    pub(crate) learning_rate: f64,
+}
+
+/// A step of the game.
+#[derive(Debug, Serialize)]
+pub(crate) struct GameLine {
+    pub(crate) phase: &'static str,
+    /// From 1.
+    pub(crate) step: u64,
+    #[serde(flatten)]
+    pub(crate) averages: Averages,
+    /// Per token, k3 estimate, in nats.
+    pub(crate) kl: f64,
+    pub(crate) loss: f64,
+    pub(crate) grad_norm: f64,
+    pub(crate) clip_fraction: f64,
+    /// Mean entropy of the next token, in nats.
+    pub(crate) token_entropy: f64,
+    pub(crate) learning_rate: f64,
+    /// Mean tokens of a completion.
+    pub(crate) completion_tokens: f64,
+    /// Share of completions ended by the limit on tokens.
+    pub(crate) truncated: f64,
+    pub(crate) plugins: BTreeMap<String, PluginLine>,
+    pub(crate) time: TimeLine,
+}
+
+/// What a plugin did in a step.
+#[derive(Debug, Serialize)]
+pub(crate) struct PluginLine {
+    /// Mean reward of a sample, unweighted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reward: Option<f64>,
+    /// Mean utility of a bundle, unweighted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) utility: Option<f64>,
+    /// The price of its constraint, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) multiplier: Option<f64>,
+    pub(crate) calls: u64,
+    pub(crate) fuel: u64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) failures: BTreeMap<&'static str, u64>,
+}
+
+/// Seconds.
+#[derive(Debug, Serialize)]
+pub(crate) struct TimeLine {
+    pub(crate) step: f64,
+    pub(crate) sampling: f64,
+    pub(crate) plugins: f64,
+    pub(crate) update: f64,
+}
+
+/// A sampled completion.
+#[derive(Debug, Serialize)]
+pub(crate) struct SampleLine<'a> {
+    pub(crate) step: u64,
+    pub(crate) prompt: &'a str,
+    pub(crate) sample: usize,
+    pub(crate) completion: &'a str,
+    /// The answer's key; none where it cannot be read.
+    pub(crate) answer: Option<&'a str>,
+    /// Summed weighted reward; none where a plugin failed on the sample.
+    pub(crate) reward: Option<f64>,
+    pub(crate) advantage: Option<f64>,
+}
+
+/// The plugins' part of a line.
+pub(crate) fn plugin_lines(panel: &Panel, deeds: &[Deeds], multipliers: &[f64]) -> BTreeMap<String, PluginLine> {
+    let line = |((seat, deeds), multiplier): ((&crate::panel::Seat, &Deeds), &f64)| {
+        let line = PluginLine {
+            reward: deeds.mean_reward(),
+            utility: deeds.mean_utility(),
+            multiplier: deeds.is_constraint().then_some(*multiplier),
+            calls: deeds.calls,
+            fuel: deeds.fuel,
+            failures: deeds.failures.clone(),
+        };
+        (seat.name.clone(), line)
+    };
+    panel.seats.iter().zip(deeds).zip(multipliers).map(line).collect()
+}

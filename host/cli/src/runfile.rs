@@ -1,0 +1,454 @@
+//! The run file: what to train, on what, against which plugins. Reading it finds every mistake that can be found
+//! without opening anything else.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use alft_game::AdvantageConfig;
+use alft_plugin_host::Limits;
+use alft_policy::{AdamWConfig, DevicePreference, GrpoConfig, LoraConfig, SampleConfig, Schedule};
+use alft_sdk::estimate::Estimator;
+use miette::NamedSource;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// A run file. Paths are relative to the file they stand in; `output` is relative to the current folder.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RunFile {
+    /// Where every random number comes from.
+    #[serde(default)]
+    pub(crate) seed: u64,
+    /// The run's folder. A number is appended when it exists.
+    pub(crate) output: PathBuf,
+    pub(crate) model: Model,
+    pub(crate) prompts: Prompts,
+    #[serde(default)]
+    pub(crate) sampling: SampleConfig,
+    #[serde(default)]
+    pub(crate) game: Game,
+    pub(crate) train: Train,
+    #[serde(default)]
+    pub(crate) eval: Eval,
+    /// What one call of a plugin may use.
+    #[serde(default)]
+    pub(crate) limits: Limits,
+    pub(crate) warm_start: Option<WarmStart>,
+    #[serde(rename = "plugin", default)]
+    pub(crate) plugins: Vec<PluginEntry>,
+}
+
+/// The policy: `embedded` or `path`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Model {
+    /// A model that comes with alft.
+    pub(crate) embedded: Option<Embedded>,
+    /// A folder in Hugging Face's format, or a GGUF file.
+    pub(crate) path: Option<PathBuf>,
+    #[serde(default)]
+    pub(crate) device: DevicePreference,
+    /// Train low-rank adapters in place of all weights.
+    pub(crate) lora: Option<LoraConfig>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Embedded {
+    /// Characters, about 150 thousand weights, random from the seed.
+    Tiny,
+}
+
+/// The questions.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Prompts {
+    /// JSON lines to train on.
+    pub(crate) train: PathBuf,
+    /// JSON lines kept out of training, for the summary's before and after.
+    pub(crate) eval: Option<PathBuf>,
+    /// What the policy reads; `{prompt}` is the question.
+    #[serde(default = "bare")]
+    pub(crate) template: String,
+}
+
+fn bare() -> String {
+    "{prompt}".into()
+}
+
+/// The game that is played each step.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Game {
+    /// K: completions sampled for each prompt.
+    pub(crate) group: usize,
+    /// Bundles of phrasings a step.
+    pub(crate) bundles_per_step: usize,
+    pub(crate) estimator: Estimator,
+    /// From rewards to advantages.
+    pub(crate) advantage: AdvantageConfig,
+}
+
+impl Default for Game {
+    fn default() -> Self {
+        Self { group: 8, bundles_per_step: 4, estimator: Estimator::default(), advantage: AdvantageConfig::default() }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Train {
+    pub(crate) steps: u64,
+    #[serde(default)]
+    pub(crate) schedule: Schedule,
+    #[serde(default)]
+    pub(crate) adamw: AdamWConfig,
+    #[serde(default)]
+    pub(crate) loss: GrpoConfig,
+    /// Tokens (prompts and completions) computed at once: bounds the memory.
+    #[serde(default = "token_budget")]
+    pub(crate) token_budget: usize,
+    /// Save the state for `--resume` every so many steps.
+    #[serde(default = "one")]
+    pub(crate) save_every: u64,
+    /// Export a model folder every so many steps; 0 exports at the end alone.
+    #[serde(default)]
+    pub(crate) checkpoint_every: u64,
+}
+
+fn token_budget() -> usize {
+    8192
+}
+
+fn one() -> u64 {
+    1
+}
+
+/// The measurement before and after training.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Eval {
+    /// Bundles taken from the file; all if it has fewer.
+    pub(crate) bundles: usize,
+    /// Completions sampled for each prompt.
+    pub(crate) group: usize,
+}
+
+impl Default for Eval {
+    fn default() -> Self {
+        Self { bundles: 100, group: 8 }
+    }
+}
+
+/// Supervised training before the game.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WarmStart {
+    /// JSON lines with `prompt` and `completion`.
+    pub(crate) data: PathBuf,
+    pub(crate) steps: u64,
+    pub(crate) batch: usize,
+    #[serde(default)]
+    pub(crate) schedule: Schedule,
+    #[serde(default)]
+    pub(crate) adamw: AdamWConfig,
+}
+
+/// A plugin: `path` of a built one, or `crate` to build as `form`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PluginEntry {
+    /// What the run calls it, in metrics and messages.
+    pub(crate) name: String,
+    /// A component (.wasm) or a native library.
+    pub(crate) path: Option<PathBuf>,
+    /// The folder of a plugin crate, which is built first.
+    #[serde(rename = "crate")]
+    pub(crate) source: Option<PathBuf>,
+    /// What a `crate` is built into.
+    #[serde(default)]
+    pub(crate) form: PluginForm,
+    /// Multiplies its rewards. With 0 it is still called and measured.
+    #[serde(default = "unit")]
+    pub(crate) weight: f64,
+    /// The roles it plays in this run; all that it has if this is left out.
+    pub(crate) roles: Option<Vec<RoleName>>,
+    /// `"native"` lets a native library run, with all the rights of this program.
+    pub(crate) trust: Option<Trust>,
+    /// How fast the multiplier of a constraint moves.
+    #[serde(default = "multiplier_rate")]
+    pub(crate) multiplier_rate: f64,
+    /// The plugin's own table.
+    #[serde(default)]
+    pub(crate) config: BTreeMap<String, serde_json::Value>,
+}
+
+fn unit() -> f64 {
+    1.0
+}
+
+fn multiplier_rate() -> f64 {
+    0.5
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum PluginForm {
+    #[default]
+    Component,
+    Native,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum RoleName {
+    Reader,
+    Verifier,
+    Objective,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Trust {
+    Native,
+}
+
+impl RunFile {
+    /// Reads the run file with `overrides` (`key.path=value`) applied, and checks it.
+    pub(crate) fn read(path: &Path, overrides: &[String]) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::io("read the run file", path))?;
+        let mut source = Source { name: path.display().to_string(), text };
+        if !overrides.is_empty() {
+            source = source.with_overrides(overrides)?;
+        }
+        let mut run: Self = toml::from_str(&source.text).map_err(|error| source.toml_error(&error))?;
+        run.anchor(path.parent().unwrap_or(Path::new("")));
+        run.check().map_err(|(key, message)| source.error(key, message))?;
+        Ok(run)
+    }
+
+    /// Makes the paths in it relative to the current folder.
+    fn anchor(&mut self, folder: &Path) {
+        let anchor = |path: &mut PathBuf| *path = folder.join(&*path);
+        self.model.path.iter_mut().for_each(anchor);
+        anchor(&mut self.prompts.train);
+        self.prompts.eval.iter_mut().for_each(anchor);
+        self.warm_start.iter_mut().for_each(|warm| anchor(&mut warm.data));
+        for plugin in &mut self.plugins {
+            plugin.path.iter_mut().for_each(anchor);
+            plugin.source.iter_mut().for_each(anchor);
+        }
+    }
+
+    /// The first setting that cannot work: the key to point at, and why.
+    fn check(&self) -> std::result::Result<(), (&'static str, String)> {
+        if self.model.embedded.is_some() == self.model.path.is_some() {
+            return Err(("model", "[model] needs either `embedded = \"tiny\"` or `path`, and not both".into()));
+        }
+        if self.game.group < 2 {
+            let group = self.game.group;
+            let why = "an answer is judged against the others of its group: it takes 2 or more";
+            return Err(("group", format!("group = {group}: {why}")));
+        }
+        if !self.prompts.template.contains("{prompt}") {
+            return Err((
+                "template",
+                "the template does not contain {prompt}, so no question would reach the policy".into(),
+            ));
+        }
+        let positive = [
+            ("bundles_per_step", self.game.bundles_per_step as u64),
+            ("token_budget", self.train.token_budget as u64),
+            ("save_every", self.train.save_every),
+            ("bundles", self.eval.bundles as u64),
+            ("group", self.eval.group as u64),
+            ("batch", self.warm_start.as_ref().map_or(1, |warm| warm.batch as u64)),
+        ];
+        if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err((key, format!("{key} = 0: it takes 1 or more")));
+        }
+        if self.plugins.is_empty() {
+            return Err((
+                "plugin",
+                "no [[plugin]]: a run needs one that reads answers, and one that prices them".into(),
+            ));
+        }
+        for (at, plugin) in self.plugins.iter().enumerate() {
+            let name = &plugin.name;
+            if self.plugins[..at].iter().any(|other| other.name == *name) {
+                return Err(("name", format!("two plugins are named \"{name}\"; give each a name of its own")));
+            }
+            if plugin.path.is_some() == plugin.source.is_some() {
+                return Err(("plugin", format!("plugin \"{name}\" needs either `path` or `crate`, and not both")));
+            }
+            if !plugin.weight.is_finite() || !plugin.multiplier_rate.is_finite() {
+                return Err(("weight", format!("plugin \"{name}\": weight and multiplier_rate must be finite")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The text being read, for errors that point into it.
+struct Source {
+    name: String,
+    text: String,
+}
+
+impl Source {
+    /// The text with `--set` applied. It is printed anew, so errors point into what the run would really read.
+    fn with_overrides(&self, overrides: &[String]) -> Result<Self> {
+        let mut table: toml::Table = self.text.parse().map_err(|error| self.toml_error(&error))?;
+        for text in overrides {
+            let wrong = |message: String| self.plain(format!("--set {text}: {message}"));
+            let (key, value) = text.split_once('=').ok_or_else(|| wrong("write key=value".into()))?;
+            // A value that is no TOML is a string, so that paths need no quotes within the shell's.
+            let value = format!("value = {value}")
+                .parse::<toml::Table>()
+                .ok()
+                .and_then(|mut parsed| parsed.remove("value"))
+                .unwrap_or_else(|| toml::Value::String(value.into()));
+            set(&mut table, key, value).map_err(wrong)?;
+        }
+        let text = toml::to_string(&table).map_err(|error| self.plain(error.to_string()))?;
+        Ok(Self { name: format!("{} with --set applied", self.name), text })
+    }
+
+    /// What the TOML reader says, with a suggestion where a key is unknown.
+    fn toml_error(&self, error: &toml::de::Error) -> Error {
+        let message = error.message().to_owned();
+        let help = unknown_key(&message).map(|(wrong, known)| match nearest(wrong, &known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the keys here are: {}", known.join(", ")),
+        });
+        let message =
+            if help.is_some() { message.split(", expected").next().unwrap_or(&message).into() } else { message };
+        Error::RunFile {
+            message,
+            help,
+            source_code: NamedSource::new(&self.name, self.text.clone()).with_language("TOML"),
+            at: error.span().map(Into::into),
+        }
+    }
+
+    /// An error of a value: points at the first line that sets `key`.
+    fn error(&self, key: &str, message: String) -> Error {
+        let mut offset = 0;
+        let at = self.text.split_inclusive('\n').find_map(|line| {
+            let start = offset;
+            offset += line.len();
+            let bare = line.trim_start_matches(['[', ' ']);
+            bare.starts_with(key).then(|| (start, line.trim_end().len()).into())
+        });
+        let source_code = NamedSource::new(&self.name, self.text.clone()).with_language("TOML");
+        Error::RunFile { message, help: None, source_code, at }
+    }
+
+    fn plain(&self, message: String) -> Error {
+        self.error("\0", message)
+    }
+}
+
+/// Sets `a.b.c` in a table. Within a list of tables a step is an entry's `name` or its position.
+fn set(table: &mut toml::Table, key: &str, value: toml::Value) -> std::result::Result<(), String> {
+    let (first, rest) = match key.split_once('.') {
+        None => {
+            table.insert(key.into(), value);
+            return Ok(());
+        }
+        Some(parts) => parts,
+    };
+    match table.entry(first).or_insert_with(|| toml::Value::Table(toml::Table::new())) {
+        toml::Value::Table(inner) => set(inner, rest, value),
+        toml::Value::Array(entries) => {
+            let (which, rest) = rest.split_once('.').ok_or("name an entry and its key, such as plugin.NAME.weight")?;
+            let position = which.parse::<usize>().ok();
+            let is = |entry: &toml::Value| entry.get("name").and_then(toml::Value::as_str) == Some(which);
+            let at = entries.iter().position(is).or(position);
+            match at.and_then(|at| entries.get_mut(at)) {
+                Some(toml::Value::Table(entry)) => set(entry, rest, value),
+                _ => Err(format!("{first} has no entry \"{which}\"")),
+            }
+        }
+        _ => Err(format!("{first} is a single value and has no key {rest}")),
+    }
+}
+
+/// The key and its alternatives in serde's message: "unknown field `stpes`, expected one of `steps`, `seed`".
+fn unknown_key(message: &str) -> Option<(&str, Vec<&str>)> {
+    let rest = message.strip_prefix("unknown field `").or_else(|| message.strip_prefix("unknown variant `"))?;
+    let (wrong, rest) = rest.split_once('`')?;
+    Some((wrong, rest.split('`').skip(1).step_by(2).collect()))
+}
+
+fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
+    let distance = |key: &str| strsim::damerau_levenshtein(wrong, key);
+    let near = known.iter().copied().min_by_key(|key| distance(key))?;
+    (distance(near) <= near.len().max(wrong.len()) / 2).then_some(near)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = r#"
+output = "runs/x"
+[model]
+embedded = "tiny"
+[prompts]
+train = "train.jsonl"
+[train]
+steps = 3
+[[plugin]]
+name = "a"
+path = "a.wasm"
+"#;
+
+    fn read(text: &str, overrides: &[&str]) -> Result<RunFile> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.toml");
+        std::fs::write(&path, text).unwrap();
+        RunFile::read(&path, &overrides.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>())
+    }
+
+    fn refused(text: &str, overrides: &[&str]) -> (String, String) {
+        match read(text, overrides).unwrap_err() {
+            Error::RunFile { message, help, .. } => (message, help.unwrap_or_default()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn overrides_reach_into_tables_and_plugins_by_name() {
+        let overrides = ["train.steps=9", "plugin.a.weight=0.5", "sampling.temperature=0.7", "output=runs/y z"];
+        let run = read(SMALL, &overrides).unwrap();
+        assert_eq!((run.train.steps, run.plugins[0].weight, run.sampling.temperature), (9, 0.5, 0.7));
+        assert_eq!(run.output, Path::new("runs/y z"));
+        assert!(run.prompts.train.is_absolute(), "anchored in the run file's folder");
+    }
+
+    #[test]
+    fn unknown_keys_come_with_a_suggestion() {
+        let (message, help) = refused(&SMALL.replace("steps", "stpes"), &[]);
+        assert_eq!((message.as_str(), help.as_str()), ("unknown field `stpes`", "did you mean `steps`?"));
+        let (message, help) = refused(SMALL, &["plugin.a.wieght=1"]);
+        assert_eq!((message.as_str(), help.as_str()), ("unknown field `wieght`", "did you mean `weight`?"));
+        assert!(refused(SMALL, &["plugin.b.weight=1"]).0.contains("no entry \"b\""));
+        assert!(refused(SMALL, &["steps"]).0.contains("write key=value"));
+    }
+
+    #[test]
+    fn settings_that_cannot_work_are_refused() {
+        for (set, what) in [
+            ("game.group=1", "2 or more"),
+            ("model.path=x", "not both"),
+            ("prompts.template=hello", "{prompt}"),
+            ("train.save_every=0", "1 or more"),
+            ("plugin.a.crate=x", "not both"),
+        ] {
+            let (message, _) = refused(SMALL, &[set]);
+            assert!(message.contains(what), "{set}: {message}");
+        }
+    }
+}

@@ -1,0 +1,513 @@
+//! `alft train`: the loop.
+//!
+//! Sample a group of completions for each phrasing of some questions; have the plugins read and price the answers;
+//! turn prices into advantages; take a GRPO step. Before and after: a measurement on questions kept out.
+//!
+//! Every random choice is a function of the seed and the step, so a run has no hidden state: what a step needs is the
+//! weights, the optimiser, the multipliers and the step's number. That is what is saved, and why a resumed run gives
+//! the same as one left alone.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use alft_policy::{Device, OptimiserConfig, Policy, Schedule, Sequence, Trainer, Tuning, device, state};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::args::TrainArgs;
+use crate::error::{Error, Result};
+use crate::evaluate::{draw, evaluate, measured};
+use crate::folder::{Folder, Records};
+use crate::metrics::{GameLine, SampleLine, TimeLine, WarmStartLine, plugin_lines};
+use crate::panel::Panel;
+use crate::play::{Answered, Averages, Deeds, Played, play};
+use crate::progress::Progress;
+use crate::questions::{self, Asked, Worked};
+use crate::report::{self, Summary};
+use crate::runfile::{Embedded, RunFile};
+
+/// During warm start the state is saved every so many steps.
+const WARM_START_SAVE: u64 = 100;
+
+/// All that a run is made of and does not change.
+struct Setting {
+    run: RunFile,
+    panel: Panel,
+    train: Vec<Asked>,
+    eval: Vec<Asked>,
+    worked: Vec<Worked>,
+    folder: Folder,
+}
+
+/// How far a run is: saved with the weights.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Position {
+    /// What was done last.
+    phase: Phase,
+    /// Steps of the game that are done.
+    step: u64,
+    /// One for each plugin.
+    multipliers: Vec<f64>,
+    /// The measurement before the game.
+    before: Option<Averages>,
+    /// Failures of each plugin so far, by kind.
+    failures: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Bytes of the records that this state counts on.
+    metrics_length: u64,
+    samples_length: u64,
+    /// What the run was, to refuse another.
+    identity: Identity,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Phase {
+    /// Steps of supervised training that are done.
+    WarmStart(u64),
+    Game,
+}
+
+/// The settings and plugins of a run, less what may change when it is resumed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Identity {
+    settings: serde_json::Value,
+    /// BLAKE3 of each plugin's file.
+    plugins: BTreeMap<String, String>,
+}
+
+impl Identity {
+    fn of(run: &RunFile, panel: &Panel) -> Self {
+        let mut settings = serde_json::to_value(run).expect("a run file prints");
+        // A run may be made longer, moved, saved more often, and go on on another device.
+        for key in ["/output", "/train/steps", "/train/save_every", "/train/checkpoint_every", "/model/device"] {
+            if let Some(value) = settings.pointer_mut(key) {
+                value.take();
+            }
+        }
+        let hashes = panel.seats.iter().map(|seat| (seat.name.clone(), seat.plugin.hash().to_owned()));
+        Self { settings, plugins: hashes.collect() }
+    }
+}
+
+pub(crate) fn train(args: &TrainArgs) -> Result<()> {
+    let begun = Instant::now();
+    let say = |line: &str| eprintln!("{line}");
+    let run = RunFile::read(&args.run, &args.all_overrides())?;
+    let device = run.model.device.open()?;
+    say(&format!("alft {} on {}", env!("CARGO_PKG_VERSION"), device::describe(&device)));
+
+    // All inputs are read before anything long begins.
+    let train = questions::read(&run.prompts.train)?;
+    let eval = run.prompts.eval.as_deref().map(questions::read).transpose()?.unwrap_or_default();
+    let worked =
+        run.warm_start.as_ref().map(|warm| questions::read_worked(&warm.data)).transpose()?.unwrap_or_default();
+    let panel = Panel::open(&run.plugins, &run.limits, &say)?;
+    for seat in &panel.seats {
+        say(&format!("plugin {}: {}", seat.name, seat.describe()));
+    }
+    let policy = open_policy(&run, &device)?;
+    check_questions(&policy, &run, &train, &eval)?;
+    let mut trainer = Trainer::new(
+        policy,
+        &run.model.lora.clone().map_or(Tuning::Full, Tuning::Lora),
+        warm_start_optimiser(&run).unwrap_or_else(|| game_optimiser(&run)),
+        run.train.token_budget,
+        run.seed,
+    )?;
+
+    let identity = Identity::of(&run, &panel);
+    let (folder, mut position) = match &args.resume {
+        Some(path) => resume(&mut trainer, path, identity, &run)?,
+        None => (Folder::create(&run.output)?, Position::start(identity, panel.seats.len())),
+    };
+    say(&format!("run folder {}", folder.path.display()));
+    folder.write("run.toml", &toml::to_string(&run).expect("a run file prints"))?;
+    let mut metrics = Records::open(folder.metrics(), position.metrics_length)?;
+    let mut samples = Records::open(folder.samples(), position.samples_length)?;
+    let setting = Setting { run, panel, train, eval, worked, folder };
+
+    if let Phase::WarmStart(done) = position.phase {
+        warm_start(&setting, &mut trainer, &mut position, &mut metrics, done)?;
+        trainer.begin_phase(game_optimiser(&setting.run))?;
+        trainer.freeze_reference()?;
+        if !setting.eval.is_empty() {
+            let before = evaluate("before", trainer.policy(), &setting.panel, &setting.eval, &setting.run)?;
+            position.before = Some(before);
+        }
+        position.phase = Phase::Game;
+        save(&setting, &trainer, &mut position, &mut metrics, &mut samples)?;
+    }
+    game(&setting, &mut trainer, &mut position, &mut metrics, &mut samples)?;
+    metrics.sync()?;
+    samples.sync()?;
+
+    let after = if setting.eval.is_empty() {
+        None
+    } else {
+        Some(evaluate("after", trainer.policy(), &setting.panel, &setting.eval, &setting.run)?)
+    };
+    trainer.policy().save(&setting.folder.model())?;
+    let summary = Summary {
+        steps: position.step,
+        seed: setting.run.seed,
+        before: position.before,
+        after,
+        failures: position.failures,
+        multipliers: setting.panel.seats.iter().map(|seat| seat.name.clone()).zip(position.multipliers).collect(),
+        seconds: begun.elapsed().as_secs_f64(),
+    };
+    let json = serde_json::to_string_pretty(&summary).expect("a summary is plain data");
+    setting.folder.write("summary.json", &json)?;
+    report::draw_curves(&setting.folder.metrics(), &setting.folder.curves())?;
+    if args.json {
+        println!("{json}")
+    } else {
+        print!("{}", report::for_people(&summary, &setting.folder))
+    }
+    Ok(())
+}
+
+fn open_policy(run: &RunFile, device: &Device) -> Result<Policy> {
+    Ok(match (&run.model.embedded, &run.model.path) {
+        (Some(Embedded::Tiny), _) => Policy::tiny(run.seed, device)?,
+        (None, Some(path)) => Policy::open(path, device)?,
+        (None, None) => unreachable!("the run file was checked"),
+    })
+}
+
+fn warm_start_optimiser(run: &RunFile) -> Option<OptimiserConfig> {
+    let warm = run.warm_start.as_ref()?;
+    let schedule = Schedule { total_steps: warm.steps, ..warm.schedule.clone() };
+    Some(OptimiserConfig { schedule, adamw: warm.adamw.clone() })
+}
+
+fn game_optimiser(run: &RunFile) -> OptimiserConfig {
+    let schedule = Schedule { total_steps: run.train.steps, ..run.train.schedule.clone() };
+    OptimiserConfig { schedule, adamw: run.train.adamw.clone() }
+}
+
+/// A question that the policy cannot read is found now rather than at its step.
+fn check_questions(policy: &Policy, run: &RunFile, train: &[Asked], eval: &[Asked]) -> Result<()> {
+    let of = |asked, path| std::iter::repeat(path).zip::<&[Asked]>(asked);
+    let eval_path = run.prompts.eval.as_ref().unwrap_or(&run.prompts.train);
+    for (path, asked) in of(train, &run.prompts.train).chain(of(eval, eval_path)) {
+        for prompt in &asked.prompts {
+            policy.encode(&run.prompts.template.replace("{prompt}", &prompt.text)).map_err(|error| {
+                let reason = format!("the policy cannot read question {}: {error}", prompt.id);
+                Error::Data { path: path.clone(), reason }
+            })?;
+        }
+    }
+    Ok(())
+}
+
+impl Position {
+    fn start(identity: Identity, plugins: usize) -> Self {
+        Self {
+            phase: Phase::WarmStart(0),
+            step: 0,
+            multipliers: vec![0.0; plugins],
+            before: None,
+            failures: BTreeMap::new(),
+            metrics_length: 0,
+            samples_length: 0,
+            identity,
+        }
+    }
+}
+
+fn resume(
+    trainer: &mut Trainer,
+    path: &std::path::Path,
+    identity: Identity,
+    run: &RunFile,
+) -> Result<(Folder, Position)> {
+    let folder = Folder { path: path.to_path_buf() };
+    let wrong = |reason: String| Error::Resume { path: path.into(), reason };
+    let unreadable = |error: &serde_json::Error| wrong(format!("its state is of another version of alft: {error}"));
+    if !folder.state().exists() {
+        return Err(wrong("there is no saved state here; start the run without --resume".into()));
+    }
+    let note = state::restore(trainer, &folder.state())?;
+    let position: Position = serde_json::from_str(&note).map_err(|error| unreadable(&error))?;
+    if position.phase == Phase::Game {
+        // The phase has an optimiser of its own settings, which only now is known to be the one to restore.
+        trainer.begin_phase(game_optimiser(run))?;
+        state::restore(trainer, &folder.state())?;
+    }
+    if position.identity.plugins != identity.plugins {
+        let changed: Vec<&str> = identity
+            .plugins
+            .iter()
+            .filter(|(name, hash)| position.identity.plugins.get(*name) != Some(hash))
+            .map(|(name, _)| name.as_str())
+            .collect();
+        return Err(wrong(format!(
+            "the plugins have changed since ({}); a resumed run must be the same",
+            changed.join(", ")
+        )));
+    }
+    if position.identity.settings != identity.settings {
+        let changed = difference(&position.identity.settings, &identity.settings, "").join(", ");
+        return Err(wrong(format!("the run file has changed since ({changed}); put it back, or start a new run")));
+    }
+    Ok((folder, position))
+}
+
+/// The keys at which two JSON values differ.
+fn difference(a: &serde_json::Value, b: &serde_json::Value, key: &str) -> Vec<String> {
+    use serde_json::Value::{Array, Object};
+    let below = |inner: &str| if key.is_empty() { inner.to_owned() } else { format!("{key}.{inner}") };
+    match (a, b) {
+        (Object(a), Object(b)) => {
+            let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            let null = serde_json::Value::Null;
+            let inner =
+                |key: &String| difference(a.get(key).unwrap_or(&null), b.get(key).unwrap_or(&null), &below(key));
+            keys.into_iter().flat_map(inner).collect()
+        }
+        (Array(a), Array(b)) if a.len() == b.len() => {
+            a.iter().zip(b).enumerate().flat_map(|(at, (a, b))| difference(a, b, &below(&at.to_string()))).collect()
+        }
+        _ if a == b => Vec::new(),
+        _ => vec![key.to_owned()],
+    }
+}
+
+fn save(
+    setting: &Setting,
+    trainer: &Trainer,
+    position: &mut Position,
+    metrics: &mut Records,
+    samples: &mut Records,
+) -> Result<()> {
+    position.metrics_length = metrics.sync()?;
+    position.samples_length = samples.sync()?;
+    let note = serde_json::to_string(position).expect("a position is plain data");
+    Ok(state::save(trainer, &setting.folder.state(), &note)?)
+}
+
+fn warm_start(
+    setting: &Setting,
+    trainer: &mut Trainer,
+    position: &mut Position,
+    metrics: &mut Records,
+    done: u64,
+) -> Result<()> {
+    let Some(warm) = &setting.run.warm_start else { return Ok(()) };
+    let examples: Vec<Sequence> = setting
+        .worked
+        .iter()
+        .map(|worked| {
+            trainer
+                .policy()
+                .example(&setting.run.prompts.template.replace("{prompt}", &worked.prompt), &worked.completion)
+        })
+        .collect::<Result<_, _>>()?;
+    let mut progress = Progress::begin("warm start", done, warm.steps);
+    for step in done..warm.steps {
+        let batch: Vec<Sequence> = chosen(setting.run.seed, WARM_START_ORDER, step, warm.batch, examples.len())
+            .map(|at| examples[at].clone())
+            .collect();
+        let report = trainer.supervised_step(&batch)?;
+        metrics.append(&WarmStartLine {
+            phase: "warm-start",
+            step: step + 1,
+            loss: report.loss,
+            grad_norm: report.grad_norm,
+            learning_rate: report.learning_rate,
+        })?;
+        progress.at(step + 1, &format!("loss {:.3}", report.loss));
+        if (step + 1) % WARM_START_SAVE == 0 {
+            position.phase = Phase::WarmStart(step + 1);
+            position.metrics_length = metrics.sync()?;
+            let note = serde_json::to_string(position).expect("a position is plain data");
+            state::save(trainer, &setting.folder.state(), &note)?;
+        }
+    }
+    progress.end();
+    Ok(())
+}
+
+fn game(
+    setting: &Setting,
+    trainer: &mut Trainer,
+    position: &mut Position,
+    metrics: &mut Records,
+    samples: &mut Records,
+) -> Result<()> {
+    let steps = setting.run.train.steps;
+    let mut progress = Progress::begin("game", position.step, steps);
+    while position.step < steps {
+        let line = step(setting, trainer, position, samples, &progress)?;
+        metrics.append(&line)?;
+        metrics.flush()?;
+        position.step += 1;
+        progress.at(position.step, &message(&line));
+        if position.step.is_multiple_of(setting.run.train.save_every) || position.step == steps {
+            save(setting, trainer, position, metrics, samples)?;
+        }
+        let every = setting.run.train.checkpoint_every;
+        if every > 0 && position.step.is_multiple_of(every) {
+            trainer.policy().save(&setting.folder.checkpoint(position.step))?;
+        }
+    }
+    progress.end();
+    Ok(())
+}
+
+/// One step: sample, play, learn, record.
+fn step(
+    setting: &Setting,
+    trainer: &mut Trainer,
+    position: &mut Position,
+    samples: &mut Records,
+    progress: &Progress,
+) -> Result<GameLine> {
+    let (run, panel) = (&setting.run, &setting.panel);
+    let begun = Instant::now();
+    let asked: Vec<&Asked> =
+        chosen(run.seed, GAME_ORDER, position.step, run.game.bundles_per_step, setting.train.len())
+            .map(|at| &setting.train[at])
+            .collect();
+    let seed = (run.seed, position.step);
+    let (answered, drawn) = draw(trainer.policy(), &asked, &run.prompts.template, run.game.group, &run.sampling, seed)?;
+    let sampling = begun.elapsed();
+
+    let (played, deeds) = play(panel, &answered, run.game.estimator, run.game.advantage, &mut position.multipliers);
+    tell_of_failures(panel, &deeds, position, progress);
+
+    let learning = Instant::now();
+    let advantages = || played.iter().flat_map(|p| &p.advantages).flatten();
+    let (batch, advantages): (Vec<Sequence>, Vec<f64>) = drawn
+        .sequences
+        .iter()
+        .zip(advantages())
+        .filter_map(|(sequence, advantage)| advantage.map(|advantage| (sequence.clone(), advantage)))
+        .unzip();
+    let mut loss = run.train.loss.clone();
+    loss.max_completion_tokens = run.sampling.max_new_tokens;
+    let report = trainer.grpo_step(&batch, &advantages, &loss)?;
+    let update = learning.elapsed();
+
+    record_samples(position.step + 1, &answered, &played, samples)?;
+    let count = drawn.sequences.len() as f64;
+    Ok(GameLine {
+        phase: "game",
+        step: position.step + 1,
+        averages: Averages::over(&played),
+        kl: report.kl,
+        loss: report.loss,
+        grad_norm: report.grad_norm,
+        clip_fraction: report.clip_fraction,
+        token_entropy: report.entropy,
+        learning_rate: report.learning_rate,
+        completion_tokens: drawn.sequences.iter().map(|s| s.completion.len()).sum::<usize>() as f64 / count,
+        truncated: drawn.truncated as f64 / count,
+        plugins: plugin_lines(panel, &deeds, &position.multipliers),
+        time: TimeLine {
+            step: begun.elapsed().as_secs_f64(),
+            sampling: sampling.as_secs_f64(),
+            plugins: deeds.iter().map(|deeds| deeds.time.as_secs_f64()).sum(),
+            update: update.as_secs_f64(),
+        },
+    })
+}
+
+/// Counts failures, and tells of each kind when it first comes.
+fn tell_of_failures(panel: &Panel, deeds: &[Deeds], position: &mut Position, progress: &Progress) {
+    for (seat, deeds) in panel.seats.iter().zip(deeds).filter(|(_, deeds)| !deeds.failures.is_empty()) {
+        let counts = position.failures.entry(seat.name.clone()).or_default();
+        let news = deeds.failures.keys().any(|kind| !counts.contains_key(*kind));
+        for (kind, count) in &deeds.failures {
+            *counts.entry((*kind).to_owned()).or_default() += count;
+        }
+        if let Some(failure) = deeds.first_failure.as_ref().filter(|_| news) {
+            progress.say(&format!("plugin {} failed at step {}: {failure}", seat.name, position.step + 1));
+        }
+    }
+}
+
+fn record_samples(step: u64, answered: &[Answered<'_>], played: &[Played], samples: &mut Records) -> Result<()> {
+    for (answered, played) in answered.iter().zip(played) {
+        for (i, (prompt, completions)) in answered.asked.prompts.iter().zip(&answered.completions).enumerate() {
+            for (k, completion) in completions.iter().enumerate() {
+                samples.append(&SampleLine {
+                    step,
+                    prompt: &prompt.id,
+                    sample: k,
+                    completion,
+                    answer: played.readings[i][k].key(),
+                    reward: played.rewards[i][k],
+                    advantage: played.advantages[i][k],
+                })?;
+            }
+        }
+    }
+    samples.flush()
+}
+
+fn message(line: &GameLine) -> String {
+    let failures: u64 = line.plugins.values().flat_map(|plugin| plugin.failures.values()).sum();
+    format!(
+        "reward {:.3}  {}  KL {:.4}  plugins {:.1}%  failures {failures}",
+        line.averages.reward,
+        measured(&line.averages),
+        line.kl,
+        100.0 * line.time.plugins / line.time.step,
+    )
+}
+
+const WARM_START_ORDER: u64 = 0;
+const GAME_ORDER: u64 = 1;
+
+/// The `count` items of step `step`, of `len`: passes over all items, each in an order of its own. A function of the
+/// step alone, so that a resumed run meets the same items.
+fn chosen(seed: u64, stream: u64, step: u64, count: usize, len: usize) -> impl Iterator<Item = usize> {
+    let mut pass = None;
+    (step * count as u64..(step + 1) * count as u64).map(move |at| {
+        let (number, position) = (at / len as u64, (at % len as u64) as usize);
+        let (_, order) = match pass.take() {
+            Some((current, order)) if current == number => pass.insert((current, order)),
+            _ => pass.insert((number, permutation(seed, stream, number, len))),
+        };
+        order[position]
+    })
+}
+
+fn permutation(seed: u64, stream: u64, pass: u64, len: usize) -> Vec<usize> {
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    key[8..16].copy_from_slice(&stream.to_le_bytes());
+    key[16..24].copy_from_slice(&pass.to_le_bytes());
+    let mut order: Vec<usize> = (0..len).collect();
+    order.shuffle(&mut ChaCha8Rng::from_seed(key));
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pass_meets_every_item_once_and_depends_on_the_step_alone() {
+        let steps: Vec<usize> = (0..6).flat_map(|step| chosen(7, GAME_ORDER, step, 4, 12)).collect();
+        for pass in steps.chunks(12) {
+            let mut sorted = pass.to_vec();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..12).collect::<Vec<_>>());
+        }
+        assert_ne!(steps[..12], steps[12..], "passes have orders of their own");
+        assert_eq!(chosen(7, GAME_ORDER, 5, 4, 12).collect::<Vec<_>>(), steps[20..]);
+        assert_eq!(chosen(0, GAME_ORDER, 3, 5, 2).count(), 5, "a step may be longer than a pass");
+    }
+
+    #[test]
+    fn differences_are_named_by_key() {
+        let a = serde_json::json!({"train": {"steps": 1, "loss": {"beta": 0.1}}, "plugin": [{"weight": 1}]});
+        let b = serde_json::json!({"train": {"steps": 1, "loss": {"beta": 0.2}}, "plugin": [{"weight": 2}]});
+        assert_eq!(difference(&a, &b, ""), ["plugin.0.weight", "train.loss.beta"]);
+    }
+}

@@ -1,0 +1,48 @@
+//! What became of each sample, and the bundle that objectives see.
+
+use alft_sdk::bundle::{Bundle, Prompt, Samples};
+use alft_sdk::estimate::Estimator;
+
+/// What became of one sample of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reading {
+    /// Its answer's key.
+    Answer(String),
+    /// ⊥: no answer can be read. It counts in the group.
+    Unreadable,
+    /// A plugin failed on it. It counts nowhere: a failure must not become a verdict.
+    Dropped,
+}
+
+impl Reading {
+    /// The answer's key, if there is one.
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::Answer(key) => Some(key),
+            Self::Unreadable | Self::Dropped => None,
+        }
+    }
+}
+
+/// The answers of one prompt's group and where they came from.
+#[derive(Debug, Clone)]
+pub struct Group<'a> {
+    /// The question.
+    pub prompt: &'a Prompt,
+    /// One reading for each of the K samples.
+    pub readings: &'a [Reading],
+}
+
+/// Counts the groups of a bundle into classes with estimates, dropped samples left out. Scores are left empty.
+pub fn bundle(id: &str, groups: &[Group<'_>], estimator: Estimator) -> Bundle {
+    let keys: Vec<Vec<Option<String>>> = groups
+        .iter()
+        .map(|group| {
+            let kept = group.readings.iter().filter(|reading| **reading != Reading::Dropped);
+            kept.map(|reading| reading.key().map(str::to_owned)).collect()
+        })
+        .collect();
+    let samples: Vec<Samples<'_>> =
+        groups.iter().zip(&keys).map(|(group, keys)| Samples { prompt: group.prompt, keys }).collect();
+    Bundle::sampled(id, &samples, estimator)
+}

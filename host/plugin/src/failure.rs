@@ -1,0 +1,88 @@
+//! Why a plugin gave no value for an item. Never a score: a wrong answer is a score.
+
+use std::fmt;
+
+/// The kinds of failure, counted apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FailureKind {
+    /// It panicked.
+    Panic,
+    /// It trapped in another way: bad memory access, division by zero, and the like.
+    Trap,
+    /// It used up its fuel.
+    OutOfFuel,
+    /// It ran past its deadline.
+    Deadline,
+    /// It asked for more memory or table than it may have.
+    Memory,
+    /// It recursed until its stack ended.
+    StackOverflow,
+    /// It handed back more than it may.
+    Output,
+    /// It returned an error.
+    Error,
+    /// Its result has the wrong number of entries.
+    Shape,
+    /// It returned NaN or an infinity.
+    NonFinite,
+    /// It returned a score outside the range that it promised.
+    OutOfRange,
+}
+
+impl FailureKind {
+    /// The kind's name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Panic => "panic",
+            Self::Trap => "trap",
+            Self::OutOfFuel => "out-of-fuel",
+            Self::Deadline => "deadline",
+            Self::Memory => "memory",
+            Self::StackOverflow => "stack-overflow",
+            Self::Output => "output",
+            Self::Error => "error",
+            Self::Shape => "shape",
+            Self::NonFinite => "non-finite",
+            Self::OutOfRange => "out-of-range",
+        }
+    }
+
+    /// What the plugin's user can do about it.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::OutOfFuel => "raise `limits.fuel_base` or `limits.fuel_per_byte`, or mend the plugin",
+            Self::Deadline => "raise `limits.deadline_ms`, or mend the plugin",
+            Self::Memory => "raise `limits.memory` or `limits.table_elements`, or mend the plugin",
+            Self::Output => "raise `limits.output`, or mend the plugin",
+            Self::Error => "mend the input or the plugin's configuration",
+            _ => "this is the plugin's mistake: show it to its author",
+        }
+    }
+}
+
+impl fmt::Display for FailureKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A failure, with what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Which kind.
+    pub kind: FailureKind,
+    /// The plugin's own words, or the limit and the value reached.
+    pub detail: String,
+}
+
+impl Failure {
+    pub(crate) fn new(kind: FailureKind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} ({})", self.kind, self.detail, self.kind.remedy())
+    }
+}

@@ -1,0 +1,307 @@
+//! Native libraries, through the C ABI of `alft_sdk::native`. Nothing here can hold a library back: it runs with the
+//! rights of this process, so one is only opened where the run file says `trust = "native"`.
+
+use std::ffi::c_void;
+use std::path::Path;
+use std::time::Instant;
+
+use alft_sdk::bundle::{Bundle, Prompt, Valuation};
+use alft_sdk::linked::Question;
+use alft_sdk::native::{
+    CAnswer, CBundle, CGroup, CManifest, CPrompt, CQuestion, ENTRY_PREFIX, EntryFn, Host, OK, PANICKED, PluginV1, Str,
+    VERSION,
+};
+use alft_sdk::roles::Manifest;
+use object::{Object, ObjectSymbol};
+
+use crate::isolate::{Attempt, Bill};
+use crate::plugin::Roles;
+use crate::{Error, Failure, FailureKind};
+
+/// A loaded library. It is never unloaded: its code may have left pointers, threads or exit handlers behind.
+pub(crate) struct Library {
+    plugin: &'static PluginV1,
+}
+
+impl Library {
+    pub(crate) fn load(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
+        let symbol = entry_symbol(path, bytes)?;
+        let fail = |reason: String| Error::Load { path: path.into(), reason };
+        // An absolute path: the loader would look a bare name up in the system's folders.
+        let absolute = std::path::absolute(path).map_err(|error| fail(error.to_string()))?;
+        // SAFETY: loading runs the library's initialisers. The user trusts it in so many words, and its entry symbol
+        // says that it is a plugin of our contract.
+        let plugin = unsafe {
+            let library = libloading::Library::new(&absolute).map_err(|error| fail(error.to_string()))?;
+            let entry: EntryFn = *library.get(symbol.as_str()).map_err(|error| fail(error.to_string()))?;
+            std::mem::forget(library);
+            entry().as_ref().ok_or_else(|| fail(format!("{symbol} returned a null pointer")))?
+        };
+        if plugin.version != VERSION {
+            return Err(contract(path, plugin.version));
+        }
+        if (plugin.size as usize) < size_of::<PluginV1>() {
+            let reason =
+                format!("its plugin struct has {} bytes, {} are the least", plugin.size, size_of::<PluginV1>());
+            return Err(fail(reason));
+        }
+        if plugin.read.is_none() && plugin.score.is_none() && plugin.evaluate.is_none() {
+            return Err(Error::NoRole { path: path.into() });
+        }
+        if plugin.describe.is_none() {
+            return Err(fail("it does not describe itself".into()));
+        }
+        Ok(Self { plugin })
+    }
+
+    pub(crate) fn roles(&self) -> Roles {
+        Roles {
+            reader: self.plugin.read.is_some(),
+            verifier: self.plugin.score.is_some(),
+            objective: self.plugin.evaluate.is_some(),
+        }
+    }
+
+    pub(crate) fn describe(&self, config: &str) -> Attempt<Manifest> {
+        call(|host| {
+            let mut out = CManifest {
+                name: Str::NULL,
+                version: Str::NULL,
+                summary: Str::NULL,
+                score_low: f64::NAN,
+                score_high: f64::NAN,
+                concave: 0,
+                gradient: 0,
+            };
+            let describe = self.plugin.describe.expect("checked when loaded");
+            // SAFETY: the arguments live through the call, and the texts of `out` until the next one.
+            unsafe {
+                let status = describe(host, Str::new(config), &mut out);
+                let text = |text: Str| text.copied().unwrap_or_default();
+                let manifest = Manifest {
+                    name: text(out.name),
+                    version: text(out.version),
+                    summary: text(out.summary),
+                    score_range: (!out.score_low.is_nan()).then_some((out.score_low, out.score_high)),
+                    concave: out.concave != 0,
+                    gradient: out.gradient != 0,
+                };
+                (status, vec![manifest])
+            }
+        })
+    }
+
+    pub(crate) fn read(&self, config: &str, batch: &[Question]) -> Attempt<Vec<Option<String>>> {
+        let read = self.plugin.read.expect("Plugin asks only for roles that were found");
+        let texts = Texts::of(batch);
+        let questions = texts.questions(batch);
+        let mut keys = Vec::new();
+        let attempt = call(|host| {
+            // SAFETY: the arguments live through the call.
+            let status = unsafe { read(host, Str::new(config), questions.as_ptr(), questions.len()) };
+            // SAFETY: `call` made this context, and the library has returned.
+            keys = std::mem::take(unsafe { &mut (*(*host).context.cast::<Heard>()).keys });
+            (status, vec![()])
+        });
+        let wanted: usize = batch.iter().map(|q| q.texts.len()).sum();
+        let result = attempt.result.and_then(|_| match keys.len() == wanted {
+            true => Ok(regroup(keys, batch.iter().map(|q| q.texts.len()))),
+            false => Err(Failure::new(FailureKind::Shape, format!("{} keys for {wanted} completions", keys.len()))),
+        });
+        Attempt { result, bill: attempt.bill, log: attempt.log }
+    }
+
+    pub(crate) fn score(&self, config: &str, batch: &[Question]) -> Attempt<Vec<f64>> {
+        let score = self.plugin.score.expect("Plugin asks only for roles that were found");
+        let texts = Texts::of(batch);
+        let questions = texts.questions(batch);
+        call(|host| {
+            // NaN, so that a number the library does not write is found out.
+            let mut scores = vec![f64::NAN; batch.iter().map(|q| q.texts.len()).sum()];
+            // SAFETY: the arguments live through the call; the buffer has one place for each answer.
+            let status =
+                unsafe { score(host, Str::new(config), questions.as_ptr(), questions.len(), scores.as_mut_ptr()) };
+            (status, regroup(scores, batch.iter().map(|q| q.texts.len())))
+        })
+    }
+
+    pub(crate) fn evaluate(&self, config: &str, batch: &[Bundle]) -> Attempt<Valuation> {
+        let evaluate = self.plugin.evaluate.expect("Plugin asks only for roles that were found");
+        let verifiers: Vec<Vec<Str>> =
+            batch.iter().map(|b| b.verifiers.iter().map(|name| Str::new(name)).collect()).collect();
+        let answers: Vec<Vec<CAnswer>> =
+            batch.iter().flat_map(|b| &b.groups).map(|g| g.answers.iter().map(answer).collect()).collect();
+        let mut next = answers.iter();
+        let groups: Vec<Vec<CGroup>> = batch
+            .iter()
+            .map(|b| {
+                b.groups
+                    .iter()
+                    .zip(next.by_ref())
+                    .map(|(g, answers)| CGroup {
+                        prompt: prompt(&g.prompt),
+                        size: g.size,
+                        answers: answers.as_ptr(),
+                        answers_len: answers.len(),
+                    })
+                    .collect()
+            })
+            .collect();
+        let bundles: Vec<CBundle> = batch
+            .iter()
+            .zip(groups.iter().zip(&verifiers))
+            .map(|(b, (groups, verifiers))| CBundle {
+                id: Str::new(&b.id),
+                verifiers: verifiers.as_ptr(),
+                verifiers_len: verifiers.len(),
+                multiplier: b.multiplier,
+                groups: groups.as_ptr(),
+                groups_len: groups.len(),
+            })
+            .collect();
+        call(|host| {
+            let mut utilities = vec![f64::NAN; batch.len()];
+            let mut violations = vec![f64::NAN; batch.len()];
+            let mut rewards = vec![f64::NAN; answers.iter().map(Vec::len).sum()];
+            // SAFETY: the arguments live through the call; the buffers have the sizes of the contract.
+            let status = unsafe {
+                evaluate(
+                    host,
+                    Str::new(config),
+                    bundles.as_ptr(),
+                    bundles.len(),
+                    utilities.as_mut_ptr(),
+                    violations.as_mut_ptr(),
+                    rewards.as_mut_ptr(),
+                )
+            };
+            let rewards = regroup(rewards, answers.iter().map(Vec::len));
+            let rewards = regroup(rewards, batch.iter().map(|b| b.groups.len()));
+            let numbers = utilities.into_iter().zip(violations).zip(rewards);
+            let valuation = |((utility, violation), rewards): ((f64, f64), _)| Valuation {
+                utility,
+                rewards,
+                violation: (!violation.is_nan()).then_some(violation),
+            };
+            (status, numbers.map(valuation).collect())
+        })
+    }
+}
+
+/// Finds the entry symbol without loading the library: one for another machine, or of another contract, is refused
+/// before any of its code runs.
+fn entry_symbol(path: &Path, bytes: &[u8]) -> Result<String, Error> {
+    let not_a_plugin = |reason: &str| Error::NotAPlugin { path: path.into(), reason: reason.into() };
+    let file = object::File::parse(bytes).map_err(|error| not_a_plugin(&error.to_string()))?;
+    // Mach-O puts an underscore before every C name.
+    let names = || {
+        let symbols = file.dynamic_symbols().chain(file.symbols()).filter(|symbol| symbol.is_definition());
+        symbols.filter_map(|symbol| symbol.name().ok()).map(|name| name.trim_start_matches('_').to_owned())
+    };
+    let mut entries: Vec<String> = names().filter(|name| name.starts_with(ENTRY_PREFIX)).collect();
+    entries.sort();
+    entries.dedup();
+    let version = |name: &str| -> Option<u32> {
+        let digits = &name[ENTRY_PREFIX.len()..];
+        digits.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok())
+    };
+    let mut ours = entries.iter().filter(|name| version(name) == Some(VERSION));
+    match (ours.next(), ours.next()) {
+        (Some(name), None) => Ok(name.clone()),
+        (Some(a), Some(b)) => Err(not_a_plugin(&format!("it has two entry symbols, {a} and {b}"))),
+        (None, _) => match entries.iter().find_map(|name| version(name)) {
+            Some(version) => Err(contract(path, version)),
+            None => Err(not_a_plugin("it has no symbol alft_plugin_v1; build it with `alft plugin build --native`")),
+        },
+    }
+}
+
+fn contract(path: &Path, version: u32) -> Error {
+    Error::Contract { path: path.into(), found: version.to_string(), supported: "1" }
+}
+
+/// What a library says during a call.
+#[derive(Default)]
+struct Heard {
+    log: Vec<String>,
+    error: String,
+    keys: Vec<Option<String>>,
+}
+
+fn call<T>(run: impl FnOnce(*const Host) -> (i32, Vec<T>)) -> Attempt<T> {
+    /// # Safety
+    /// `context` is the `Heard` of the call under way.
+    unsafe fn heard<'a>(context: *mut c_void) -> &'a mut Heard {
+        // SAFETY: the caller's promise.
+        unsafe { &mut *context.cast::<Heard>() }
+    }
+    unsafe extern "C" fn log(context: *mut c_void, _level: u32, message: Str) {
+        // SAFETY: the library passes our context and a valid text.
+        unsafe { heard(context).log.extend(message.copied()) }
+    }
+    unsafe extern "C" fn fail(context: *mut c_void, message: Str) {
+        // SAFETY: as above.
+        unsafe { heard(context).error = message.copied().unwrap_or_default() }
+    }
+    unsafe extern "C" fn key(context: *mut c_void, key: Str) {
+        // SAFETY: as above.
+        unsafe { heard(context).keys.push(key.copied()) }
+    }
+
+    let begun = Instant::now();
+    let mut heard_of = Heard::default();
+    let context = (&raw mut heard_of).cast::<c_void>();
+    let host = Host { size: size_of::<Host>() as u32, context, log, fail, key };
+    let (status, values) = run(&host);
+    let result = match status {
+        OK => Ok(values),
+        PANICKED => Err(Failure::new(FailureKind::Panic, heard_of.error)),
+        _ => Err(Failure::new(FailureKind::Error, heard_of.error)),
+    };
+    let bill = Bill { calls: 1, fuel: 0, time: begun.elapsed() };
+    Attempt { result, bill, log: heard_of.log }
+}
+
+/// The text pointers of a batch, which `CQuestion`s point into.
+struct Texts(Vec<Vec<Str>>);
+
+impl Texts {
+    fn of(batch: &[Question]) -> Self {
+        Self(batch.iter().map(|q| q.texts.iter().map(|text| Str::new(text)).collect()).collect())
+    }
+
+    fn questions(&self, batch: &[Question]) -> Vec<CQuestion> {
+        let question = |(q, texts): (&Question, &Vec<Str>)| CQuestion {
+            prompt: prompt(&q.prompt),
+            texts: texts.as_ptr(),
+            texts_len: texts.len(),
+        };
+        batch.iter().zip(&self.0).map(question).collect()
+    }
+}
+
+fn prompt(p: &Prompt) -> CPrompt {
+    CPrompt {
+        id: Str::new(&p.id),
+        text: Str::new(&p.text),
+        reference: p.reference.as_deref().map_or(Str::NULL, Str::new),
+        metadata: Str::new(&p.metadata),
+    }
+}
+
+fn answer(a: &alft_sdk::Answer) -> CAnswer {
+    CAnswer {
+        key: Str::new(&a.key),
+        count: a.count,
+        scores: a.scores.as_ptr(),
+        frequency: a.frequency,
+        others: a.others,
+        surprisal: a.surprisal,
+        pooled_surprisal: a.pooled_surprisal,
+    }
+}
+
+fn regroup<T>(flat: Vec<T>, sizes: impl Iterator<Item = usize>) -> Vec<Vec<T>> {
+    let mut flat = flat.into_iter();
+    sizes.map(|size| flat.by_ref().take(size).collect()).collect()
+}

@@ -1,0 +1,164 @@
+//! The contract's records as they cross into and out of a component: borrowed on the way in, so that a batch is
+//! copied once, into the guest's memory.
+
+use wasmtime::component::{ComponentType, Lift, Lower};
+
+use alft_sdk::linked::Question;
+use alft_sdk::{bundle, roles};
+
+#[derive(ComponentType, Lower, Clone, Copy)]
+#[component(record)]
+pub(crate) struct Prompt<'a> {
+    id: &'a str,
+    text: &'a str,
+    reference: Option<&'a str>,
+    metadata: &'a str,
+}
+
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct Transcript<'a> {
+    prompt: Prompt<'a>,
+    completions: &'a [String],
+}
+
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct VerifierQuestion<'a> {
+    prompt: Prompt<'a>,
+    answers: &'a [String],
+}
+
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct Answer<'a> {
+    key: &'a str,
+    count: u32,
+    scores: &'a [f64],
+    frequency: f64,
+    others: f64,
+    surprisal: f64,
+    #[component(name = "pooled-surprisal")]
+    pooled_surprisal: f64,
+}
+
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct Group<'a> {
+    prompt: Prompt<'a>,
+    size: u32,
+    answers: Vec<Answer<'a>>,
+}
+
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct Bundle<'a> {
+    id: &'a str,
+    verifiers: &'a [String],
+    multiplier: f64,
+    groups: Vec<Group<'a>>,
+}
+
+#[derive(ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct Valuation {
+    utility: f64,
+    rewards: Vec<Vec<f64>>,
+    violation: Option<f64>,
+}
+
+#[derive(ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct Interval {
+    low: f64,
+    high: f64,
+}
+
+#[derive(ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct Manifest {
+    name: String,
+    version: String,
+    summary: String,
+    #[component(name = "score-range")]
+    score_range: Option<Interval>,
+    concave: bool,
+    gradient: bool,
+}
+
+#[derive(ComponentType, Lift, Clone, Copy)]
+#[component(enum)]
+#[repr(u8)]
+#[allow(dead_code, reason = "made by lifting")]
+pub(crate) enum Level {
+    #[component(name = "error")]
+    Error,
+    #[component(name = "warn")]
+    Warn,
+    #[component(name = "info")]
+    Info,
+    #[component(name = "debug")]
+    Debug,
+}
+
+impl<'a> From<&'a bundle::Prompt> for Prompt<'a> {
+    fn from(p: &'a bundle::Prompt) -> Self {
+        Self { id: &p.id, text: &p.text, reference: p.reference.as_deref(), metadata: &p.metadata }
+    }
+}
+
+impl<'a> From<&'a Question> for Transcript<'a> {
+    fn from(q: &'a Question) -> Self {
+        Self { prompt: (&q.prompt).into(), completions: &q.texts }
+    }
+}
+
+impl<'a> From<&'a Question> for VerifierQuestion<'a> {
+    fn from(q: &'a Question) -> Self {
+        Self { prompt: (&q.prompt).into(), answers: &q.texts }
+    }
+}
+
+impl<'a> From<&'a bundle::Bundle> for Bundle<'a> {
+    fn from(b: &'a bundle::Bundle) -> Self {
+        let answer = |a: &'a bundle::Answer| Answer {
+            key: &a.key,
+            count: a.count,
+            scores: &a.scores,
+            frequency: a.frequency,
+            others: a.others,
+            surprisal: a.surprisal,
+            pooled_surprisal: a.pooled_surprisal,
+        };
+        let group = |g: &'a bundle::Group| Group {
+            prompt: (&g.prompt).into(),
+            size: g.size,
+            answers: g.answers.iter().map(answer).collect(),
+        };
+        Self {
+            id: &b.id,
+            verifiers: &b.verifiers,
+            multiplier: b.multiplier,
+            groups: b.groups.iter().map(group).collect(),
+        }
+    }
+}
+
+impl From<Valuation> for bundle::Valuation {
+    fn from(v: Valuation) -> Self {
+        Self { utility: v.utility, rewards: v.rewards, violation: v.violation }
+    }
+}
+
+impl From<Manifest> for roles::Manifest {
+    fn from(m: Manifest) -> Self {
+        Self {
+            name: m.name,
+            version: m.version,
+            summary: m.summary,
+            score_range: m.score_range.map(|range| (range.low, range.high)),
+            concave: m.concave,
+            gradient: m.gradient,
+        }
+    }
+}

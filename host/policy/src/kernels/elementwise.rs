@@ -1,0 +1,131 @@
+//! RMSNorm, rotary embedding and SwiGLU, forward and backward.
+
+use super::{
+    by_rows,
+    simd::{dot, exp, fused, sum_by, vectorised},
+};
+
+/// `y = w · x / √(mean x² + ε)` for each row of `x` (rows, width).
+pub(crate) fn rms_norm(x: &[f32], w: &[f32], epsilon: f32) -> Vec<f32> {
+    let mut out = vec![0f32; x.len()];
+    by_rows(&mut out, w.len(), |first, out| {
+        rms_norm_rows(out, &x[first * w.len()..][..out.len()], w, epsilon);
+    });
+    out
+}
+
+vectorised! {
+    fn rms_norm_rows(out: &mut [f32], x: &[f32], w: &[f32], epsilon: f32) {
+        for (out, x) in out.chunks_exact_mut(w.len()).zip(x.chunks_exact(w.len())) {
+            let inverse = inverse_rms::<FMA>(x, epsilon);
+            for ((out, x), w) in out.iter_mut().zip(x).zip(w) {
+                *out = x * inverse * w;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn inverse_rms<const FMA: bool>(x: &[f32], epsilon: f32) -> f32 {
+    1.0 / (dot::<FMA>(x, x) / x.len() as f32 + epsilon).sqrt()
+}
+
+/// The gradient of [`rms_norm`] for `x`: with x̂ = x / rms, `dx = (w·g − x̂ · mean(w·g·x̂)) / rms`.
+pub(crate) fn rms_norm_backward(x: &[f32], w: &[f32], grad: &[f32], epsilon: f32) -> Vec<f32> {
+    let mut out = vec![0f32; x.len()];
+    by_rows(&mut out, w.len(), |first, out| {
+        let range = first * w.len()..first * w.len() + out.len();
+        rms_norm_backward_rows(out, &x[range.clone()], w, &grad[range], epsilon);
+    });
+    out
+}
+
+vectorised! {
+    fn rms_norm_backward_rows(out: &mut [f32], x: &[f32], w: &[f32], grad: &[f32], epsilon: f32) {
+        let width = w.len();
+        for ((out, x), grad) in out.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(grad.chunks_exact(width)) {
+            let inverse = inverse_rms::<FMA>(x, epsilon);
+            for ((out, grad), w) in out.iter_mut().zip(grad).zip(w) {
+                *out = grad * w;
+            }
+            let mean = dot::<FMA>(out, x) * inverse * inverse / width as f32;
+            for (out, x) in out.iter_mut().zip(x) {
+                *out = fused::<FMA>(-mean, *x, *out) * inverse;
+            }
+        }
+    }
+}
+
+/// Rotates the heads of each row of `x` (rows, heads · dim) by the row's angles, `cos` and `sin` (rows, dim / 2):
+/// element `i` of a head with element `i + dim / 2`. `sign` −1 turns back.
+pub(crate) fn rotate(x: &[f32], width: usize, cos: &[f32], sin: &[f32], half: usize, sign: f32) -> Vec<f32> {
+    let mut out = vec![0f32; x.len()];
+    by_rows(&mut out, width, |first, out| {
+        let angles = first * half..(first + out.len() / width) * half;
+        rotate_rows(out, &x[first * width..][..out.len()], width, &cos[angles.clone()], &sin[angles], half, sign);
+    });
+    out
+}
+
+vectorised! {
+    fn rotate_rows(out: &mut [f32], x: &[f32], width: usize, cos: &[f32], sin: &[f32], half: usize, sign: f32) {
+        let rows = out.chunks_exact_mut(width).zip(x.chunks_exact(width));
+        for ((out, x), (cos, sin)) in rows.zip(cos.chunks_exact(half).zip(sin.chunks_exact(half))) {
+            for (out, x) in out.chunks_exact_mut(2 * half).zip(x.chunks_exact(2 * half)) {
+                let (low, high) = x.split_at(half);
+                let (out_low, out_high) = out.split_at_mut(half);
+                for i in 0..half {
+                    let sin = sin[i] * sign;
+                    out_low[i] = fused::<FMA>(-high[i], sin, low[i] * cos[i]);
+                    out_high[i] = fused::<FMA>(low[i], sin, high[i] * cos[i]);
+                }
+            }
+        }
+    }
+}
+
+/// `silu(gate) · up`, with `silu(x) = x / (1 + e⁻ˣ)`.
+pub(crate) fn swiglu(gate: &[f32], up: &[f32]) -> Vec<f32> {
+    let mut out = vec![0f32; gate.len()];
+    by_rows(&mut out, 1, |first, out| {
+        let range = first..first + out.len();
+        swiglu_block(out, &gate[range.clone()], &up[range]);
+    });
+    out
+}
+
+vectorised! {
+    fn swiglu_block(out: &mut [f32], gate: &[f32], up: &[f32]) {
+        for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
+            *out = gate / (1.0 + exp::<FMA>(-gate)) * up;
+        }
+    }
+}
+
+/// The gradients of [`swiglu`] for `gate` and `up`.
+pub(crate) fn swiglu_backward(gate: &[f32], up: &[f32], grad: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    let mut for_gate = vec![0f32; gate.len()];
+    by_rows(&mut for_gate, 1, |first, out| {
+        let range = first..first + out.len();
+        swiglu_gate_block(out, &gate[range.clone()], &up[range.clone()], &grad[range]);
+    });
+    // silu(gate) · grad is the forward with the gradient in the place of `up`.
+    (for_gate, swiglu(gate, grad))
+}
+
+vectorised! {
+    fn swiglu_gate_block(out: &mut [f32], gate: &[f32], up: &[f32], grad: &[f32]) {
+        for (((out, gate), up), grad) in out.iter_mut().zip(gate).zip(up).zip(grad) {
+            let sigmoid = 1.0 / (1.0 + exp::<FMA>(-gate));
+            *out = grad * up * sigmoid * fused::<FMA>(*gate, 1.0 - sigmoid, 1.0);
+        }
+    }
+}
+
+vectorised! {
+    /// Σ x².
+    pub(crate) fn sum_of_squares(x: &[f32]) -> f32 {
+        let _ = FMA;
+        sum_by(x, |x| x * x)
+    }
+}

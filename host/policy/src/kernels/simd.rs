@@ -1,0 +1,150 @@
+//! Arithmetic that the compiler turns into vector instructions, and the switch to the widest set the machine has.
+
+/// Lanes of an accumulator: sums over a slice are kept in this many partial sums, in an order of their own that does
+/// not depend on the instruction set.
+pub(super) const LANES: usize = 16;
+
+/// Defines a function whose body is compiled twice, for any machine and for one with AVX2 and FMA, and chosen at run
+/// time. The body names `FMA`, which says whether [`fused`] is one instruction.
+macro_rules! vectorised {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
+        $(#[$meta])*
+        #[allow(clippy::too_many_arguments)]
+        $vis fn $name($($arg: $ty),*) $(-> $ret)? {
+            #[inline(always)]
+            #[allow(clippy::too_many_arguments, clippy::extra_unused_type_parameters)]
+            fn body<const FMA: bool>($($arg: $ty),*) $(-> $ret)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2,fma")]
+                #[allow(clippy::too_many_arguments)]
+                fn avx2($($arg: $ty),*) $(-> $ret)? {
+                    body::<true>($($arg),*)
+                }
+                if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+                    // SAFETY: the machine has just been asked for both features.
+                    return unsafe { avx2($($arg),*) };
+                }
+                body::<false>($($arg),*)
+            }
+            // Other machines that candle runs on (aarch64) always have a fused multiply-add.
+            #[cfg(not(target_arch = "x86_64"))]
+            body::<true>($($arg),*)
+        }
+    };
+}
+pub(super) use vectorised;
+
+/// `a · b + c`, rounded once where that is one instruction (`FMA`), twice elsewhere: `mul_add` without the instruction
+/// is a slow function call.
+#[inline(always)]
+pub(super) fn fused<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FMA { a.mul_add(b, c) } else { a * b + c }
+}
+
+/// The exponential to 2 units in the last place for `x` ≤ 88; 0 below −87, NaN for NaN. Without branches, so that
+/// loops over it become vector instructions: 2^n by the exponent's bits, the rest by the Taylor polynomial of degree 6
+/// on |r| ≤ ln 2 / 2.
+#[inline(always)]
+pub(super) fn exp<const FMA: bool>(x: f32) -> f32 {
+    // Adding and taking away 1.5 · 2²³ rounds to the nearest integer.
+    const ROUND: f32 = 12_582_912.0;
+    // ln 2 in two parts, the first with so few bits that its product with n is exact.
+    const LN2_HIGH: f32 = 0.693_359_4;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    let clamped = if x > 88.0 { 88.0 } else { x };
+    let n = fused::<FMA>(clamped, std::f32::consts::LOG2_E, ROUND) - ROUND;
+    let r = fused::<FMA>(n, -LN2_LOW, fused::<FMA>(n, -LN2_HIGH, clamped));
+    let mut p = 1.0 / 720.0;
+    p = fused::<FMA>(p, r, 1.0 / 120.0);
+    p = fused::<FMA>(p, r, 1.0 / 24.0);
+    p = fused::<FMA>(p, r, 1.0 / 6.0);
+    p = fused::<FMA>(p, r, 0.5);
+    p = fused::<FMA>(p, r, 1.0);
+    p = fused::<FMA>(p, r, 1.0);
+    // A float-to-int `as` cast saturates, and so does not vectorise; the bits of n + ROUND hold n already.
+    let bits = (n + ROUND).to_bits().wrapping_sub(ROUND.to_bits());
+    let power = f32::from_bits(bits.wrapping_add(127) << 23);
+    if x < -87.0 { 0.0 } else { p * power }
+}
+
+/// Σ f(x) over a slice in [`LANES`] partial sums.
+#[inline(always)]
+pub(super) fn sum_by(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    let mut sums = [0f32; LANES];
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (sum, value) in sums.iter_mut().zip(chunk) {
+            *sum += f(*value);
+        }
+    }
+    for (sum, value) in sums.iter_mut().zip(rest) {
+        *sum += f(*value);
+    }
+    fold(sums)
+}
+
+/// Σ a·b over two slices of one length in [`LANES`] partial sums.
+#[inline(always)]
+pub(super) fn dot<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0f32; LANES];
+    let (a, a_rest) = a.as_chunks::<LANES>();
+    let (b, b_rest) = b.as_chunks::<LANES>();
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..LANES {
+            sums[lane] = fused::<FMA>(a[lane], b[lane], sums[lane]);
+        }
+    }
+    for (sum, (a, b)) in sums.iter_mut().zip(a_rest.iter().zip(b_rest)) {
+        *sum = fused::<FMA>(*a, *b, *sum);
+    }
+    fold(sums)
+}
+
+/// The largest value of a slice; −∞ for none.
+#[inline(always)]
+pub(super) fn largest(values: &[f32]) -> f32 {
+    let mut tops = [f32::NEG_INFINITY; LANES];
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (top, value) in tops.iter_mut().zip(chunk) {
+            *top = if *value > *top { *value } else { *top };
+        }
+    }
+    rest.iter().chain(&tops).copied().fold(f32::NEG_INFINITY, f32::max)
+}
+
+/// Adds partial sums pairwise.
+#[inline(always)]
+pub(super) fn fold(mut sums: [f32; LANES]) -> f32 {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            sums[lane] += sums[lane + width];
+        }
+        width /= 2;
+    }
+    sums[0]
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn exp_is_exact_to_two_units_in_the_last_place() {
+        let check = |exp: fn(f32) -> f32| {
+            for step in -870_000..880_000 {
+                let x = step as f32 * 1e-4;
+                let want = f64::from(x).exp();
+                let error = (f64::from(exp(x)) - want).abs() / want;
+                assert!(error < 2.4e-7, "exp({x}) is off by {error:e}");
+            }
+            assert_eq!(exp(0.0), 1.0);
+            assert_eq!(exp(f32::NEG_INFINITY), 0.0);
+            assert_eq!(exp(-1e30), 0.0);
+            assert!(exp(f32::NAN).is_nan());
+        };
+        check(super::exp::<true>);
+        check(super::exp::<false>);
+    }
+}

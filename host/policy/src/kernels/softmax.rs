@@ -1,0 +1,68 @@
+//! Softmax of a row, and what training wants to know of a row of logits.
+
+use rayon::prelude::*;
+
+use super::simd::{exp, fused, largest, sum_by, vectorised};
+
+/// What is known of one row of logits and the token that followed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct TokenStats {
+    /// The token's log-probability.
+    pub(crate) log_prob: f32,
+    /// The distribution's entropy, in nats.
+    pub(crate) entropy: f32,
+}
+
+vectorised! {
+    /// Turns a row into its softmax and returns the logarithm of the sum of exponentials.
+    pub(crate) fn softmax_in_place(row: &mut [f32]) -> f32 {
+        let top = largest(row);
+        for value in row.iter_mut() {
+            *value = exp::<FMA>(*value - top);
+        }
+        let sum = sum_by(row, |value| value);
+        let inverse = 1.0 / sum;
+        for value in row.iter_mut() {
+            *value *= inverse;
+        }
+        top + sum.ln()
+    }
+}
+
+/// Turns rows of logits (targets, vocabulary) into probabilities, and says how likely each row's target was.
+pub(crate) fn token_stats(logits: &mut [f32], vocabulary: usize, targets: &[u32]) -> Vec<TokenStats> {
+    let rows = logits.par_chunks_exact_mut(vocabulary).zip(targets);
+    rows.map(|(row, target)| stats(row, *target as usize)).collect()
+}
+
+vectorised! {
+    fn stats(row: &mut [f32], target: usize) -> TokenStats {
+        let top = largest(row);
+        let wanted = row[target] - top;
+        let mut sums = [0f32; 16];
+        let mut weighted = [0f32; 16];
+        let (chunks, rest) = row.as_chunks_mut::<16>();
+        for chunk in chunks {
+            for lane in 0..16 {
+                let shifted = chunk[lane] - top;
+                let weight = exp::<FMA>(shifted);
+                chunk[lane] = weight;
+                sums[lane] += weight;
+                weighted[lane] = fused::<FMA>(weight, shifted, weighted[lane]);
+            }
+        }
+        for (lane, value) in rest.iter_mut().enumerate() {
+            let shifted = *value - top;
+            *value = exp::<FMA>(shifted);
+            sums[lane] += *value;
+            weighted[lane] = fused::<FMA>(*value, shifted, weighted[lane]);
+        }
+        let sum = super::simd::fold(sums);
+        let inverse = 1.0 / sum;
+        for value in row.iter_mut() {
+            *value *= inverse;
+        }
+        // H = log Σ − Σ p · logit, with the logits taken from the largest.
+        TokenStats { log_prob: wanted - sum.ln(), entropy: sum.ln() - super::simd::fold(weighted) * inverse }
+    }
+}

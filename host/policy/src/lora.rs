@@ -1,0 +1,105 @@
+//! Low-rank adapters: `y = x Wᵀ + (alpha / rank) · (x Aᵀ) Bᵀ`, with `W` frozen, `A` (rank, in) and `B` (out, rank)
+//! trained. `B` starts at zero, so an adapter changes nothing until it has learnt something.
+//!
+//! Source: Hu et al., *LoRA: Low-Rank Adaptation of Large Language Models*, arXiv 2106.09685.
+
+use candle_core::{DType, Tensor, Var};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{Error, Result},
+    tiny::Normal,
+    transformer::{Adapter, Transformer},
+};
+
+/// What to adapt, and how strongly.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoraConfig {
+    /// Rank of the update of each matrix.
+    pub rank: usize,
+    /// The update is scaled by `alpha / rank`.
+    pub alpha: f64,
+    /// The projections to adapt, of `q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`, `up_proj`, `down_proj`.
+    pub targets: Vec<String>,
+}
+
+impl Default for LoraConfig {
+    fn default() -> Self {
+        Self { rank: 16, alpha: 32.0, targets: vec!["q_proj".to_owned(), "v_proj".to_owned()] }
+    }
+}
+
+/// The names that [`LoraConfig::targets`] may hold.
+const PROJECTIONS: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+
+impl LoraConfig {
+    fn check(&self) -> Result<()> {
+        if self.rank == 0 {
+            return Err(Error::setting("lora.rank", "must be at least 1"));
+        }
+        if !self.alpha.is_finite() || self.alpha == 0.0 {
+            return Err(Error::setting("lora.alpha", format!("is {}; it must be a finite number, not 0", self.alpha)));
+        }
+        if self.targets.is_empty() {
+            return Err(Error::setting("lora.targets", format!("is empty; choose from {}", PROJECTIONS.join(", "))));
+        }
+        match self.targets.iter().find(|target| !PROJECTIONS.contains(&target.as_str())) {
+            Some(other) => Err(Error::setting(
+                "lora.targets",
+                format!("`{other}` is no projection of the model; choose from {}", PROJECTIONS.join(", ")),
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The model with a fresh adapter at every target, the only variables; its own weights are shared and frozen. `A` is
+/// normal with variance 1 / in, drawn from `seed`.
+///
+/// # Errors
+/// Settings out of range.
+pub(crate) fn attach(model: &Transformer, config: &LoraConfig, seed: u64) -> Result<Transformer> {
+    config.check()?;
+    let mut model = model.detached()?;
+    let mut noise = Normal::new(seed);
+    model.visit_projections(&mut |name, projection| {
+        if !config.targets.iter().any(|target| name.ends_with(target.as_str())) {
+            return Ok(());
+        }
+        let (out, width) = projection.weight.dims2()?;
+        let device = projection.weight.device();
+        let a = noise.values(config.rank * width, 1.0 / (width as f64).sqrt());
+        projection.adapter = Some(Adapter {
+            a: Var::from_vec(a, (config.rank, width), device)?.into_inner(),
+            b: Var::zeros((out, config.rank), DType::F32, device)?.into_inner(),
+            scale: config.alpha / config.rank as f64,
+        });
+        Ok(())
+    })?;
+    Ok(model)
+}
+
+/// The model without adapters, each folded into its weight: `W + scale · B A`. A model without adapters is unchanged.
+pub(crate) fn merge(model: &Transformer) -> Result<Transformer> {
+    edit_adapted(model, |weight, Adapter { a, b, scale }| Ok((weight + (b.matmul(a)? * *scale)?)?))
+}
+
+/// The model without adapters, as if they had never been.
+pub(crate) fn drop_adapters(model: &Transformer) -> Result<Transformer> {
+    edit_adapted(model, |weight, _| Ok(weight.clone()))
+}
+
+fn edit_adapted(
+    model: &Transformer,
+    edit: impl Fn(&Tensor, &Adapter) -> candle_core::Result<Tensor>,
+) -> Result<Transformer> {
+    let mut model = model.detached()?;
+    model.visit_projections(&mut |_, projection| {
+        if let Some(adapter) = projection.adapter.take() {
+            projection.weight = edit(&projection.weight, &adapter)?;
+        }
+        Ok(())
+    })?;
+    Ok(model)
+}

@@ -1,0 +1,112 @@
+//! Reads the number that a completion ends in and compares it with the reference, exactly: `0.50`, `1/2` and `2/4`
+//! are one answer, and no rounding makes two answers equal.
+//!
+//! As a verifier it is correctness: U(ν) = w/m Σ_i ⟨r, ν_i⟩ with r = 1 for the reference's value, else 0.
+
+mod number;
+
+use alft_sdk::{Error, Manifest, Plugin, Prompt, Reader, Result, Verifier, export, manifest};
+
+/// The plugin's table in the run file.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Arithmetic {
+    /// What stands before the answer, such as `":"` or `"####"`. The line after its last occurrence must hold exactly
+    /// one number. Without a marker the answer is the last number of the completion.
+    #[serde(default)]
+    pub marker: Option<String>,
+}
+
+impl Plugin for Arithmetic {
+    fn manifest(&self) -> Manifest {
+        Manifest { score_range: Some((0.0, 1.0)), ..manifest!("The number at the end, compared exactly.") }
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.marker.as_deref() == Some("") {
+            return Err("marker is empty; leave it out to read the last number of the completion".into());
+        }
+        Ok(())
+    }
+}
+
+impl Reader for Arithmetic {
+    fn read(&self, _: &Prompt, completion: &str) -> Result<Option<String>> {
+        let number = match &self.marker {
+            None => number::find(completion).last(),
+            Some(marker) => completion.rsplit_once(marker).and_then(|(_, after)| {
+                let mut numbers = number::find(after.trim_start().lines().next().unwrap_or(""));
+                // Two numbers are a guess each way: no answer.
+                numbers.next().filter(|_| numbers.next().is_none())
+            }),
+        };
+        Ok(number.map(|number| number.to_string()))
+    }
+}
+
+impl Verifier for Arithmetic {
+    fn score(&self, prompt: &Prompt, answer: &str) -> Result<f64> {
+        let missing = || Error::new(format!("prompt {} has no reference; give it the right answer", prompt.id));
+        let reference = prompt.reference.as_deref().ok_or_else(missing)?;
+        let wanted = number::parse(reference).ok_or_else(|| {
+            Error::new(format!("the reference of prompt {} is no number: \"{reference}\"", prompt.id))
+        })?;
+        Ok(if number::parse(answer) == Some(wanted) { 1.0 } else { 0.0 })
+    }
+}
+
+export!(Arithmetic: Reader + Verifier);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(marker: Option<&str>, completion: &str) -> Option<String> {
+        Arithmetic { marker: marker.map(Into::into) }.read(&Prompt::default(), completion).unwrap()
+    }
+
+    #[test]
+    fn the_last_number_is_the_answer() {
+        for (completion, key) in [
+            ("She has 3 ducks and 1,234 eggs.", Some("1234")),
+            ("so that makes $12.50.", Some("25/2")),
+            ("x = -7", Some("-7")),
+            ("half of it: 2/4", Some("1/2")),
+            ("It costs \u{2212}3 dollars", Some("-3")),
+            ("10-3", Some("3")),
+            ("0.0", Some("0")),
+            ("3/0", Some("0")),
+            ("no number", None),
+            ("", None),
+        ] {
+            assert_eq!(read(None, completion).as_deref(), key, "{completion:?}");
+        }
+    }
+
+    #[test]
+    fn the_line_after_the_marker_holds_one_number() {
+        for (completion, key) in [
+            ("8+7=15,5+2+1=8:85", Some("85")),
+            ("1:2:085", Some("85")),
+            ("8+7=15", None),
+            (":85 or 86", None),
+            (":", None),
+            (": 85\nis what I get from 58+27", Some("85")),
+        ] {
+            assert_eq!(read(Some(":"), completion).as_deref(), key, "{completion:?}");
+        }
+    }
+
+    #[test]
+    fn values_are_compared_and_not_texts() {
+        let score = |reference: &str, answer: &str| {
+            Arithmetic::default().score(&Prompt { reference: Some(reference.into()), ..Prompt::default() }, answer)
+        };
+        assert_eq!(score("0.50", "1/2"), Ok(1.0));
+        assert_eq!(score("51.0", "51"), Ok(1.0));
+        assert_eq!(score("1,000", "1000"), Ok(1.0));
+        assert_eq!(score("0.3333333333333333", "1/3"), Ok(0.0));
+        assert!(score("many", "1").unwrap_err().to_string().contains("is no number"));
+        assert!(Arithmetic::default().score(&Prompt::default(), "1").is_err());
+    }
+}

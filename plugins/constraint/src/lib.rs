@@ -1,0 +1,94 @@
+//! A limit on the expected cost of answers, for safety: (1/m) Σ_i ⟨c, ν_i⟩ ≤ δ.
+//!
+//! The host keeps a multiplier μ ≥ 0 for it and raises μ while the limit is exceeded (dual ascent); an answer earns
+//! −μ c(z). The utility shown is the Lagrangian's term −μ(cost − δ): the indicator that it stands for has no finite
+//! value outside. At the equilibrium ν ∝ ν₀ exp(−μ* c/β) and μ*(cost − δ) = 0.
+
+use std::collections::BTreeMap;
+
+use alft_sdk::{Answer, Bundle, Manifest, Objective, Plugin, Result, Valuation, export, manifest};
+
+/// The plugin's table in the run file: what an answer costs, by a list or by a verifier.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Constraint {
+    /// Answer key to cost; answers that are not named cost 0.
+    #[serde(default)]
+    pub cost: BTreeMap<String, f64>,
+    /// The name of the verifier whose score is the cost.
+    #[serde(default)]
+    pub verifier: Option<String>,
+    /// δ: the expected cost allowed.
+    pub limit: f64,
+}
+
+impl Plugin for Constraint {
+    fn manifest(&self) -> Manifest {
+        Manifest { concave: true, gradient: true, ..manifest!("Keeps the expected cost of answers within a limit.") }
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.cost.is_empty() == self.verifier.is_none() {
+            return Err("give either `cost` (a table of answers) or `verifier` (whose score is the cost)".into());
+        }
+        if let Some((key, cost)) = self.cost.iter().find(|(_, cost)| !cost.is_finite()) {
+            return Err(format!("cost: \"{key}\" has {cost}; costs must be finite").into());
+        }
+        if !self.limit.is_finite() {
+            return Err(format!("limit is {}; it must be finite", self.limit).into());
+        }
+        Ok(())
+    }
+}
+
+impl Objective for Constraint {
+    fn evaluate(&self, bundle: &Bundle) -> Result<Valuation> {
+        let verifier = self.verifier.as_deref().map(|name| bundle.verifier(name)).transpose()?;
+        let cost = |a: &Answer| match verifier {
+            Some(at) => a.scores[at],
+            None => self.cost.get(&a.key).copied().unwrap_or(0.0),
+        };
+        let expected = bundle.mean(|group| group.answers.iter().map(|a| a.frequency * cost(a)).sum());
+        let violation = expected - self.limit;
+        Ok(Valuation {
+            utility: -bundle.multiplier * violation,
+            rewards: bundle.rewards(|_, answer| -bundle.multiplier * cost(answer)),
+            violation: Some(violation),
+        })
+    }
+}
+
+export!(Constraint: Objective);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alft_sdk::bundle::{Prompt, Samples};
+    use alft_sdk::estimate::Estimator;
+    use alft_sdk::linked;
+
+    fn bundle() -> Bundle {
+        let keys = ["bad", "good", "good", "good"].map(|key| Some(key.to_owned()));
+        let samples = [Samples { prompt: &Prompt::default(), keys: &keys }];
+        Bundle { multiplier: 2.0, ..Bundle::sampled("x", &samples, Estimator::PlugIn) }
+    }
+
+    #[test]
+    fn the_costly_answer_pays_the_multiplier() {
+        let config = r#"{"cost": {"bad": 1.0}, "limit": 0.1}"#;
+        let valuation = &linked::evaluate::<Constraint>(config, &[bundle()]).unwrap()[0];
+        assert_eq!(valuation.rewards, [[-2.0, 0.0]]);
+        assert!((valuation.violation.unwrap() - 0.15).abs() < 1e-15);
+    }
+
+    #[test]
+    fn a_verifiers_score_can_be_the_cost() {
+        let mut bundle = bundle();
+        bundle.verifiers = vec!["safety".into()];
+        bundle.groups[0].answers.iter_mut().zip([0.5, 0.0]).for_each(|(a, cost)| a.scores = vec![cost]);
+        let config = r#"{"verifier": "safety", "limit": 0.1}"#;
+        assert_eq!(linked::evaluate::<Constraint>(config, &[bundle.clone()]).unwrap()[0].rewards, [[-1.0, 0.0]]);
+        let error = linked::evaluate::<Constraint>(r#"{"verifier": "safty", "limit": 0}"#, &[bundle]).unwrap_err();
+        assert!(error.to_string().contains("there is: safety"), "{error}");
+    }
+}

@@ -1,0 +1,47 @@
+//! Gini, for diversity: U(ν) = w/m Σ_i (1 − Σ_z ν_i(z)²), so an answer earns −2w ν_i(z).
+//!
+//! From samples both are unbiased: the reward takes the share of the *other* samples that gave the answer, and
+//! (n/K)·(n − 1)/(K − 1) summed over answers is the U-statistic of Σ ν². Source: Mohri, Schneider, Zhong,
+//! arXiv 2605.02435.
+
+use alft_sdk::{Bundle, Manifest, Objective, Plugin, Result, Valuation, export, manifest};
+
+/// Nothing to configure: the weight is the run file's.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gini {}
+
+impl Plugin for Gini {
+    fn manifest(&self) -> Manifest {
+        Manifest { concave: true, gradient: true, ..manifest!("Penalises answers by how common they are: −2ν.") }
+    }
+}
+
+impl Objective for Gini {
+    fn evaluate(&self, bundle: &Bundle) -> Result<Valuation> {
+        Ok(Valuation {
+            utility: bundle.mean(|group| 1.0 - group.answers.iter().map(|a| a.frequency * a.others).sum::<f64>()),
+            rewards: bundle.rewards(|_, answer| -2.0 * answer.others),
+            violation: None,
+        })
+    }
+}
+
+export!(Gini: Objective);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alft_sdk::bundle::Samples;
+    use alft_sdk::estimate::Estimator;
+
+    #[test]
+    fn a_common_answer_costs_more_than_a_rare_one() {
+        let keys = ["a", "a", "a", "b"].map(|key| Some(key.to_owned()));
+        let prompt = Default::default();
+        let bundle = Bundle::sampled("x", &[Samples { prompt: &prompt, keys: &keys }], Estimator::PlugIn);
+        let valuation = Gini {}.evaluate(&bundle).unwrap();
+        assert_eq!(valuation.rewards, [[-4.0 / 3.0, 0.0]]);
+        assert!((valuation.utility - 0.5).abs() < 1e-15, "of 6 pairs of samples 3 agree");
+    }
+}

@@ -1,0 +1,84 @@
+//! A wanted distribution of answers q: U(ν) = −w/m Σ_i KL(ν_i‖q), so an answer earns w log(q(z)/ν_i(z)).
+//!
+//! At the game's equilibrium ν ∝ ν₀^{β/(β+w)} q^{w/(β+w)}. Source: Mohri, Schneider, Wu, arXiv 2604.27166.
+
+use std::collections::BTreeMap;
+
+use alft_sdk::{Answer, Bundle, Manifest, Objective, Plugin, Result, Valuation, export, manifest, math};
+
+/// The plugin's table in the run file.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// q: answer key to probability. They sum to at most 1.
+    pub probabilities: BTreeMap<String, f64>,
+    /// q of an answer that is not listed. Positive, for log q must be finite.
+    #[serde(default = "unlisted")]
+    pub unlisted: f64,
+}
+
+fn unlisted() -> f64 {
+    1e-6
+}
+
+impl Plugin for Target {
+    fn manifest(&self) -> Manifest {
+        Manifest { concave: true, gradient: true, ..manifest!("Draws the answers to a wanted distribution.") }
+    }
+
+    fn check(&self) -> Result<()> {
+        let positive = |p: f64| p.is_finite() && p > 0.0 && p <= 1.0;
+        if let Some((key, p)) = self.probabilities.iter().find(|(_, p)| !positive(**p)) {
+            return Err(format!("probabilities: \"{key}\" has {p}; each must be above 0 and at most 1").into());
+        }
+        let total: f64 = self.probabilities.values().sum();
+        if self.probabilities.is_empty() || total > 1.0 + 1e-9 {
+            return Err(format!("probabilities sum to {total}; name at least one answer, and at most 1 in all").into());
+        }
+        if !positive(self.unlisted) {
+            return Err(format!("unlisted is {}; it must be above 0 and at most 1", self.unlisted).into());
+        }
+        Ok(())
+    }
+}
+
+impl Objective for Target {
+    fn evaluate(&self, bundle: &Bundle) -> Result<Valuation> {
+        let log_ratio =
+            |a: &Answer| math::ln(self.probabilities.get(&a.key).copied().unwrap_or(self.unlisted)) + a.surprisal;
+        Ok(Valuation {
+            utility: bundle.mean(|group| group.answers.iter().map(|a| a.frequency * log_ratio(a)).sum()),
+            rewards: bundle.rewards(|_, answer| log_ratio(answer)),
+            violation: None,
+        })
+    }
+}
+
+export!(Target: Objective);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alft_sdk::bundle::{Prompt, Samples};
+    use alft_sdk::estimate::Estimator;
+    use alft_sdk::linked;
+
+    #[test]
+    fn utility_is_zero_and_rewards_are_equal_at_the_target() {
+        let keys = ["a", "a", "a", "b"].map(|key| Some(key.to_owned()));
+        let samples = [Samples { prompt: &Prompt::default(), keys: &keys }];
+        let bundle = Bundle::sampled("x", &samples, Estimator::PlugIn);
+        let config = r#"{"probabilities": {"a": 0.75, "b": 0.25}}"#;
+        let valuation = &linked::evaluate::<Target>(config, &[bundle]).unwrap()[0];
+        assert!(valuation.utility.abs() < 1e-15);
+        assert!((valuation.rewards[0][0] - valuation.rewards[0][1]).abs() < 1e-15);
+    }
+
+    #[test]
+    fn impossible_probabilities_are_refused_by_name() {
+        let error = linked::describe::<Target>(r#"{"probabilities": {"a": -0.5}}"#).unwrap_err().to_string();
+        assert!(error.contains("\"a\" has -0.5"), "{error}");
+        assert!(linked::describe::<Target>(r#"{"probabilities": {"a": 0.7, "b": 0.7}}"#).is_err());
+        assert!(linked::describe::<Target>("{}").is_err());
+    }
+}

@@ -1,0 +1,62 @@
+//! Write an answer-level objective once; run it linked in, as a native library and as a sandboxed WebAssembly
+//! component, with the same bits coming out.
+//!
+//! A plugin is a plain struct. Its fields are its configuration, read by `serde` from the plugin's own table in the
+//! run file; its traits are its roles; [`export!`] makes the rest:
+//!
+//! ```
+//! use alft_sdk::{Bundle, Manifest, Objective, Plugin, Result, Valuation, export, manifest};
+//!
+//! /// Gini diversity: U(ν) = 1 − Σ ν(z)², so an answer earns −2 ν(z).
+//! #[derive(serde::Deserialize)]
+//! #[serde(deny_unknown_fields)]
+//! struct Gini {}
+//!
+//! impl Plugin for Gini {
+//!     fn manifest(&self) -> Manifest {
+//!         Manifest { concave: true, gradient: true, ..manifest!("Rewards rare answers.") }
+//!     }
+//! }
+//!
+//! impl Objective for Gini {
+//!     fn evaluate(&self, bundle: &Bundle) -> Result<Valuation> {
+//!         let squares = |g: &alft_sdk::Group| g.answers.iter().map(|a| a.frequency * a.others).sum::<f64>();
+//!         Ok(Valuation {
+//!             utility: bundle.mean(|group| 1.0 - squares(group)),
+//!             rewards: bundle.rewards(|_, answer| -2.0 * answer.others),
+//!             violation: None,
+//!         })
+//!     }
+//! }
+//!
+//! export!(Gini: Objective);
+//! ```
+//!
+//! Where things live:
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`roles`] | the traits `Plugin`, `Reader`, `Verifier`, `Objective`, and what they promise |
+//! | [`bundle`] | what an objective sees and says: answers, groups, bundles, valuations |
+//! | [`estimate`] | from counts to probabilities and surprisals |
+//! | [`math`] | portable functions: equal bits on every target |
+//! | [`diagnostics`] | the one thing a plugin can call |
+//! | [`linked`] | calls by configuration text, the way the host makes them |
+//! | [`native`] | the C ABI, for libraries |
+//!
+//! The contract itself is `wit/objective.wit`; `include/alft.h` says the same in C.
+
+pub mod bundle;
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub mod component;
+pub mod diagnostics;
+pub mod estimate;
+mod export;
+pub mod linked;
+pub mod math;
+pub mod native;
+pub mod roles;
+
+pub use bundle::{Answer, Bundle, Group, Prompt, Valuation};
+pub use roles::{Error, Manifest, Objective, Plugin, Reader, Result, Verifier};
