@@ -4,8 +4,8 @@
     python3 make_data.py SVAMP.json
 
 writes train.jsonl (150 problems) and eval.jsonl (50, kept out) beside itself, the same bytes each time. Each problem
-is put in two ways, story first and question first. SVAMP has many problems in several near-identical versions; of
-these one is taken, so that nothing kept out has a twin to train on.
+is put in two ways, story first and question first. SVAMP tells about a hundred stories, each in several versions with
+other numbers or another question; a story that is kept out is not trained on in any version.
 
 SVAMP is by Arkil Patel, Satwik Bhattamishra and Navin Goyal (github.com/arkilpatel/SVAMP, MIT: see SVAMP-LICENSE).
 """
@@ -18,14 +18,17 @@ from pathlib import Path
 
 TRAIN = 150
 EVAL = 50
-# Two problems that share more than this part of their words are versions of one.
-TWINS = 0.5
+# Two problems that share at least this part of their stories' words tell the same one.
+SAME = 0.5
 # Characters of story and question together: longer ones make a step slow.
 LONGEST = 240
+# Longer answers are beyond a small model.
+LARGEST = 999
 
 
 def tidy(text):
-    return re.sub(r"\s+([.,?!])", r"\1", " ".join(text.split()))
+    text = " ".join(text.split()).replace("$ ", "$")
+    return re.sub(r"\s*([.,?!])[.\s]*(?=\s|$)", r"\1", text)
 
 
 def bundle(problem):
@@ -36,32 +39,40 @@ def bundle(problem):
     last = re.split(r"(?<=[.!?]) ", body)[-1]
     if re.match(r"(if|when|after|since|as|in order)\b", last, re.IGNORECASE):
         return None
-    if not answer.is_integer() or not question.endswith("?") or len(body) + len(question) > LONGEST:
+    if not question.endswith("?") or len(body) + len(question) > LONGEST:
+        return None
+    if not answer.is_integer() or not 0 <= answer <= LARGEST:
         return None
     if not body.endswith((".", "!")):
         body += "."
     return {
         "id": problem["ID"],
-        "prompts": [f"{body} {question}", f"{question} {body}"],
+        "prompts": [body + " " + question, question + " " + body],
         "reference": str(int(answer)),
     }
 
 
-def words(bundle):
-    return set(re.findall(r"[a-z]+", bundle["prompts"][0].lower()))
+def stories(bundles):
+    """The problems, those that tell one story together, in the order of each story's first."""
+    found = []
+    for one in bundles:
+        body = one["prompts"][1].partition("? ")[2]
+        words = set(re.findall(r"[a-z]+", body.lower()))
+        same = [story for story in found if any(len(words & w) >= SAME * len(words | w) for w, _ in story)]
+        # A problem may show that two stories are one.
+        merged = [member for story in same for member in story] + [(words, one)]
+        found = [story for story in found if story not in same]
+        found.append(merged)
+    return [[one for _, one in story] for story in found]
 
 
-def choose(bundles, count):
-    """The first `count` that are no twins of one another."""
-    chosen, seen = [], []
-    for candidate in bundles:
-        own = words(candidate)
-        if all(len(own & other) <= TWINS * len(own | other) for other in seen):
-            chosen.append(candidate)
-            seen.append(own)
-        if len(chosen) == count:
-            return chosen
-    sys.exit(f"only {len(chosen)} problems fit, {count} are needed: is this the whole of SVAMP?")
+def spread(told, count):
+    """So many problems from all these stories: one of each, then another of each, and so on."""
+    rounds = max(map(len, told), default=0)
+    problems = [story[i] for i in range(rounds) for story in told if i < len(story)]
+    if len(problems) < count:
+        sys.exit(f"{len(problems)} problems fit, {count} are needed: is this the whole of SVAMP?")
+    return problems[:count]
 
 
 def write(name, rows):
@@ -73,11 +84,11 @@ def main():
     if len(sys.argv) != 2:
         sys.exit("usage: make_data.py SVAMP.json")
     problems = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    bundles = [made for made in map(bundle, problems) if made]
-    random.Random(1).shuffle(bundles)
-    chosen = choose(bundles, TRAIN + EVAL)
-    write("train.jsonl", chosen[:TRAIN])
-    write("eval.jsonl", chosen[TRAIN:])
+    told = stories([made for made in map(bundle, problems) if made])
+    random.Random(1).shuffle(told)
+    kept_out = len(told) // 3
+    write("train.jsonl", spread(told[kept_out:], TRAIN))
+    write("eval.jsonl", spread(told[:kept_out], EVAL))
 
 
 if __name__ == "__main__":

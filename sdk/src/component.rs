@@ -63,6 +63,17 @@ pub mod objective {
     });
 }
 
+/// The generated records and traits, by interface.
+pub mod wit {
+    pub use super::about::exports::alft::objective::about;
+    pub use super::objective::exports::alft::objective::objective;
+    pub use super::reader::exports::alft::objective::reader;
+    pub use super::verifier::exports::alft::objective::verifier;
+}
+
+/// What every call of the contract returns.
+pub type Reply<T> = Result<T, String>;
+
 pub(crate) fn log(level: Level, message: &str) {
     use about::alft::objective::diagnostics as host;
     let level = match level {
@@ -84,8 +95,8 @@ fn speak_before_trapping() {
 ///
 /// # Errors
 /// As [`linked::describe`].
-pub fn describe<P: Plugin>(config: &str) -> Result<about::exports::alft::objective::about::Manifest, String> {
-    use about::exports::alft::objective::about::{Interval, Manifest};
+pub fn describe<P: Plugin>(config: &str) -> Reply<wit::about::Manifest> {
+    use wit::about::{Interval, Manifest};
     speak_before_trapping();
     let manifest = linked::describe::<P>(config).map_err(|error| error.to_string())?;
     Ok(Manifest {
@@ -102,10 +113,7 @@ pub fn describe<P: Plugin>(config: &str) -> Result<about::exports::alft::objecti
 ///
 /// # Errors
 /// As [`linked::read`].
-pub fn read<P: Reader>(
-    config: &str,
-    batch: Vec<reader::exports::alft::objective::reader::Transcript>,
-) -> Result<Vec<Vec<Option<String>>>, String> {
+pub fn read<P: Reader>(config: &str, batch: Vec<wit::reader::Transcript>) -> Reply<Vec<Vec<Option<String>>>> {
     speak_before_trapping();
     let batch: Vec<_> = batch.into_iter().map(|t| Question { prompt: t.prompt, texts: t.completions }).collect();
     linked::read::<P>(config, &batch).map_err(|error| error.to_string())
@@ -115,10 +123,7 @@ pub fn read<P: Reader>(
 ///
 /// # Errors
 /// As [`linked::score`].
-pub fn score<P: Verifier>(
-    config: &str,
-    batch: Vec<verifier::exports::alft::objective::verifier::Question>,
-) -> Result<Vec<Vec<f64>>, String> {
+pub fn score<P: Verifier>(config: &str, batch: Vec<wit::verifier::Question>) -> Reply<Vec<Vec<f64>>> {
     speak_before_trapping();
     let batch: Vec<_> = batch.into_iter().map(|q| Question { prompt: q.prompt, texts: q.answers }).collect();
     linked::score::<P>(config, &batch).map_err(|error| error.to_string())
@@ -130,10 +135,10 @@ pub fn score<P: Verifier>(
 /// As [`linked::evaluate`].
 pub fn evaluate<P: Objective>(
     config: &str,
-    batch: Vec<objective::exports::alft::objective::objective::Bundle>,
-) -> Result<Vec<objective::exports::alft::objective::objective::Valuation>, String> {
+    batch: Vec<wit::objective::Bundle>,
+) -> Reply<Vec<wit::objective::Valuation>> {
     use crate::bundle::{Answer, Bundle, Group};
-    use objective::exports::alft::objective::objective as wit;
+    use wit::objective as wit;
     speak_before_trapping();
     let answer = |a: wit::Answer| Answer {
         key: a.key,

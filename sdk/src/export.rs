@@ -35,10 +35,10 @@ macro_rules! export {
             #[cfg(target_arch = "wasm32")]
             const _: () = {
                 struct Exported;
-                impl $crate::component::about::exports::alft::objective::about::Guest for Exported {
+                impl $crate::component::wit::about::Guest for Exported {
                     fn describe(
-                        config: String,
-                    ) -> Result<$crate::component::about::exports::alft::objective::about::Manifest, String> {
+                        config: ::std::string::String,
+                    ) -> $crate::component::Reply<$crate::component::wit::about::Manifest> {
                         $crate::component::describe::<$plugin>(&config)
                     }
                 }
@@ -72,33 +72,33 @@ macro_rules! __native_role {
 #[macro_export]
 macro_rules! __component_role {
     ($exported:ident, $plugin:ident, Reader) => {
-        impl $crate::component::reader::exports::alft::objective::reader::Guest for $exported {
+        impl $crate::component::wit::reader::Guest for $exported {
             fn read(
-                config: String,
-                batch: Vec<$crate::component::reader::exports::alft::objective::reader::Transcript>,
-            ) -> Result<Vec<Vec<Option<String>>>, String> {
+                config: ::std::string::String,
+                batch: ::std::vec::Vec<$crate::component::wit::reader::Transcript>,
+            ) -> $crate::component::Reply<::std::vec::Vec<::std::vec::Vec<::std::option::Option<::std::string::String>>>> {
                 $crate::component::read::<$plugin>(&config, batch)
             }
         }
         $crate::component::reader::export_reader!($exported with_types_in $crate::component::reader);
     };
     ($exported:ident, $plugin:ident, Verifier) => {
-        impl $crate::component::verifier::exports::alft::objective::verifier::Guest for $exported {
+        impl $crate::component::wit::verifier::Guest for $exported {
             fn score(
-                config: String,
-                batch: Vec<$crate::component::verifier::exports::alft::objective::verifier::Question>,
-            ) -> Result<Vec<Vec<f64>>, String> {
+                config: ::std::string::String,
+                batch: ::std::vec::Vec<$crate::component::wit::verifier::Question>,
+            ) -> $crate::component::Reply<::std::vec::Vec<::std::vec::Vec<f64>>> {
                 $crate::component::score::<$plugin>(&config, batch)
             }
         }
         $crate::component::verifier::export_verifier!($exported with_types_in $crate::component::verifier);
     };
     ($exported:ident, $plugin:ident, Objective) => {
-        impl $crate::component::objective::exports::alft::objective::objective::Guest for $exported {
+        impl $crate::component::wit::objective::Guest for $exported {
             fn evaluate(
-                config: String,
-                batch: Vec<$crate::component::objective::exports::alft::objective::objective::Bundle>,
-            ) -> Result<Vec<$crate::component::objective::exports::alft::objective::objective::Valuation>, String> {
+                config: ::std::string::String,
+                batch: ::std::vec::Vec<$crate::component::wit::objective::Bundle>,
+            ) -> $crate::component::Reply<::std::vec::Vec<$crate::component::wit::objective::Valuation>> {
                 $crate::component::evaluate::<$plugin>(&config, batch)
             }
         }

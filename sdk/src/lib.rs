@@ -55,6 +55,7 @@ pub mod estimate;
 mod export;
 pub mod linked;
 pub mod math;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod native;
 pub mod roles;
 

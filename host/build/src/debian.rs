@@ -252,7 +252,7 @@ fn build_std(root: &Path, target: &Path) -> Result<(), Error> {
         flags.push(remap(&registry, "/rustc/registry"));
     }
     let mut cargo = clean("cargo", &library);
-    cargo.args(["build", "--locked", "--release", "--package", "std", "--package", "panic_abort"]);
+    cargo.args(["build", "--release", "--package", "std", "--package", "panic_abort"]);
     cargo.args(["--features", "std/panic-unwind", "--target", WASM]);
     cargo.env("RUSTC", root.join("rustc")).env("RUSTC_BOOTSTRAP", "1").env("CARGO_ENCODED_RUSTFLAGS", flags);
     cargo.env("CARGO_TARGET_DIR", target).env("CARGO_BUILD_BUILD_DIR", target);

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
+
 /// What follows the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -36,6 +38,14 @@ impl Default for Schedule {
 }
 
 impl Schedule {
+    pub(crate) fn check(&self) -> Result<()> {
+        if !(self.learning_rate >= 0.0 && self.learning_rate.is_finite()) {
+            let reason = format!("is {}; it must be 0 or more", self.learning_rate);
+            return Err(Error::setting("learning_rate", reason));
+        }
+        Ok(())
+    }
+
     /// The rate of optimiser step `step`, counted from 0. The first warm-up step already moves: rate `peak / warm-up`.
     pub fn rate(&self, step: u64) -> f64 {
         if step < self.warmup_steps {

@@ -1,8 +1,23 @@
-//! Training.
+//! Training: a policy, its optimiser and the reference it is held to.
+//!
+//! A batch is computed in micro-batches of at most `token_budget` tokens, their gradients added up: the result is that
+//! of the whole batch, up to rounding. A step that fails leaves the weights and the optimiser as they were.
+
+use candle_core::{Tensor, Var};
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    adamw::AdamWConfig, error::Result, grpo::GrpoConfig, logprob::Sequence, lora::LoraConfig, policy::Policy,
-    schedule::Schedule, transformer::Transformer,
+    adamw::{AdamW, AdamWConfig, global_norm},
+    error::{Error, Result},
+    grpo::{self, GrpoConfig, LossInputs},
+    logprob::{Sequence, log_probs},
+    lora::{self, LoraConfig},
+    ops::Prediction,
+    packed::{Packed, check, micro_batches},
+    policy::Policy,
+    schedule::Schedule,
+    state,
+    transformer::Transformer,
 };
 
 /// Which weights learn.
@@ -15,7 +30,8 @@ pub enum Tuning {
 }
 
 /// How a phase of training moves the weights.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct OptimiserConfig {
     /// The learning rate over the phase's steps.
     pub schedule: Schedule,
@@ -34,12 +50,13 @@ pub struct SupervisedReport {
     pub learning_rate: f64,
 }
 
-/// What a GRPO step did. With several updates per batch: means over the updates.
-#[derive(Debug, Clone, PartialEq)]
+/// What a GRPO step did. With several updates per batch: means over the updates. All 0 when no sample could teach
+/// anything (`beta` 0 and every advantage 0): then no optimiser step was made.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct GrpoReport {
-    /// The loss, before the step.
+    /// The loss, before each update.
     pub loss: f64,
-    /// Mean over completion tokens of the k3 estimate of the KL divergence from the reference; 0 without reference.
+    /// Mean over completion tokens of the k3 estimate of the KL divergence from the reference; 0 when `beta` is 0.
     pub kl: f64,
     /// Global L2 norm of the gradient, before clipping.
     pub grad_norm: f64,
@@ -47,17 +64,32 @@ pub struct GrpoReport {
     pub clip_fraction: f64,
     /// Mean entropy of the next-token distribution at completion positions, in nats.
     pub entropy: f64,
-    /// The learning rate used (of the last update).
+    /// The learning rate of the last update.
     pub learning_rate: f64,
-    /// Completion tokens that the loss was taken over.
+    /// Completion tokens that were computed.
     pub tokens: usize,
+}
+
+/// The frozen policy that a KL penalty is measured from.
+#[derive(Debug)]
+pub(crate) struct Reference {
+    pub(crate) model: Transformer,
+    /// What of the model is not the policy's own frozen weights: copies of the variables as they were. Empty when the
+    /// reference is the policy with its adapters off.
+    pub(crate) own: Vec<(String, Tensor)>,
+    /// A name for `own` by its bits.
+    pub(crate) digest: String,
 }
 
 /// A policy, its optimiser and its reference.
 #[derive(Debug)]
 pub struct Trainer {
     policy: Policy,
-    reference: Option<Transformer>,
+    pub(crate) variables: Vec<(String, Var)>,
+    pub(crate) optimiser: AdamW,
+    schedule: Schedule,
+    pub(crate) reference: Option<Reference>,
+    token_budget: usize,
 }
 
 impl Trainer {
@@ -65,7 +97,7 @@ impl Trainer {
     /// the tokens (prompts and completions) computed at once, and with them the memory.
     ///
     /// # Errors
-    /// Settings out of range, or adapter targets the model does not have.
+    /// [`Error::Setting`] for settings out of range or adapter targets the model does not have.
     pub fn new(
         policy: Policy,
         tuning: &Tuning,
@@ -73,8 +105,25 @@ impl Trainer {
         token_budget: usize,
         seed: u64,
     ) -> Result<Self> {
-        let _ = (tuning, optimiser, token_budget, seed);
-        Ok(Self { policy, reference: None })
+        if token_budget == 0 {
+            return Err(Error::setting("token_budget", "must be at least 1"));
+        }
+        let transformer = match tuning {
+            Tuning::Full => policy
+                .transformer
+                .map(&mut |_, weight| Ok(Var::from_tensor(&weight.detach().copy()?)?.into_inner()))?,
+            Tuning::Lora(config) => lora::attach(&policy.transformer, config, seed)?,
+        };
+        let variables = transformer.trainable();
+        optimiser.schedule.check()?;
+        Ok(Self {
+            policy: Policy { transformer, ..policy },
+            optimiser: AdamW::new(optimiser.adamw, &variables)?,
+            schedule: optimiser.schedule,
+            variables,
+            reference: None,
+            token_budget,
+        })
     }
 
     /// The policy being trained.
@@ -87,56 +136,261 @@ impl Trainer {
         self.policy
     }
 
-    /// The frozen reference, once there is one: for [`crate::logprob::log_probs`].
+    /// The frozen reference, once there is one: for [`log_probs`].
     pub fn reference(&self) -> Option<&Transformer> {
-        self.reference.as_ref()
+        self.reference.as_ref().map(|reference| &reference.model)
     }
 
     /// Optimiser steps made in this phase.
     pub fn step(&self) -> u64 {
-        0
+        self.optimiser.step
+    }
+
+    /// Tokens computed at once.
+    pub fn token_budget(&self) -> usize {
+        self.token_budget
     }
 
     /// Begins a phase: a fresh optimiser (no momentum, step 0) on the weights as they are.
     ///
     /// # Errors
-    /// Settings out of range.
+    /// [`Error::Setting`] for settings out of range; the phase before then goes on.
     pub fn begin_phase(&mut self, optimiser: OptimiserConfig) -> Result<()> {
-        let _ = optimiser;
+        optimiser.schedule.check()?;
+        self.optimiser = AdamW::new(optimiser.adamw, &self.variables)?;
+        self.schedule = optimiser.schedule;
         Ok(())
     }
 
-    /// Takes the policy as it is now for the reference of the KL penalty.
+    /// Takes the policy as it is now for the reference of the KL penalty. It costs a copy of what is trainable; for
+    /// adapters that have learnt nothing yet it costs nothing, as the reference is the policy with adapters off.
     ///
     /// # Errors
     /// The tensor library's.
     pub fn freeze_reference(&mut self) -> Result<()> {
+        let untouched = self.policy.transformer.has_idle_adapters()?;
+        let own = if untouched {
+            Vec::new()
+        } else {
+            // A detached variable shares its storage, and would move with the policy: this must be a copy.
+            let copies = self.variables.iter().map(|(name, v)| Ok((name.clone(), v.copy()?.detach())));
+            copies.collect::<Result<_>>()?
+        };
+        self.reference = Some(self.reference_of(own)?);
         Ok(())
     }
 
-    /// One optimiser step on the cross-entropy of the completions.
-    ///
-    /// # Errors
-    /// Sequences that cannot be computed; a loss or gradient that is not finite (the weights are then untouched).
-    pub fn supervised_step(&mut self, batch: &[Sequence]) -> Result<SupervisedReport> {
-        let _ = batch;
-        Ok(SupervisedReport { loss: 0.0, grad_norm: 0.0, learning_rate: 0.0 })
+    /// The reference whose variables are `own`, or the policy with its adapters off.
+    pub(crate) fn reference_of(&self, own: Vec<(String, Tensor)>) -> Result<Reference> {
+        let model = if own.is_empty() {
+            lora::drop_adapters(&self.policy.transformer)?
+        } else {
+            let mut copies = own.iter().map(|(_, tensor)| tensor.clone());
+            self.policy.transformer.map(&mut |_, weight| match weight.is_variable() {
+                true => copies.next().ok_or_else(|| Error::setting("reference", "has fewer weights than the policy")),
+                false => Ok(weight.clone()),
+            })?
+        };
+        Ok(Reference { model, digest: state::digest(&own)?, own })
     }
 
-    /// `updates_per_batch` optimiser steps on the GRPO loss. `advantages` has one number a sequence.
+    /// One optimiser step on the mean cross-entropy of the completions' tokens.
     ///
     /// # Errors
-    /// As [`Self::supervised_step`], and [`crate::Error::NoReference`] when `beta` is not 0 and no reference was frozen.
+    /// Sequences that cannot be computed; [`Error::NonFinite`] for a loss or gradient that is not finite.
+    pub fn supervised_step(&mut self, batch: &[Sequence]) -> Result<SupervisedReport> {
+        let tokens: usize = batch.iter().map(|sequence| sequence.completion.len()).sum();
+        let all: Vec<usize> = (0..batch.len()).collect();
+        let (loss, grads) = self.gradients(batch, &all, |_, prediction| {
+            Ok((prediction.log_probs.sum_all()? * (-1.0 / tokens.max(1) as f64))?)
+        })?;
+        let (grad_norm, learning_rate) = self.update(&grads)?;
+        Ok(SupervisedReport { loss, grad_norm, learning_rate })
+    }
+
+    /// `updates_per_batch` optimiser steps on the GRPO loss. `advantages` has one number a sequence. Sequences of
+    /// advantage 0 count for the KL penalty; without one they are not computed.
+    ///
+    /// # Errors
+    /// As [`Self::supervised_step`]; [`Error::Setting`] for settings out of range and advantages that are not one finite
+    /// number a sequence; [`Error::NoReference`] when `beta` is not 0 and no reference was frozen. With several updates
+    /// those before a failing one stand.
     pub fn grpo_step(&mut self, batch: &[Sequence], advantages: &[f64], config: &GrpoConfig) -> Result<GrpoReport> {
-        let _ = (batch, advantages, config);
+        config.check()?;
+        if advantages.len() != batch.len() || !advantages.iter().all(|advantage| advantage.is_finite()) {
+            let reason = format!("must be one finite number for each of the {} sequences", batch.len());
+            return Err(Error::setting("advantages", reason));
+        }
+        check(batch, self.policy.transformer.vocabulary(), self.policy.transformer.context())?;
+        let wanted: Vec<usize> =
+            (0..batch.len()).filter(|&index| config.beta != 0.0 || advantages[index] != 0.0).collect();
+        if wanted.is_empty() {
+            return Ok(GrpoReport::default());
+        }
+
+        let lengths: Vec<usize> = batch.iter().map(|sequence| sequence.completion.len()).collect();
+        let samples = Samples {
+            weights: config.token_weights(&lengths),
+            advantages,
+            reference: match (&self.reference, config.beta) {
+                (_, 0.0) => None,
+                (None, beta) => return Err(Error::NoReference { beta }),
+                (Some(reference), _) => Some(log_probs(&reference.model, batch, self.token_budget)?),
+            },
+            // With a single update the policy that drew the samples is the current one.
+            old: match config.updates_per_batch {
+                1 => None,
+                _ => Some(log_probs(&self.policy.transformer, batch, self.token_budget)?),
+            },
+        };
+
+        let mut sums = Sums::default();
+        let (mut loss, mut grad_norm, mut learning_rate) = (0.0, 0.0, 0.0);
+        for _ in 0..config.updates_per_batch {
+            let (update_loss, grads) = self.gradients(batch, &wanted, |indices, prediction| {
+                samples.loss(batch, indices, prediction, config, &mut sums)
+            })?;
+            let (norm, rate) = self.update(&grads)?;
+            loss += update_loss / config.updates_per_batch as f64;
+            grad_norm += norm / config.updates_per_batch as f64;
+            learning_rate = rate;
+        }
+        let tokens = sums.tokens as f64;
         Ok(GrpoReport {
-            loss: 0.0,
-            kl: 0.0,
-            grad_norm: 0.0,
-            clip_fraction: 0.0,
-            entropy: 0.0,
-            learning_rate: 0.0,
-            tokens: 0,
+            loss,
+            kl: sums.kl / tokens,
+            grad_norm,
+            clip_fraction: sums.clipped as f64 / tokens,
+            entropy: sums.entropy / tokens,
+            learning_rate,
+            tokens: sums.tokens / config.updates_per_batch,
         })
+    }
+
+    /// The loss of the `wanted` sequences and its gradient for each variable, by micro-batches. `loss` is given a
+    /// micro-batch's indices and the prediction of its completions, and returns its share of the batch's loss.
+    fn gradients(
+        &self,
+        batch: &[Sequence],
+        wanted: &[usize],
+        mut loss: impl FnMut(&[usize], &Prediction) -> Result<Tensor>,
+    ) -> Result<(f64, Vec<Tensor>)> {
+        let model = &self.policy.transformer;
+        check(batch, model.vocabulary(), model.context())?;
+        if wanted.is_empty() {
+            return Err(Error::setting("batch", "is empty"));
+        }
+        let mut total = 0.0;
+        let mut sums: Vec<Option<Tensor>> = vec![None; self.variables.len()];
+        for indices in micro_batches(batch, wanted, self.token_budget) {
+            let picked: Vec<&Sequence> = indices.iter().map(|&index| &batch[index]).collect();
+            let share = loss(&indices, &model.predict(&Packed::of_sequences(&picked))?)?;
+            let value = f64::from(share.to_scalar::<f32>()?);
+            self.finite("the loss", value)?;
+            total += value;
+            let mut grads = share.backward()?;
+            for (sum, (_, variable)) in sums.iter_mut().zip(&self.variables) {
+                *sum = match (sum.take(), grads.remove(variable)) {
+                    (Some(sum), Some(grad)) => Some((sum + grad)?),
+                    (sum, grad) => sum.or(grad),
+                };
+            }
+        }
+        let grads = sums.into_iter().zip(&self.variables).map(|(sum, (_, variable))| match sum {
+            Some(grad) => Ok(grad),
+            // Out of the loss's reach, for example when every ratio is clipped.
+            None => Ok(variable.zeros_like()?),
+        });
+        Ok((total, grads.collect::<Result<_>>()?))
+    }
+
+    /// One optimiser step. Returns the gradient's norm and the rate.
+    fn update(&mut self, grads: &[Tensor]) -> Result<(f64, f64)> {
+        let norm = global_norm(grads)?;
+        self.finite("the gradient's norm", norm)?;
+        let rate = self.schedule.rate(self.optimiser.step);
+        self.optimiser.step(&self.variables, grads, norm, rate)?;
+        Ok((norm, rate))
+    }
+
+    fn finite(&self, what: &str, value: f64) -> Result<()> {
+        if value.is_finite() {
+            return Ok(());
+        }
+        Err(Error::NonFinite { what: what.to_owned(), value, step: self.optimiser.step })
+    }
+}
+
+/// What a batch of samples brings to the loss besides the policy's own log-probabilities.
+struct Samples<'a> {
+    advantages: &'a [f64],
+    /// What a token of each sequence counts.
+    weights: Vec<f64>,
+    reference: Option<Vec<Vec<f32>>>,
+    old: Option<Vec<Vec<f32>>>,
+}
+
+/// Sums over tokens, for the report.
+#[derive(Default)]
+struct Sums {
+    tokens: usize,
+    kl: f64,
+    clipped: usize,
+    entropy: f64,
+}
+
+impl Samples<'_> {
+    /// The share of a micro-batch in the loss.
+    fn loss(
+        &self,
+        batch: &[Sequence],
+        indices: &[usize],
+        prediction: &Prediction,
+        config: &GrpoConfig,
+        sums: &mut Sums,
+    ) -> Result<Tensor> {
+        let device = prediction.log_probs.device();
+        let lengths: Vec<usize> = indices.iter().map(|&index| batch[index].completion.len()).collect();
+        let (rows, columns) = (indices.len(), lengths.iter().copied().max().unwrap_or(0));
+        let current = prediction.log_probs.detach().to_vec1::<f32>()?;
+
+        // Where each place of the padded matrix finds its token; padding reads token 0, which the mask hides.
+        let mut places = vec![0u32; rows * columns];
+        let mut mask = vec![0f32; rows * columns];
+        let (mut old, mut reference) = (vec![0f32; rows * columns], vec![0f32; rows * columns]);
+        let mut token = 0;
+        for (row, (&index, &length)) in indices.iter().zip(&lengths).enumerate() {
+            for column in 0..length {
+                let at = row * columns + column;
+                (places[at], mask[at]) = (token as u32, 1.0);
+                old[at] = self.old.as_ref().map_or(current[token], |old| old[index][column]);
+                let now = f64::from(current[token]);
+                if let Some(log_probs) = &self.reference {
+                    reference[at] = log_probs[index][column];
+                    let delta = f64::from(reference[at]) - now;
+                    sums.kl += delta.exp_m1() - delta;
+                }
+                let ratio = (now - f64::from(old[at])).exp();
+                sums.clipped += usize::from(config.clips(ratio, self.advantages[index]));
+                token += 1;
+            }
+        }
+        sums.tokens += token;
+        sums.entropy += prediction.entropies.to_vec1::<f32>()?.iter().map(|h| f64::from(*h)).sum::<f64>();
+
+        let matrix = |values: Vec<f32>| Tensor::from_vec(values, (rows, columns), device);
+        let column = |values: &[f64]| {
+            Tensor::from_vec(indices.iter().map(|&i| values[i] as f32).collect::<Vec<_>>(), rows, device)
+        };
+        let places = Tensor::from_vec(places, rows * columns, device)?;
+        let inputs = LossInputs {
+            log_probs: prediction.log_probs.index_select(&places, 0)?.reshape((rows, columns))?,
+            old_log_probs: matrix(old)?,
+            reference_log_probs: self.reference.is_some().then(|| matrix(reference)).transpose()?,
+            advantages: column(self.advantages)?,
+            mask: matrix(mask)?,
+            token_weights: column(&self.weights)?,
+        };
+        grpo::loss(&inputs, config)
     }
 }

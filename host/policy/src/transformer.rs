@@ -213,6 +213,19 @@ impl Transformer {
         self.map(&mut |_, weight| Ok(weight.detach()))
     }
 
+    /// Whether the model has adapters and none of them changes anything yet.
+    pub(crate) fn has_idle_adapters(&self) -> Result<bool> {
+        let (mut adapters, mut idle) = (0, 0);
+        self.clone().visit_projections(&mut |_, projection| {
+            if let Some(adapter) = &projection.adapter {
+                adapters += 1;
+                idle += usize::from(adapter.b.abs()?.max_all()?.to_scalar::<f32>()? == 0.0);
+            }
+            Ok(())
+        })?;
+        Ok(adapters > 0 && adapters == idle)
+    }
+
     /// Tokens the model can attend to.
     pub fn context(&self) -> usize {
         self.shape.context

@@ -90,7 +90,7 @@ fn spin() -> f64 {
 fn hoard() -> f64 {
     let mut hoard = Vec::new();
     loop {
-        hoard.push(std::hint::black_box(vec![1u8; 1 << 20]));
+        hoard.push(std::hint::black_box(Vec::<u8>::with_capacity(1 << 20)));
     }
 }
 

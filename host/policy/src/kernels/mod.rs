@@ -10,7 +10,7 @@ mod softmax;
 
 pub(crate) use self::{
     attention::{Heads, attend_cached, packed_attention, packed_attention_backward},
-    elementwise::{rms_norm, rms_norm_backward, rotate, swiglu, swiglu_backward},
+    elementwise::{rms_norm, rms_norm_backward, rotate, sum_of_squares, swiglu, swiglu_backward},
     products::small_product_nt,
     softmax::{TokenStats, softmax_in_place, token_stats},
 };

@@ -1,0 +1,96 @@
+//! What a plugin does wrong is named, counted and contained: the other samples keep their scores.
+
+use alft_build::Form;
+use alft_plugin_host::{FailureKind, Limits, Plugin};
+use alft_sdk::bundle::Prompt;
+use alft_sdk::linked::Question;
+
+use crate::support::{FORMS, built, open, open_file, random_bundles};
+
+/// Four questions with four answers each; "13" is where the plugin misbehaves.
+fn questions() -> Vec<Question> {
+    let question = |q: usize| Question {
+        prompt: Prompt { id: q.to_string(), ..Prompt::default() },
+        texts: (0..4).map(|a| (4 * q + a).to_string()).collect(),
+    };
+    (0..4).map(question).collect()
+}
+
+/// Scores the questions and returns the failure of "13". All else must have been scored.
+fn failure(plugin: &Plugin) -> (FailureKind, String) {
+    let called = plugin.score(&questions());
+    assert_eq!(called.items.len(), 16);
+    for (at, item) in called.items.iter().enumerate().filter(|(at, _)| *at != 13) {
+        assert_eq!(*item, Ok(0.0), "answer {at}");
+    }
+    let failure = called.items[13].as_ref().unwrap_err();
+    (failure.kind, failure.detail.clone())
+}
+
+fn config(deed: &str) -> String {
+    format!(r#"{{"deed": "{deed}", "on": "13"}}"#)
+}
+
+#[test]
+fn each_deed_of_a_component_is_named_and_costs_its_sample_alone() {
+    let path = built("misbehave", Form::Component);
+    // Little fuel, so that the loop ends soon; the other deeds need less.
+    let limits = Limits { fuel_base: 5_000_000, ..Limits::default() };
+    for (deed, kind, words) in [
+        ("loop", FailureKind::OutOfFuel, "units of fuel"),
+        ("panic", FailureKind::Panic, "told to panic"),
+        ("error", FailureKind::Error, "told to fail"),
+        ("nan", FailureKind::NonFinite, "NaN"),
+        ("infinity", FailureKind::NonFinite, "inf"),
+        ("out-of-range", FailureKind::OutOfRange, "scored 2, but promises 0 to 1"),
+        ("memory", FailureKind::Memory, "the limit is 67108864"),
+        ("recursion", FailureKind::StackOverflow, "stack"),
+    ] {
+        let (found, detail) = failure(&open_file(&path, &config(deed), limits.clone()).unwrap());
+        assert_eq!(found, kind, "{deed}: {detail}");
+        assert!(detail.contains(words), "{deed}: {detail}");
+    }
+}
+
+#[test]
+fn a_library_that_panics_errs_or_lies_costs_its_sample_alone() {
+    for (deed, kind, words) in [
+        ("panic", FailureKind::Panic, "told to panic"),
+        ("error", FailureKind::Error, "told to fail"),
+        ("nan", FailureKind::NonFinite, "NaN"),
+        ("out-of-range", FailureKind::OutOfRange, "promises"),
+    ] {
+        let (found, detail) = failure(&open("misbehave", Form::Native, &config(deed)));
+        assert_eq!(found, kind, "{deed}: {detail}");
+        assert!(detail.contains(words), "{deed}: {detail}");
+    }
+}
+
+#[test]
+fn a_loop_with_endless_fuel_meets_its_deadline() {
+    let limits = Limits { fuel_base: u64::MAX / 2, deadline_ms: 100, ..Limits::default() };
+    let plugin = open_file(&built("misbehave", Form::Component), &config("loop"), limits).unwrap();
+    let (kind, detail) = failure(&plugin);
+    assert_eq!(kind, FailureKind::Deadline, "{detail}");
+}
+
+#[test]
+fn wrong_shapes_of_an_objective_are_found() {
+    let bundles = random_bundles(8, 5);
+    for form in FORMS {
+        let called = open("misbehave", form, r#"{"deed": "short"}"#).evaluate(&bundles);
+        for item in called.items {
+            let failure = item.unwrap_err();
+            let words = failure.detail.contains("shape");
+            assert!(words && matches!(failure.kind, FailureKind::Shape | FailureKind::Error), "as a {form}: {failure}");
+        }
+    }
+}
+
+#[test]
+fn a_trapped_component_is_used_again_in_a_fresh_instance() {
+    let plugin = open("misbehave", Form::Component, &config("panic"));
+    for _ in 0..3 {
+        assert_eq!(failure(&plugin).0, FailureKind::Panic);
+    }
+}

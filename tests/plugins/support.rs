@@ -1,0 +1,60 @@
+//! Building and opening plugins, and making bundles.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use alft_build::Form;
+use alft_plugin_host::{Engine, Error, Limits, Plugin, Source};
+use alft_sdk::bundle::{Bundle, Prompt, Samples};
+use alft_sdk::estimate::Estimator;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+pub(crate) const FORMS: [Form; 2] = [Form::Component, Form::Native];
+
+/// The reference plugin `name`, built.
+pub(crate) fn built(name: &str, form: Form) -> PathBuf {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins").join(name);
+    alft_build::build(&dir, form, &|line| eprintln!("{line}")).unwrap_or_else(|error| panic!("{error}"))
+}
+
+pub(crate) fn engine() -> &'static Engine {
+    static ENGINE: OnceLock<Engine> = OnceLock::new();
+    ENGINE.get_or_init(|| Engine::new(&Limits::default()).unwrap())
+}
+
+pub(crate) fn open_file(path: &Path, config: &str, limits: Limits) -> Result<Plugin, Error> {
+    let source = Source { path: path.into(), trust_native: true, config: config.into(), limits };
+    Plugin::open(&source, engine())
+}
+
+pub(crate) fn open(name: &str, form: Form, config: &str) -> Plugin {
+    open_file(&built(name, form), config, Limits::default()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Bundles of one to four phrasings, two to sixteen samples each, some of them unreadable.
+pub(crate) fn random_bundles(count: usize, seed: u64) -> Vec<Bundle> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let bundle = |at: usize| {
+        let prompts: Vec<Prompt> = (0..rng.random_range(1..5))
+            .map(|i| Prompt {
+                id: format!("{at}/{i}"),
+                text: "Grüße, 世界?".into(),
+                reference: (i % 2 == 0).then(|| "7".into()),
+                metadata: "{}".into(),
+            })
+            .collect();
+        let keys: Vec<Vec<Option<String>>> = prompts
+            .iter()
+            .map(|_| {
+                let size = rng.random_range(2..17);
+                (0..size).map(|_| rng.random_bool(0.9).then(|| rng.random_range(0..6).to_string())).collect()
+            })
+            .collect();
+        let samples: Vec<Samples<'_>> =
+            prompts.iter().zip(&keys).map(|(prompt, keys)| Samples { prompt, keys }).collect();
+        let estimator = if rng.random_bool(0.5) { Estimator::PlugIn } else { Estimator::Harmonic };
+        Bundle::sampled(&at.to_string(), &samples, estimator)
+    };
+    (0..count).map(bundle).collect()
+}

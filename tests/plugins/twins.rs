@@ -1,0 +1,67 @@
+//! One source gives the same bits linked in, as a library and as a component.
+
+use alft_build::Form;
+use alft_sdk::bundle::{Prompt, Valuation};
+use alft_sdk::linked::{self, Question};
+
+use crate::support::{FORMS, open, random_bundles};
+
+/// Utility, violation and rewards as bits: `==` on floats would call -0.0 and 0.0 equal.
+fn bits(valuation: &Valuation) -> Vec<u64> {
+    let rewards = valuation.rewards.iter().flatten().copied();
+    rewards.chain([valuation.utility, valuation.violation.unwrap_or(f64::NAN)]).map(f64::to_bits).collect()
+}
+
+#[test]
+fn entropy_has_identical_bits_in_every_form_on_1000_bundles() {
+    let bundles = random_bundles(1000, 1);
+    let linked = linked::evaluate::<alft_entropy::Entropy>("{}", &bundles).unwrap();
+    for form in FORMS {
+        let called = open("entropy", form, "{}").evaluate(&bundles);
+        assert_eq!(called.bill.calls, 1, "one call carries them all");
+        for (at, (loaded, linked)) in called.items.iter().zip(&linked).enumerate() {
+            assert_eq!(bits(loaded.as_ref().unwrap()), bits(linked), "bundle {at} as a {form}");
+        }
+    }
+}
+
+#[test]
+fn coherence_has_identical_bits_in_every_form() {
+    let bundles = random_bundles(200, 2);
+    for config in [r#"{"consensus": "arithmetic"}"#, r#"{"consensus": "geometric"}"#] {
+        let linked = linked::evaluate::<alft_coherence::Coherence>(config, &bundles).unwrap();
+        for form in FORMS {
+            let called = open("coherence", form, config).evaluate(&bundles);
+            for (loaded, linked) in called.items.iter().zip(&linked) {
+                assert_eq!(bits(loaded.as_ref().unwrap()), bits(linked), "{config} as a {form}");
+            }
+        }
+    }
+}
+
+#[test]
+fn arithmetic_reads_and_scores_alike_in_every_form() {
+    let prompt = Prompt { id: "q".into(), reference: Some("25/2".into()), ..Prompt::default() };
+    let texts = ["so $12.50.", "no number", "", "12,5", "= −12.5", "世界 50/4", "٣"].map(str::to_owned).to_vec();
+    let batch = [Question { prompt: prompt.clone(), texts }, Question { prompt: prompt.clone(), texts: vec![] }];
+    let keys = linked::read::<alft_arithmetic::Arithmetic>("{}", &batch).unwrap();
+    let answers: Vec<String> = keys[0].iter().flatten().cloned().collect();
+    assert_eq!(answers, ["25/2", "5", "-25/2", "25/2"]);
+    let question = [Question { prompt, texts: answers }];
+    for form in FORMS {
+        let plugin = open("arithmetic", form, "{}");
+        let read: Vec<_> = plugin.read(&batch).items.into_iter().map(Result::unwrap).collect();
+        assert_eq!(read, keys[0], "as a {form}");
+        let scores: Vec<f64> = plugin.score(&question).items.into_iter().map(Result::unwrap).collect();
+        assert_eq!(scores, [1.0, 0.0, 0.0, 1.0], "as a {form}");
+    }
+}
+
+#[test]
+fn fuel_is_the_same_every_time() {
+    let bundles = random_bundles(50, 3);
+    let bill = || open("coherence", Form::Component, "{}").evaluate(&bundles).bill.fuel;
+    let first = bill();
+    assert!(first > 10_000, "{first}");
+    assert_eq!((bill(), bill()), (first, first));
+}
