@@ -83,12 +83,10 @@ pub(crate) fn evaluate(
         let mut multipliers = vec![0.0; panel.seats.len()];
         let (played, _) = play(panel, &answered, run.game.estimator, run.game.advantage, &mut multipliers);
         all.extend(played);
-        progress.at(all.len() as u64, "");
+        progress.at(all.len() as u64, &measured(&Averages::over(&all)));
     }
-    let averages = Averages::over(&all);
-    progress.at(asked.len() as u64, &measured(&averages));
     progress.end();
-    Ok(averages)
+    Ok(Averages::over(&all))
 }
 
 /// One line of what matters most.

@@ -7,9 +7,7 @@
 //!
 //! Source: Loshchilov and Hutter, *Decoupled Weight Decay Regularization*, arXiv 1711.05101.
 
-use candle_core::{
-    CpuStorage, DType, InplaceOp2, InplaceOp3, Layout, Result as TensorResult, Tensor, Var, bail,
-};
+use candle_core::{CpuStorage, DType, InplaceOp2, InplaceOp3, Layout, Result as TensorResult, Tensor, Var, bail};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -48,11 +46,8 @@ impl AdamWConfig {
                 return Err(Error::setting(name, format!("is {beta}; it must be 0 or more and below 1")));
             }
         }
-        let others = [
-            ("epsilon", self.epsilon),
-            ("weight_decay", self.weight_decay),
-            ("max_grad_norm", self.max_grad_norm),
-        ];
+        let others =
+            [("epsilon", self.epsilon), ("weight_decay", self.weight_decay), ("max_grad_norm", self.max_grad_norm)];
         for (name, value) in others {
             if !(value >= 0.0 && value.is_finite()) {
                 return Err(Error::setting(name, format!("is {value}; it must be 0 or more")));
@@ -222,8 +217,7 @@ mod tests {
 
     #[test]
     fn follows_the_formula() {
-        let config =
-            AdamWConfig { beta1: 0.8, beta2: 0.95, epsilon: 1e-6, weight_decay: 0.1, max_grad_norm: 2.0 };
+        let config = AdamWConfig { beta1: 0.8, beta2: 0.95, epsilon: 1e-6, weight_decay: 0.1, max_grad_norm: 2.0 };
         let start = [0.5f32, -1.0, 2.0];
         let variables = vec![("w".to_owned(), Var::new(&start, &Device::Cpu).unwrap())];
         let mut optimiser = AdamW::new(config.clone(), &variables).unwrap();

@@ -303,7 +303,9 @@ mod tests {
     #[test]
     fn refuses_with_a_reason() {
         let message = |edit: fn(&mut Value)| parse(edit).unwrap_err().to_string();
-        assert!(message(|v| v["architectures"] = json!(["GPT2LMHeadModel"])).contains("`GPT2LMHeadModel` is not supported"));
+        assert!(
+            message(|v| v["architectures"] = json!(["GPT2LMHeadModel"])).contains("`GPT2LMHeadModel` is not supported")
+        );
         assert!(message(|v| v["architectures"] = json!([])).contains("(none named)"));
         assert!(message(|v| v["hidden_act"] = json!("gelu")).contains("gelu"));
         assert!(message(|v| v["num_key_value_heads"] = json!(3)).contains("must divide"));

@@ -38,7 +38,9 @@ impl<'a> Decoder<'a> {
         // The row of the packed batch in each column of each text; columns before a text's first read row 0, unseen.
         let columns = texts.iter().zip(&starts).flat_map(|(&text, &start)| {
             let first = packed.groups[text].start;
-            (0..len).map(move |column| (first + column).saturating_sub(start) as u32).map(move |row| row.max(first as u32))
+            (0..len)
+                .map(move |column| (first + column).saturating_sub(start) as u32)
+                .map(move |row| row.max(first as u32))
         });
         let columns = Tensor::new(columns.collect::<Vec<u32>>(), model.device())?;
         let heads = model.heads();

@@ -35,7 +35,9 @@ impl DevicePreference {
 // `Device::cuda_if_available` does not fall back at run time when the driver is missing, so this asks and looks.
 fn open_cuda() -> Result<Device> {
     if !candle_core::utils::cuda_is_available() {
-        return Err(Error::NoCuda("this build has no CUDA; build with `--features cuda`, or use the device `cpu`".into()));
+        return Err(Error::NoCuda(
+            "this build has no CUDA; build with `--features cuda`, or use the device `cpu`".into(),
+        ));
     }
     Device::new_cuda(0).map_err(|error| {
         // candle appends a backtrace; the cause is the first line.

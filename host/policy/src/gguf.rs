@@ -1,10 +1,6 @@
 //! Models as GGUF files, llama architecture: weights of any quantisation are widened to `f32`.
 
-use std::{
-    fs::File,
-    io::BufReader,
-    path::Path,
-};
+use std::{fs::File, io::BufReader, path::Path};
 
 use candle_core::{
     Device, Tensor,

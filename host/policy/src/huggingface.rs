@@ -168,15 +168,14 @@ fn standard_companions(policy: &Policy) -> [(String, String); 2] {
         "bos_token": config.bos_token.and_then(|id| policy.tokenizer.token(id)),
     });
     let generation = json!({"bos_token_id": config.bos_token, "eos_token_id": config.eos_tokens});
-    [(TOKENIZER_CONFIG.to_owned(), format!("{tokenizer:#}\n")), (GENERATION_CONFIG.to_owned(), format!("{generation:#}\n"))]
+    [
+        (TOKENIZER_CONFIG.to_owned(), format!("{tokenizer:#}\n")),
+        (GENERATION_CONFIG.to_owned(), format!("{generation:#}\n")),
+    ]
 }
 
 /// Writes tensors to a safetensors file with some text in its header.
-pub(crate) fn save_tensors(
-    tensors: &BTreeMap<String, Tensor>,
-    path: &Path,
-    metadata: &[(&str, &str)],
-) -> Result<()> {
+pub(crate) fn save_tensors(tensors: &BTreeMap<String, Tensor>, path: &Path, metadata: &[(&str, &str)]) -> Result<()> {
     let metadata = metadata.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
     safetensors::serialize_to_file(tensors, Some(metadata), path)
         .map_err(|error| Error::file(path, format!("could not be written: {error}")))

@@ -186,8 +186,7 @@ mod tests {
 
     #[test]
     fn micro_batches_keep_to_the_budget_and_lose_nothing() {
-        let sequences: Vec<_> =
-            (0..20).map(|i| sequence(&[i % 3 + 1; 5], &vec![1; i as usize % 4 + 1])).collect();
+        let sequences: Vec<_> = (0..20).map(|i| sequence(&[i % 3 + 1; 5], &vec![1; i as usize % 4 + 1])).collect();
         let wanted: Vec<usize> = (0..20).filter(|i| i % 5 != 0).collect();
         let batches = micro_batches(&sequences, &wanted, 16);
         let mut all: Vec<usize> = batches.concat();

@@ -317,6 +317,8 @@ mod tests {
     fn seeds_name_their_numbers() {
         let draws = |run, step, sample| Seed { run, step, sample }.numbers().next_u64();
         assert_eq!(draws(1, 2, 3), draws(1, 2, 3));
-        assert!(draws(1, 2, 3) != draws(2, 2, 3) && draws(1, 2, 3) != draws(1, 3, 3) && draws(1, 2, 3) != draws(1, 2, 4));
+        assert!(
+            draws(1, 2, 3) != draws(2, 2, 3) && draws(1, 2, 3) != draws(1, 3, 3) && draws(1, 2, 3) != draws(1, 2, 4)
+        );
     }
 }

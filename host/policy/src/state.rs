@@ -64,9 +64,8 @@ pub fn save(trainer: &Trainer, dir: &Path, note: &str) -> Result<()> {
 pub fn restore(trainer: &mut Trainer, dir: &Path) -> Result<String> {
     let path = dir.join(STATE);
     let (mut tensors, metadata) = read(&path, trainer.policy().device())?;
-    let header = |key: &str| {
-        metadata.get(key).cloned().ok_or_else(|| Error::file(&path, format!("its header has no `{key}`")))
-    };
+    let header =
+        |key: &str| metadata.get(key).cloned().ok_or_else(|| Error::file(&path, format!("its header has no `{key}`")));
     let step = header("step")?.parse::<u64>().map_err(|error| Error::file(&path, format!("step: {error}")))?;
     let (weights, means, squares) = (
         take(&mut tensors, "weight.", &trainer.variables, &path)?,
@@ -122,7 +121,8 @@ fn take(
     let mut taken = Vec::with_capacity(variables.len());
     for (name, variable) in variables {
         let name = format!("{prefix}{name}");
-        let missing = || Error::file(path, format!("has no `{name}`; it was saved by a run with another model or tuning"));
+        let missing =
+            || Error::file(path, format!("has no `{name}`; it was saved by a run with another model or tuning"));
         let tensor = tensors.remove(&name).ok_or_else(missing)?;
         if (tensor.dims(), tensor.dtype()) != (variable.dims(), variable.dtype()) {
             let reason = format!("`{name}` has shape {:?}; the model's is {:?}", tensor.dims(), variable.dims());

@@ -109,9 +109,9 @@ impl Trainer {
             return Err(Error::setting("token_budget", "must be at least 1"));
         }
         let transformer = match tuning {
-            Tuning::Full => policy
-                .transformer
-                .map(&mut |_, weight| Ok(Var::from_tensor(&weight.detach().copy()?)?.into_inner()))?,
+            Tuning::Full => {
+                policy.transformer.map(&mut |_, weight| Ok(Var::from_tensor(&weight.detach().copy()?)?.into_inner()))?
+            }
             Tuning::Lora(config) => lora::attach(&policy.transformer, config, seed)?,
         };
         let variables = transformer.trainable();

@@ -85,10 +85,7 @@ impl Projection {
 
 impl Transformer {
     /// Builds a model of the given shape from weights by Hugging Face's names; `get` is told the shape each must have.
-    pub(crate) fn build(
-        config: &ModelConfig,
-        get: &mut dyn FnMut(&str, &[usize]) -> Result<Tensor>,
-    ) -> Result<Self> {
+    pub(crate) fn build(config: &ModelConfig, get: &mut dyn FnMut(&str, &[usize]) -> Result<Tensor>) -> Result<Self> {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let (q_width, kv_width) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
         let embedding = get("model.embed_tokens.weight", &[config.vocab_size, hidden])?;
@@ -114,11 +111,8 @@ impl Transformer {
                 post_norm: weight("post_attention_layernorm.weight", &[hidden])?,
             });
         }
-        let head = if config.tie_word_embeddings {
-            None
-        } else {
-            Some(get("lm_head.weight", &[config.vocab_size, hidden])?)
-        };
+        let head =
+            if config.tie_word_embeddings { None } else { Some(get("lm_head.weight", &[config.vocab_size, hidden])?) };
         Ok(Self {
             embedding,
             layers,
@@ -169,10 +163,7 @@ impl Transformer {
     }
 
     /// Calls `f` with each projection and its name, such as `model.layers.0.self_attn.q_proj`.
-    pub(crate) fn visit_projections(
-        &mut self,
-        f: &mut dyn FnMut(&str, &mut Projection) -> Result<()>,
-    ) -> Result<()> {
+    pub(crate) fn visit_projections(&mut self, f: &mut dyn FnMut(&str, &mut Projection) -> Result<()>) -> Result<()> {
         for (index, layer) in self.layers.iter_mut().enumerate() {
             let projections = [
                 ("self_attn.q_proj", &mut layer.q),
@@ -280,8 +271,9 @@ impl Transformer {
     /// Predicts the targets of a packed batch, in its order.
     pub(crate) fn predict(&self, packed: &Packed) -> Result<Prediction> {
         let groups = Arc::new(packed.groups.clone());
-        let hidden = self
-            .hidden_states(&packed.tokens, &packed.positions, |_, q, k, v| attend(self.shape.heads, &groups, q, k, v))?;
+        let hidden = self.hidden_states(&packed.tokens, &packed.positions, |_, q, k, v| {
+            attend(self.shape.heads, &groups, q, k, v)
+        })?;
         let predictors = Tensor::new(packed.predictors.as_slice(), self.device())?;
         Ok(predict(&hidden.index_select(&predictors, 0)?, self.head(), &packed.targets)?)
     }

@@ -8,8 +8,8 @@
 use std::time::Instant;
 
 use alft_policy::{
-    AdamWConfig, DevicePreference, GrpoConfig, LoraConfig, OptimiserConfig, Policy, Request, SampleConfig, Schedule, Seed,
-    Sequence, Trainer, Tuning, log_probs, sample, state,
+    AdamWConfig, DevicePreference, GrpoConfig, LoraConfig, OptimiserConfig, Policy, Request, SampleConfig, Schedule,
+    Seed, Sequence, Trainer, Tuning, log_probs, sample, state,
 };
 
 fn optimiser(learning_rate: f64) -> OptimiserConfig {
@@ -81,9 +81,8 @@ fn tiny() {
             .zip(0..)
             .map(|(c, i)| f64::from(c.text.rsplit(':').next() == Some(answers[i / 8].to_string().as_str())))
             .collect();
-        let advantages: Vec<f64> = (0..128)
-            .map(|i| rewards[i] - rewards[i / 8 * 8..][..8].iter().sum::<f64>() / 8.0)
-            .collect();
+        let advantages: Vec<f64> =
+            (0..128).map(|i| rewards[i] - rewards[i / 8 * 8..][..8].iter().sum::<f64>() / 8.0).collect();
         let batch: Vec<Sequence> = completions
             .into_iter()
             .zip(&requests)
@@ -119,9 +118,8 @@ fn real() {
     let weights = policy.transformer().parameter_count();
     println!("{weights} weights loaded in {:.2} s", clock.elapsed().as_secs_f64());
 
-    let chat = |text: &str| {
-        policy.encode(&format!("<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n")).unwrap()
-    };
+    let chat =
+        |text: &str| policy.encode(&format!("<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n")).unwrap();
     let greedy = SampleConfig { temperature: 0.0, max_new_tokens: 48, ..SampleConfig::default() };
     for text in ["What is the capital of France?", "What is 17 + 25?"] {
         let prompt = chat(text);
@@ -135,7 +133,9 @@ fn real() {
     // Four prompts of about 80 tokens, eight samples of 60 tokens each.
     let filler = "A shop sells apples and pears. Each apple costs three coins and each pear costs two coins. ";
     let prompts: Vec<Vec<u32>> = (4..8)
-        .map(|n| chat(&format!("{}How many coins do {n} apples and {n} pears cost? Think step by step.", filler.repeat(2))))
+        .map(|n| {
+            chat(&format!("{}How many coins do {n} apples and {n} pears cost? Think step by step.", filler.repeat(2)))
+        })
         .collect();
     let requests: Vec<Request<'_>> = (0..32)
         .map(|i| Request { prompt: &prompts[i / 8], seed: Seed { run: 1, step: 0, sample: i as u64 } })

@@ -269,7 +269,14 @@ pub(crate) fn attend_cached(heads: Heads, q: &[f32], k: &[f32], v: &[f32], start
     let row = |(row, out): (usize, &mut [f32])| {
         let cache = heads.kv * capacity * heads.dim;
         let seen = starts[row]..len;
-        attend_row(heads, out, &q[row * width..][..width], &k[row * cache..][..cache], &v[row * cache..][..cache], seen);
+        attend_row(
+            heads,
+            out,
+            &q[row * width..][..width],
+            &k[row * cache..][..cache],
+            &v[row * cache..][..cache],
+            seen,
+        );
     };
     if q.len() * len < super::PARALLEL_ELEMENTS {
         out.chunks_exact_mut(width).enumerate().for_each(row);

@@ -3,7 +3,7 @@
 use gemm::Parallelism;
 use rayon::prelude::*;
 
-use super::simd::{LANES, fold, fused, vectorised};
+use super::simd::{fold, fused, vectorised};
 
 /// A matrix within a slice, row `i` and column `j` at `i · row_stride + j · col_stride`.
 #[derive(Clone, Copy)]
@@ -164,29 +164,27 @@ const TILE_LANES: usize = 8;
 
 #[inline(always)]
 fn tile<const FMA: bool, const X: usize, const W: usize>(out: &mut [f32], x: &[f32], w: &[f32], m: usize, k: usize) {
+    // Slices of arrays, all of one length: the compiler keeps the sums in registers and the loop free of checks.
+    let x: [_; X] = std::array::from_fn(|i| x[i * k..(i + 1) * k].as_chunks::<TILE_LANES>());
+    let w: [_; W] = std::array::from_fn(|j| w[j * k..(j + 1) * k].as_chunks::<TILE_LANES>());
     let mut sums = [[[0f32; TILE_LANES]; W]; X];
-    let x: [&[f32]; X] = std::array::from_fn(|i| &x[i * k..(i + 1) * k]);
-    let w: [&[f32]; W] = std::array::from_fn(|j| &w[j * k..(j + 1) * k]);
-    let whole = k / TILE_LANES * TILE_LANES;
-    let mut at = 0;
-    while at < whole {
+    for chunk in 0..k / TILE_LANES {
+        let x: [&[f32; TILE_LANES]; X] = std::array::from_fn(|i| &x[i].0[chunk]);
+        let w: [&[f32; TILE_LANES]; W] = std::array::from_fn(|j| &w[j].0[chunk]);
         for i in 0..X {
             for j in 0..W {
                 for lane in 0..TILE_LANES {
-                    sums[i][j][lane] = fused::<FMA>(x[i][at + lane], w[j][at + lane], sums[i][j][lane]);
+                    sums[i][j][lane] = fused::<FMA>(x[i][lane], w[j][lane], sums[i][j][lane]);
                 }
             }
         }
-        at += TILE_LANES;
     }
     for i in 0..X {
         for j in 0..W {
-            let mut lanes = [0f32; LANES];
-            lanes[..TILE_LANES].copy_from_slice(&sums[i][j]);
-            for at in whole..k {
-                lanes[at - whole] = fused::<FMA>(x[i][at], w[j][at], lanes[at - whole]);
+            for (lane, (x, w)) in x[i].1.iter().zip(w[j].1).enumerate() {
+                sums[i][j][lane] = fused::<FMA>(*x, *w, sums[i][j][lane]);
             }
-            out[j * m + i] = fold(lanes);
+            out[j * m + i] = fold(sums[i][j]);
         }
     }
 }

@@ -117,8 +117,8 @@ pub(super) fn largest(values: &[f32]) -> f32 {
 
 /// Adds partial sums pairwise.
 #[inline(always)]
-pub(super) fn fold(mut sums: [f32; LANES]) -> f32 {
-    let mut width = LANES / 2;
+pub(super) fn fold<const WIDTH: usize>(mut sums: [f32; WIDTH]) -> f32 {
+    let mut width = WIDTH / 2;
     while width > 0 {
         for lane in 0..width {
             sums[lane] += sums[lane + width];

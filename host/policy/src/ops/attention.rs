@@ -55,9 +55,8 @@ fn composed(heads: Heads, groups: &[Group], q: &Tensor, k: &Tensor, v: &Tensor) 
     // Queries of one key head lie side by side: (b, kv, repeats · queries, dim), so keys are not repeated.
     let q = q.index_select(&index(q_rows)?, 0)?.reshape((b, queries, heads.kv, repeats, heads.dim))?;
     let q = q.permute((0, 2, 3, 1, 4))?.reshape((b, heads.kv, repeats * queries, heads.dim))?;
-    let pick = |x: &Tensor| {
-        x.index_select(&k_rows, 0)?.reshape((b, keys, heads.kv, heads.dim))?.transpose(1, 2)?.contiguous()
-    };
+    let pick =
+        |x: &Tensor| x.index_select(&k_rows, 0)?.reshape((b, keys, heads.kv, heads.dim))?.transpose(1, 2)?.contiguous();
     let scores = (q.contiguous()?.matmul(&pick(k)?.t()?.contiguous()?)? * heads.scale())?;
     let scores = scores.reshape((b, heads.kv, repeats, queries, keys))?.broadcast_add(&mask)?;
     let weights = softmax(&scores)?.reshape((b, heads.kv, repeats * queries, keys))?;

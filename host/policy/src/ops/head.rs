@@ -47,7 +47,8 @@ pub(crate) fn predict(hidden: &Tensor, w: &Tensor, targets: &[u32]) -> Result<Pr
     let log_probs = function([hidden, w], Value::Tensor(log_probs), move |[hidden, w], grad| {
         let grad = grad.unsqueeze(1)?;
         let for_hidden = slopes.as_ref().map(|slopes| slopes.broadcast_mul(&grad)).transpose()?;
-        let for_w = w.track_op().then(|| weight_gradient(&hidden.detach(), &w.detach(), &targets, &grad)).transpose()?;
+        let for_w =
+            w.track_op().then(|| weight_gradient(&hidden.detach(), &w.detach(), &targets, &grad)).transpose()?;
         Ok([for_hidden, for_w])
     })?;
     Ok(Prediction { log_probs, entropies })

@@ -1,0 +1,271 @@
+//! What a policy promises, whatever it runs on: one way of computing a log-probability, however it is batched, cached,
+//! saved or adapted.
+
+use std::{fs, path::Path};
+
+use alft_policy::{
+    Completion, Device, Error, LoraConfig, OptimiserConfig, Policy, Request, SampleConfig, Schedule, Seed, Sequence,
+    Trainer, Tuning, log_probs, sample,
+};
+
+fn policy() -> Policy {
+    Policy::tiny(7, &Device::Cpu).unwrap()
+}
+
+fn lora(targets: &[&str]) -> Tuning {
+    Tuning::Lora(LoraConfig { rank: 4, alpha: 8.0, targets: targets.iter().map(|t| t.to_string()).collect() })
+}
+
+fn fast() -> OptimiserConfig {
+    OptimiserConfig { schedule: Schedule { learning_rate: 1e-2, ..Schedule::default() }, ..OptimiserConfig::default() }
+}
+
+/// Texts of different lengths; the first three share a prompt.
+fn sequences(policy: &Policy) -> Vec<Sequence> {
+    let texts =
+        [("12+34=", "46"), ("12+34=", "4"), ("12+34=", "a long answer: 46."), ("x", ""), ("a\nlonger one, ", "y z")];
+    texts.iter().map(|(prompt, completion)| policy.example(prompt, completion).unwrap()).collect()
+}
+
+fn assert_close(a: &[Vec<f32>], b: &[Vec<f32>], tolerance: f32) {
+    assert_eq!(a.len(), b.len());
+    for (a, b) in a.iter().zip(b) {
+        assert_eq!(a.len(), b.len());
+        for (a, b) in a.iter().zip(b) {
+            assert!((a - b).abs() <= tolerance, "{a} is not {b}");
+        }
+    }
+}
+
+#[test]
+fn a_batch_gives_what_its_sequences_give_alone() {
+    let policy = policy();
+    let batch = sequences(&policy);
+    let together = log_probs(policy.transformer(), &batch, 4096).unwrap();
+    let alone: Vec<Vec<f32>> = batch
+        .iter()
+        .map(|sequence| log_probs(policy.transformer(), std::slice::from_ref(sequence), 4096).unwrap().remove(0))
+        .collect();
+    assert_close(&together, &alone, 1e-5);
+    let in_small_parts = log_probs(policy.transformer(), &batch, 8).unwrap();
+    assert_close(&together, &in_small_parts, 1e-5);
+}
+
+#[test]
+fn probabilities_of_what_may_follow_add_up_to_one() {
+    let policy = policy();
+    let prompt = policy.encode("1+1=").unwrap();
+    let all: Vec<Sequence> = (0..policy.config().vocab_size as u32)
+        .map(|token| Sequence { prompt: prompt.clone(), completion: vec![token] })
+        .collect();
+    let sum: f32 = log_probs(policy.transformer(), &all, 4096).unwrap().iter().map(|l| l[0].exp()).sum();
+    assert!((sum - 1.0).abs() < 1e-5, "{sum}");
+}
+
+/// What greedy decoding must draw, by a full forward pass for every token.
+fn greedy_by_full_passes(policy: &Policy, prompt: &[u32], steps: usize) -> Vec<u32> {
+    let mut drawn: Vec<u32> = Vec::new();
+    for _ in 0..steps {
+        let next: Vec<Sequence> = (0..policy.config().vocab_size as u32)
+            .map(|token| Sequence { prompt: [prompt, &drawn].concat(), completion: vec![token] })
+            .collect();
+        let scores = log_probs(policy.transformer(), &next, 1 << 16).unwrap();
+        let best = (0..scores.len()).max_by(|a, b| scores[*a][0].total_cmp(&scores[*b][0])).unwrap();
+        drawn.push(best as u32);
+        if policy.eos_tokens().contains(&(best as u32)) {
+            break;
+        }
+    }
+    drawn
+}
+
+#[test]
+fn cached_decoding_of_ragged_prompts_equals_full_passes() {
+    let policy = policy();
+    let prompts: Vec<Vec<u32>> =
+        ["1", "12+34=", "a\nmuch longer prompt than the others", "12+34="].map(|p| policy.encode(p).unwrap()).to_vec();
+    let config = SampleConfig { temperature: 0.0, max_new_tokens: 20, ..SampleConfig::default() };
+    let drawn = draw(&policy, &prompts, &config);
+    for (prompt, completion) in prompts.iter().zip(&drawn) {
+        assert_eq!(completion.tokens, greedy_by_full_passes(&policy, prompt, 20));
+    }
+}
+
+fn draw(policy: &Policy, prompts: &[Vec<u32>], config: &SampleConfig) -> Vec<Completion> {
+    let requests: Vec<Request<'_>> = prompts
+        .iter()
+        .zip(0..)
+        .map(|(prompt, sample)| Request { prompt, seed: Seed { run: 3, step: 1, sample } })
+        .collect();
+    sample(policy, &requests, config).unwrap()
+}
+
+#[test]
+fn a_sample_depends_on_its_seed_and_not_on_its_batch() {
+    let policy = policy();
+    let prompts: Vec<Vec<u32>> = ["1+1=", "1+1=", "20+5="].map(|p| policy.encode(p).unwrap()).to_vec();
+    let config = SampleConfig { max_new_tokens: 100, top_p: 0.95, ..SampleConfig::default() };
+    let together = draw(&policy, &prompts, &config);
+    assert_eq!(together, draw(&policy, &prompts, &config), "the same seeds draw the same, twice");
+    assert_ne!(together[0].tokens, together[1].tokens, "another seed draws something else");
+    assert_ne!(
+        together[0].tokens.len(),
+        together[1].tokens.len(),
+        "the test wants samples that end at different times"
+    );
+    for (index, completion) in together.iter().enumerate() {
+        let seed = Seed { run: 3, step: 1, sample: index as u64 };
+        let alone = sample(&policy, &[Request { prompt: &prompts[index], seed }], &config).unwrap();
+        assert_eq!(&alone[0], completion);
+    }
+}
+
+#[test]
+fn completions_end_at_eos_at_a_stop_text_or_at_the_limit() {
+    let policy = policy();
+    let prompt = vec![policy.encode("1+1=").unwrap(); 64];
+    let config = SampleConfig {
+        max_new_tokens: 150,
+        stop: vec!["7".to_owned(), "no such".to_owned()],
+        ..SampleConfig::default()
+    };
+    let (mut eos, mut stopped, mut limit) = (0, 0, 0);
+    for completion in draw(&policy, &prompt, &config) {
+        assert!(!completion.text.contains('7'));
+        let last = *completion.tokens.last().unwrap();
+        if policy.eos_tokens().contains(&last) {
+            eos += 1;
+            assert!(completion.finished);
+        } else if policy.decode(&[last]).unwrap() == "7" {
+            stopped += 1;
+            assert!(completion.finished);
+            assert_eq!(policy.decode(&completion.tokens).unwrap(), completion.text + "7");
+        } else {
+            limit += 1;
+            assert!(!completion.finished);
+            assert_eq!(completion.tokens.len(), 150);
+        }
+    }
+    assert!(eos > 0 && stopped > 0 && limit > 0, "{eos} {stopped} {limit}");
+}
+
+#[test]
+fn a_saved_folder_gives_the_same_bits() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model");
+    let policy = policy();
+    let batch = sequences(&policy);
+    policy.save(&path).unwrap();
+    policy.save(&path).unwrap();
+    let again = Policy::open(&path, &Device::Cpu).unwrap();
+    assert_eq!(policy.config(), again.config());
+    assert_eq!(again.example("12+34=", "46").unwrap(), batch[0]);
+    let of = |policy: &Policy| log_probs(policy.transformer(), &batch, 4096).unwrap();
+    assert_eq!(of(&policy), of(&again));
+    let mut files: Vec<_> =
+        fs::read_dir(&path).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    files.sort();
+    let expected =
+        ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
+    assert_eq!(files, expected);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside the folder");
+}
+
+#[test]
+fn an_export_has_the_adapters_merged() {
+    let dir = tempfile::tempdir().unwrap();
+    let tuning = lora(&["q_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "k_proj"]);
+    let mut trainer = Trainer::new(policy(), &tuning, fast(), 4096, 1).unwrap();
+    let batch = sequences(trainer.policy());
+    let of = |policy: &Policy| log_probs(policy.transformer(), &batch, 4096).unwrap();
+    let before = of(trainer.policy());
+    assert_close(&before, &of(&policy()), 0.0);
+    for _ in 0..5 {
+        trainer.supervised_step(&batch).unwrap();
+    }
+    let trained = of(trainer.policy());
+    assert!((trained[0][0] - before[0][0]).abs() > 1e-2, "the adapters learnt something");
+    assert_close(&trained, &of(&trainer.policy().merged().unwrap()), 2e-5);
+    trainer.policy().save(&dir.path().join("export")).unwrap();
+    assert_close(&trained, &of(&Policy::open(&dir.path().join("export"), &Device::Cpu).unwrap()), 2e-5);
+}
+
+#[test]
+fn shards_and_half_precision_are_read() {
+    use candle_core::{DType, Tensor};
+    let dir = tempfile::tempdir().unwrap();
+    let policy = policy();
+    let batch = sequences(&policy);
+    policy.save(dir.path()).unwrap();
+    let whole = dir.path().join("model.safetensors");
+    let tensors = candle_core::safetensors::load(&whole, &Device::Cpu).unwrap();
+    fs::remove_file(&whole).unwrap();
+    let (mut shards, mut index) = (vec![Vec::<(String, Tensor)>::new(); 2], serde_json::Map::new());
+    for (position, (name, tensor)) in tensors.into_iter().enumerate() {
+        let (shard, dtype) = (position % 2, [DType::BF16, DType::F16][position / 2 % 2]);
+        index.insert(name.clone(), format!("shard-{shard}.safetensors").into());
+        shards[shard].push((name, tensor.to_dtype(dtype).unwrap()));
+    }
+    for (position, shard) in shards.into_iter().enumerate() {
+        let path = dir.path().join(format!("shard-{position}.safetensors"));
+        candle_core::safetensors::save(&shard.into_iter().collect(), path).unwrap();
+    }
+    let index = serde_json::json!({"metadata": {}, "weight_map": index}).to_string();
+    fs::write(dir.path().join("model.safetensors.index.json"), index).unwrap();
+    let again = Policy::open(dir.path(), &Device::Cpu).unwrap();
+    let of = |policy: &Policy| log_probs(policy.transformer(), &batch, 4096).unwrap();
+    assert_close(&of(&policy), &of(&again), 0.2);
+}
+
+#[test]
+fn bad_folders_are_errors_that_name_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path();
+    let open = |path: &Path| Policy::open(path, &Device::Cpu).unwrap_err().to_string();
+    assert!(open(&path.join("nowhere")).contains("nowhere"));
+    assert!(open(path).contains("config.json"));
+
+    policy().save(path).unwrap();
+    let spoil = |file: &str, text: &[u8]| {
+        let kept = fs::read(path.join(file)).unwrap();
+        fs::write(path.join(file), text).unwrap();
+        let message = open(path);
+        fs::write(path.join(file), kept).unwrap();
+        assert!(message.contains(file) || file == "config.json", "{message}");
+        message
+    };
+    spoil("config.json", b"{");
+    spoil("tokenizer.json", b"{}");
+    spoil("generation_config.json", b"[");
+    spoil("model.safetensors", b"\x05\0\0\0\0\0\0\0{}");
+    spoil("model.safetensors", b"");
+    let whole = fs::read(path.join("model.safetensors")).unwrap();
+    spoil("model.safetensors", &whole[..whole.len() - 4]);
+    let config = fs::read_to_string(path.join("config.json")).unwrap();
+    let changed = |from: &str, to: &str| spoil("config.json", config.replace(from, to).as_bytes());
+    assert!(changed("LlamaForCausalLM", "MambaForCausalLM").contains("`MambaForCausalLM` is not supported"));
+    assert!(changed("\"vocab_size\": 99", "\"vocab_size\": 98").contains("the tokenizer has 99 tokens"));
+    assert!(changed("\"vocab_size\": 99", "\"vocab_size\": 100").contains("has shape [99, 64]"));
+    assert!(changed("\"num_hidden_layers\": 3", "\"num_hidden_layers\": 4").contains("model.layers.3"));
+    assert!(changed("\"tie_word_embeddings\": true", "\"tie_word_embeddings\": false").contains("lm_head"));
+
+    let gguf = path.join("model.gguf");
+    fs::write(&gguf, b"GGUF\x03\0\0\0").unwrap();
+    assert!(open(&gguf).contains("not a GGUF file"));
+}
+
+#[test]
+fn impossible_requests_are_errors() {
+    let policy = policy();
+    let ask = |prompt: &[u32], max_new_tokens| {
+        let request = Request { prompt, seed: Seed { run: 0, step: 0, sample: 0 } };
+        sample(&policy, &[request], &SampleConfig { max_new_tokens, ..SampleConfig::default() }).unwrap_err()
+    };
+    assert!(matches!(ask(&[], 5), Error::Sequence { .. }));
+    assert!(matches!(ask(&[99], 5), Error::Sequence { .. }));
+    assert!(matches!(ask(&[5; 500], 13), Error::ContextLength { needed: 513, context: 512, .. }));
+    assert!(matches!(ask(&[5], usize::MAX), Error::ContextLength { .. }));
+    assert!(policy.encode("naïve").unwrap_err().to_string().contains('ï'));
+    assert!(sample(&policy, &[], &SampleConfig::default()).unwrap().is_empty());
+    assert!(log_probs(policy.transformer(), &[], 10).unwrap().is_empty());
+}

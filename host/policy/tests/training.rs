@@ -1,0 +1,333 @@
+//! What training promises: every trainable weight learns, and the same run twice is the same run.
+
+use std::fs;
+
+use alft_policy::{
+    AdamWConfig, Aggregation, Decay, Device, Error, GrpoConfig, GrpoReport, ImportanceSampling, LoraConfig,
+    OptimiserConfig, Policy, Request, SampleConfig, Schedule, Seed, Sequence, Trainer, Tuning, log_probs, sample,
+    state,
+};
+
+fn optimiser(learning_rate: f64) -> OptimiserConfig {
+    OptimiserConfig {
+        schedule: Schedule { learning_rate, warmup_steps: 2, decay: Decay::Cosine, total_steps: 1000 },
+        adamw: AdamWConfig { weight_decay: 0.01, ..AdamWConfig::default() },
+    }
+}
+
+fn all_projections() -> Tuning {
+    let targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+    Tuning::Lora(LoraConfig { rank: 4, alpha: 8.0, targets: targets.map(String::from).to_vec() })
+}
+
+fn trainer(tuning: &Tuning, learning_rate: f64, token_budget: usize) -> Trainer {
+    Trainer::new(Policy::tiny(7, &Device::Cpu).unwrap(), tuning, optimiser(learning_rate), token_budget, 5).unwrap()
+}
+
+fn examples(policy: &Policy) -> Vec<Sequence> {
+    let texts = [("1+1=", "2"), ("1+1=", "two"), ("12+34=", "46"), ("say hello:", " hello, you"), ("x", "")];
+    texts.iter().map(|(prompt, completion)| policy.example(prompt, completion).unwrap()).collect()
+}
+
+/// Every trainable weight's numbers.
+fn weights(trainer: &Trainer) -> Vec<(String, Vec<f32>)> {
+    let numbers = |v: &candle_core::Var| v.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    trainer.policy().transformer().trainable().iter().map(|(name, v)| (name.clone(), numbers(v))).collect()
+}
+
+#[test]
+fn every_trainable_weight_moves() {
+    for (tuning, count) in [(Tuning::Full, 1 + 3 * 9 + 1), (all_projections(), 3 * 7 * 2)] {
+        // No weight decay: a weight without gradient would stand still.
+        let mut trainer = trainer(&tuning, 1e-2, 4096);
+        let plain = AdamWConfig { weight_decay: 0.0, ..AdamWConfig::default() };
+        trainer.begin_phase(OptimiserConfig { adamw: plain, ..optimiser(1e-2) }).unwrap();
+        let batch = examples(trainer.policy());
+        let before = weights(&trainer);
+        assert_eq!(before.len(), count);
+        // Two steps: while an adapter's B is 0 its A has a gradient of 0.
+        trainer.supervised_step(&batch).unwrap();
+        trainer.supervised_step(&batch).unwrap();
+        for ((name, before), (_, after)) in before.iter().zip(&weights(&trainer)) {
+            let moved = before.iter().zip(after).filter(|(a, b)| a != b).count();
+            // The embedding's rows of characters that do not occur move too: the head is the embedding.
+            assert!(moved * 10 > before.len() * 9, "{moved} of {} numbers of {name} moved", before.len());
+        }
+    }
+}
+
+#[test]
+fn gradients_agree_with_differences_of_the_loss() {
+    // Along the gradient g the loss falls by |g| per unit of length. AdamW hides g, but not its norm; a first step
+    // without momentum and without scaling by the norm (huge epsilon) is rate / epsilon · g.
+    for tuning in [Tuning::Full, all_projections()] {
+        let mut trainer = trainer(&tuning, 1e-2, 4096);
+        let batch = examples(trainer.policy());
+        trainer.supervised_step(&batch).unwrap();
+        let straight = |learning_rate| OptimiserConfig {
+            schedule: Schedule { learning_rate, ..Schedule::default() },
+            adamw: AdamWConfig { epsilon: 1e6, max_grad_norm: 0.0, ..AdamWConfig::default() },
+        };
+        trainer.begin_phase(straight(1e6 * 2e-4)).unwrap();
+        let first = trainer.supervised_step(&batch).unwrap();
+        let second = trainer.supervised_step(&batch).unwrap();
+        let expected = 2e-4 * (first.grad_norm.powi(2) + second.grad_norm.powi(2)) / 2.0;
+        let fell = first.loss - second.loss;
+        assert!((fell / expected - 1.0).abs() < 0.02, "{tuning:?}: the loss fell by {fell}, not {expected}");
+    }
+}
+
+#[test]
+fn micro_batches_add_up_to_the_batch() {
+    for tuning in [Tuning::Full, all_projections()] {
+        let run = |budget| {
+            let mut trainer = trainer(&tuning, 1e-2, budget);
+            let batch = examples(trainer.policy());
+            let supervised = trainer.supervised_step(&batch).unwrap();
+            trainer.freeze_reference().unwrap();
+            trainer.supervised_step(&batch).unwrap();
+            let config = GrpoConfig { beta: 0.5, ..GrpoConfig::default() };
+            (supervised, trainer.grpo_step(&batch, &[1.0, -1.0, 0.5, 0.0, -0.5], &config).unwrap())
+        };
+        let ((one_s, one_g), (many_s, many_g)) = (run(4096), run(8));
+        for (one, many) in [
+            (one_s.loss, many_s.loss),
+            (one_s.grad_norm, many_s.grad_norm),
+            (one_g.loss, many_g.loss),
+            (one_g.grad_norm, many_g.grad_norm),
+            (one_g.kl, many_g.kl),
+            (one_g.entropy, many_g.entropy),
+        ] {
+            assert!((one - many).abs() <= 2e-4 * one.abs(), "{one} is not {many}");
+        }
+        assert!(one_g.kl > 0.0);
+    }
+}
+
+#[test]
+fn supervised_training_overfits_a_few_texts() {
+    for (tuning, steps) in [(Tuning::Full, 60), (all_projections(), 150)] {
+        let mut trainer = trainer(&tuning, 1e-2, 4096);
+        let batch: Vec<Sequence> = [("1+1=", "2"), ("12+34=", "46"), ("say hello:", " hello, you")]
+            .map(|(p, c)| trainer.policy().example(p, c).unwrap())
+            .to_vec();
+        let first = trainer.supervised_step(&batch).unwrap().loss;
+        for _ in 0..steps {
+            trainer.supervised_step(&batch).unwrap();
+        }
+        let last = trainer.supervised_step(&batch).unwrap().loss;
+        assert!(first > 3.0 && last < 0.1, "{tuning:?}: the loss went from {first} to {last}");
+        let prompt = trainer.policy().encode("say hello:").unwrap();
+        let greedy = SampleConfig { temperature: 0.0, max_new_tokens: 30, ..SampleConfig::default() };
+        let request = Request { prompt: &prompt, seed: Seed { run: 0, step: 0, sample: 0 } };
+        let said = &sample(trainer.policy(), &[request], &greedy).unwrap()[0];
+        assert_eq!((said.text.as_str(), said.finished), (" hello, you", true));
+    }
+}
+
+/// GRPO steps that reward completions beginning with `a`. Returns the probability of `a` before and after.
+fn reward_one_token(trainer: &mut Trainer, config: &GrpoConfig, steps: u64) -> (f32, f32, GrpoReport) {
+    let prompt = trainer.policy().encode("say:").unwrap();
+    let wanted = Sequence { prompt: prompt.clone(), completion: trainer.policy().encode("a").unwrap() };
+    let chance = |trainer: &Trainer| {
+        log_probs(trainer.policy().transformer(), std::slice::from_ref(&wanted), 4096).unwrap()[0][0].exp()
+    };
+    let before = chance(trainer);
+    let sampling = SampleConfig { max_new_tokens: 4, ..SampleConfig::default() };
+    let mut last = GrpoReport::default();
+    for step in 0..steps {
+        let requests: Vec<Request<'_>> =
+            (0..128).map(|i| Request { prompt: &prompt, seed: Seed { run: 1, step, sample: i } }).collect();
+        let drawn = sample(trainer.policy(), &requests, &sampling).unwrap();
+        let rewards: Vec<f64> = drawn.iter().map(|c| f64::from(c.text.starts_with('a'))).collect();
+        let mean = rewards.iter().sum::<f64>() / 128.0;
+        let advantages: Vec<f64> = rewards.iter().map(|reward| reward - mean).collect();
+        let batch: Vec<Sequence> =
+            drawn.into_iter().map(|c| Sequence { prompt: prompt.clone(), completion: c.tokens }).collect();
+        last = trainer.grpo_step(&batch, &advantages, config).unwrap();
+    }
+    (before, chance(trainer), last)
+}
+
+#[test]
+fn grpo_raises_what_is_rewarded() {
+    let plain = GrpoConfig { beta: 0.0, max_completion_tokens: 4, ..GrpoConfig::default() };
+    let variants = [
+        plain.clone(),
+        GrpoConfig { aggregation: Aggregation::Grpo, updates_per_batch: 2, ..plain.clone() },
+        GrpoConfig { aggregation: Aggregation::DrGrpo, importance_sampling: ImportanceSampling::Sequence, ..plain },
+    ];
+    for config in variants {
+        let (before, after, _) = reward_one_token(&mut trainer(&Tuning::Full, 3e-3, 4096), &config, 25);
+        assert!(before < 0.05 && after > 0.5, "{config:?}: {before} became {after}");
+    }
+    let config = GrpoConfig { beta: 0.0, ..GrpoConfig::default() };
+    let (before, after, _) = reward_one_token(&mut trainer(&all_projections(), 3e-3, 4096), &config, 40);
+    assert!(before < 0.05 && after > 0.5, "adapters: {before} became {after}");
+}
+
+#[test]
+fn the_penalty_holds_the_policy_to_its_reference() {
+    for tuning in [Tuning::Full, all_projections()] {
+        let run = |beta| {
+            let mut trainer = trainer(&tuning, 3e-3, 4096);
+            trainer.freeze_reference().unwrap();
+            reward_one_token(&mut trainer, &GrpoConfig { beta, ..GrpoConfig::default() }, 25)
+        };
+        let ((_, free, _), (_, held, report)) = (run(1e-6), run(3.0));
+        assert!(held < free / 2.0, "{tuning:?}: {held} with, {free} without penalty");
+        assert!(report.kl > 0.0 && report.kl < 0.5, "{report:?}");
+    }
+}
+
+#[test]
+fn the_reference_of_adapters_is_the_model_without_them_until_they_have_learnt() {
+    let mut trainer = trainer(&all_projections(), 1e-2, 4096);
+    let batch = examples(trainer.policy());
+    let base = Policy::tiny(7, &Device::Cpu).unwrap();
+    let of_base = log_probs(base.transformer(), &batch, 4096).unwrap();
+    trainer.freeze_reference().unwrap();
+    for _ in 0..3 {
+        trainer.supervised_step(&batch).unwrap();
+    }
+    let reference = |trainer: &Trainer| log_probs(trainer.reference().unwrap(), &batch, 4096).unwrap();
+    let current = |trainer: &Trainer| log_probs(trainer.policy().transformer(), &batch, 4096).unwrap();
+    assert_eq!(reference(&trainer), of_base);
+    assert_ne!(current(&trainer), of_base);
+    // Frozen after a warm start, the reference is what the adapters had learnt by then.
+    let warm = current(&trainer);
+    trainer.freeze_reference().unwrap();
+    trainer.supervised_step(&batch).unwrap();
+    assert_eq!(reference(&trainer), warm);
+    assert_ne!(current(&trainer), warm);
+}
+
+#[test]
+fn advantages_of_zero_teach_nothing_without_a_penalty() {
+    let mut trainer = trainer(&Tuning::Full, 1e-2, 4096);
+    let batch = examples(trainer.policy());
+    let before = weights(&trainer);
+    let config = GrpoConfig { beta: 0.0, ..GrpoConfig::default() };
+    let report = trainer.grpo_step(&batch, &[0.0; 5], &config).unwrap();
+    assert_eq!((report, trainer.step()), (GrpoReport::default(), 0));
+    assert_eq!(before, weights(&trainer));
+    // A sequence left out still counts in the mean.
+    let only = trainer.grpo_step(&batch, &[0.0, 0.0, 2.0, 0.0, 0.0], &config).unwrap();
+    let tokens: usize = batch.iter().map(|s| s.completion.len()).sum();
+    assert_eq!(only.tokens, 3);
+    assert!((only.loss + 2.0 * 3.0 / tokens as f64).abs() < 1e-5, "{only:?}");
+}
+
+#[test]
+fn a_failing_step_leaves_the_weights() {
+    let mut trainer = trainer(&Tuning::Full, 1e-2, 4096);
+    let batch = examples(trainer.policy());
+    let before = weights(&trainer);
+    let plain = GrpoConfig { beta: 0.0, ..GrpoConfig::default() };
+    let mut failure =
+        |advantages: &[f64], config: &GrpoConfig| trainer.grpo_step(&batch, advantages, config).unwrap_err();
+    assert!(matches!(failure(&[1e300; 5], &plain), Error::NonFinite { step: 0, .. }));
+    assert!(matches!(failure(&[f64::NAN; 5], &plain), Error::Setting { name: "advantages", .. }));
+    assert!(matches!(failure(&[1.0; 4], &plain), Error::Setting { name: "advantages", .. }));
+    assert!(matches!(failure(&[1.0; 5], &GrpoConfig { beta: 0.1, ..plain.clone() }), Error::NoReference { .. }));
+    assert!(matches!(failure(&[1.0; 5], &GrpoConfig { beta: -0.1, ..plain }), Error::Setting { name: "beta", .. }));
+    assert!(trainer.supervised_step(&[]).is_err());
+    let long = Sequence { prompt: vec![5; 500], completion: vec![5; 20] };
+    assert!(matches!(trainer.supervised_step(&[long]), Err(Error::ContextLength { .. })));
+    assert_eq!(before, weights(&trainer));
+    assert_eq!(trainer.step(), 0);
+}
+
+#[test]
+fn settings_out_of_range_are_refused() {
+    let refused = |tuning: &Tuning, optimiser| {
+        Trainer::new(Policy::tiny(7, &Device::Cpu).unwrap(), tuning, optimiser, 10, 0).unwrap_err().to_string()
+    };
+    let lora = |rank, targets: &[&str]| {
+        Tuning::Lora(LoraConfig { rank, alpha: 1.0, targets: targets.iter().map(|t| t.to_string()).collect() })
+    };
+    assert!(refused(&lora(0, &["q_proj"]), optimiser(1.0)).contains("lora.rank"));
+    assert!(refused(&lora(1, &[]), optimiser(1.0)).contains("lora.targets"));
+    assert!(refused(&lora(1, &["query"]), optimiser(1.0)).contains("`query` is no projection"));
+    assert!(refused(&Tuning::Full, optimiser(f64::NAN)).contains("learning_rate"));
+}
+
+/// Some steps of both kinds.
+fn advance(trainer: &mut Trainer, from: u64, to: u64) -> Vec<GrpoReport> {
+    let batch = examples(trainer.policy());
+    let config = GrpoConfig { beta: 0.1, updates_per_batch: 2, ..GrpoConfig::default() };
+    let step = |step: u64| {
+        trainer.supervised_step(&batch).unwrap();
+        let advantages: Vec<f64> = (0..5).map(|i| ((step + i) % 3) as f64 - 1.0).collect();
+        trainer.grpo_step(&batch, &advantages, &config).unwrap()
+    };
+    (from..to).map(step).collect()
+}
+
+#[test]
+fn a_resumed_run_is_the_uninterrupted_one_bit_for_bit() {
+    for tuning in [Tuning::Full, all_projections()] {
+        for warm in [0, 2] {
+            let dir = tempfile::tempdir().unwrap();
+            let start = || {
+                let mut trainer = trainer(&tuning, 1e-2, 24);
+                let batch = examples(trainer.policy());
+                for _ in 0..warm {
+                    trainer.supervised_step(&batch).unwrap();
+                }
+                trainer.freeze_reference().unwrap();
+                trainer
+            };
+            let mut whole = start();
+            let mut reports = advance(&mut whole, 0, 6);
+
+            let mut first = start();
+            let mut parts = advance(&mut first, 0, 2);
+            state::save(&first, dir.path(), "early").unwrap();
+            parts.extend(advance(&mut first, 2, 3));
+            state::save(&first, dir.path(), "step 3, and \"more\"").unwrap();
+            drop(first);
+
+            let mut second = trainer(&tuning, 1e-2, 24);
+            assert_eq!(state::restore(&mut second, dir.path()).unwrap(), "step 3, and \"more\"");
+            assert_eq!(second.step(), whole.step() - 9);
+            parts.extend(advance(&mut second, 3, 6));
+            assert_eq!(reports, parts);
+            assert_eq!(weights(&whole), weights(&second));
+            reports.clear();
+
+            let mut files: Vec<_> =
+                fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+            files.sort();
+            let own_reference = tuning == Tuning::Full || warm > 0;
+            assert_eq!(files.len(), 1 + usize::from(own_reference), "{files:?}");
+            assert_eq!(files.last().unwrap(), "state.safetensors");
+        }
+    }
+}
+
+#[test]
+fn states_that_do_not_fit_are_refused_and_change_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.safetensors");
+    let mut full = trainer(&Tuning::Full, 1e-2, 4096);
+    let message = |trainer: &mut Trainer| state::restore(trainer, dir.path()).unwrap_err().to_string();
+    assert!(message(&mut full).contains("state.safetensors"));
+    full.freeze_reference().unwrap();
+    state::save(&full, dir.path(), "").unwrap();
+
+    let mut adapters = trainer(&all_projections(), 1e-2, 4096);
+    let before = weights(&adapters);
+    assert!(message(&mut adapters).contains("another model or tuning"));
+    assert_eq!(before, weights(&adapters));
+
+    let saved = fs::read(&path).unwrap();
+    for damaged in [&saved[..saved.len() / 2], &saved[..4], b""] {
+        fs::write(&path, damaged).unwrap();
+        assert!(message(&mut full).contains("state.safetensors: not a safetensors file"));
+    }
+    fs::write(&path, &saved).unwrap();
+    let reference = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().path()).find(|p| *p != path).unwrap();
+    fs::remove_file(&reference).unwrap();
+    assert!(message(&mut full).contains("reference-"));
+}

@@ -1,0 +1,14 @@
+//! The binary as a user runs it.
+//!
+//! | module | shows |
+//! | --- | --- |
+//! | `quickstart` | the README's first command learns what it says it learns |
+//! | `reproducible` | same seed, same metrics; killed and resumed, the same as left alone |
+//! | `misbehaving` | bad plugins are named and counted, and the run goes on |
+//! | `mistakes` | bad input gets a clear error and its exit code |
+
+mod misbehaving;
+mod mistakes;
+mod quickstart;
+mod reproducible;
+mod support;
