@@ -3,11 +3,13 @@
  *
  * A library exports one function whose name begins with alft_plugin_v1 and which returns a pointer to a static struct.
  * Memory never changes hands: arguments belong to the host for the time of the call, numbers are written into buffers
- * of the host's, and texts go back through callbacks that copy them. Nothing may unwind into the host. The host makes
- * its calls from one thread at a time.
+ * of the host's, and texts go back through callbacks that copy them. Callbacks may be called during a call and on its
+ * thread alone. Nothing may unwind into the host. The host makes one call at a time.
  *
- * Every function is pure: the same arguments give the same result, bit for bit. `config` is the plugin's own table of
- * the run file, as a JSON object.
+ * Every function is pure: the same arguments give the same result, bit for bit. Entries of a batch are independent: the
+ * host splits and merges batches as it likes. `config` is the plugin's own table of the run file, as a JSON object.
+ *
+ * This header never changes. What later contracts add comes with another entry symbol.
  */
 #ifndef ALFT_H
 #define ALFT_H
@@ -31,7 +33,7 @@ typedef struct alft_prompt {
     alft_str id;
     alft_str text;      /* the question itself, without the chat template around it */
     alft_str reference; /* the known right answer, or none */
-    alft_str metadata;  /* a JSON object */
+    alft_str metadata;  /* a JSON object, "{}" at least */
 } alft_prompt;
 
 /* A prompt with completions (reader) or distinct answer keys (verifier). */
@@ -55,7 +57,7 @@ typedef struct alft_answer {
 typedef struct alft_group {
     alft_prompt prompt;
     uint32_t size;           /* completions sampled, those without an answer included; 0: exact probabilities */
-    const alft_answer *answers; /* sorted by key */
+    const alft_answer *answers; /* sorted by the bytes of their keys */
     size_t answers_len;
 } alft_group;
 
@@ -65,12 +67,14 @@ typedef struct alft_bundle {
     const alft_str *verifiers; /* names, in the order of alft_answer.scores */
     size_t verifiers_len;
     double multiplier;       /* the price mu >= 0 that the host has reached for this objective's violation */
+    uint32_t exact;          /* 1: probabilities are exact rather than estimated from samples */
     const alft_group *groups;
     size_t groups_len;
 } alft_bundle;
 
-/* The texts stay valid until the library's next call. */
+/* Filled by describe, and read on ALFT_OK alone. The texts stay valid until the library's next call. */
 typedef struct alft_manifest {
+    uint32_t size;           /* of this struct, set by the host */
     alft_str name;
     alft_str version;
     alft_str summary;        /* one sentence */
@@ -82,7 +86,7 @@ typedef struct alft_manifest {
 
 /* What the host offers during a call. `context` goes back to it with every callback. */
 typedef struct alft_host {
-    uint32_t size;           /* of this struct: later hosts may append fields */
+    uint32_t size;           /* of this struct */
     void *context;
     void (*log)(void *context, uint32_t level, alft_str message); /* 0 error, 1 warn, 2 info, 3 debug */
     void (*fail)(void *context, alft_str message);
@@ -91,7 +95,7 @@ typedef struct alft_host {
 
 /* A role that is not offered is NULL; every plugin has describe. */
 typedef struct alft_plugin {
-    uint32_t size;           /* of this struct: later contracts may append fields */
+    uint32_t size;           /* of this struct */
     uint32_t version;        /* ALFT_VERSION */
 
     /* Checks the configuration and says what the plugin promises under it. */
@@ -104,7 +108,8 @@ typedef struct alft_plugin {
     int32_t (*score)(const alft_host *host, alft_str config, const alft_question *batch, size_t len, double *scores);
 
     /* Objective: writes a utility and a violation (NaN for none) for each bundle, and one reward for each answer of
-     * each group of each bundle, in order. */
+     * each group of each bundle, in order. A completion without an answer is given the lesser of 0 and its group's
+     * lowest reward, so 0 should mean worthless. */
     int32_t (*evaluate)(const alft_host *host, alft_str config, const alft_bundle *batch, size_t len,
                         double *utilities, double *violations, double *rewards);
 } alft_plugin;

@@ -3,7 +3,7 @@
 use crate::estimate::Estimator;
 
 /// A question.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Prompt {
     /// Its name in the prompts file.
     pub id: String,
@@ -11,8 +11,14 @@ pub struct Prompt {
     pub text: String,
     /// The known right answer, if there is one.
     pub reference: Option<String>,
-    /// A JSON object: whatever else the prompts file said of this question. Empty means none.
+    /// A JSON object, `{}` at least: whatever else the prompts file said of this question.
     pub metadata: String,
+}
+
+impl Default for Prompt {
+    fn default() -> Self {
+        Self { id: String::new(), text: String::new(), reference: None, metadata: "{}".into() }
+    }
 }
 
 /// One class of equal answers within a group, with estimates of its probability ν.
@@ -20,7 +26,7 @@ pub struct Prompt {
 pub struct Answer {
     /// Equal keys are equal answers.
     pub key: String,
-    /// How many completions of the group gave it; 0 where probabilities are exact.
+    /// How many completions of the group gave it, 1 or more; 0 where probabilities are exact.
     pub count: u32,
     /// One score for each of the bundle's verifiers, unweighted.
     pub scores: Vec<f64>,
@@ -40,9 +46,9 @@ pub struct Answer {
 pub struct Group {
     /// The question.
     pub prompt: Prompt,
-    /// K: the completions sampled; 0 where probabilities are exact.
+    /// K: the completions sampled, 1 or more; 0 where probabilities are exact.
     pub size: u32,
-    /// Distinct answers, sorted by key.
+    /// Distinct answers, sorted by the UTF-8 bytes of their keys.
     pub answers: Vec<Answer>,
 }
 
@@ -55,6 +61,8 @@ pub struct Bundle {
     pub verifiers: Vec<String>,
     /// The price μ ≥ 0 that the host has reached for this objective's [`Valuation::violation`].
     pub multiplier: f64,
+    /// The probabilities are exact rather than estimated from samples.
+    pub exact: bool,
     /// One for each prompt: m of them.
     pub groups: Vec<Group>,
 }
@@ -64,7 +72,9 @@ pub struct Bundle {
 pub struct Valuation {
     /// U of the bundle's answer marginals.
     pub utility: f64,
-    /// m·∂U/∂ν for each answer of each group. Constants within a group do not matter: the baseline removes them.
+    /// m·∂U/∂ν for each answer of each group. A constant added to all answers of a group changes nothing between them,
+    /// but 0 should mean worthless: a completion without an answer is given the lesser of 0 and its group's lowest
+    /// reward.
     pub rewards: Vec<Vec<f64>>,
     /// For a constraint: cost − limit. The host raises the multiplier while it is positive.
     pub violation: Option<f64>,
@@ -86,6 +96,7 @@ impl Bundle {
             id: id.into(),
             verifiers: Vec::new(),
             multiplier: 0.0,
+            exact: false,
             groups: groups.iter().map(|samples| Group::counted(*samples)).collect(),
         };
         estimator.fill(&mut bundle);

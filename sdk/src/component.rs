@@ -155,6 +155,7 @@ pub fn evaluate<P: Objective>(
         id: b.id,
         verifiers: b.verifiers,
         multiplier: b.multiplier,
+        exact: b.exact,
         groups: b.groups.into_iter().map(group).collect(),
     };
     let batch: Vec<_> = batch.into_iter().map(bundle).collect();

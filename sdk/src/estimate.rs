@@ -3,6 +3,8 @@
 //! K completions are sampled for a prompt, and n of them gave the answer z. What a sample's reward needs is −log ν(z),
 //! estimated by a table looked up by the count (Mohri, Schneider, Zhong, arXiv 2605.02435).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::Bundle;
@@ -31,18 +33,34 @@ impl Estimator {
 
     /// Sets every estimate of a bundle from its counts.
     pub fn fill(self, bundle: &mut Bundle) {
-        let mut pooled = std::collections::BTreeMap::<String, u32>::new();
-        for answer in bundle.groups.iter().flat_map(|group| &group.answers) {
-            *pooled.entry(answer.key.clone()).or_default() += answer.count;
-        }
-        let total = bundle.groups.iter().map(|group| group.size).sum();
+        let pooled = self.pooled(bundle);
         for group in &mut bundle.groups {
             for answer in &mut group.answers {
                 answer.frequency = f64::from(answer.count) / f64::from(group.size);
                 answer.others = others(answer.count, group.size);
                 answer.surprisal = self.surprisal(answer.count, group.size);
-                answer.pooled_surprisal = self.surprisal(pooled[&answer.key], total);
+                answer.pooled_surprisal = pooled[&answer.key];
             }
+        }
+    }
+
+    /// −log ν̄ of each answer. Groups of one size pool to one sample of ν̄, and the estimator sees its counts. Groups
+    /// that lost samples do not: there ν̄ is the mean of frequencies, plugged in.
+    fn pooled(self, bundle: &Bundle) -> BTreeMap<String, f64> {
+        let mut counts = BTreeMap::<&str, u32>::new();
+        let mut means = BTreeMap::<&str, f64>::new();
+        for group in &bundle.groups {
+            for answer in &group.answers {
+                *counts.entry(&answer.key).or_default() += answer.count;
+                *means.entry(&answer.key).or_default() +=
+                    f64::from(answer.count) / f64::from(group.size) / bundle.groups.len() as f64;
+            }
+        }
+        let total = bundle.groups.iter().map(|group| group.size).sum();
+        if bundle.groups.windows(2).all(|pair| pair[0].size == pair[1].size) {
+            counts.into_iter().map(|(key, count)| (key.to_owned(), self.surprisal(count, total))).collect()
+        } else {
+            means.into_iter().map(|(key, p)| (key.to_owned(), -math::ln(p))).collect()
         }
     }
 }
@@ -74,6 +92,17 @@ mod tests {
         assert!((seven.pooled_surprisal - (8.0f64 / 3.0).ln()).abs() < 1e-15);
         assert_eq!(bundle.groups[0].answers.iter().map(|a| a.frequency).sum::<f64>(), 0.75);
         assert_eq!(bundle.groups[0].frequency("9"), 0.0);
+    }
+
+    #[test]
+    fn the_pooled_surprisal_is_of_the_mean_of_the_groups_whatever_their_sizes() {
+        let prompt = Prompt::default();
+        let (first, second) = (keys(&["x"; 8]), keys(&["y"; 2]));
+        let groups = [Samples { prompt: &prompt, keys: &first }, Samples { prompt: &prompt, keys: &second }];
+        let bundle = Bundle::sampled("b", &groups, Estimator::PlugIn);
+        for group in &bundle.groups {
+            assert!((group.answers[0].pooled_surprisal - 2f64.ln()).abs() < 1e-15);
+        }
     }
 
     /// Expectation of the table over n − 1 ~ Binomial(K − 1, p), against −log p. The figures are those that a

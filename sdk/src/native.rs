@@ -8,7 +8,7 @@
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
+use std::sync::{Mutex, Once, PoisonError};
 
 use crate::bundle::{Answer, Bundle, Group, Prompt, Valuation};
 use crate::diagnostics::Level;
@@ -95,14 +95,17 @@ pub struct CBundle {
     pub verifiers: *const Str,
     pub verifiers_len: usize,
     pub multiplier: f64,
+    pub exact: u32,
     pub groups: *const CGroup,
     pub groups_len: usize,
 }
 
-/// `about.manifest`. The texts stay valid until the library's next call on the same thread.
+/// `about.manifest`, read on [`OK`] alone. The texts stay valid until the library's next call.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct CManifest {
+    /// Size of this struct in bytes, set by the host.
+    pub size: u32,
     /// The plugin's name.
     pub name: Str,
     /// The plugin's version.
@@ -123,7 +126,7 @@ pub struct CManifest {
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct Host {
-    /// Size of this struct in bytes: later hosts may append fields.
+    /// Size of this struct in bytes.
     pub size: u32,
     /// The host's own.
     pub context: *mut c_void,
@@ -158,7 +161,7 @@ pub type EvaluateFn = unsafe extern "C" fn(
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct PluginV1 {
-    /// Size of this struct in bytes: later contracts may append fields.
+    /// Size of this struct in bytes.
     pub size: u32,
     /// [`VERSION`].
     pub version: u32,
@@ -189,12 +192,17 @@ impl Str {
     /// # Safety
     /// A pointer that is not null points to `len` readable bytes.
     pub unsafe fn copied(self) -> Option<String> {
-        if self.ptr.is_null() {
-            return None;
-        }
         // SAFETY: the caller's promise.
-        let bytes = unsafe { std::slice::from_raw_parts(self.ptr, self.len) };
-        Some(String::from_utf8_lossy(bytes).into_owned())
+        unsafe { self.bytes() }.map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    }
+
+    /// The text's bytes; `None` for a null pointer.
+    ///
+    /// # Safety
+    /// A pointer that is not null points to `len` bytes that are readable for `'a`.
+    pub unsafe fn bytes<'a>(self) -> Option<&'a [u8]> {
+        // SAFETY: the caller's promise.
+        (!self.ptr.is_null()).then(|| unsafe { std::slice::from_raw_parts(self.ptr, self.len) })
     }
 }
 
@@ -257,6 +265,7 @@ unsafe fn bundles(batch: *const CBundle, len: usize) -> Vec<Bundle> {
             id: c.id.copied().unwrap_or_default(),
             verifiers: slice(c.verifiers, c.verifiers_len).iter().filter_map(|name| name.copied()).collect(),
             multiplier: c.multiplier,
+            exact: c.exact != 0,
             groups: slice(c.groups, c.groups_len).iter().map(|g| group(g, c.verifiers_len)).collect(),
         };
         slice(batch, len).iter().map(bundle).collect()
@@ -299,10 +308,8 @@ unsafe fn guarded(host: *const Host, call: impl FnOnce() -> Result<()>) -> i32 {
     status
 }
 
-thread_local! {
-    /// Keeps the texts of the last manifest alive until the next one.
-    static MANIFEST: Cell<[String; 3]> = const { Cell::new([String::new(), String::new(), String::new()]) };
-}
+/// Keeps the texts of the last manifest alive until the next one.
+static MANIFEST: Mutex<[String; 3]> = Mutex::new([String::new(), String::new(), String::new()]);
 
 /// The [`DescribeFn`] of `P`.
 ///
@@ -316,6 +323,7 @@ pub unsafe extern "C" fn describe<P: Plugin>(host: *const Host, config: Str, out
             let manifest = linked::describe::<P>(&config.copied().unwrap_or_default())?;
             let (score_low, score_high) = manifest.score_range.unwrap_or((f64::NAN, f64::NAN));
             *out = CManifest {
+                size: (*out).size,
                 name: Str::new(&manifest.name),
                 version: Str::new(&manifest.version),
                 summary: Str::new(&manifest.summary),
@@ -324,7 +332,8 @@ pub unsafe extern "C" fn describe<P: Plugin>(host: *const Host, config: Str, out
                 concave: manifest.concave.into(),
                 gradient: manifest.gradient.into(),
             };
-            MANIFEST.set([manifest.name, manifest.version, manifest.summary]);
+            *MANIFEST.lock().unwrap_or_else(PoisonError::into_inner) =
+                [manifest.name, manifest.version, manifest.summary];
             Ok(())
         })
     }
@@ -411,6 +420,10 @@ pub unsafe extern "C" fn evaluate<P: Objective>(
 fn in_shape(bundle: &Bundle, valuation: &Valuation) -> Result<()> {
     let wanted: Vec<usize> = bundle.groups.iter().map(|group| group.answers.len()).collect();
     let given: Vec<usize> = valuation.rewards.iter().map(Vec::len).collect();
+    if valuation.violation.is_some_and(f64::is_nan) {
+        // NaN is how the C ABI says "none".
+        return Err(format!("bundle {}: the violation is NaN", bundle.id).into());
+    }
     if wanted == given {
         return Ok(());
     }

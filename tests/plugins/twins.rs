@@ -9,7 +9,7 @@ use crate::support::{FORMS, open, random_bundles};
 /// Utility, violation and rewards as bits: `==` on floats would call -0.0 and 0.0 equal.
 fn bits(valuation: &Valuation) -> Vec<u64> {
     let rewards = valuation.rewards.iter().flatten().copied();
-    rewards.chain([valuation.utility, valuation.violation.unwrap_or(f64::NAN)]).map(f64::to_bits).collect()
+    rewards.chain([valuation.utility]).chain(valuation.violation).map(f64::to_bits).collect()
 }
 
 #[test]
@@ -37,6 +37,31 @@ fn coherence_has_identical_bits_in_every_form() {
             }
         }
     }
+}
+
+#[test]
+fn scores_multipliers_and_violations_cross_in_every_form() {
+    let mut bundles = random_bundles(100, 4);
+    for (at, bundle) in bundles.iter_mut().enumerate() {
+        bundle.verifiers = vec!["right".into(), "unsafe".into()];
+        bundle.multiplier = at as f64 / 7.0;
+        for answer in bundle.groups.iter_mut().flat_map(|group| &mut group.answers) {
+            answer.scores = vec![0.5, f64::from(answer.count) / 3.0];
+        }
+    }
+    let config = r#"{"verifier": "unsafe", "limit": 0.1}"#;
+    let linked = linked::evaluate::<alft_constraint::Constraint>(config, &bundles).unwrap();
+    assert!(linked.iter().all(|valuation| valuation.violation.is_some()));
+    assert!(linked[9].rewards.iter().flatten().all(|reward| *reward < 0.0), "{:?}", linked[9]);
+    for form in FORMS {
+        let called = open("constraint", form, config).evaluate(&bundles);
+        for (loaded, linked) in called.items.iter().zip(&linked) {
+            assert_eq!(bits(loaded.as_ref().unwrap()), bits(linked), "as a {form}");
+        }
+    }
+    bundles[0].verifiers.pop();
+    let refused = open("constraint", Form::Native, config).evaluate(&bundles[..1]);
+    assert!(refused.items[0].is_err(), "more scores than verifiers");
 }
 
 #[test]

@@ -22,6 +22,9 @@ const SUPPORTED: &str = "1.0.0";
 /// A line of diagnostics is cut to this many bytes.
 const LOG_LINE: usize = 1000;
 
+/// Core instances, memories and tables that a component may have, each. What compilers make has three or four.
+const MOST_PARTS: usize = 32;
+
 /// A loaded component.
 pub(crate) struct Guest {
     pre: InstancePre<State>,
@@ -36,6 +39,11 @@ pub(crate) struct Guest {
 struct State {
     limits: Limits,
     log: Vec<String>,
+    /// The last line at the level of errors: a panic's message, when a trap follows.
+    last_error: Option<String>,
+    /// Bytes of all memories and elements of all tables so far.
+    memory: usize,
+    table_elements: usize,
     /// The memory or table growth that was refused.
     refused: Option<String>,
 }
@@ -84,8 +92,11 @@ impl Guest {
         linker
             .instance("alft:objective/diagnostics@1.0.0")
             .and_then(|mut diagnostics| {
-                diagnostics.func_wrap("log", |mut store, args: (wire::Level, String)| {
-                    hear(store.data_mut(), args.0, args.1);
+                diagnostics.func_wrap("log", |mut store, (level, message): (wire::Level, String)| {
+                    // Copying it was the host's work, and the guest's to pay.
+                    let left = store.get_fuel()?.checked_sub(message.len() as u64).ok_or(Trap::OutOfFuel)?;
+                    store.set_fuel(left)?;
+                    hear(store.data_mut(), level, message);
                     Ok(())
                 })
             })
@@ -188,7 +199,14 @@ impl Guest {
     }
 
     fn store(&self, input: usize) -> Store<State> {
-        let state = State { limits: self.limits.clone(), log: Vec::new(), refused: None };
+        let state = State {
+            limits: self.limits.clone(),
+            log: Vec::new(),
+            last_error: None,
+            memory: 0,
+            table_elements: 0,
+            refused: None,
+        };
         let mut store = Store::new(self.pre.engine(), state);
         store.limiter(|state| state);
         store.set_fuel(self.limits.fuel(input)).expect("the engine counts fuel");
@@ -252,10 +270,12 @@ fn contract(path: &Path, version: &str) -> Error {
 }
 
 fn hear(state: &mut State, level: wire::Level, message: String) {
+    let message = cut(message);
     if state.log.len() < state.limits.log_lines {
-        // A panic's message comes at this level, as the last thing before the trap.
-        let mark = if matches!(level, wire::Level::Error) { "error: " } else { "" };
-        state.log.push(format!("{mark}{}", cut(message)));
+        state.log.push(format!("{}: {message}", level.name()));
+    }
+    if matches!(level, wire::Level::Error) {
+        state.last_error = Some(message);
     }
 }
 
@@ -272,15 +292,16 @@ fn failure(error: wasmtime::Error, store: &Store<State>, limits: &Limits, fuel: 
     if let Some(refused) = &store.data().refused {
         return Failure::new(FailureKind::Memory, refused);
     }
-    let last_words = || store.data().log.last().and_then(|line| line.strip_prefix("error: ")).map(str::to_owned);
+    let last_words = store.data().last_error.as_deref();
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => Failure::new(FailureKind::OutOfFuel, format!("used its {fuel} units of fuel")),
         Some(Trap::Interrupt) => {
             Failure::new(FailureKind::Deadline, format!("ran past its deadline of {} ms", limits.deadline_ms))
         }
         Some(Trap::StackOverflow) => Failure::new(FailureKind::StackOverflow, "its stack of 512 KiB is full"),
-        Some(Trap::UnreachableCodeReached) if last_words().is_some() => {
-            Failure::new(FailureKind::Panic, last_words().unwrap_or_default())
+        // A panic's message comes out as an error, as the last thing before the trap.
+        Some(Trap::UnreachableCodeReached) if last_words.is_some() => {
+            Failure::new(FailureKind::Panic, last_words.unwrap_or_default())
         }
         Some(trap) => Failure::new(FailureKind::Trap, trap.to_string()),
         None => {
@@ -293,22 +314,36 @@ fn failure(error: wasmtime::Error, store: &Store<State>, limits: &Limits, fuel: 
 }
 
 impl ResourceLimiter for State {
-    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        self.grow("memory", "bytes", desired, self.limits.memory)
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.memory += desired - current;
+        self.within("memory", "bytes", self.memory, self.limits.memory)
     }
 
-    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        self.grow("tables", "elements", desired, self.limits.table_elements)
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.table_elements += desired - current;
+        self.within("tables", "elements", self.table_elements, self.limits.table_elements)
+    }
+
+    fn instances(&self) -> usize {
+        MOST_PARTS
+    }
+
+    fn memories(&self) -> usize {
+        MOST_PARTS
+    }
+
+    fn tables(&self) -> usize {
+        MOST_PARTS
     }
 }
 
 impl State {
     /// A refusal ends the call: a guest that is merely told "no" could go on with half its data.
-    fn grow(&mut self, what: &str, unit: &str, desired: usize, limit: usize) -> wasmtime::Result<bool> {
-        if desired <= limit {
+    fn within(&mut self, what: &str, unit: &str, wanted: usize, limit: usize) -> wasmtime::Result<bool> {
+        if wanted <= limit {
             return Ok(true);
         }
-        let refused = format!("asked for {desired} {unit} of {what}; the limit is {limit}");
+        let refused = format!("asked for {wanted} {unit} of {what} in all; the limit is {limit}");
         self.refused = Some(refused.clone());
         Err(wasmtime::Error::msg(refused))
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::Failure;
+use crate::{Failure, FailureKind};
 
 /// What calls used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,7 +54,11 @@ pub(crate) fn isolate<I, T>(batch: &[I], call: &dyn Fn(&[I]) -> Attempt<T>) -> C
     let attempt = call(batch);
     match attempt.result {
         Ok(values) => Called { items: values.into_iter().map(Ok).collect(), bill: attempt.bill, log: attempt.log },
-        Err(failure) if batch.len() == 1 => Called { items: vec![Err(failure)], bill: attempt.bill, log: attempt.log },
+        // A deadline is chance and costs its whole length each time: halving would multiply the stall.
+        Err(failure) if batch.len() == 1 || failure.kind == FailureKind::Deadline => {
+            let items = batch.iter().map(|_| Err(failure.clone())).collect();
+            Called { items, bill: attempt.bill, log: attempt.log }
+        }
         Err(_) => {
             let (left, right) = batch.split_at(batch.len() / 2);
             // The failed call's own lines are dropped: they come again with the halves.
@@ -72,7 +76,6 @@ pub(crate) fn isolate<I, T>(batch: &[I], call: &dyn Fn(&[I]) -> Attempt<T>) -> C
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::FailureKind;
     use std::cell::Cell;
 
     #[test]

@@ -11,9 +11,10 @@ pub struct Limits {
     pub fuel_base: u64,
     /// Fuel for each byte of input on top of that.
     pub fuel_per_byte: u64,
-    /// Wall-clock time of a call, in milliseconds.
+    /// Wall-clock time of a call, in milliseconds. A call stopped by it fails as a whole: where it stops is chance, so
+    /// it is not taken apart to find the guilty item. Keep the fuel below it.
     pub deadline_ms: u64,
-    /// Linear memory of an instance, in bytes.
+    /// Linear memory of an instance, all its memories together, in bytes.
     pub memory: usize,
     /// Elements of all tables of an instance.
     pub table_elements: usize,

@@ -3,6 +3,7 @@
 
 use std::ffi::c_void;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use alft_sdk::bundle::{Bundle, Prompt, Valuation};
@@ -12,7 +13,7 @@ use alft_sdk::native::{
     VERSION,
 };
 use alft_sdk::roles::Manifest;
-use object::{Object, ObjectSymbol};
+use object::Object;
 
 use crate::isolate::{Attempt, Bill};
 use crate::plugin::Roles;
@@ -35,16 +36,20 @@ impl Library {
             let library = libloading::Library::new(&absolute).map_err(|error| fail(error.to_string()))?;
             let entry: EntryFn = *library.get(symbol.as_str()).map_err(|error| fail(error.to_string()))?;
             std::mem::forget(library);
-            entry().as_ref().ok_or_else(|| fail(format!("{symbol} returned a null pointer")))?
+            let plugin = entry();
+            if plugin.is_null() {
+                return Err(fail(format!("{symbol} returned a null pointer")));
+            }
+            // Size and version come first in every contract: no more is read before they are known.
+            let (size, version) = ((*plugin).size as usize, (*plugin).version);
+            if version != VERSION {
+                return Err(contract(path, version));
+            }
+            if size < size_of::<PluginV1>() {
+                return Err(fail(format!("its plugin struct has {size} bytes, of {}", size_of::<PluginV1>())));
+            }
+            &*plugin
         };
-        if plugin.version != VERSION {
-            return Err(contract(path, plugin.version));
-        }
-        if (plugin.size as usize) < size_of::<PluginV1>() {
-            let reason =
-                format!("its plugin struct has {} bytes, {} are the least", plugin.size, size_of::<PluginV1>());
-            return Err(fail(reason));
-        }
         if plugin.read.is_none() && plugin.score.is_none() && plugin.evaluate.is_none() {
             return Err(Error::NoRole { path: path.into() });
         }
@@ -65,6 +70,7 @@ impl Library {
     pub(crate) fn describe(&self, config: &str) -> Attempt<Manifest> {
         call(|host| {
             let mut out = CManifest {
+                size: size_of::<CManifest>() as u32,
                 name: Str::NULL,
                 version: Str::NULL,
                 summary: Str::NULL,
@@ -77,6 +83,9 @@ impl Library {
             // SAFETY: the arguments live through the call, and the texts of `out` until the next one.
             unsafe {
                 let status = describe(host, Str::new(config), &mut out);
+                if status != OK {
+                    return (status, Vec::new());
+                }
                 let text = |text: Str| text.copied().unwrap_or_default();
                 let manifest = Manifest {
                     name: text(out.name),
@@ -106,7 +115,9 @@ impl Library {
         let wanted: usize = batch.iter().map(|q| q.texts.len()).sum();
         let result = attempt.result.and_then(|_| match keys.len() == wanted {
             true => Ok(regroup(keys, batch.iter().map(|q| q.texts.len()))),
-            false => Err(Failure::new(FailureKind::Shape, format!("{} keys for {wanted} completions", keys.len()))),
+            false => {
+                Err(Failure::new(FailureKind::Shape, format!("{} readable keys for {wanted} completions", keys.len())))
+            }
         });
         Attempt { result, bill: attempt.bill, log: attempt.log }
     }
@@ -155,6 +166,7 @@ impl Library {
                 verifiers: verifiers.as_ptr(),
                 verifiers_len: verifiers.len(),
                 multiplier: b.multiplier,
+                exact: b.exact.into(),
                 groups: groups.as_ptr(),
                 groups_len: groups.len(),
             })
@@ -193,14 +205,14 @@ impl Library {
 fn entry_symbol(path: &Path, bytes: &[u8]) -> Result<String, Error> {
     let not_a_plugin = |reason: &str| Error::NotAPlugin { path: path.into(), reason: reason.into() };
     let file = object::File::parse(bytes).map_err(|error| not_a_plugin(&error.to_string()))?;
+    let exports = file.exports().map_err(|error| not_a_plugin(&error.to_string()))?;
     // Mach-O puts an underscore before every C name.
-    let names = || {
-        let symbols = file.dynamic_symbols().chain(file.symbols()).filter(|symbol| symbol.is_definition());
-        symbols.filter_map(|symbol| symbol.name().ok()).map(|name| name.trim_start_matches('_').to_owned())
+    let bare = |name: &str| match file.format() {
+        object::BinaryFormat::MachO => name.strip_prefix('_').unwrap_or(name).to_owned(),
+        _ => name.to_owned(),
     };
-    let mut entries: Vec<String> = names().filter(|name| name.starts_with(ENTRY_PREFIX)).collect();
-    entries.sort();
-    entries.dedup();
+    let names = exports.iter().map(|export| bare(&String::from_utf8_lossy(export.name())));
+    let entries: Vec<String> = names.filter(|name| name.starts_with(ENTRY_PREFIX)).collect();
     let version = |name: &str| -> Option<u32> {
         let digits = &name[ENTRY_PREFIX.len()..];
         digits.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok())
@@ -220,6 +232,9 @@ fn contract(path: &Path, version: u32) -> Error {
     Error::Contract { path: path.into(), found: version.to_string(), supported: "1" }
 }
 
+/// Lines of diagnostics kept of a call.
+const LOG_LINES: usize = 100;
+
 /// What a library says during a call.
 #[derive(Default)]
 struct Heard {
@@ -235,9 +250,13 @@ fn call<T>(run: impl FnOnce(*const Host) -> (i32, Vec<T>)) -> Attempt<T> {
         // SAFETY: the caller's promise.
         unsafe { &mut *context.cast::<Heard>() }
     }
-    unsafe extern "C" fn log(context: *mut c_void, _level: u32, message: Str) {
+    unsafe extern "C" fn log(context: *mut c_void, level: u32, message: Str) {
         // SAFETY: the library passes our context and a valid text.
-        unsafe { heard(context).log.extend(message.copied()) }
+        let (heard, message) = unsafe { (heard(context), message.copied()) };
+        if heard.log.len() < LOG_LINES {
+            let name = ["error", "warn", "info"].get(level as usize).unwrap_or(&"debug");
+            heard.log.extend(message.map(|message| format!("{name}: {message}")));
+        }
     }
     unsafe extern "C" fn fail(context: *mut c_void, message: Str) {
         // SAFETY: as above.
@@ -245,9 +264,17 @@ fn call<T>(run: impl FnOnce(*const Host) -> (i32, Vec<T>)) -> Attempt<T> {
     }
     unsafe extern "C" fn key(context: *mut c_void, key: Str) {
         // SAFETY: as above.
-        unsafe { heard(context).keys.push(key.copied()) }
+        let (heard, key) = unsafe { (heard(context), key.bytes()) };
+        match key.map(|key| String::from_utf8(key.to_vec())).transpose() {
+            Ok(key) => heard.keys.push(key),
+            // Replacing bytes could make two answers one; leaving it out makes the result too short.
+            Err(_) => heard.log.push("error: a key is not UTF-8".into()),
+        }
     }
 
+    /// The contract promises libraries one call at a time: a C plugin may keep its manifest in a static buffer.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let begun = Instant::now();
     let mut heard_of = Heard::default();
     let context = (&raw mut heard_of).cast::<c_void>();

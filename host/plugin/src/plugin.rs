@@ -98,6 +98,11 @@ impl Plugin {
             }
             _ => Error::Describe { path: path.clone(), failure },
         })?;
+        if manifest.score_range.is_some_and(|(low, high)| low.is_nan() || high.is_nan() || low > high) {
+            let detail = format!("its score range is {:?}", manifest.score_range);
+            let failure = Failure::new(FailureKind::OutOfRange, detail);
+            return Err(Error::Describe { path: path.clone(), failure });
+        }
         let roles = match &code {
             Code::Component(guest) => guest.roles(),
             Code::Native(library) => library.roles(),
@@ -151,6 +156,14 @@ impl Plugin {
 
     /// As an objective: each bundle's valuation.
     pub fn evaluate(&self, batch: &[Bundle]) -> Called<Valuation> {
+        // The C ABI has one length for both, and would read past the shorter.
+        let answers =
+            |b: &Bundle| b.groups.iter().flat_map(|g| &g.answers).any(|a| a.scores.len() != b.verifiers.len());
+        if batch.iter().any(answers) {
+            let failure = Failure::new(FailureKind::Shape, "an answer does not have one score for each verifier");
+            let items = batch.iter().map(|_| Err(failure.clone())).collect();
+            return Called { items, bill: Default::default(), log: Vec::new() };
+        }
         let mut called = isolate(batch, &|batch| {
             let attempt = match &self.code {
                 Code::Component(guest) => guest.evaluate(&self.config, batch),
@@ -230,7 +243,9 @@ fn by_text<T>(
     for (item, question) in whole.items.into_iter().zip(batch) {
         match item {
             Ok(values) => out.items.extend(values.into_iter().map(Ok)),
-            Err(failure) if question.texts.len() == 1 => out.items.push(Err(failure)),
+            Err(failure) if question.texts.len() == 1 || failure.kind == FailureKind::Deadline => {
+                out.items.extend(question.texts.iter().map(|_| Err(failure.clone())));
+            }
             Err(_) => {
                 let single = |text: &String| Question { prompt: question.prompt.clone(), texts: vec![text.clone()] };
                 let singles: Vec<Question> = question.texts.iter().map(single).collect();

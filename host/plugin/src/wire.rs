@@ -56,6 +56,7 @@ pub(crate) struct Bundle<'a> {
     id: &'a str,
     verifiers: &'a [String],
     multiplier: f64,
+    exact: bool,
     groups: Vec<Group<'a>>,
 }
 
@@ -101,6 +102,17 @@ pub(crate) enum Level {
     Debug,
 }
 
+impl Level {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+}
+
 impl<'a> From<&'a bundle::Prompt> for Prompt<'a> {
     fn from(p: &'a bundle::Prompt) -> Self {
         Self { id: &p.id, text: &p.text, reference: p.reference.as_deref(), metadata: &p.metadata }
@@ -139,6 +151,7 @@ impl<'a> From<&'a bundle::Bundle> for Bundle<'a> {
             id: &b.id,
             verifiers: &b.verifiers,
             multiplier: b.multiplier,
+            exact: b.exact,
             groups: b.groups.iter().map(group).collect(),
         }
     }

@@ -82,7 +82,7 @@ pub(crate) fn attach(model: &Transformer, config: &LoraConfig, seed: u64) -> Res
 
 /// The model without adapters, each folded into its weight: `W + scale · B A`. A model without adapters is unchanged.
 pub(crate) fn merge(model: &Transformer) -> Result<Transformer> {
-    edit_adapted(model, |weight, Adapter { a, b, scale }| Ok((weight + (b.matmul(a)? * *scale)?)?))
+    edit_adapted(model, |weight, Adapter { a, b, scale }| weight + (b.matmul(a)? * *scale)?)
 }
 
 /// The model without adapters, as if they had never been.

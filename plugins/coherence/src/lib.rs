@@ -57,13 +57,15 @@ fn arithmetic(bundle: &Bundle) -> Valuation {
 fn geometric(bundle: &Bundle) -> Valuation {
     let m = bundle.groups.len() as f64;
     let keys: BTreeSet<&str> = bundle.groups.iter().flat_map(|g| &g.answers).map(|a| a.key.as_str()).collect();
-    let marginals: Vec<BTreeMap<&str, f64>> = bundle.groups.iter().map(|group| positive(group, &keys)).collect();
+    let marginals: Vec<BTreeMap<&str, f64>> =
+        bundle.groups.iter().map(|group| positive(group, &keys, least(bundle, group))).collect();
     let product = |key: &str| math::exp(marginals.iter().map(|nu| math::ln(nu[key])).sum::<f64>() / m);
     let products: BTreeMap<&str, f64> = keys.iter().map(|key| (*key, product(key))).collect();
     let total: f64 = products.values().sum();
-    if total == 0.0 {
-        // Some phrasing has no readable answer: nothing to agree on, and nothing to reward.
-        return Valuation { utility: 0.0, rewards: bundle.rewards(|_, _| 0.0), violation: None };
+    if keys.is_empty() {
+        // Nothing to reward, and as far from agreement as half a sample each can tell.
+        let nothing = bundle.mean(|group| math::ln(least(bundle, group)));
+        return Valuation { utility: nothing, rewards: bundle.rewards(|_, _| 0.0), violation: None };
     }
     let reward = |nu: &BTreeMap<&str, f64>, key: &str| products[key] / total / nu[key];
     let rewards = |(group, nu): (&Group, _)| group.answers.iter().map(|a| reward(nu, &a.key)).collect();
@@ -74,12 +76,19 @@ fn geometric(bundle: &Bundle) -> Valuation {
     }
 }
 
-/// ν over all the bundle's answers, none 0: a single zero would end an answer's consensus. An answer that K samples
-/// did not show counts as half a sample (where probabilities are exact, as the least positive number), and the whole
-/// keeps its sum.
-fn positive<'a>(group: &Group, keys: &BTreeSet<&'a str>) -> BTreeMap<&'a str, f64> {
-    let least = if group.size == 0 { f64::MIN_POSITIVE } else { 0.5 / f64::from(group.size) };
+/// What an answer counts as that a group did not show: half a sample; where probabilities are exact, the least
+/// positive number.
+fn least(bundle: &Bundle, group: &Group) -> f64 {
+    if bundle.exact { f64::MIN_POSITIVE } else { 0.5 / f64::from(group.size) }
+}
+
+/// ν over all the bundle's answers, none below `least`: a single zero would end an answer's consensus. The whole keeps
+/// its sum, unless that is 0.
+fn positive<'a>(group: &Group, keys: &BTreeSet<&'a str>, least: f64) -> BTreeMap<&'a str, f64> {
     let raised: BTreeMap<&str, f64> = keys.iter().map(|key| (*key, group.frequency(key).max(least))).collect();
+    if group.answers.is_empty() {
+        return raised;
+    }
     let scale = group.answers.iter().map(|a| a.frequency).sum::<f64>() / raised.values().sum::<f64>();
     raised.into_iter().map(|(key, p)| (key, p * scale)).collect()
 }
@@ -123,6 +132,19 @@ mod tests {
     fn agreement_is_the_geometric_utilitys_maximum() {
         assert!(evaluate(Consensus::Geometric, &[&["a", "b"], &["a", "b"]]).utility.abs() < 1e-15);
         assert!(evaluate(Consensus::Geometric, &[&["a", "a"], &["a", "b"]]).utility < 0.0);
+    }
+
+    #[test]
+    fn a_phrasing_without_answers_does_not_agree() {
+        let keys = [vec![Some("a".to_owned()), Some("a".to_owned())], vec![None, None]];
+        let prompt = Prompt::default();
+        let samples = [Samples { prompt: &prompt, keys: &keys[0] }, Samples { prompt: &prompt, keys: &keys[1] }];
+        let half = Bundle::sampled("b", &samples, Estimator::PlugIn);
+        let none = Bundle::sampled("b", &samples[1..], Estimator::PlugIn);
+        for bundle in [half, none] {
+            let utility = Coherence { consensus: Consensus::Geometric }.evaluate(&bundle).unwrap().utility;
+            assert!(utility.is_finite() && utility < -0.5, "{utility}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod attention;
 mod elementwise;
+mod few_rows;
 mod products;
 mod simd;
 mod softmax;
@@ -11,7 +12,7 @@ mod softmax;
 pub(crate) use self::{
     attention::{Heads, attend_cached, packed_attention, packed_attention_backward},
     elementwise::{rms_norm, rms_norm_backward, rotate, sum_of_squares, swiglu, swiglu_backward},
-    products::small_product_nt,
+    few_rows::few_rows_product,
     softmax::{TokenStats, softmax_in_place, token_stats},
 };
 

@@ -1,9 +1,6 @@
-//! Matrix products: a safe door to `gemm`, and a product for few rows that does not pack the weight.
+//! Matrix products: a safe door to `gemm`.
 
 use gemm::Parallelism;
-use rayon::prelude::*;
-
-use super::simd::{fold, fused, vectorised};
 
 /// A matrix within a slice, row `i` and column `j` at `i · row_stride + j · col_stride`.
 #[derive(Clone, Copy)]
@@ -104,91 +101,6 @@ pub(super) fn product_tn(
     );
 }
 
-/// Rows of `x` and of `w` that are multiplied together while in registers.
-const TILE_X: usize = 4;
-const TILE_W: usize = 3;
-
-/// `x (m, k) · w (n, k)ᵀ` for small `m` (a decoding step): both are read along their rows, as they lie, so the weight
-/// streams through once without being packed. All threads.
-pub(crate) fn small_product_nt(x: &[f32], w: &[f32], m: usize, n: usize, k: usize) -> Vec<f32> {
-    assert!(x.len() == m * k && w.len() == n * k);
-    // Threads share out the rows of `w`; each fills a (rows of w, m) piece of the transpose.
-    let threads = rayon::current_num_threads();
-    let block = if m * n * k < (1 << 19) { n } else { n.div_ceil(threads * 4).next_multiple_of(TILE_W) };
-    let mut transposed = vec![0f32; n * m];
-    if block >= n {
-        small_block(&mut transposed, x, w, m, k);
-    } else {
-        transposed
-            .par_chunks_mut(block * m)
-            .zip(w.par_chunks(block * k))
-            .for_each(|(out, w)| small_block(out, x, w, m, k));
-    }
-    let mut out = vec![0f32; m * n];
-    for (j, column) in transposed.chunks_exact(m).enumerate() {
-        for (i, value) in column.iter().enumerate() {
-            out[i * n + j] = *value;
-        }
-    }
-    out
-}
-
-vectorised! {
-    /// `out (n, m) = w (n, k) · x (m, k)ᵀ`.
-    fn small_block(out: &mut [f32], x: &[f32], w: &[f32], m: usize, k: usize) {
-        let n = w.len() / k;
-        let mut j = 0;
-        while j < n {
-            let wide = if n - j >= TILE_W { TILE_W } else { 1 };
-            let mut i = 0;
-            while i < m {
-                let tall = if m - i >= TILE_X { TILE_X } else { 1 };
-                let x = &x[i * k..(i + tall) * k];
-                let w = &w[j * k..(j + wide) * k];
-                let out = &mut out[j * m + i..];
-                match (tall, wide) {
-                    (TILE_X, TILE_W) => tile::<FMA, TILE_X, TILE_W>(out, x, w, m, k),
-                    (TILE_X, _) => tile::<FMA, TILE_X, 1>(out, x, w, m, k),
-                    (_, TILE_W) => tile::<FMA, 1, TILE_W>(out, x, w, m, k),
-                    _ => tile::<FMA, 1, 1>(out, x, w, m, k),
-                }
-                i += tall;
-            }
-            j += wide;
-        }
-    }
-}
-
-/// Width of the tile's vectors: 12 sums of 8 lanes fill the registers of AVX2.
-const TILE_LANES: usize = 8;
-
-#[inline(always)]
-fn tile<const FMA: bool, const X: usize, const W: usize>(out: &mut [f32], x: &[f32], w: &[f32], m: usize, k: usize) {
-    // Slices of arrays, all of one length: the compiler keeps the sums in registers and the loop free of checks.
-    let x: [_; X] = std::array::from_fn(|i| x[i * k..(i + 1) * k].as_chunks::<TILE_LANES>());
-    let w: [_; W] = std::array::from_fn(|j| w[j * k..(j + 1) * k].as_chunks::<TILE_LANES>());
-    let mut sums = [[[0f32; TILE_LANES]; W]; X];
-    for chunk in 0..k / TILE_LANES {
-        let x: [&[f32; TILE_LANES]; X] = std::array::from_fn(|i| &x[i].0[chunk]);
-        let w: [&[f32; TILE_LANES]; W] = std::array::from_fn(|j| &w[j].0[chunk]);
-        for i in 0..X {
-            for j in 0..W {
-                for lane in 0..TILE_LANES {
-                    sums[i][j][lane] = fused::<FMA>(x[i][lane], w[j][lane], sums[i][j][lane]);
-                }
-            }
-        }
-    }
-    for i in 0..X {
-        for j in 0..W {
-            for (lane, (x, w)) in x[i].1.iter().zip(w[j].1).enumerate() {
-                sums[i][j][lane] = fused::<FMA>(*x, *w, sums[i][j][lane]);
-            }
-            out[j * m + i] = fold(sums[i][j]);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,7 +118,6 @@ mod tests {
                     assert!((f64::from(*got) - want).abs() < 1e-4, "{m} {n} {k}: {got} is not {want}");
                 }
             };
-            check(&small_product_nt(&x, &w, m, n, k));
             let mut out = vec![1f32; m * n];
             product_nt((m, n, k), (&mut out, n), (&x, k), (&w, k), false);
             check(&out);

@@ -26,8 +26,10 @@ pub(crate) fn linear(x: &Tensor, w: &Tensor) -> Result<Tensor> {
 fn product(x: &Tensor, w: &Tensor) -> Result<Value> {
     let ((rows, width), (out, _)) = (x.dims2()?, w.dims2()?);
     if kernels_apply(x) && rows <= FEW_ROWS && width == w.dim(1)? {
-        let values = with_floats([x, w], |[x, w]| kernels::small_product_nt(x, w, rows, out, width))?;
-        return Ok(Value::Floats(values, (rows, out).into()));
+        let values = with_floats([x, w], |[x, w]| kernels::few_rows_product(x, w, rows, out, width))?;
+        if let Some(values) = values {
+            return Ok(Value::Floats(values, (rows, out).into()));
+        }
     }
     Ok(Value::Tensor(x.detach().matmul(&w.detach().t()?)?))
 }
