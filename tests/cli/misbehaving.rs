@@ -32,7 +32,7 @@ fn a_loop_a_panic_and_a_nan_are_named_counted_and_score_nothing() {
         ("panicker", "panic", "told to panic"),
         ("nan", "non-finite", "NaN"),
     ] {
-        assert!(told.contains(&format!("plugin {name} failed at step")), "{told}");
+        assert!(told.contains(&format!("plugin {name} (alft-misbehave 0.1.0) failed at step")), "{told}");
         assert!(told.contains(words), "{told}");
         let summary: Value = serde_json::from_str(&small.read("run/summary.json")).unwrap();
         assert!(summary["failures"][name][kind].as_u64().unwrap() > 0, "{summary}");

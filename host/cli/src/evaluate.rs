@@ -4,7 +4,7 @@ use alft_policy::{Policy, Request, SampleConfig, Seed, sample};
 
 use crate::error::Result;
 use crate::panel::Panel;
-use crate::play::{Answered, Averages, play};
+use crate::play::{Answered, Averages, Deeds, play};
 use crate::progress::Progress;
 use crate::questions::Asked;
 use crate::runfile::RunFile;
@@ -63,17 +63,18 @@ pub(crate) struct Drawn {
 }
 
 /// Measures the policy on the first `eval.bundles` of `asked`. The same seeds each time, so that before and after
-/// differ by the policy alone.
+/// differ by the policy alone. Also what the plugins did, a list for each call.
 pub(crate) fn evaluate(
     name: &'static str,
     policy: &Policy,
     panel: &Panel,
     asked: &[Asked],
     run: &RunFile,
-) -> Result<Averages> {
+) -> Result<(Averages, Vec<Vec<Deeds>>)> {
     let asked: Vec<&Asked> = asked.iter().take(run.eval.bundles).collect();
     let mut progress = Progress::begin(name, 0, asked.len() as u64);
     let mut all = Vec::new();
+    let mut all_deeds = Vec::new();
     for chunk in asked.chunks(BUNDLES_AT_ONCE) {
         // Counted down from the top: training counts its steps up from 0.
         let seed_step = u64::MAX - all.len() as u64;
@@ -81,16 +82,20 @@ pub(crate) fn evaluate(
         let (answered, _) = draw(policy, chunk, &run.prompts.template, run.eval.group, &run.sampling, seed)?;
         // Prices of constraints play no part in what is measured here.
         let mut multipliers = vec![0.0; panel.seats.len()];
-        let (played, _) = play(panel, &answered, run.game.estimator, run.game.advantage, &mut multipliers);
+        let (played, deeds) = play(panel, &answered, run.game.estimator, run.game.advantage, &mut multipliers);
         all.extend(played);
+        all_deeds.push(deeds);
         progress.at(all.len() as u64, &measured(&Averages::over(&all)));
     }
     progress.end();
-    Ok(Averages::over(&all))
+    Ok((Averages::over(&all), all_deeds))
 }
 
 /// One line of what matters most.
 pub(crate) fn measured(averages: &Averages) -> String {
-    let accuracy = averages.accuracy.map_or(String::new(), |accuracy| format!("accuracy {:.1}%  ", 100.0 * accuracy));
-    format!("{accuracy}entropy {:.3}  JSD {:.3}", averages.entropy, averages.jsd)
+    let mut parts = Vec::new();
+    parts.extend(averages.accuracy.map(|accuracy| format!("accuracy {:.1}%", 100.0 * accuracy)));
+    parts.push(format!("entropy {:.3}", averages.entropy));
+    parts.extend(averages.jsd.map(|jsd| format!("JSD {jsd:.3}")));
+    parts.join("  ")
 }

@@ -7,7 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
@@ -55,8 +55,17 @@ impl Folder {
         self.path.join("metrics.jsonl")
     }
 
-    pub(crate) fn samples(&self) -> PathBuf {
-        self.path.join("samples.jsonl")
+    /// Keeps other processes out of the run until the file is dropped.
+    pub(crate) fn lock(&self) -> Result<File> {
+        let path = self.path.join("lock");
+        let file = File::create(&path).map_err(Error::io("create", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(std::fs::TryLockError::WouldBlock) => {
+                Err(Error::Resume { path: self.path.clone(), reason: "another process is at work on this run".into() })
+            }
+            Err(std::fs::TryLockError::Error(error)) => Err(Error::io("lock", &path)(error)),
+        }
     }
 
     pub(crate) fn curves(&self) -> PathBuf {
@@ -77,6 +86,49 @@ impl Folder {
     }
 }
 
+/// The records of a run.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    pub(crate) metrics: Records,
+    pub(crate) samples: Records,
+    pub(crate) diagnostics: Records,
+}
+
+/// Bytes of each of a journal's files.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct Lengths {
+    metrics: u64,
+    samples: u64,
+    diagnostics: u64,
+}
+
+impl Journal {
+    /// Opens the records of a folder and cuts them to what a state counted.
+    pub(crate) fn open(folder: &Folder, lengths: Lengths) -> Result<Self> {
+        Ok(Self {
+            metrics: Records::open(folder.metrics(), lengths.metrics)?,
+            samples: Records::open(folder.path.join("samples.jsonl"), lengths.samples)?,
+            diagnostics: Records::open(folder.path.join("diagnostics.jsonl"), lengths.diagnostics)?,
+        })
+    }
+
+    /// Hands all lines to the system, so that readers of the files see them.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        self.metrics.flush()?;
+        self.samples.flush()?;
+        self.diagnostics.flush()
+    }
+
+    /// Makes sure that all lines are on disk, and says how many bytes they are.
+    pub(crate) fn sync(&mut self) -> Result<Lengths> {
+        Ok(Lengths {
+            metrics: self.metrics.sync()?,
+            samples: self.samples.sync()?,
+            diagnostics: self.diagnostics.sync()?,
+        })
+    }
+}
+
 /// A JSON-lines file that is only appended to.
 #[derive(Debug)]
 pub(crate) struct Records {
@@ -87,7 +139,7 @@ pub(crate) struct Records {
 
 impl Records {
     /// Opens the file and cuts it to `length` bytes: what came later belongs to steps that will be made again.
-    pub(crate) fn open(path: PathBuf, length: u64) -> Result<Self> {
+    fn open(path: PathBuf, length: u64) -> Result<Self> {
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -115,13 +167,11 @@ impl Records {
         Ok(())
     }
 
-    /// Hands all lines to the system, so that readers of the file see them.
-    pub(crate) fn flush(&mut self) -> Result<()> {
+    fn flush(&mut self) -> Result<()> {
         self.file.flush().map_err(Error::io("append to", &self.path))
     }
 
-    /// Makes sure that all lines are on disk, and says how many bytes they are.
-    pub(crate) fn sync(&mut self) -> Result<u64> {
+    fn sync(&mut self) -> Result<u64> {
         self.flush()?;
         self.file.get_ref().sync_data().map_err(Error::io("append to", &self.path))?;
         Ok(self.length)

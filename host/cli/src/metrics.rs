@@ -69,6 +69,14 @@ pub(crate) struct TimeLine {
     pub(crate) update: f64,
 }
 
+/// A line of a plugin's diagnostics.
+#[derive(Debug, Serialize)]
+pub(crate) struct DiagnosticsLine<'a> {
+    pub(crate) step: u64,
+    pub(crate) plugin: &'a str,
+    pub(crate) line: &'a str,
+}
+
 /// A sampled completion.
 #[derive(Debug, Serialize)]
 pub(crate) struct SampleLine<'a> {
@@ -92,7 +100,7 @@ pub(crate) fn plugin_lines(panel: &Panel, deeds: &[Deeds], multipliers: &[f64]) 
             multiplier: deeds.is_constraint().then_some(*multiplier),
             calls: deeds.calls,
             fuel: deeds.fuel,
-            failures: deeds.failures.clone(),
+            failures: deeds.failures.iter().map(|(kind, (count, _))| (*kind, *count)).collect(),
         };
         (seat.name.clone(), line)
     };

@@ -35,6 +35,12 @@ impl Panel {
         let seats: Vec<Seat> =
             entries.iter().map(|entry| Seat::open(entry, limits, &engine, say)).collect::<Result<_>>()?;
         let readers: Vec<usize> = (0..seats.len()).filter(|&at| seats[at].reads).collect();
+        if !seats.iter().any(|seat| seat.verifies || seat.prices) {
+            return Err(Error::Plugin {
+                name: names(&seats, 0..seats.len()),
+                reason: "none of the plugins is a verifier or an objective: nothing would be learnt".into(),
+            });
+        }
         match readers[..] {
             [reader] => Ok(Self { seats, reader }),
             [] => Err(Error::Plugin {

@@ -37,10 +37,9 @@ pub(crate) struct Deeds {
     pub(crate) calls: u64,
     pub(crate) fuel: u64,
     pub(crate) time: Duration,
-    /// Failures by kind.
-    pub(crate) failures: BTreeMap<&'static str, u64>,
-    /// The first failure, in the plugin's own words.
-    pub(crate) first_failure: Option<String>,
+    /// Failures by kind: how many, and the first one with where it came.
+    pub(crate) failures: BTreeMap<&'static str, (u64, String)>,
+    /// Lines of diagnostics.
     pub(crate) log: Vec<String>,
     /// Sum and number of the samples' unweighted rewards.
     reward: (f64, u64),
@@ -51,14 +50,17 @@ pub(crate) struct Deeds {
 }
 
 impl Deeds {
-    fn take<T>(&mut self, called: Called<T>) -> Vec<Result<T, Failure>> {
+    /// Books a call over items that `of` tells apart for people.
+    fn take<T>(&mut self, called: Called<T>, of: impl Fn(usize) -> String) -> Vec<Result<T, Failure>> {
         self.calls += called.bill.calls;
         self.fuel += called.bill.fuel;
         self.time += called.bill.time;
         self.log.extend(called.log);
-        for failure in called.items.iter().filter_map(|item| item.as_ref().err()) {
-            *self.failures.entry(failure.kind.name()).or_default() += 1;
-            self.first_failure.get_or_insert_with(|| failure.to_string());
+        for (at, item) in called.items.iter().enumerate() {
+            if let Err(failure) = item {
+                let kind = self.failures.entry(failure.kind.name());
+                kind.or_insert_with(|| (0, format!("{}: {failure}", of(at)))).0 += 1;
+            }
         }
         called.items
     }
@@ -96,13 +98,13 @@ pub(crate) fn play(
     let mut deeds = vec![Deeds::default(); panel.seats.len()];
     let mut readings = read(panel, answered, &mut deeds);
     let scores = verify(panel, answered, &mut readings, &mut deeds);
-    let bundles = bundles(panel, answered, &readings, &scores, estimator);
+    let bundles = count(panel, answered, &readings, &scores, estimator);
     let valuations = price(panel, &bundles, multipliers, &mut deeds);
-    let played = answered
-        .iter()
-        .enumerate()
-        .map(|(at, _)| settle(panel, &bundles[at], &readings[at], at, &valuations, advantage, &mut deeds));
-    let played = played.collect();
+    let mut played = Vec::new();
+    for (at, (counted, readings)) in bundles.iter().zip(readings).enumerate() {
+        let valuations: Vec<Option<&Valuation>> = valuations.iter().map(|of| of[at].as_ref()).collect();
+        played.push(settle(panel, counted, readings, &valuations, advantage, &mut deeds));
+    }
     for ((seat, mu), deeds) in panel.seats.iter().zip(multipliers).zip(&deeds) {
         if let Some(violation) = mean(deeds.violation) {
             *mu = multiplier::ascend(*mu, seat.multiplier_rate, violation);
@@ -119,7 +121,18 @@ fn read(panel: &Panel, answered: &[Answered<'_>], deeds: &mut [Deeds]) -> Readin
     let groups = || answered.iter().flat_map(|a| a.asked.prompts.iter().zip(&a.completions));
     let batch: Vec<Question> =
         groups().map(|(prompt, texts)| Question { prompt: prompt.clone(), texts: texts.clone() }).collect();
-    let mut items = deeds[at].take(panel.reader().plugin.read(&batch)).into_iter();
+    let sample = |at: usize| {
+        let mut from = at;
+        let question = batch.iter().find(|question| match from.checked_sub(question.texts.len()) {
+            Some(rest) => {
+                from = rest;
+                false
+            }
+            None => true,
+        });
+        format!("read, prompt {}, sample {from}", question.map_or("?", |question| &question.prompt.id))
+    };
+    let mut items = deeds[at].take(panel.reader().plugin.read(&batch), sample).into_iter();
     let reading = |item: Result<Option<String>, Failure>| match item {
         Ok(Some(key)) => Reading::Answer(key),
         Ok(None) => Reading::Unreadable,
@@ -146,7 +159,10 @@ fn verify(
         let batch: Vec<Question> = groups
             .map(|(prompt, scores)| Question { prompt: prompt.clone(), texts: scores.keys().cloned().collect() })
             .collect();
-        let mut items = deeds[at].take(seat.plugin.score(&batch)).into_iter();
+        let answers: Vec<(&str, &str)> =
+            batch.iter().flat_map(|q| q.texts.iter().map(|text| (q.prompt.id.as_str(), text.as_str()))).collect();
+        let answer = |at: usize| format!("score, prompt {}, answer {:?}", answers[at].0, answers[at].1);
+        let mut items = deeds[at].take(seat.plugin.score(&batch), answer).into_iter();
         for (scores, readings) in scores.iter_mut().flatten().zip(readings.iter_mut().flatten()) {
             scores.retain(|key, scores| match items.next().expect("an item for each answer") {
                 Ok(score) => {
@@ -164,76 +180,92 @@ fn verify(
     scores
 }
 
-fn bundles(
+/// A bundle as objectives see it. A group of which every sample was dropped is not in it.
+struct Counted {
+    bundle: Bundle,
+    /// For each prompt the place of its group.
+    places: Vec<Option<usize>>,
+}
+
+fn count(
     panel: &Panel,
     answered: &[Answered<'_>],
     readings: &Readings,
     scores: &[Vec<BTreeMap<String, Vec<f64>>>],
     estimator: Estimator,
-) -> Vec<Bundle> {
+) -> Vec<Counted> {
     let verifiers: Vec<String> = panel.verifiers().map(|(_, seat)| seat.name.clone()).collect();
-    let mut bundles = Vec::new();
+    let mut counted = Vec::new();
     for ((answered, readings), scores) in answered.iter().zip(readings).zip(scores) {
-        let groups: Vec<reading::Group<'_>> = answered
-            .asked
-            .prompts
-            .iter()
-            .zip(readings)
-            .map(|(prompt, readings)| reading::Group { prompt, readings })
-            .collect();
+        let mut groups = Vec::new();
+        let mut kept_scores = Vec::new();
+        let mut places = Vec::new();
+        for ((prompt, readings), scores) in answered.asked.prompts.iter().zip(readings).zip(scores) {
+            let kept = readings.iter().any(|reading| *reading != Reading::Dropped);
+            places.push(kept.then_some(groups.len()));
+            if kept {
+                groups.push(reading::Group { prompt, readings });
+                kept_scores.push(scores);
+            }
+        }
         let mut bundle = reading::bundle(&answered.asked.id, &groups, estimator);
         bundle.verifiers.clone_from(&verifiers);
-        for (group, scores) in bundle.groups.iter_mut().zip(scores) {
+        for (group, scores) in bundle.groups.iter_mut().zip(kept_scores) {
             for answer in &mut group.answers {
                 answer.scores.clone_from(&scores[&answer.key]);
             }
         }
-        bundles.push(bundle);
+        counted.push(Counted { bundle, places });
     }
-    bundles
+    counted
 }
 
 /// Each objective's valuation of each bundle: plugins, then bundles. `None` where it failed, and for other roles.
-fn price(panel: &Panel, bundles: &[Bundle], multipliers: &[f64], deeds: &mut [Deeds]) -> Vec<Vec<Option<Valuation>>> {
-    let mut priced: Vec<Bundle> = bundles.to_vec();
-    let mut valuations = Vec::new();
-    for ((seat, multiplier), deeds) in panel.seats.iter().zip(multipliers).zip(deeds) {
+fn price(panel: &Panel, counted: &[Counted], multipliers: &[f64], deeds: &mut [Deeds]) -> Vec<Vec<Option<Valuation>>> {
+    let full: Vec<usize> = (0..counted.len()).filter(|&at| !counted[at].bundle.groups.is_empty()).collect();
+    let mut batch: Vec<Bundle> = full.iter().map(|&at| counted[at].bundle.clone()).collect();
+    let mut valuations = vec![vec![None; counted.len()]; panel.seats.len()];
+    for (((seat, multiplier), deeds), own) in panel.seats.iter().zip(multipliers).zip(deeds).zip(&mut valuations) {
         if !seat.prices {
-            valuations.push(vec![None; bundles.len()]);
             continue;
         }
-        priced.iter_mut().for_each(|bundle| bundle.multiplier = *multiplier);
-        let own: Vec<Option<Valuation>> =
-            deeds.take(seat.plugin.evaluate(&priced)).into_iter().map(Result::ok).collect();
-        for valuation in own.iter().flatten() {
+        batch.iter_mut().for_each(|bundle| bundle.multiplier = *multiplier);
+        let items = deeds.take(seat.plugin.evaluate(&batch), |at| format!("evaluate, bundle {}", batch[at].id));
+        for (at, valuation) in full.iter().zip(items).filter_map(|(at, item)| Some((*at, item.ok()?))) {
             add(&mut deeds.utility, valuation.utility);
             if let Some(violation) = valuation.violation {
                 add(&mut deeds.violation, violation);
             }
+            own[at] = Some(valuation);
         }
-        valuations.push(own);
     }
     valuations
 }
 
-/// From values to advantages, for one bundle. An objective that failed on it has no part: the same for every answer of
-/// every group, which the baseline would remove anyway.
+/// From values to advantages, for one bundle. `valuations` has one for each plugin. An objective that failed on the
+/// bundle has no part: the same for every answer of every group, which the baseline would remove anyway.
 fn settle(
     panel: &Panel,
-    bundle: &Bundle,
-    readings: &[Vec<Reading>],
-    at: usize,
-    valuations: &[Vec<Option<Valuation>>],
+    counted: &Counted,
+    readings: Vec<Vec<Reading>>,
+    valuations: &[Option<&Valuation>],
     config: AdvantageConfig,
     deeds: &mut [Deeds],
 ) -> Played {
-    let mut played =
-        Played { readings: readings.to_vec(), accuracy: Vec::new(), rewards: Vec::new(), advantages: Vec::new() };
-    for (i, (group, readings)) in bundle.groups.iter().zip(readings).enumerate() {
+    let (mut accuracies, mut totals, mut advantages) = (Vec::new(), Vec::new(), Vec::new());
+    for (readings, place) in readings.iter().zip(&counted.places) {
+        let nothing = vec![None; readings.len()];
+        let Some(i) = *place else {
+            accuracies.push(nothing.clone());
+            totals.push(nothing.clone());
+            advantages.push(nothing);
+            continue;
+        };
+        let group = &counted.bundle.groups[i];
         let mut weighted = Vec::new();
         let mut accuracy: Option<Vec<Option<f64>>> = None;
         let mut column = 0;
-        for (seat, (deeds, valuations)) in panel.seats.iter().zip(deeds.iter_mut().zip(valuations)) {
+        for ((seat, valuation), deeds) in panel.seats.iter().zip(valuations).zip(&mut *deeds) {
             let mut reward = |values: &[f64]| {
                 let rewards = reward::of_samples(group, values, readings);
                 rewards.iter().flatten().for_each(|reward| add(&mut deeds.reward, *reward));
@@ -246,22 +278,19 @@ fn settle(
                 accuracy.get_or_insert(rewards);
                 column += 1;
             }
-            if let Some(valuation) = &valuations[at] {
+            if let Some(valuation) = valuation {
                 reward(&valuation.rewards[i]);
             }
         }
-        let size = readings.len();
         let total = |k: usize| -> Option<f64> {
-            if readings[k] == Reading::Dropped {
-                return None;
-            }
-            Some(weighted.iter().filter_map(|plugin| plugin.rewards[k].map(|reward| plugin.weight * reward)).sum())
+            let own = |plugin: &Weighted| plugin.rewards[k].map(|reward| plugin.weight * reward);
+            (readings[k] != Reading::Dropped).then(|| weighted.iter().filter_map(own).sum())
         };
-        played.rewards.push((0..size).map(total).collect());
-        played.advantages.push(advantage::advantages(size, &weighted, config));
-        played.accuracy.push(accuracy.unwrap_or_else(|| vec![None; size]));
+        totals.push((0..readings.len()).map(total).collect());
+        advantages.push(advantage::advantages(readings, &weighted, config));
+        accuracies.push(accuracy.unwrap_or(nothing));
     }
-    played
+    Played { readings, accuracy: accuracies, rewards: totals, advantages }
 }
 
 /// Averages over bundles, for metrics.
@@ -271,8 +300,8 @@ pub(crate) struct Averages {
     pub(crate) accuracy: Option<f64>,
     /// Mean entropy of a group's answers, in nats.
     pub(crate) entropy: f64,
-    /// Mean Jensen–Shannon divergence between a bundle's groups, in nats.
-    pub(crate) jsd: f64,
+    /// Mean Jensen–Shannon divergence between a bundle's groups, in nats; `None` where no bundle has two.
+    pub(crate) jsd: Option<f64>,
     /// Share of kept samples without a readable answer.
     pub(crate) unreadable: f64,
     /// Mean summed reward.
@@ -298,8 +327,8 @@ impl Averages {
             |p: &Played| measure::jensen_shannon(&p.readings.iter().map(Vec::as_slice).collect::<Vec<_>>());
         Self {
             accuracy: average(&mut played.iter().flat_map(|p| p.accuracy.iter().flatten().flatten().copied())),
-            entropy: average(&mut groups().map(|g| measure::entropy(g))).unwrap_or(0.0),
-            jsd: average(&mut played.iter().map(bundle_jsd)).unwrap_or(0.0),
+            entropy: average(&mut groups().filter_map(|g| measure::entropy(g))).unwrap_or(0.0),
+            jsd: average(&mut played.iter().filter_map(bundle_jsd)),
             unreadable: average(&mut kept().map(|r| f64::from(u8::from(*r == Reading::Unreadable)))).unwrap_or(0.0),
             reward: average(&mut played.iter().flat_map(|p| p.rewards.iter().flatten().flatten().copied()))
                 .unwrap_or(0.0),

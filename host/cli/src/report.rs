@@ -50,11 +50,20 @@ pub(crate) fn for_people(summary: &Summary, folder: &Folder) -> String {
         }
         for (name, before, after) in [
             ("incoherence between phrasings (JSD)", before.jsd, after.jsd),
-            ("answer entropy (nats)", before.entropy, after.entropy),
-            ("share without an answer", before.unreadable, after.unreadable),
+            ("answer entropy (nats)", Some(before.entropy), Some(after.entropy)),
+            ("share without an answer", Some(before.unreadable), Some(after.unreadable)),
         ] {
-            let change = if before > 0.0 { format!("{:+.0}%", 100.0 * (after / before - 1.0)) } else { "".into() };
-            line(format_args!("{name:<38}{before:>10.3}{after:>10.3}{change:>10}"));
+            if let (Some(before), Some(after)) = (before, after) {
+                let change = 100.0 * (after / before - 1.0);
+                let change = if before > 0.0 { format!("{change:+.0}%") } else { String::new() };
+                line(format_args!("{name:<38}{before:>10.3}{after:>10.3}{change:>10}"));
+            }
+        }
+        if before.dropped + after.dropped > 0 {
+            line(format_args!(
+                "samples left out, for a plugin failed on them: {} and {}",
+                before.dropped, after.dropped
+            ));
         }
     }
     for (plugin, failures) in &summary.failures {
@@ -81,16 +90,19 @@ pub(crate) fn draw_curves(metrics: &Path, picture: &Path) -> Result<()> {
     let text = std::fs::read_to_string(metrics).map_err(Error::io("read", metrics))?;
     let lines: Vec<serde_json::Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let steps: Vec<&serde_json::Value> = lines.iter().filter(|line| line["phase"] == "game").collect();
-    let curve = |key: &str| -> Vec<(f64, f64)> {
+    let curve = |key: &str| -> Curve {
         steps.iter().filter_map(|line| Some((line["step"].as_f64()?, line[key].as_f64()?))).collect()
     };
     draw(&PANELS.map(|(title, key, color)| (title, curve(key), color)), picture)
         .map_err(|error| Error::Plot { path: picture.into(), reason: error.to_string() })
 }
 
+/// Steps and values.
+type Curve = Vec<(f64, f64)>;
+
 type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
 
-fn draw(panels: &[(&str, Vec<(f64, f64)>, RGBColor)], picture: &Path) -> Drawn {
+fn draw(panels: &[(&str, Curve, RGBColor)], picture: &Path) -> Drawn {
     let root = SVGBackend::new(picture, (960, 780)).into_drawing_area();
     root.fill(&WHITE)?;
     for (area, (title, points, color)) in root.split_evenly((3, 2)).iter().zip(panels) {
@@ -118,7 +130,7 @@ fn range(points: &[(f64, f64)]) -> (f64, f64) {
 }
 
 /// The mean of the steps around each step, a twentieth of the run to either side.
-fn smoothed(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+fn smoothed(points: &[(f64, f64)]) -> Curve {
     let reach = points.len() / 20;
     let mean = |at: usize| {
         let window = &points[at.saturating_sub(reach)..(at + reach + 1).min(points.len())];

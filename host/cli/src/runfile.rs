@@ -163,7 +163,8 @@ pub(crate) struct PluginEntry {
     pub(crate) name: String,
     /// A component (.wasm) or a native library.
     pub(crate) path: Option<PathBuf>,
-    /// The folder of a plugin crate, which is built first.
+    /// The folder of a plugin crate, which is built first: cargo runs its build script and macros, and those of its
+    /// dependencies, with all the rights of this program.
     #[serde(rename = "crate")]
     pub(crate) source: Option<PathBuf>,
     /// What a `crate` is built into.
@@ -228,9 +229,13 @@ impl RunFile {
         Ok(run)
     }
 
-    /// Makes the paths in it relative to the current folder.
+    /// Makes the paths in it absolute.
     fn anchor(&mut self, folder: &Path) {
-        let anchor = |path: &mut PathBuf| *path = folder.join(&*path);
+        // Absolute: the copy in the run's folder must mean the same files.
+        let anchor = |path: &mut PathBuf| {
+            let joined = folder.join(&*path);
+            *path = std::path::absolute(&joined).unwrap_or(joined);
+        };
         self.model.path.iter_mut().for_each(anchor);
         anchor(&mut self.prompts.train);
         self.prompts.eval.iter_mut().for_each(anchor);
@@ -268,6 +273,17 @@ impl RunFile {
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err((key, format!("{key} = 0: it takes 1 or more")));
         }
+        let settings = [
+            ("sampling", self.sampling.check()),
+            ("loss", self.train.loss.check()),
+            ("schedule", self.train.schedule.check()),
+            ("adamw", self.train.adamw.check()),
+            ("schedule", self.warm_start.as_ref().map_or(Ok(()), |warm| warm.schedule.check())),
+            ("adamw", self.warm_start.as_ref().map_or(Ok(()), |warm| warm.adamw.check())),
+        ];
+        for (key, checked) in settings {
+            checked.map_err(|error| (key, error.to_string()))?;
+        }
         if self.plugins.is_empty() {
             return Err((
                 "plugin",
@@ -282,8 +298,11 @@ impl RunFile {
             if plugin.path.is_some() == plugin.source.is_some() {
                 return Err(("plugin", format!("plugin \"{name}\" needs either `path` or `crate`, and not both")));
             }
-            if !plugin.weight.is_finite() || !plugin.multiplier_rate.is_finite() {
-                return Err(("weight", format!("plugin \"{name}\": weight and multiplier_rate must be finite")));
+            // A negative weight would make a completion without an answer the best choice.
+            for (key, value) in [("weight", plugin.weight), ("multiplier_rate", plugin.multiplier_rate)] {
+                if !(value >= 0.0 && value.is_finite()) {
+                    return Err((key, format!("plugin \"{name}\": {key} = {value}: it takes 0 or more")));
+                }
             }
         }
         Ok(())
@@ -446,6 +465,9 @@ path = "a.wasm"
             ("prompts.template=hello", "{prompt}"),
             ("train.save_every=0", "1 or more"),
             ("plugin.a.crate=x", "not both"),
+            ("plugin.a.weight=-1", "0 or more"),
+            ("train.loss.beta=-1", "beta"),
+            ("sampling.top_p=0", "top_p"),
         ] {
             let (message, _) = refused(SMALL, &[set]);
             assert!(message.contains(what), "{set}: {message}");

@@ -7,10 +7,10 @@
 //! weights, the optimiser, the multipliers and the step's number. That is what is saved, and why a resumed run gives
 //! the same as one left alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use alft_policy::{Device, OptimiserConfig, Policy, Schedule, Sequence, Trainer, Tuning, device, state};
+use alft_policy::{Decay, Device, OptimiserConfig, Policy, Schedule, Sequence, Trainer, Tuning, device, state};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 use crate::args::TrainArgs;
 use crate::error::{Error, Result};
 use crate::evaluate::{draw, evaluate, measured};
-use crate::folder::{Folder, Records};
-use crate::metrics::{GameLine, SampleLine, TimeLine, WarmStartLine, plugin_lines};
+use crate::folder::{Folder, Journal, Lengths, Records};
+use crate::metrics::{DiagnosticsLine, GameLine, SampleLine, TimeLine, WarmStartLine, plugin_lines};
 use crate::panel::Panel;
 use crate::play::{Answered, Averages, Deeds, Played, play};
 use crate::progress::Progress;
@@ -54,9 +54,8 @@ struct Position {
     before: Option<Averages>,
     /// Failures of each plugin so far, by kind.
     failures: BTreeMap<String, BTreeMap<String, u64>>,
-    /// Bytes of the records that this state counts on.
-    metrics_length: u64,
-    samples_length: u64,
+    /// The records that this state counts on.
+    lengths: Lengths,
     /// What the run was, to refuse another.
     identity: Identity,
 }
@@ -69,25 +68,51 @@ enum Phase {
     Game,
 }
 
-/// The settings and plugins of a run, less what may change when it is resumed.
+/// What makes a run the run it is: what may not change when it is resumed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Identity {
     settings: serde_json::Value,
-    /// BLAKE3 of each plugin's file.
-    plugins: BTreeMap<String, String>,
+    /// BLAKE3 of each plugin's file, and of the files of questions and worked examples.
+    files: BTreeMap<String, String>,
 }
 
 impl Identity {
-    fn of(run: &RunFile, panel: &Panel) -> Self {
+    fn of(run: &RunFile, panel: &Panel) -> Result<Self> {
         let mut settings = serde_json::to_value(run).expect("a run file prints");
-        // A run may be made longer, moved, saved more often, and go on on another device.
-        for key in ["/output", "/train/steps", "/train/save_every", "/train/checkpoint_every", "/model/device"] {
-            if let Some(value) = settings.pointer_mut(key) {
+        // A run may be moved, saved more often, and go on on another device. What its files hold is hashed below.
+        let mut free = vec![
+            "/output".to_owned(),
+            "/train/save_every".into(),
+            "/train/checkpoint_every".into(),
+            "/model/device".into(),
+            "/model/path".into(),
+            "/prompts/train".into(),
+            "/prompts/eval".into(),
+            "/warm_start/data".into(),
+        ];
+        if run.train.schedule.decay == Decay::Constant {
+            // It may be made longer, too, where the learning rate does not depend on how long it is.
+            free.push("/train/steps".into());
+        }
+        free.extend(
+            (0..run.plugins.len()).flat_map(|at| [format!("/plugin/{at}/path"), format!("/plugin/{at}/crate")]),
+        );
+        for key in free {
+            if let Some(value) = settings.pointer_mut(&key) {
                 value.take();
             }
         }
-        let hashes = panel.seats.iter().map(|seat| (seat.name.clone(), seat.plugin.hash().to_owned()));
-        Self { settings, plugins: hashes.collect() }
+        let plugins = panel.seats.iter().map(|seat| (format!("plugin {}", seat.name), seat.plugin.hash().to_owned()));
+        let mut files: BTreeMap<String, String> = plugins.collect();
+        let worked = run.warm_start.as_ref().map(|warm| &warm.data);
+        let data = [("prompts.train", Some(&run.prompts.train)), ("prompts.eval", run.prompts.eval.as_ref())];
+        for (key, path) in data.into_iter().chain([("warm_start.data", worked)]) {
+            if let Some(path) = path {
+                let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+                files.insert(key.into(), blake3::hash(&bytes).to_hex().to_string());
+            }
+        }
+        Ok(Self { settings, files })
     }
 }
 
@@ -117,37 +142,41 @@ pub(crate) fn train(args: &TrainArgs) -> Result<()> {
         run.seed,
     )?;
 
-    let identity = Identity::of(&run, &panel);
-    let (folder, mut position) = match &args.resume {
-        Some(path) => resume(&mut trainer, path, identity, &run)?,
-        None => (Folder::create(&run.output)?, Position::start(identity, panel.seats.len())),
+    let identity = Identity::of(&run, &panel)?;
+    let folder = match &args.resume {
+        Some(path) => Folder { path: path.clone() },
+        None => Folder::create(&run.output)?,
+    };
+    if args.resume.is_some() && !folder.state().exists() {
+        let reason = "there is no saved state here; start the run without --resume".into();
+        return Err(Error::Resume { path: folder.path, reason });
+    }
+    let _lock = folder.lock()?;
+    let mut position = match &args.resume {
+        Some(_) => resume(&mut trainer, &folder, &identity, &run)?,
+        None => Position::start(identity, panel.seats.len()),
     };
     say(&format!("run folder {}", folder.path.display()));
     folder.write("run.toml", &toml::to_string(&run).expect("a run file prints"))?;
-    let mut metrics = Records::open(folder.metrics(), position.metrics_length)?;
-    let mut samples = Records::open(folder.samples(), position.samples_length)?;
+    let mut journal = Journal::open(&folder, position.lengths)?;
     let setting = Setting { run, panel, train, eval, worked, folder };
+    if args.resume.is_none() {
+        // From here on there is something to resume, whenever it is killed.
+        save(&setting, &trainer, &mut position, &mut journal)?;
+    }
 
     if let Phase::WarmStart(done) = position.phase {
-        warm_start(&setting, &mut trainer, &mut position, &mut metrics, done)?;
+        warm_start(&setting, &mut trainer, &mut position, &mut journal, done)?;
         trainer.begin_phase(game_optimiser(&setting.run))?;
         trainer.freeze_reference()?;
-        if !setting.eval.is_empty() {
-            let before = evaluate("before", trainer.policy(), &setting.panel, &setting.eval, &setting.run)?;
-            position.before = Some(before);
-        }
+        position.before = measure("before", &setting, &trainer, &mut position, &mut journal)?;
         position.phase = Phase::Game;
-        save(&setting, &trainer, &mut position, &mut metrics, &mut samples)?;
+        save(&setting, &trainer, &mut position, &mut journal)?;
     }
-    game(&setting, &mut trainer, &mut position, &mut metrics, &mut samples)?;
-    metrics.sync()?;
-    samples.sync()?;
+    game(&setting, &mut trainer, &mut position, &mut journal)?;
+    let after = measure("after", &setting, &trainer, &mut position, &mut journal)?;
+    journal.sync()?;
 
-    let after = if setting.eval.is_empty() {
-        None
-    } else {
-        Some(evaluate("after", trainer.policy(), &setting.panel, &setting.eval, &setting.run)?)
-    };
     trainer.policy().save(&setting.folder.model())?;
     let summary = Summary {
         steps: position.step,
@@ -188,16 +217,27 @@ fn game_optimiser(run: &RunFile) -> OptimiserConfig {
     OptimiserConfig { schedule, adamw: run.train.adamw.clone() }
 }
 
-/// A question that the policy cannot read is found now rather than at its step.
+/// A question that the policy cannot read, or that leaves no room for an answer, is found now rather than at its step.
 fn check_questions(policy: &Policy, run: &RunFile, train: &[Asked], eval: &[Asked]) -> Result<()> {
     let of = |asked, path| std::iter::repeat(path).zip::<&[Asked]>(asked);
     let eval_path = run.prompts.eval.as_ref().unwrap_or(&run.prompts.train);
+    let context = policy.config().context;
     for (path, asked) in of(train, &run.prompts.train).chain(of(eval, eval_path)) {
         for prompt in &asked.prompts {
-            policy.encode(&run.prompts.template.replace("{prompt}", &prompt.text)).map_err(|error| {
-                let reason = format!("the policy cannot read question {}: {error}", prompt.id);
-                Error::Data { path: path.clone(), reason }
-            })?;
+            let wrong = |reason: String| Error::Data { path: path.clone(), reason };
+            let tokens = policy
+                .encode(&run.prompts.template.replace("{prompt}", &prompt.text))
+                .map_err(|error| wrong(format!("the policy cannot read question {}: {error}", prompt.id)))?;
+            let needed = tokens.len() + run.sampling.max_new_tokens;
+            if needed > context {
+                return Err(wrong(format!(
+                    "question {} has {} tokens and leaves no room for {} more in the policy's context of {context}; \
+                     shorten it, or lower sampling.max_new_tokens",
+                    prompt.id,
+                    tokens.len(),
+                    run.sampling.max_new_tokens,
+                )));
+            }
         }
     }
     Ok(())
@@ -211,49 +251,33 @@ impl Position {
             multipliers: vec![0.0; plugins],
             before: None,
             failures: BTreeMap::new(),
-            metrics_length: 0,
-            samples_length: 0,
+            lengths: Lengths::default(),
             identity,
         }
     }
 }
 
-fn resume(
-    trainer: &mut Trainer,
-    path: &std::path::Path,
-    identity: Identity,
-    run: &RunFile,
-) -> Result<(Folder, Position)> {
-    let folder = Folder { path: path.to_path_buf() };
-    let wrong = |reason: String| Error::Resume { path: path.into(), reason };
-    let unreadable = |error: &serde_json::Error| wrong(format!("its state is of another version of alft: {error}"));
-    if !folder.state().exists() {
-        return Err(wrong("there is no saved state here; start the run without --resume".into()));
-    }
-    let note = state::restore(trainer, &folder.state())?;
-    let position: Position = serde_json::from_str(&note).map_err(|error| unreadable(&error))?;
-    if position.phase == Phase::Game {
-        // The phase has an optimiser of its own settings, which only now is known to be the one to restore.
-        trainer.begin_phase(game_optimiser(run))?;
-        state::restore(trainer, &folder.state())?;
-    }
-    if position.identity.plugins != identity.plugins {
-        let changed: Vec<&str> = identity
-            .plugins
-            .iter()
-            .filter(|(name, hash)| position.identity.plugins.get(*name) != Some(hash))
-            .map(|(name, _)| name.as_str())
-            .collect();
+fn resume(trainer: &mut Trainer, folder: &Folder, identity: &Identity, run: &RunFile) -> Result<Position> {
+    let wrong = |reason: String| Error::Resume { path: folder.path.clone(), reason };
+    let note = state::note(&folder.state()).map_err(|error| wrong(error.to_string()))?;
+    let position: Position = serde_json::from_str(&note)
+        .map_err(|error| wrong(format!("its state is of another version of alft: {error}")))?;
+    let mut changed = difference(&position.identity.settings, &identity.settings, "");
+    let names: BTreeSet<&String> = position.identity.files.keys().chain(identity.files.keys()).collect();
+    let differ = |name: &&&String| position.identity.files.get(**name) != identity.files.get(**name);
+    changed.extend(names.iter().filter(differ).map(|name| (*name).clone()));
+    if !changed.is_empty() {
         return Err(wrong(format!(
-            "the plugins have changed since ({}); a resumed run must be the same",
+            "the run has changed since it was saved ({}); put that back, or start a new run",
             changed.join(", ")
         )));
     }
-    if position.identity.settings != identity.settings {
-        let changed = difference(&position.identity.settings, &identity.settings, "").join(", ");
-        return Err(wrong(format!("the run file has changed since ({changed}); put it back, or start a new run")));
+    if position.phase == Phase::Game {
+        // Each phase has an optimiser of its own settings.
+        trainer.begin_phase(game_optimiser(run))?;
     }
-    Ok((folder, position))
+    state::restore(trainer, &folder.state()).map_err(|error| wrong(error.to_string()))?;
+    Ok(position)
 }
 
 /// The keys at which two JSON values differ.
@@ -262,7 +286,7 @@ fn difference(a: &serde_json::Value, b: &serde_json::Value, key: &str) -> Vec<St
     let below = |inner: &str| if key.is_empty() { inner.to_owned() } else { format!("{key}.{inner}") };
     match (a, b) {
         (Object(a), Object(b)) => {
-            let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
             let null = serde_json::Value::Null;
             let inner =
                 |key: &String| difference(a.get(key).unwrap_or(&null), b.get(key).unwrap_or(&null), &below(key));
@@ -276,24 +300,35 @@ fn difference(a: &serde_json::Value, b: &serde_json::Value, key: &str) -> Vec<St
     }
 }
 
-fn save(
+fn save(setting: &Setting, trainer: &Trainer, position: &mut Position, journal: &mut Journal) -> Result<()> {
+    position.lengths = journal.sync()?;
+    let note = serde_json::to_string(position).expect("a position is plain data");
+    Ok(state::save(trainer, &setting.folder.state(), &note)?)
+}
+
+/// The measurement on questions kept out of training, if there are any.
+fn measure(
+    name: &'static str,
     setting: &Setting,
     trainer: &Trainer,
     position: &mut Position,
-    metrics: &mut Records,
-    samples: &mut Records,
-) -> Result<()> {
-    position.metrics_length = metrics.sync()?;
-    position.samples_length = samples.sync()?;
-    let note = serde_json::to_string(position).expect("a position is plain data");
-    Ok(state::save(trainer, &setting.folder.state(), &note)?)
+    journal: &mut Journal,
+) -> Result<Option<Averages>> {
+    if setting.eval.is_empty() {
+        return Ok(None);
+    }
+    let (averages, deeds) = evaluate(name, trainer.policy(), &setting.panel, &setting.eval, &setting.run)?;
+    for deeds in deeds {
+        account(setting, &deeds, position, journal, &|line| eprintln!("{line}"))?;
+    }
+    Ok(Some(averages))
 }
 
 fn warm_start(
     setting: &Setting,
     trainer: &mut Trainer,
     position: &mut Position,
-    metrics: &mut Records,
+    journal: &mut Journal,
     done: u64,
 ) -> Result<()> {
     let Some(warm) = &setting.run.warm_start else { return Ok(()) };
@@ -312,7 +347,7 @@ fn warm_start(
             .map(|at| examples[at].clone())
             .collect();
         let report = trainer.supervised_step(&batch)?;
-        metrics.append(&WarmStartLine {
+        journal.metrics.append(&WarmStartLine {
             phase: "warm-start",
             step: step + 1,
             loss: report.loss,
@@ -322,32 +357,24 @@ fn warm_start(
         progress.at(step + 1, &format!("loss {:.3}", report.loss));
         if (step + 1) % WARM_START_SAVE == 0 {
             position.phase = Phase::WarmStart(step + 1);
-            position.metrics_length = metrics.sync()?;
-            let note = serde_json::to_string(position).expect("a position is plain data");
-            state::save(trainer, &setting.folder.state(), &note)?;
+            save(setting, trainer, position, journal)?;
         }
     }
     progress.end();
     Ok(())
 }
 
-fn game(
-    setting: &Setting,
-    trainer: &mut Trainer,
-    position: &mut Position,
-    metrics: &mut Records,
-    samples: &mut Records,
-) -> Result<()> {
+fn game(setting: &Setting, trainer: &mut Trainer, position: &mut Position, journal: &mut Journal) -> Result<()> {
     let steps = setting.run.train.steps;
     let mut progress = Progress::begin("game", position.step, steps);
     while position.step < steps {
-        let line = step(setting, trainer, position, samples, &progress)?;
-        metrics.append(&line)?;
-        metrics.flush()?;
+        let line = step(setting, trainer, position, journal, &progress)?;
+        journal.metrics.append(&line)?;
+        journal.flush()?;
         position.step += 1;
         progress.at(position.step, &message(&line));
         if position.step.is_multiple_of(setting.run.train.save_every) || position.step == steps {
-            save(setting, trainer, position, metrics, samples)?;
+            save(setting, trainer, position, journal)?;
         }
         let every = setting.run.train.checkpoint_every;
         if every > 0 && position.step.is_multiple_of(every) {
@@ -363,7 +390,7 @@ fn step(
     setting: &Setting,
     trainer: &mut Trainer,
     position: &mut Position,
-    samples: &mut Records,
+    journal: &mut Journal,
     progress: &Progress,
 ) -> Result<GameLine> {
     let (run, panel) = (&setting.run, &setting.panel);
@@ -377,7 +404,7 @@ fn step(
     let sampling = begun.elapsed();
 
     let (played, deeds) = play(panel, &answered, run.game.estimator, run.game.advantage, &mut position.multipliers);
-    tell_of_failures(panel, &deeds, position, progress);
+    account(setting, &deeds, position, journal, &|line| progress.say(line))?;
 
     let learning = Instant::now();
     let advantages = || played.iter().flat_map(|p| &p.advantages).flatten();
@@ -392,7 +419,7 @@ fn step(
     let report = trainer.grpo_step(&batch, &advantages, &loss)?;
     let update = learning.elapsed();
 
-    record_samples(position.step + 1, &answered, &played, samples)?;
+    record_samples(position.step + 1, &answered, &played, &mut journal.samples)?;
     let count = drawn.sequences.len() as f64;
     Ok(GameLine {
         phase: "game",
@@ -416,18 +443,30 @@ fn step(
     })
 }
 
-/// Counts failures, and tells of each kind when it first comes.
-fn tell_of_failures(panel: &Panel, deeds: &[Deeds], position: &mut Position, progress: &Progress) {
-    for (seat, deeds) in panel.seats.iter().zip(deeds).filter(|(_, deeds)| !deeds.failures.is_empty()) {
-        let counts = position.failures.entry(seat.name.clone()).or_default();
-        let news = deeds.failures.keys().any(|kind| !counts.contains_key(*kind));
-        for (kind, count) in &deeds.failures {
+/// Books what the plugins did: keeps their diagnostics, counts their failures, and tells of each kind when it first
+/// comes.
+fn account(
+    setting: &Setting,
+    deeds: &[Deeds],
+    position: &mut Position,
+    journal: &mut Journal,
+    say: &dyn Fn(&str),
+) -> Result<()> {
+    for (seat, deeds) in setting.panel.seats.iter().zip(deeds) {
+        for line in &deeds.log {
+            journal.diagnostics.append(&DiagnosticsLine { step: position.step + 1, plugin: &seat.name, line })?;
+        }
+        for (kind, (count, first)) in &deeds.failures {
+            let counts = position.failures.entry(seat.name.clone()).or_default();
+            if !counts.contains_key(*kind) {
+                let manifest = seat.plugin.manifest();
+                let who = format!("{} ({} {})", seat.name, manifest.name, manifest.version);
+                say(&format!("plugin {who} failed at step {}: {first}", position.step + 1));
+            }
             *counts.entry((*kind).to_owned()).or_default() += count;
         }
-        if let Some(failure) = deeds.first_failure.as_ref().filter(|_| news) {
-            progress.say(&format!("plugin {} failed at step {}: {failure}", seat.name, position.step + 1));
-        }
     }
+    Ok(())
 }
 
 fn record_samples(step: u64, answered: &[Answered<'_>], played: &[Played], samples: &mut Records) -> Result<()> {
@@ -446,7 +485,7 @@ fn record_samples(step: u64, answered: &[Answered<'_>], played: &[Played], sampl
             }
         }
     }
-    samples.flush()
+    Ok(())
 }
 
 fn message(line: &GameLine) -> String {

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Reading;
+
 /// How the rewards of several plugins become one advantage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -45,11 +47,11 @@ pub struct Weighted {
     pub rewards: Vec<Option<f64>>,
 }
 
-/// The advantage of each of a group's `size` samples; `None` for a sample that any plugin's rewards leave out, and for
-/// all when fewer than two are left to compare.
-pub fn advantages(size: usize, rewards: &[Weighted], config: AdvantageConfig) -> Vec<Option<f64>> {
-    let kept: Vec<usize> = (0..size).filter(|&k| rewards.iter().all(|plugin| plugin.rewards[k].is_some())).collect();
-    let mut out = vec![None; size];
+/// The advantage of each of a group's samples; `None` for a dropped one, and for all when fewer than two are left to
+/// compare.
+pub fn advantages(readings: &[Reading], rewards: &[Weighted], config: AdvantageConfig) -> Vec<Option<f64>> {
+    let kept: Vec<usize> = (0..readings.len()).filter(|&k| readings[k] != Reading::Dropped).collect();
+    let mut out = vec![None; readings.len()];
     if kept.len() < 2 {
         return out;
     }
@@ -93,6 +95,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn kept(size: usize) -> Vec<Reading> {
+        vec![Reading::Unreadable; size]
+    }
+
     fn some(rewards: &[f64]) -> Vec<Option<f64>> {
         rewards.iter().copied().map(Some).collect()
     }
@@ -102,30 +108,30 @@ mod tests {
         let one = [Weighted { weight: 1.0, rewards: some(&[1.0, 0.0, 0.0, 1.0]) }];
         let std = (1.0f64 / 3.0).sqrt();
         assert_eq!(
-            advantages(4, &one, AdvantageConfig::default()),
+            advantages(&kept(4), &one, AdvantageConfig::default()),
             some(&[0.5 / std, -0.5 / std, -0.5 / std, 0.5 / std])
         );
         let plain = AdvantageConfig { scale: Scale::None, ..AdvantageConfig::default() };
-        assert_eq!(advantages(4, &one, plain), some(&[0.5, -0.5, -0.5, 0.5]));
+        assert_eq!(advantages(&kept(4), &one, plain), some(&[0.5, -0.5, -0.5, 0.5]));
     }
 
     #[test]
     fn no_spread_no_lesson() {
         let equal = [Weighted { weight: 3.0, rewards: some(&[0.1, 0.1, 0.1]) }];
-        assert_eq!(advantages(3, &equal, AdvantageConfig::default()), some(&[0.0; 3]));
-        assert_eq!(advantages(3, &[], AdvantageConfig::default()), some(&[0.0; 3]));
+        assert_eq!(advantages(&kept(3), &equal, AdvantageConfig::default()), some(&[0.0; 3]));
+        assert_eq!(advantages(&kept(3), &[], AdvantageConfig::default()), some(&[0.0; 3]));
     }
 
     #[test]
     fn dropped_samples_have_no_part_in_the_baseline() {
-        let rewards = [
-            Weighted { weight: 1.0, rewards: vec![Some(1.0), None, Some(0.0), Some(9.0)] },
-            Weighted { weight: 1.0, rewards: vec![Some(0.0), Some(0.0), Some(0.0), None] },
-        ];
+        let mut readings = kept(3);
+        readings[1] = Reading::Dropped;
+        let rewards = [Weighted { weight: 1.0, rewards: vec![Some(1.0), None, Some(0.0)] }];
         let plain = AdvantageConfig { scale: Scale::None, ..AdvantageConfig::default() };
-        assert_eq!(advantages(4, &rewards, plain), [Some(0.5), None, Some(-0.5), None]);
+        assert_eq!(advantages(&readings, &rewards, plain), [Some(0.5), None, Some(-0.5)]);
+        assert_eq!(advantages(&readings, &[], plain), [Some(0.0), None, Some(0.0)], "nothing priced it either");
         let alone = [Weighted { weight: 1.0, rewards: vec![Some(1.0), None] }];
-        assert_eq!(advantages(2, &alone, plain), [None, None]);
+        assert_eq!(advantages(&readings[..2], &alone, plain), [None, None]);
     }
 
     #[test]
@@ -135,8 +141,8 @@ mod tests {
             Weighted { weight: 1.0, rewards: some(&[0.0, 1.0]) },
         ];
         let own = AdvantageConfig { combine: Combine::NormalizeThenSum, ..AdvantageConfig::default() };
-        assert_eq!(advantages(2, &rewards, own), some(&[0.0, 0.0]));
-        assert!(advantages(2, &rewards, AdvantageConfig::default())[0] > Some(0.0));
+        assert_eq!(advantages(&kept(2), &rewards, own), some(&[0.0, 0.0]));
+        assert!(advantages(&kept(2), &rewards, AdvantageConfig::default())[0] > Some(0.0));
     }
 
     proptest! {
@@ -150,7 +156,7 @@ mod tests {
                     let config = AdvantageConfig { combine, scale };
                     let of = |shift: f64| {
                         let shifted: Vec<f64> = rewards.iter().map(|r| r + shift).collect();
-                        let out = advantages(rewards.len(), &[Weighted { weight: 2.0, rewards: some(&shifted) }], config);
+                        let out = advantages(&kept(rewards.len()), &[Weighted { weight: 2.0, rewards: some(&shifted) }], config);
                         out.into_iter().flatten().collect::<Vec<f64>>()
                     };
                     let (plain, shifted) = (of(0.0), of(constant));

@@ -17,15 +17,19 @@ pub fn shares(readings: &[Reading]) -> BTreeMap<Option<&str>, f64> {
     shares
 }
 
-/// Plug-in entropy of the answer marginal, in nats.
-pub fn entropy(readings: &[Reading]) -> f64 {
-    shares(readings).values().map(|p| entropy_term(*p)).sum()
+/// Plug-in entropy of the answer marginal, in nats; `None` if no sample was kept.
+pub fn entropy(readings: &[Reading]) -> Option<f64> {
+    let shares = shares(readings);
+    (!shares.is_empty()).then(|| shares.values().map(|p| entropy_term(*p)).sum())
 }
 
 /// Jensen–Shannon divergence between the answer marginals of a bundle's groups, in nats: H(ν̄) − (1/m) Σ H(ν_i), from 0
-/// (equal) to log m (disjoint). Groups without a kept sample have no marginal and no part in it.
-pub fn jensen_shannon(groups: &[&[Reading]]) -> f64 {
+/// (equal) to log m (disjoint). Groups without a kept sample have no marginal; `None` if fewer than two have one.
+pub fn jensen_shannon(groups: &[&[Reading]]) -> Option<f64> {
     let marginals: Vec<_> = groups.iter().map(|readings| shares(readings)).filter(|nu| !nu.is_empty()).collect();
+    if marginals.len() < 2 {
+        return None;
+    }
     let m = marginals.len() as f64;
     let mut mean = BTreeMap::new();
     for (key, p) in marginals.iter().flatten() {
@@ -33,7 +37,7 @@ pub fn jensen_shannon(groups: &[&[Reading]]) -> f64 {
     }
     let entropy = |nu: &BTreeMap<Option<&str>, f64>| nu.values().map(|p| entropy_term(*p)).sum::<f64>();
     // Rounding must not make a distance negative.
-    if marginals.is_empty() { 0.0 } else { (entropy(&mean) - marginals.iter().map(entropy).sum::<f64>() / m).max(0.0) }
+    Some((entropy(&mean) - marginals.iter().map(entropy).sum::<f64>() / m).max(0.0))
 }
 
 #[cfg(test)]
@@ -51,10 +55,10 @@ mod tests {
 
     #[test]
     fn entropy_of_classes() {
-        assert_eq!(entropy(&readings("aaaa")), 0.0);
-        assert!((entropy(&readings("ab_c")) - 4f64.ln()).abs() < 1e-15);
-        assert!((entropy(&readings("ab!!")) - 2f64.ln()).abs() < 1e-15);
-        assert_eq!(entropy(&[]), 0.0);
+        assert_eq!(entropy(&readings("aaaa")), Some(0.0));
+        assert!((entropy(&readings("ab_c")).unwrap() - 4f64.ln()).abs() < 1e-15);
+        assert!((entropy(&readings("ab!!")).unwrap() - 2f64.ln()).abs() < 1e-15);
+        assert_eq!(entropy(&[]), None);
     }
 
     #[test]
@@ -63,9 +67,9 @@ mod tests {
             let groups: Vec<_> = groups.iter().map(|keys| readings(keys)).collect();
             jensen_shannon(&groups.iter().map(Vec::as_slice).collect::<Vec<_>>())
         };
-        assert_eq!(jsd(&["aab", "aba", "baa"]), 0.0);
-        assert!((jsd(&["aa", "bb", "__"]) - 3f64.ln()).abs() < 1e-15);
-        assert_eq!(jsd(&["aab", "aba", "!!!"]), 0.0);
-        assert_eq!(jsd(&["!", "!"]), 0.0);
+        assert_eq!(jsd(&["aab", "aba", "baa"]), Some(0.0));
+        assert!((jsd(&["aa", "bb", "__"]).unwrap() - 3f64.ln()).abs() < 1e-15);
+        assert_eq!(jsd(&["aab", "aba", "!!!"]), Some(0.0));
+        assert_eq!(jsd(&["ab", "!"]), None);
     }
 }

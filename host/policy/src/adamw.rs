@@ -8,7 +8,6 @@
 //! Source: Loshchilov and Hutter, *Decoupled Weight Decay Regularization*, arXiv 1711.05101.
 
 use candle_core::{CpuStorage, DType, InplaceOp2, InplaceOp3, Layout, Result as TensorResult, Tensor, Var, bail};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -40,7 +39,11 @@ impl Default for AdamWConfig {
 }
 
 impl AdamWConfig {
-    pub(crate) fn check(&self) -> Result<()> {
+    /// Refuses settings that cannot work.
+    ///
+    /// # Errors
+    /// Names the setting, its value and what it takes.
+    pub fn check(&self) -> Result<()> {
         for (name, beta) in [("beta1", self.beta1), ("beta2", self.beta2)] {
             if !(0.0..1.0).contains(&beta) {
                 return Err(Error::setting(name, format!("is {beta}; it must be 0 or more and below 1")));
@@ -136,8 +139,8 @@ impl InplaceOp2 for Average {
 
     fn cpu_fwd(&self, x: &mut CpuStorage, x_layout: &Layout, g: &CpuStorage, g_layout: &Layout) -> TensorResult<()> {
         let (x, grad) = (exclusive(x, x_layout)?, shared(g, g_layout)?);
-        blocks(x).zip(grad.par_chunks(BLOCK)).for_each(|(x, grad)| {
-            for (x, g) in x.iter_mut().zip(grad) {
+        kernels::by_rows(x, 1, |first, x| {
+            for (x, g) in x.iter_mut().zip(&grad[first..]) {
                 let g = if self.square { g * g } else { *g };
                 *x = self.kept * *x + self.added * g;
             }
@@ -179,20 +182,13 @@ impl InplaceOp3 for Update {
         v_layout: &Layout,
     ) -> TensorResult<()> {
         let (w, m, v) = (exclusive(w, w_layout)?, shared(m, m_layout)?, shared(v, v_layout)?);
-        blocks(w).zip(m.par_chunks(BLOCK)).zip(v.par_chunks(BLOCK)).for_each(|((w, m), v)| {
-            for ((w, m), v) in w.iter_mut().zip(m).zip(v) {
+        kernels::by_rows(w, 1, |first, w| {
+            for ((w, m), v) in w.iter_mut().zip(&m[first..]).zip(&v[first..]) {
                 *w = self.kept * *w - self.rate * m / (v.sqrt() * self.root_bias + self.epsilon);
             }
         });
         Ok(())
     }
-}
-
-/// Numbers that one thread updates at a time.
-const BLOCK: usize = 1 << 16;
-
-fn blocks(values: &mut [f32]) -> rayon::slice::ChunksMut<'_, f32> {
-    values.par_chunks_mut(BLOCK)
 }
 
 fn exclusive<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> TensorResult<&'a mut [f32]> {

@@ -75,7 +75,11 @@ impl Default for GrpoConfig {
 }
 
 impl GrpoConfig {
-    pub(crate) fn check(&self) -> Result<()> {
+    /// Refuses settings that cannot work.
+    ///
+    /// # Errors
+    /// Names the setting, its value and what it takes.
+    pub fn check(&self) -> Result<()> {
         let not_negative = [("clip_low", self.clip_low), ("clip_high", self.clip_high), ("beta", self.beta)];
         for (name, value) in not_negative {
             if !(value >= 0.0 && value.is_finite()) {

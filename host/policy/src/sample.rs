@@ -42,7 +42,11 @@ impl Default for SampleConfig {
 }
 
 impl SampleConfig {
-    fn check(&self) -> Result<()> {
+    /// Refuses settings that cannot work.
+    ///
+    /// # Errors
+    /// Names the setting, its value and what it takes.
+    pub fn check(&self) -> Result<()> {
         if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
             return Err(Error::setting("temperature", format!("is {}; it must be 0 or more", self.temperature)));
         }
@@ -223,8 +227,11 @@ impl Drawn {
 fn choose(logits: &Tensor, uniforms: &[f64], config: &SampleConfig) -> Result<Vec<u32>> {
     let vocabulary = logits.dim(1)?;
     let mut values = logits.to_dtype(DType::F32)?.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
-    let rows = values.par_chunks_exact_mut(vocabulary).zip(uniforms);
-    Ok(rows.map(|(row, uniform)| choose_one(row, *uniform, config)).collect())
+    let of_row = |(row, uniform): (&mut [f32], &f64)| choose_one(row, *uniform, config);
+    if values.len() < kernels::PARALLEL_ELEMENTS {
+        return Ok(values.chunks_exact_mut(vocabulary).zip(uniforms).map(of_row).collect());
+    }
+    Ok(values.par_chunks_exact_mut(vocabulary).zip(uniforms).map(of_row).collect())
 }
 
 fn choose_one(row: &mut [f32], uniform: f64, config: &SampleConfig) -> u32 {

@@ -38,7 +38,11 @@ impl Default for Schedule {
 }
 
 impl Schedule {
-    pub(crate) fn check(&self) -> Result<()> {
+    /// Refuses settings that cannot work.
+    ///
+    /// # Errors
+    /// Names the setting, its value and what it takes.
+    pub fn check(&self) -> Result<()> {
         if !(self.learning_rate >= 0.0 && self.learning_rate.is_finite()) {
             let reason = format!("is {}; it must be 0 or more", self.learning_rate);
             return Err(Error::setting("learning_rate", reason));

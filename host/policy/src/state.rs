@@ -98,6 +98,16 @@ pub fn restore(trainer: &mut Trainer, dir: &Path) -> Result<String> {
     Ok(note)
 }
 
+/// The note that [`save`] saved, without restoring anything: to see what a state is of before it is taken over.
+///
+/// # Errors
+/// Nothing saved there, or a damaged file.
+pub fn note(dir: &Path) -> Result<String> {
+    let path = dir.join(STATE);
+    let (_, metadata) = read(&path, &Device::Cpu)?;
+    metadata.get("note").cloned().ok_or_else(|| Error::file(&path, "its header has no `note`"))
+}
+
 /// The tensors and the header of a file of ours.
 fn read(path: &Path, device: &Device) -> Result<(HashMap<String, Tensor>, HashMap<String, String>)> {
     let bytes = fs::read(path).map_err(|source| Error::io(path, source))?;

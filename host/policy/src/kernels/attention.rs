@@ -220,6 +220,15 @@ vectorised! {
     }
 }
 
+/// Computes shares in parallel, if there is enough to do.
+fn each_share<'a, T: Send>(shares: &[Share<'a>], work: impl Fn(&Share<'a>) -> T + Sync) -> Vec<T> {
+    // A row costs some hundred multiplications for each of its numbers.
+    if shares.first().is_none_or(|share| share.q.len() < super::PARALLEL_ELEMENTS / 8) {
+        return shares.iter().map(work).collect();
+    }
+    shares.par_iter().map(&work).collect()
+}
+
 /// Copies a share's (group rows, width) into its columns of (rows, stride).
 fn scatter(share: &Share<'_>, from: &[f32], width: usize, stride: usize, out: &mut [f32]) {
     for (row, value) in from.chunks_exact(width).enumerate() {
@@ -231,7 +240,7 @@ fn scatter(share: &Share<'_>, from: &[f32], width: usize, stride: usize, out: &m
 /// `q` is (rows, query heads · dim), `k` and `v` (rows, kv heads · dim); the result has the shape of `q`.
 pub(crate) fn packed_attention(heads: Heads, groups: &[Group], q: &[f32], k: &[f32], v: &[f32]) -> Vec<f32> {
     let shares = Share::of(heads, groups, q, k, v);
-    let parts: Vec<_> = shares.par_iter().map(Share::forward).collect();
+    let parts = each_share(&shares, Share::forward);
     let mut out = vec![0f32; q.len()];
     for (share, part) in shares.iter().zip(&parts) {
         scatter(share, part, heads.repeats() * heads.dim, heads.query * heads.dim, &mut out);
@@ -249,7 +258,7 @@ pub(crate) fn packed_attention_backward(
     grad: &[f32],
 ) -> [Vec<f32>; 3] {
     let shares = Share::of(heads, groups, q, k, v);
-    let parts: Vec<_> = shares.par_iter().map(|share| share.backward(grad)).collect();
+    let parts = each_share(&shares, |share| share.backward(grad));
     let mut out = [vec![0f32; q.len()], vec![0f32; k.len()], vec![0f32; v.len()]];
     let [for_q, for_k, for_v] = &mut out;
     for (share, [q, k, v]) in shares.iter().zip(&parts) {

@@ -13,17 +13,18 @@ pub(crate) use self::{
     attention::{Heads, attend_cached, packed_attention, packed_attention_backward},
     elementwise::{rms_norm, rms_norm_backward, rotate, sum_of_squares, swiglu, swiglu_backward},
     few_rows::few_rows_product,
+    products::{Factors, matrix_product},
     softmax::{TokenStats, softmax_in_place, token_stats},
 };
 
 use rayon::prelude::*;
 
-/// Below this many elements starting threads costs more than it saves.
-const PARALLEL_ELEMENTS: usize = 1 << 15;
+/// Below this many elements waking threads costs more than they save.
+pub(crate) const PARALLEL_ELEMENTS: usize = 1 << 18;
 
 /// Calls `work(first_row, rows)` on consecutive blocks of rows of `out`, on several threads when there is enough to do.
 /// Each row is computed by one thread in one order, so the result does not depend on the number of threads.
-fn by_rows(out: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
+pub(crate) fn by_rows(out: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
     let rows = out.len() / width.max(1);
     let threads = rayon::current_num_threads();
     if threads == 1 || out.len() < PARALLEL_ELEMENTS {

@@ -1,4 +1,4 @@
-//! Matrix products: a safe door to `gemm`.
+//! Matrix products: a safe door to the crate `gemm`.
 
 use gemm::Parallelism;
 
@@ -14,22 +14,26 @@ fn fits(len: usize, rows: usize, cols: usize, strides: Strides) -> bool {
     rows == 0 || cols == 0 || (rows - 1) * strides.row + (cols - 1) * strides.col < len
 }
 
-#[allow(clippy::too_many_arguments)]
-fn product(
+/// `out (+)= lhs (m, k) · rhs (k, n)`.
+///
+/// # Safety
+/// `out` must be valid for writes, and for reads if `accumulate`, wherever a (m, n) matrix of its strides lies.
+unsafe fn product(
     (m, n, k): (usize, usize, usize),
-    out: (&mut [f32], Strides),
+    out: (*mut f32, Strides),
     lhs: (&[f32], Strides),
     rhs: (&[f32], Strides),
     accumulate: bool,
+    threads: Parallelism,
 ) {
-    assert!(fits(out.0.len(), m, n, out.1) && fits(lhs.0.len(), m, k, lhs.1) && fits(rhs.0.len(), k, n, rhs.1));
-    // SAFETY: the line above has checked that each matrix lies within its slice; `out` is borrowed exclusively.
+    assert!(fits(lhs.0.len(), m, k, lhs.1) && fits(rhs.0.len(), k, n, rhs.1));
+    // SAFETY: the line above has checked that both factors lie within their slices; the caller answers for `out`.
     unsafe {
         gemm::gemm(
             m,
             n,
             k,
-            out.0.as_mut_ptr(),
+            out.0,
             out.1.col as isize,
             out.1.row as isize,
             accumulate,
@@ -44,9 +48,60 @@ fn product(
             false,
             false,
             false,
-            Parallelism::None,
+            threads,
         );
     }
+}
+
+/// How the two factors of a product of whole matrices lie.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Factors {
+    /// (m, k) and (k, n).
+    Plain,
+    /// (m, k) and (n, k): the second is transposed.
+    SecondTransposed,
+    /// (k, m) and (k, n): the first is transposed.
+    FirstTransposed,
+}
+
+/// Multiplications that are worth a second thread: waking one takes as long as this many.
+const PARALLEL_PRODUCTS: usize = 1 << 23;
+
+/// The product (m, n) of two contiguous matrices.
+pub(crate) fn matrix_product(factors: Factors, (m, n, k): (usize, usize, usize), lhs: &[f32], rhs: &[f32]) -> Vec<f32> {
+    let wide = |row| Strides { row, col: 1 };
+    let turned = |col| Strides { row: 1, col };
+    let (left, right) = match factors {
+        Factors::Plain => (wide(k), wide(n)),
+        Factors::SecondTransposed => (wide(k), turned(k)),
+        Factors::FirstTransposed => (turned(m), wide(n)),
+    };
+    // candle reads /proc/cpuinfo at every product to learn the number of threads; rayon knows it.
+    let threads = match rayon::current_num_threads() {
+        threads if threads > 1 && m * n * k >= PARALLEL_PRODUCTS => Parallelism::Rayon(threads),
+        _ => Parallelism::None,
+    };
+    let mut out = Vec::with_capacity(m * n);
+    // SAFETY: the vector has room for m · n numbers, all of which the product writes and, not accumulating, none of
+    // which it reads; so they are initialised when the length is set.
+    unsafe {
+        product((m, n, k), (out.as_mut_ptr(), wide(n)), (lhs, left), (rhs, right), false, threads);
+        out.set_len(m * n);
+    }
+    out
+}
+
+/// The product into a part of `out`, on this thread.
+fn product_into(
+    mnk: (usize, usize, usize),
+    out: (&mut [f32], Strides),
+    lhs: (&[f32], Strides),
+    rhs: (&[f32], Strides),
+    accumulate: bool,
+) {
+    assert!(fits(out.0.len(), mnk.0, mnk.1, out.1));
+    // SAFETY: the line above has checked that the result lies within its slice, which is borrowed exclusively.
+    unsafe { product(mnk, (out.0.as_mut_ptr(), out.1), lhs, rhs, accumulate, Parallelism::None) }
 }
 
 /// `out (m, n) (+)= lhs (m, k) · rhs (k, n)`. Each slice begins at its matrix, whose rows lie `stride` apart. One
@@ -58,7 +113,7 @@ pub(super) fn product_nn(
     rhs: (&[f32], usize),
     accumulate: bool,
 ) {
-    product(
+    product_into(
         mnk,
         (out.0, Strides { row: out.1, col: 1 }),
         (lhs.0, Strides { row: lhs.1, col: 1 }),
@@ -75,7 +130,7 @@ pub(super) fn product_nt(
     rhs: (&[f32], usize),
     accumulate: bool,
 ) {
-    product(
+    product_into(
         mnk,
         (out.0, Strides { row: out.1, col: 1 }),
         (lhs.0, Strides { row: lhs.1, col: 1 }),
@@ -92,7 +147,7 @@ pub(super) fn product_tn(
     rhs: (&[f32], usize),
     accumulate: bool,
 ) {
-    product(
+    product_into(
         mnk,
         (out.0, Strides { row: out.1, col: 1 }),
         (lhs.0, Strides { row: 1, col: lhs.1 }),
@@ -128,6 +183,9 @@ mod tests {
             out.fill(0.0);
             product_tn((m, n, k), (&mut out, n), (&x_transposed, m), (&transposed, n), true);
             check(&out);
+            check(&matrix_product(Factors::Plain, (m, n, k), &x, &transposed));
+            check(&matrix_product(Factors::SecondTransposed, (m, n, k), &x, &w));
+            check(&matrix_product(Factors::FirstTransposed, (m, n, k), &x_transposed, &transposed));
         }
     }
 }

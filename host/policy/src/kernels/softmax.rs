@@ -31,8 +31,11 @@ vectorised! {
 
 /// Turns rows of logits (targets, vocabulary) into probabilities, and says how likely each row's target was.
 pub(crate) fn token_stats(logits: &mut [f32], vocabulary: usize, targets: &[u32]) -> Vec<TokenStats> {
-    let rows = logits.par_chunks_exact_mut(vocabulary).zip(targets);
-    rows.map(|(row, target)| stats(row, *target as usize)).collect()
+    let of_row = |(row, target): (&mut [f32], &u32)| stats(row, *target as usize);
+    if logits.len() < super::PARALLEL_ELEMENTS {
+        return logits.chunks_exact_mut(vocabulary).zip(targets).map(of_row).collect();
+    }
+    logits.par_chunks_exact_mut(vocabulary).zip(targets).map(of_row).collect()
 }
 
 vectorised! {

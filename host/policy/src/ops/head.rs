@@ -8,9 +8,11 @@ use candle_core::{D, Result, Tensor};
 
 use super::{
     function::{Value, function},
-    kernels_apply, with_floats,
+    kernels_apply,
+    linear::matrix_product,
+    with_floats,
 };
-use crate::kernels::{self, TokenStats};
+use crate::kernels::{self, Factors, TokenStats};
 
 /// Logits made at once, in numbers: 32 MiB of them.
 const CHUNK: usize = 1 << 23;
@@ -35,7 +37,7 @@ pub(crate) fn predict(hidden: &Tensor, w: &Tensor, targets: &[u32]) -> Result<Pr
         let chunk = chunk(&h.narrow(0, start, len)?, &weight, &targets[start..start + len])?;
         if hidden.track_op() {
             let target_rows = weight.index_select(&chunk.targets, 0)?;
-            slopes.push((target_rows - chunk.probabilities.matmul(&weight)?)?);
+            slopes.push((target_rows - matrix_product(Factors::Plain, &chunk.probabilities, &weight)?)?);
         }
         log_probs.push(chunk.log_probs);
         entropies.push(chunk.entropies);
@@ -63,7 +65,8 @@ fn weight_gradient(hidden: &Tensor, w: &Tensor, targets: &[u32], grad: &Tensor) 
         let hidden = hidden.narrow(0, start, len)?;
         let chunk = chunk(&hidden, w, &targets[start..start + len])?;
         let scaled = hidden.broadcast_mul(&grad.narrow(0, start, len)?)?;
-        sum = (sum.index_add(&chunk.targets, &scaled, 0)? - chunk.probabilities.t()?.matmul(&scaled)?)?;
+        sum = (sum.index_add(&chunk.targets, &scaled, 0)?
+            - matrix_product(Factors::FirstTransposed, &chunk.probabilities, &scaled)?)?;
     }
     Ok(sum)
 }

@@ -6,7 +6,7 @@ use super::{
     function::{Value, function},
     kernels_apply, with_floats,
 };
-use crate::kernels;
+use crate::kernels::{self, Factors};
 
 /// Up to this many rows a product streams the weight as it lies; above, packing it pays.
 const FEW_ROWS: usize = 64;
@@ -17,8 +17,8 @@ const FEW_ROWS: usize = 64;
 /// of frozen weights, which for an adapter run is most of the memory and a third of the time.
 pub(crate) fn linear(x: &Tensor, w: &Tensor) -> Result<Tensor> {
     function([x, w], product(x, w)?, |[x, w], grad| {
-        let for_x = x.track_op().then(|| grad.matmul(&w.detach())).transpose()?;
-        let for_w = w.track_op().then(|| grad.t()?.matmul(&x.detach())).transpose()?;
+        let for_x = x.track_op().then(|| matrix_product(Factors::Plain, grad, w)).transpose()?;
+        let for_w = w.track_op().then(|| matrix_product(Factors::FirstTransposed, grad, x)).transpose()?;
         Ok([for_x, for_w])
     })
 }
@@ -31,7 +31,35 @@ fn product(x: &Tensor, w: &Tensor) -> Result<Value> {
             return Ok(Value::Floats(values, (rows, out).into()));
         }
     }
-    Ok(Value::Tensor(x.detach().matmul(&w.detach().t()?)?))
+    matrix_value(Factors::SecondTransposed, x, w)
+}
+
+/// The product of two matrices, without graph.
+pub(super) fn matrix_product(factors: Factors, lhs: &Tensor, rhs: &Tensor) -> Result<Tensor> {
+    match matrix_value(factors, lhs, rhs)? {
+        Value::Floats(values, shape) => Tensor::from_vec(values, shape, lhs.device()),
+        Value::Tensor(tensor) => Ok(tensor),
+    }
+}
+
+fn matrix_value(factors: Factors, lhs: &Tensor, rhs: &Tensor) -> Result<Value> {
+    let turn = |(a, b)| (b, a);
+    let (left, right) = (lhs.dims2()?, rhs.dims2()?);
+    let ((m, k), (inner, n)) = match factors {
+        Factors::Plain => (left, right),
+        Factors::SecondTransposed => (left, turn(right)),
+        Factors::FirstTransposed => (turn(left), right),
+    };
+    if kernels_apply(lhs) && kernels_apply(rhs) && k == inner {
+        let values = with_floats([lhs, rhs], |[lhs, rhs]| kernels::matrix_product(factors, (m, n, k), lhs, rhs))?;
+        return Ok(Value::Floats(values, (m, n).into()));
+    }
+    let (lhs, rhs) = (lhs.detach(), rhs.detach());
+    Ok(Value::Tensor(match factors {
+        Factors::Plain => lhs.matmul(&rhs)?,
+        Factors::SecondTransposed => lhs.matmul(&rhs.t()?)?,
+        Factors::FirstTransposed => lhs.t()?.matmul(&rhs)?,
+    }))
 }
 
 #[cfg(test)]
