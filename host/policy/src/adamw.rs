@@ -138,7 +138,7 @@ impl InplaceOp2 for Average {
     }
 
     fn cpu_fwd(&self, x: &mut CpuStorage, x_layout: &Layout, g: &CpuStorage, g_layout: &Layout) -> TensorResult<()> {
-        let (x, grad) = (exclusive(x, x_layout)?, shared(g, g_layout)?);
+        let (x, grad) = (numbers_mut(x, x_layout)?, numbers(g, g_layout)?);
         kernels::by_rows(x, 1, |first, x| {
             for (x, g) in x.iter_mut().zip(&grad[first..]) {
                 let g = if self.square { g * g } else { *g };
@@ -181,7 +181,7 @@ impl InplaceOp3 for Update {
         v: &CpuStorage,
         v_layout: &Layout,
     ) -> TensorResult<()> {
-        let (w, m, v) = (exclusive(w, w_layout)?, shared(m, m_layout)?, shared(v, v_layout)?);
+        let (w, m, v) = (numbers_mut(w, w_layout)?, numbers(m, m_layout)?, numbers(v, v_layout)?);
         kernels::by_rows(w, 1, |first, w| {
             for ((w, m), v) in w.iter_mut().zip(&m[first..]).zip(&v[first..]) {
                 *w = self.kept * *w - self.rate * m / (v.sqrt() * self.root_bias + self.epsilon);
@@ -191,14 +191,14 @@ impl InplaceOp3 for Update {
     }
 }
 
-fn exclusive<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> TensorResult<&'a mut [f32]> {
+fn numbers_mut<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> TensorResult<&'a mut [f32]> {
     match (storage, layout.contiguous_offsets()) {
         (CpuStorage::F32(values), Some((start, end))) => Ok(&mut values[start..end]),
         _ => bail!("AdamW updates contiguous f32 weights"),
     }
 }
 
-fn shared<'a>(storage: &'a CpuStorage, layout: &Layout) -> TensorResult<&'a [f32]> {
+fn numbers<'a>(storage: &'a CpuStorage, layout: &Layout) -> TensorResult<&'a [f32]> {
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
         None => bail!("AdamW reads contiguous gradients"),

@@ -152,7 +152,11 @@ pub(crate) fn save(policy: &Policy, dir: &Path) -> Result<()> {
                 write(&name, &text)?;
             }
         }
-        save_tensors(&weights, &dir.join(WEIGHTS), &[("format", "pt")])
+        let (config, model) = (dir.join(CONFIG), dir.join(WEIGHTS));
+        save_tensors(&weights, &model, &[("format", "pt")])?;
+        // The library makes the file for its owner alone; a model is to be read by whoever may read its folder.
+        let permissions = fs::metadata(&config).map_err(|source| Error::io(&config, source))?.permissions();
+        fs::set_permissions(&model, permissions).map_err(|source| Error::io(&model, source))
     })
 }
 

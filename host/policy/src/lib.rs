@@ -4,7 +4,7 @@
 //!
 //! 1. [`DevicePreference::open`] a device, [`Policy::open`] a model (or [`Policy::tiny`]);
 //! 2. [`Trainer::new`]; perhaps [`Trainer::supervised_step`] for a while; [`Trainer::freeze_reference`];
-//! 3. each step [`sample`] completions, let others turn them into advantages, [`Trainer::grpo_step`];
+//! 3. each step [`sample()`] completions, let others turn them into advantages, [`Trainer::grpo_step`];
 //! 4. [`state::save`] after steps, [`state::restore`] to go on, [`Policy::save`] to export.
 //!
 //! Everything is deterministic given seeds: the same seeds give the same bits on the CPU, and a restored run continues

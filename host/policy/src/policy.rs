@@ -16,6 +16,9 @@ use crate::{
 };
 
 /// A language model that can be sampled, scored and trained.
+///
+/// Cloning shares the weights: the clone of a policy in training moves with it. [`Policy::merged`] of a full run does
+/// too; [`Policy::save`] is the way to keep what it was.
 #[derive(Debug, Clone)]
 pub struct Policy {
     pub(crate) config: ModelConfig,

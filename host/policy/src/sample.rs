@@ -125,6 +125,8 @@ pub fn sample(policy: &Policy, requests: &[Request<'_>], config: &SampleConfig) 
     loop {
         let uniforms: Vec<f64> = rows.iter().map(|&index| drawn[index].uniform()).collect();
         let tokens = choose(&logits, &uniforms, config)?;
+        let tokens = tokens.into_iter().zip(&rows).map(|(token, &index)| token.ok_or_else(|| damaged(index)));
+        let tokens = tokens.collect::<Result<Vec<u32>>>()?;
         for (&index, &token) in rows.iter().zip(&tokens) {
             drawn[index].push(token, policy, config)?;
         }
@@ -223,11 +225,19 @@ impl Drawn {
     }
 }
 
-/// One token for each row of logits (rows, vocabulary), given a uniform number for each.
-fn choose(logits: &Tensor, uniforms: &[f64], config: &SampleConfig) -> Result<Vec<u32>> {
+fn damaged(index: usize) -> Error {
+    let reason = "the model's logits are not finite: its weights are damaged, or its training has diverged";
+    Error::Sequence { index, reason: reason.to_owned() }
+}
+
+/// One token for each row of logits (rows, vocabulary), given a uniform number for each; nothing for a row that is not
+/// finite.
+fn choose(logits: &Tensor, uniforms: &[f64], config: &SampleConfig) -> Result<Vec<Option<u32>>> {
     let vocabulary = logits.dim(1)?;
     let mut values = logits.to_dtype(DType::F32)?.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
-    let of_row = |(row, uniform): (&mut [f32], &f64)| choose_one(row, *uniform, config);
+    let of_row = |(row, uniform): (&mut [f32], &f64)| {
+        row.iter().all(|value| value.is_finite()).then(|| choose_one(row, *uniform, config))
+    };
     if values.len() < kernels::PARALLEL_ELEMENTS {
         return Ok(values.chunks_exact_mut(vocabulary).zip(uniforms).map(of_row).collect());
     }
@@ -308,6 +318,14 @@ mod tests {
         close(shares(&logits, &config(1.0, 0.6)), [0.0, 0.0, 3.0 / 7.0, 4.0 / 7.0]);
         close(shares(&logits, &config(1.0, 0.05)), [0.0, 0.0, 0.0, 1.0]);
         close(shares(&logits, &config(0.0, 1.0)), [0.0, 0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn a_row_that_is_not_finite_gives_no_token() {
+        let logits = Tensor::new(&[[0f32, f32::NAN], [1.0, 0.0]], &Device::Cpu).unwrap();
+        for temperature in [0.0, 1.0] {
+            assert_eq!(choose(&logits, &[0.5, 0.5], &config(temperature, 1.0)).unwrap(), [None, Some(0)]);
+        }
     }
 
     #[test]

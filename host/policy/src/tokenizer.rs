@@ -57,8 +57,9 @@ impl Tokenizer {
             "padding": null,
             "added_tokens": added.collect::<Vec<_>>(),
             "normalizer": null,
-            // (?s) lets the dot match a newline too.
-            "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(?s)."}, "behavior": "Isolated", "invert": false},
+            // Any character, newlines too, for this library's regular expressions and for those of its Python twin.
+            "pre_tokenizer":
+                {"type": "Split", "pattern": {"Regex": "[\\s\\S]"}, "behavior": "Isolated", "invert": false},
             "post_processor": null,
             "decoder": {"type": "Fuse"},
             "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": unknown},

@@ -17,7 +17,7 @@ fn optimiser(learning_rate: f64) -> OptimiserConfig {
 
 fn all_projections() -> Tuning {
     let targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
-    Tuning::Lora(LoraConfig { rank: 4, alpha: 8.0, targets: targets.map(String::from).to_vec() })
+    Tuning::Lora(LoraConfig { rank: 8, alpha: 32.0, targets: targets.map(String::from).to_vec() })
 }
 
 fn trainer(tuning: &Tuning, learning_rate: f64, token_budget: usize) -> Trainer {
@@ -106,7 +106,8 @@ fn micro_batches_add_up_to_the_batch() {
 
 #[test]
 fn supervised_training_overfits_a_few_texts() {
-    for (tuning, steps) in [(Tuning::Full, 60), (all_projections(), 150)] {
+    // Adapters leave the head as it is, and a random one of this size cannot say more than e^5 : 1 for any token.
+    for (tuning, steps, floor) in [(Tuning::Full, 60, 0.1), (all_projections(), 100, 0.7)] {
         let mut trainer = trainer(&tuning, 1e-2, 4096);
         let batch: Vec<Sequence> = [("1+1=", "2"), ("12+34=", "46"), ("say hello:", " hello, you")]
             .map(|(p, c)| trainer.policy().example(p, c).unwrap())
@@ -116,7 +117,7 @@ fn supervised_training_overfits_a_few_texts() {
             trainer.supervised_step(&batch).unwrap();
         }
         let last = trainer.supervised_step(&batch).unwrap().loss;
-        assert!(first > 3.0 && last < 0.1, "{tuning:?}: the loss went from {first} to {last}");
+        assert!(first > 3.0 && last < floor, "{tuning:?}: the loss went from {first} to {last}");
         let prompt = trainer.policy().encode("say hello:").unwrap();
         let greedy = SampleConfig { temperature: 0.0, max_new_tokens: 30, ..SampleConfig::default() };
         let request = Request { prompt: &prompt, seed: Seed { run: 0, step: 0, sample: 0 } };
