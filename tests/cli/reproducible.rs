@@ -1,7 +1,9 @@
 //! Same seed, same metrics; killed and resumed, the same as left alone.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use crate::support::{Small, fail, succeed};
 
@@ -23,32 +25,38 @@ fn same_seed_same_metrics_and_samples() {
 fn killed_and_resumed_is_the_same_as_left_alone() {
     let small = Small::new();
     succeed(&mut small.train("alone"));
-
-    let mut child = small.train("killed").stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
-    // Kill it in the middle of the game: when it has written its third step.
-    let begun = Instant::now();
-    let steps = || {
-        let text = std::fs::read_to_string(small.path().join("killed/metrics.jsonl")).unwrap_or_default();
+    let steps = |output: &str| {
+        let text = std::fs::read_to_string(small.path().join(output).join("metrics.jsonl")).unwrap_or_default();
         text.lines().filter(|line| line.contains("\"game\"")).count()
     };
-    while steps() < 3 {
-        assert!(begun.elapsed() < Duration::from_secs(120), "no third step");
+    kill_when(small.train("game"), || steps("game") >= 3);
+    // As soon as there is anything to resume: in the warm start, or before it.
+    kill_when(small.train("early"), || small.path().join("early/state/state.safetensors").exists());
+    for output in ["game", "early"] {
+        assert!(!small.path().join(output).join("summary.json").exists(), "it was killed in the middle");
+        succeed(&mut small.resume(output));
+        assert_eq!(small.metrics(output), small.metrics("alone"));
+        let samples = |of: &str| small.read(&format!("{of}/samples.jsonl"));
+        assert_eq!(samples(output), samples("alone"));
+        let summary = |of: &str| -> Value {
+            let mut summary: Value = serde_json::from_str(&small.read(&format!("{of}/summary.json"))).unwrap();
+            summary.as_object_mut().unwrap().remove("seconds");
+            summary
+        };
+        assert_eq!(summary(output), summary("alone"));
+    }
+}
+
+fn kill_when(mut command: Command, ready: impl Fn() -> bool) {
+    let mut child = command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    while !ready() {
+        assert!(begun.elapsed() < Duration::from_secs(300), "it never came so far");
         assert!(child.try_wait().unwrap().is_none(), "it ended before it could be killed");
         std::thread::sleep(Duration::from_millis(2));
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(!small.path().join("killed/summary.json").exists(), "it was killed in the middle");
-
-    succeed(&mut small.resume("killed"));
-    assert_eq!(small.metrics("killed"), small.metrics("alone"));
-    assert_eq!(small.read("killed/samples.jsonl"), small.read("alone/samples.jsonl"));
-    let summary = |of: &str| -> serde_json::Value {
-        let mut summary: serde_json::Value = serde_json::from_str(&small.read(&format!("{of}/summary.json"))).unwrap();
-        summary.as_object_mut().unwrap().remove("seconds");
-        summary
-    };
-    assert_eq!(summary("killed"), summary("alone"));
 }
 
 #[test]

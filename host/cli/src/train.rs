@@ -147,7 +147,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<()> {
         Some(path) => Folder { path: path.clone() },
         None => Folder::create(&run.output)?,
     };
-    if args.resume.is_some() && !folder.state().exists() {
+    if args.resume.is_some() && !state::exists(&folder.state()) {
         let reason = "there is no saved state here; start the run without --resume".into();
         return Err(Error::Resume { path: folder.path, reason });
     }

@@ -98,6 +98,11 @@ pub fn restore(trainer: &mut Trainer, dir: &Path) -> Result<String> {
     Ok(note)
 }
 
+/// Whether [`save`] has saved a state there.
+pub fn exists(dir: &Path) -> bool {
+    dir.join(STATE).exists()
+}
+
 /// The note that [`save`] saved, without restoring anything: to see what a state is of before it is taken over.
 ///
 /// # Errors
