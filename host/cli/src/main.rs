@@ -5,6 +5,7 @@
 //! | `train` | the loop: read it first |
 //! | `play` | one step of the game: completions in, advantages out |
 //! | `panel` | the plugins of a run |
+//! | `identity` | what a resumed run must have in common with itself |
 //! | `evaluate` | the measurement before and after |
 //! | `runfile`, `questions`, `args` | what the user gives |
 //! | `folder`, `metrics`, `report`, `progress` | what the user gets |
@@ -14,6 +15,7 @@ mod args;
 mod error;
 mod evaluate;
 mod folder;
+mod identity;
 mod metrics;
 mod panel;
 mod play;

@@ -7,10 +7,10 @@
 //! weights, the optimiser, the multipliers and the step's number. That is what is saved, and why a resumed run gives
 //! the same as one left alone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use alft_policy::{Decay, Device, OptimiserConfig, Policy, Schedule, Sequence, Trainer, Tuning, device, state};
+use alft_policy::{Device, OptimiserConfig, Policy, Schedule, Sequence, Trainer, Tuning, device, state};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -20,6 +20,7 @@ use crate::args::TrainArgs;
 use crate::error::{Error, Result};
 use crate::evaluate::{draw, evaluate, measured};
 use crate::folder::{Folder, Journal, Lengths, Records};
+use crate::identity::Identity;
 use crate::metrics::{DiagnosticsLine, GameLine, SampleLine, TimeLine, WarmStartLine, plugin_lines};
 use crate::panel::Panel;
 use crate::play::{Answered, Averages, Deeds, Played, play};
@@ -66,54 +67,6 @@ enum Phase {
     /// Steps of supervised training that are done.
     WarmStart(u64),
     Game,
-}
-
-/// What makes a run the run it is: what may not change when it is resumed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Identity {
-    settings: serde_json::Value,
-    /// BLAKE3 of each plugin's file, and of the files of questions and worked examples.
-    files: BTreeMap<String, String>,
-}
-
-impl Identity {
-    fn of(run: &RunFile, panel: &Panel) -> Result<Self> {
-        let mut settings = serde_json::to_value(run).expect("a run file prints");
-        // A run may be moved, saved more often, and go on on another device. What its files hold is hashed below.
-        let mut free = vec![
-            "/output".to_owned(),
-            "/train/save_every".into(),
-            "/train/checkpoint_every".into(),
-            "/model/device".into(),
-            "/model/path".into(),
-            "/prompts/train".into(),
-            "/prompts/eval".into(),
-            "/warm_start/data".into(),
-        ];
-        if run.train.schedule.decay == Decay::Constant {
-            // It may be made longer, too, where the learning rate does not depend on how long it is.
-            free.push("/train/steps".into());
-        }
-        free.extend(
-            (0..run.plugins.len()).flat_map(|at| [format!("/plugin/{at}/path"), format!("/plugin/{at}/crate")]),
-        );
-        for key in free {
-            if let Some(value) = settings.pointer_mut(&key) {
-                value.take();
-            }
-        }
-        let plugins = panel.seats.iter().map(|seat| (format!("plugin {}", seat.name), seat.plugin.hash().to_owned()));
-        let mut files: BTreeMap<String, String> = plugins.collect();
-        let worked = run.warm_start.as_ref().map(|warm| &warm.data);
-        let data = [("prompts.train", Some(&run.prompts.train)), ("prompts.eval", run.prompts.eval.as_ref())];
-        for (key, path) in data.into_iter().chain([("warm_start.data", worked)]) {
-            if let Some(path) = path {
-                let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-                files.insert(key.into(), blake3::hash(&bytes).to_hex().to_string());
-            }
-        }
-        Ok(Self { settings, files })
-    }
 }
 
 pub(crate) fn train(args: &TrainArgs) -> Result<()> {
@@ -262,10 +215,7 @@ fn resume(trainer: &mut Trainer, folder: &Folder, identity: &Identity, run: &Run
     let note = state::note(&folder.state()).map_err(|error| wrong(error.to_string()))?;
     let position: Position = serde_json::from_str(&note)
         .map_err(|error| wrong(format!("its state is of another version of alft: {error}")))?;
-    let mut changed = difference(&position.identity.settings, &identity.settings, "");
-    let names: BTreeSet<&String> = position.identity.files.keys().chain(identity.files.keys()).collect();
-    let differ = |name: &&&String| position.identity.files.get(**name) != identity.files.get(**name);
-    changed.extend(names.iter().filter(differ).map(|name| (*name).clone()));
+    let changed = position.identity.changes(identity);
     if !changed.is_empty() {
         return Err(wrong(format!(
             "the run has changed since it was saved ({}); put that back, or start a new run",
@@ -278,26 +228,6 @@ fn resume(trainer: &mut Trainer, folder: &Folder, identity: &Identity, run: &Run
     }
     state::restore(trainer, &folder.state()).map_err(|error| wrong(error.to_string()))?;
     Ok(position)
-}
-
-/// The keys at which two JSON values differ.
-fn difference(a: &serde_json::Value, b: &serde_json::Value, key: &str) -> Vec<String> {
-    use serde_json::Value::{Array, Object};
-    let below = |inner: &str| if key.is_empty() { inner.to_owned() } else { format!("{key}.{inner}") };
-    match (a, b) {
-        (Object(a), Object(b)) => {
-            let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
-            let null = serde_json::Value::Null;
-            let inner =
-                |key: &String| difference(a.get(key).unwrap_or(&null), b.get(key).unwrap_or(&null), &below(key));
-            keys.into_iter().flat_map(inner).collect()
-        }
-        (Array(a), Array(b)) if a.len() == b.len() => {
-            a.iter().zip(b).enumerate().flat_map(|(at, (a, b))| difference(a, b, &below(&at.to_string()))).collect()
-        }
-        _ if a == b => Vec::new(),
-        _ => vec![key.to_owned()],
-    }
 }
 
 fn save(setting: &Setting, trainer: &Trainer, position: &mut Position, journal: &mut Journal) -> Result<()> {
@@ -541,12 +471,5 @@ mod tests {
         assert_ne!(steps[..12], steps[12..], "passes have orders of their own");
         assert_eq!(chosen(7, GAME_ORDER, 5, 4, 12).collect::<Vec<_>>(), steps[20..]);
         assert_eq!(chosen(0, GAME_ORDER, 3, 5, 2).count(), 5, "a step may be longer than a pass");
-    }
-
-    #[test]
-    fn differences_are_named_by_key() {
-        let a = serde_json::json!({"train": {"steps": 1, "loss": {"beta": 0.1}}, "plugin": [{"weight": 1}]});
-        let b = serde_json::json!({"train": {"steps": 1, "loss": {"beta": 0.2}}, "plugin": [{"weight": 2}]});
-        assert_eq!(difference(&a, &b, ""), ["plugin.0.weight", "train.loss.beta"]);
     }
 }
