@@ -52,6 +52,8 @@ typedef struct alft_answer {
     double others;           /* (count - 1) / (group size - 1) */
     double surprisal;        /* estimate of -log nu */
     double pooled_surprisal; /* estimate of -log of nu averaged over the bundle's prompts */
+    double reference;        /* estimate of its probability under the reference policy, where the manifest asks; or 0 */
+    double pooled_reference; /* the same averaged over the bundle's prompts */
 } alft_answer;
 
 typedef struct alft_group {
@@ -82,6 +84,7 @@ typedef struct alft_manifest {
     double score_high;
     uint32_t concave;        /* objective: 1 if the utility is concave in the answer marginals */
     uint32_t gradient;       /* objective: 1 if rewards are the bundle size times the gradient of the utility */
+    uint32_t reference;      /* objective: 1 if it needs alft_answer.reference */
 } alft_manifest;
 
 /* What the host offers during a call. `context` goes back to it with every callback. */

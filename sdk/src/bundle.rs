@@ -1,6 +1,9 @@
 //! What an objective sees (prompts, their groups of answers, estimates of the answer marginals) and what it says.
 
-use crate::estimate::Estimator;
+use std::collections::BTreeMap;
+
+use crate::estimate::{self, Estimator, Share};
+use crate::math;
 
 /// A question.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +41,11 @@ pub struct Answer {
     pub surprisal: f64,
     /// Estimate of −log ν̄, ν̄ the probability averaged over the bundle's prompts, in nats.
     pub pooled_surprisal: f64,
+    /// Estimate of its probability under the reference policy, for plugins whose manifest asks for it; 0 for an answer
+    /// that the reference was not seen to give.
+    pub reference: f64,
+    /// The same averaged over the bundle's prompts.
+    pub pooled_reference: f64,
 }
 
 /// The answers to one prompt. Completions without a readable answer (⊥) count in `size` but are not among the
@@ -91,16 +99,38 @@ pub struct Samples<'a> {
 
 impl Bundle {
     /// Counts `groups` of samples into a bundle with the estimates of `estimator`; scores are left empty.
-    pub fn sampled(id: &str, groups: &[Samples<'_>], estimator: Estimator) -> Self {
-        let mut bundle = Self {
-            id: id.into(),
-            verifiers: Vec::new(),
-            multiplier: 0.0,
-            exact: false,
-            groups: groups.iter().map(|samples| Group::counted(*samples)).collect(),
-        };
-        estimator.fill(&mut bundle);
+    pub fn sampled(id: &str, groups: &[Samples<'_>], estimator: &dyn Estimator) -> Self {
+        let groups = groups.iter().map(|samples| Group::counted(*samples)).collect();
+        let mut bundle = Self { id: id.into(), verifiers: Vec::new(), multiplier: 0.0, exact: false, groups };
+        estimate::fill(&mut bundle, estimator);
         bundle
+    }
+
+    /// A bundle whose answer marginals are known: for each prompt its answers' probabilities, those of 0 left out.
+    /// They are also the reference's. Scores are left empty.
+    pub fn exact(id: &str, groups: &[(&Prompt, &BTreeMap<&str, f64>)]) -> Self {
+        let mut pooled = BTreeMap::<&str, f64>::new();
+        for (key, p) in groups.iter().flat_map(|(_, marginal)| marginal.iter()) {
+            *pooled.entry(key).or_default() += p / groups.len() as f64;
+        }
+        let answer = |(key, p): (&&str, &f64)| Answer {
+            key: (*key).to_owned(),
+            count: 0,
+            scores: Vec::new(),
+            frequency: *p,
+            others: *p,
+            surprisal: -math::ln(*p),
+            pooled_surprisal: -math::ln(pooled[key]),
+            reference: *p,
+            pooled_reference: pooled[key],
+        };
+        let group = |(prompt, marginal): &(&Prompt, &BTreeMap<&str, f64>)| Group {
+            prompt: (*prompt).clone(),
+            size: 0,
+            answers: marginal.iter().filter(|(_, p)| **p > 0.0).map(answer).collect(),
+        };
+        let groups = groups.iter().map(group).collect();
+        Self { id: id.into(), verifiers: Vec::new(), multiplier: 0.0, exact: true, groups }
     }
 
     /// (1/m) Σ over the groups.
@@ -128,7 +158,7 @@ impl Bundle {
 impl Group {
     fn counted(samples: Samples<'_>) -> Self {
         // Sorted by key: sums over answers must not depend on the order in which samples came.
-        let mut counts = std::collections::BTreeMap::<&str, u32>::new();
+        let mut counts = BTreeMap::<&str, u32>::new();
         for key in samples.keys.iter().flatten() {
             *counts.entry(key).or_default() += 1;
         }
@@ -140,6 +170,8 @@ impl Group {
             others: 0.0,
             surprisal: 0.0,
             pooled_surprisal: 0.0,
+            reference: 0.0,
+            pooled_reference: 0.0,
         });
         Self { prompt: samples.prompt.clone(), size: samples.keys.len() as u32, answers: answers.collect() }
     }
@@ -147,6 +179,20 @@ impl Group {
     /// The answer with this key, if it was given.
     pub fn answer(&self, key: &str) -> Option<&Answer> {
         self.answers.binary_search_by(|answer| answer.key.as_str().cmp(key)).ok().map(|at| &self.answers[at])
+    }
+
+    /// The completions whose answer is in a set.
+    pub fn share(&self, of: impl Fn(&Answer) -> bool) -> Share {
+        let inside = || self.answers.iter().filter(|answer| of(answer));
+        Share {
+            count: inside().map(|answer| answer.count).sum(),
+            size: self.size,
+            // From counts it is one division, not a sum of rounded ones.
+            frequency: match self.size {
+                0 => inside().map(|answer| answer.frequency).sum(),
+                size => f64::from(inside().map(|answer| answer.count).sum::<u32>()) / f64::from(size),
+            },
+        }
     }
 
     /// Estimate of ν(key), 0 for an answer that was not given.

@@ -106,6 +106,7 @@ pub fn describe<P: Plugin>(config: &str) -> Reply<wit::about::Manifest> {
         score_range: manifest.score_range.map(|(low, high)| Interval { low, high }),
         concave: manifest.concave,
         gradient: manifest.gradient,
+        reference: manifest.reference,
     })
 }
 
@@ -148,6 +149,8 @@ pub fn evaluate<P: Objective>(
         others: a.others,
         surprisal: a.surprisal,
         pooled_surprisal: a.pooled_surprisal,
+        reference: a.reference,
+        pooled_reference: a.pooled_reference,
     };
     let group =
         |g: wit::Group| Group { prompt: g.prompt, size: g.size, answers: g.answers.into_iter().map(answer).collect() };

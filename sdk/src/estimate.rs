@@ -5,64 +5,110 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use crate::bundle::Bundle;
 use crate::math;
 
 /// How −log ν is estimated from counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Estimator {
-    /// −log(n/K), as GRPO code commonly has it. Its bias is Θ(1/K).
-    #[default]
-    PlugIn,
-    /// ψ(K) − ψ(n) = Σ_{j=n}^{K−1} 1/j: half the bias, nothing to tune.
-    Harmonic,
+pub trait Estimator {
+    /// Estimate of −log ν, in nats, from `count` of `size` samples, 1 ≤ `count` ≤ `size`.
+    fn surprisal(&self, count: u32, size: u32) -> f64;
 }
 
-impl Estimator {
-    /// Estimate of −log ν, in nats, from `count` of `size` samples, `count` ≥ 1.
-    pub fn surprisal(self, count: u32, size: u32) -> f64 {
-        debug_assert!(1 <= count && count <= size);
-        match self {
-            Self::PlugIn => -math::ln(f64::from(count) / f64::from(size)),
-            Self::Harmonic => (count..size).map(|j| 1.0 / f64::from(j)).sum(),
+/// −log(n/K), as GRPO code commonly has it. Its bias is Θ(1/K).
+#[derive(Debug, Clone, Copy)]
+pub struct PlugIn;
+
+impl Estimator for PlugIn {
+    fn surprisal(&self, count: u32, size: u32) -> f64 {
+        -math::ln(f64::from(count) / f64::from(size))
+    }
+}
+
+/// ψ(K) − ψ(n) = Σ_{j=n}^{K−1} 1/j: half the bias, nothing to tune.
+#[derive(Debug, Clone, Copy)]
+pub struct Harmonic;
+
+impl Estimator for Harmonic {
+    fn surprisal(&self, count: u32, size: u32) -> f64 {
+        (count..size).map(|j| 1.0 / f64::from(j)).sum()
+    }
+}
+
+/// Sets every estimate of a bundle from its counts.
+pub fn fill(bundle: &mut Bundle, estimator: &dyn Estimator) {
+    let pooled = pooled(bundle, estimator);
+    for group in &mut bundle.groups {
+        for answer in &mut group.answers {
+            answer.frequency = f64::from(answer.count) / f64::from(group.size);
+            answer.others = others(answer.count, group.size);
+            answer.surprisal = estimator.surprisal(answer.count, group.size);
+            answer.pooled_surprisal = pooled[&answer.key];
+        }
+    }
+}
+
+/// −log ν̄ of each answer. Groups of one size pool to one sample of ν̄, and the estimator sees its counts. Groups that
+/// lost samples do not: there ν̄ is the mean of frequencies, plugged in.
+fn pooled(bundle: &Bundle, estimator: &dyn Estimator) -> BTreeMap<String, f64> {
+    let mut counts = BTreeMap::<&str, u32>::new();
+    let mut means = BTreeMap::<&str, f64>::new();
+    for group in &bundle.groups {
+        for answer in &group.answers {
+            *counts.entry(&answer.key).or_default() += answer.count;
+            *means.entry(&answer.key).or_default() +=
+                f64::from(answer.count) / f64::from(group.size) / bundle.groups.len() as f64;
+        }
+    }
+    let total = bundle.groups.iter().map(|group| group.size).sum();
+    if bundle.groups.windows(2).all(|pair| pair[0].size == pair[1].size) {
+        counts.into_iter().map(|(key, count)| (key.to_owned(), estimator.surprisal(count, total))).collect()
+    } else {
+        means.into_iter().map(|(key, p)| (key.to_owned(), -math::ln(p))).collect()
+    }
+}
+
+/// How often a set of answers was given: what it takes to estimate powers of its probability p.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Share {
+    /// Completions whose answer is in the set.
+    pub count: u32,
+    /// K; 0 where probabilities are exact.
+    pub size: u32,
+    /// count/K, or the exact p.
+    pub frequency: f64,
+}
+
+impl Share {
+    /// All that is not in the set, completions without an answer included.
+    pub fn complement(self) -> Self {
+        let frequency = match self.size {
+            0 => 1.0 - self.frequency,
+            size => f64::from(size - self.count) / f64::from(size),
+        };
+        Self { count: self.size - self.count, size: self.size, frequency }
+    }
+
+    /// The U-statistic (n)_j/(K)_j of p^j, falling factorials: unbiased. `None` if the group has fewer than j.
+    pub fn power(self, j: u32) -> Option<f64> {
+        match self.size {
+            0 => Some(math::pow(self.frequency, f64::from(j))),
+            size => falling_ratio(self.count, size, j),
         }
     }
 
-    /// Sets every estimate of a bundle from its counts.
-    pub fn fill(self, bundle: &mut Bundle) {
-        let pooled = self.pooled(bundle);
-        for group in &mut bundle.groups {
-            for answer in &mut group.answers {
-                answer.frequency = f64::from(answer.count) / f64::from(group.size);
-                answer.others = others(answer.count, group.size);
-                answer.surprisal = self.surprisal(answer.count, group.size);
-                answer.pooled_surprisal = pooled[&answer.key];
-            }
+    /// The same from the *other* K − 1 completions, as seen by one that is in the set (`inside`) or is not: unbiased
+    /// for what its reward needs. `None` if there are fewer than j others.
+    pub fn power_among_others(self, inside: bool, j: u32) -> Option<f64> {
+        match self.size {
+            0 => Some(math::pow(self.frequency, f64::from(j))),
+            size => falling_ratio(self.count.saturating_sub(inside.into()), size - 1, j),
         }
     }
+}
 
-    /// −log ν̄ of each answer. Groups of one size pool to one sample of ν̄, and the estimator sees its counts. Groups
-    /// that lost samples do not: there ν̄ is the mean of frequencies, plugged in.
-    fn pooled(self, bundle: &Bundle) -> BTreeMap<String, f64> {
-        let mut counts = BTreeMap::<&str, u32>::new();
-        let mut means = BTreeMap::<&str, f64>::new();
-        for group in &bundle.groups {
-            for answer in &group.answers {
-                *counts.entry(&answer.key).or_default() += answer.count;
-                *means.entry(&answer.key).or_default() +=
-                    f64::from(answer.count) / f64::from(group.size) / bundle.groups.len() as f64;
-            }
-        }
-        let total = bundle.groups.iter().map(|group| group.size).sum();
-        if bundle.groups.windows(2).all(|pair| pair[0].size == pair[1].size) {
-            counts.into_iter().map(|(key, count)| (key.to_owned(), self.surprisal(count, total))).collect()
-        } else {
-            means.into_iter().map(|(key, p)| (key.to_owned(), -math::ln(p))).collect()
-        }
-    }
+/// (n)_j/(m)_j; `None` if m < j.
+fn falling_ratio(n: u32, m: u32, j: u32) -> Option<f64> {
+    (j <= m).then(|| (0..j).map(|i| f64::from(n.saturating_sub(i)) / f64::from(m - i)).product())
 }
 
 /// (n − 1)/(K − 1): the share of the *other* samples that gave the answer, an unbiased estimate of ν for a sample
@@ -85,7 +131,7 @@ mod tests {
         let prompt = Prompt::default();
         let (first, second) = (keys(&["7", "7", "3", ""]), keys(&["7", "3", "3", "3"]));
         let groups = [Samples { prompt: &prompt, keys: &first }, Samples { prompt: &prompt, keys: &second }];
-        let bundle = Bundle::sampled("b", &groups, Estimator::PlugIn);
+        let bundle = Bundle::sampled("b", &groups, &PlugIn);
         let seven = bundle.groups[0].answer("7").unwrap();
         assert_eq!((seven.count, seven.frequency, seven.others), (2, 0.5, 1.0 / 3.0));
         assert!((seven.surprisal - 2f64.ln()).abs() < 1e-15);
@@ -99,7 +145,7 @@ mod tests {
         let prompt = Prompt::default();
         let (first, second) = (keys(&["x"; 8]), keys(&["y"; 2]));
         let groups = [Samples { prompt: &prompt, keys: &first }, Samples { prompt: &prompt, keys: &second }];
-        let bundle = Bundle::sampled("b", &groups, Estimator::PlugIn);
+        let bundle = Bundle::sampled("b", &groups, &PlugIn);
         for group in &bundle.groups {
             assert!((group.answers[0].pooled_surprisal - 2f64.ln()).abs() < 1e-15);
         }
@@ -109,19 +155,19 @@ mod tests {
     /// dense grid over p gave for K = 8 with an independent program.
     #[test]
     fn harmonic_has_about_half_the_bias_of_plug_in() {
-        let worst = |estimator: Estimator, k: u32| {
+        let worst = |estimator: &dyn Estimator, k: u32| {
             (1..2000)
                 .map(|i| f64::from(i) / 2000.0)
                 .map(|p| p * (expectation(estimator, k, p) + p.ln()).abs())
                 .fold(0.0, f64::max)
         };
         for (k, plug_in, harmonic) in [(2, 0.217, 0.162), (4, 0.122, 0.076), (8, 0.066, 0.037), (16, 0.034, 0.018)] {
-            assert!((worst(Estimator::PlugIn, k) - plug_in).abs() < 1e-3, "plug-in at {k}");
-            assert!((worst(Estimator::Harmonic, k) - harmonic).abs() < 1e-3, "harmonic at {k}");
+            assert!((worst(&PlugIn, k) - plug_in).abs() < 1e-3, "plug-in at {k}");
+            assert!((worst(&Harmonic, k) - harmonic).abs() < 1e-3, "harmonic at {k}");
         }
     }
 
-    fn expectation(estimator: Estimator, k: u32, p: f64) -> f64 {
+    fn expectation(estimator: &dyn Estimator, k: u32, p: f64) -> f64 {
         let m = k - 1;
         let mut binomial = 1.0;
         let mut sum = 0.0;

@@ -73,6 +73,8 @@ pub struct CAnswer {
     pub others: f64,
     pub surprisal: f64,
     pub pooled_surprisal: f64,
+    pub reference: f64,
+    pub pooled_reference: f64,
 }
 
 /// `objective.group`.
@@ -120,6 +122,8 @@ pub struct CManifest {
     pub concave: u32,
     /// 1 if the rewards are the bundle size times the gradient.
     pub gradient: u32,
+    /// 1 if it needs estimates of the reference policy's answers.
+    pub reference: u32,
 }
 
 /// What the host offers during a call. `context` goes back to it with every callback.
@@ -255,6 +259,8 @@ unsafe fn bundles(batch: *const CBundle, len: usize) -> Vec<Bundle> {
             others: c.others,
             surprisal: c.surprisal,
             pooled_surprisal: c.pooled_surprisal,
+            reference: c.reference,
+            pooled_reference: c.pooled_reference,
         };
         let group = |c: &CGroup, verifiers: usize| Group {
             prompt: prompt(&c.prompt),
@@ -331,6 +337,7 @@ pub unsafe extern "C" fn describe<P: Plugin>(host: *const Host, config: Str, out
                 score_high,
                 concave: manifest.concave.into(),
                 gradient: manifest.gradient.into(),
+                reference: manifest.reference.into(),
             };
             *MANIFEST.lock().unwrap_or_else(PoisonError::into_inner) =
                 [manifest.name, manifest.version, manifest.summary];

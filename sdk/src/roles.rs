@@ -53,6 +53,9 @@ pub struct Manifest {
     pub concave: bool,
     /// Objective: the rewards are the bundle size times the gradient of the utility.
     pub gradient: bool,
+    /// Objective: it needs [`Answer::reference`](crate::Answer::reference). The host then samples the reference policy
+    /// too.
+    pub reference: bool,
 }
 
 /// A [`Manifest`] named after the crate it is written in, with one sentence of summary and no promises.
@@ -66,6 +69,7 @@ macro_rules! manifest {
             score_range: None,
             concave: false,
             gradient: false,
+            reference: false,
         }
     };
 }

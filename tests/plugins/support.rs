@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use alft_build::Form;
 use alft_plugin_host::{Engine, Error, Limits, Plugin, Source};
 use alft_sdk::bundle::{Bundle, Prompt, Samples};
-use alft_sdk::estimate::Estimator;
+use alft_sdk::estimate::{Estimator, Harmonic, PlugIn};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -53,7 +53,7 @@ pub(crate) fn random_bundles(count: usize, seed: u64) -> Vec<Bundle> {
             .collect();
         let samples: Vec<Samples<'_>> =
             prompts.iter().zip(&keys).map(|(prompt, keys)| Samples { prompt, keys }).collect();
-        let estimator = if rng.random_bool(0.5) { Estimator::PlugIn } else { Estimator::Harmonic };
+        let estimator: &dyn Estimator = if rng.random_bool(0.5) { &PlugIn } else { &Harmonic };
         Bundle::sampled(&at.to_string(), &samples, estimator)
     };
     (0..count).map(bundle).collect()

@@ -34,7 +34,7 @@ pub struct Group<'a> {
 }
 
 /// Counts the groups of a bundle into classes with estimates, dropped samples left out. Scores are left empty.
-pub fn bundle(id: &str, groups: &[Group<'_>], estimator: Estimator) -> Bundle {
+pub fn bundle(id: &str, groups: &[Group<'_>], estimator: &dyn Estimator) -> Bundle {
     let keys: Vec<Vec<Option<String>>> = groups
         .iter()
         .map(|group| {

@@ -27,7 +27,7 @@ mod tests {
     use super::*;
     use crate::reading;
     use alft_sdk::bundle::Prompt;
-    use alft_sdk::estimate::Estimator;
+    use alft_sdk::estimate::PlugIn;
     use proptest::prelude::*;
 
     #[test]
@@ -35,7 +35,7 @@ mod tests {
         let readings =
             [Reading::Answer("b".into()), Reading::Unreadable, Reading::Answer("a".into()), Reading::Dropped];
         let group = reading::Group { prompt: &Prompt::default(), readings: &readings };
-        let bundle = reading::bundle("x", &[group], Estimator::PlugIn);
+        let bundle = reading::bundle("x", &[group], &PlugIn);
         assert_eq!(bundle.groups[0].size, 3, "the dropped sample does not count");
         assert_eq!(of_samples(&bundle.groups[0], &[-1.0, 2.0], &readings), [Some(2.0), Some(-1.0), Some(-1.0), None]);
     }
@@ -51,7 +51,7 @@ mod tests {
                 .map(|key| key.map_or(Reading::Unreadable, |key| Reading::Answer(key.to_string())))
                 .collect();
             let group = reading::Group { prompt: &Prompt::default(), readings: &readings };
-            let bundle = reading::bundle("x", &[group], Estimator::PlugIn);
+            let bundle = reading::bundle("x", &[group], &PlugIn);
             let values = &values[..bundle.groups[0].answers.len()];
             let rewards = of_samples(&bundle.groups[0], values, &readings);
             for (reading, reward) in readings.iter().zip(&rewards) {

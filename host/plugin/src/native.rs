@@ -78,6 +78,7 @@ impl Library {
                 score_high: f64::NAN,
                 concave: 0,
                 gradient: 0,
+                reference: 0,
             };
             let describe = self.plugin.describe.expect("checked when loaded");
             // SAFETY: the arguments live through the call, and the texts of `out` until the next one.
@@ -94,6 +95,7 @@ impl Library {
                     score_range: (!out.score_low.is_nan()).then_some((out.score_low, out.score_high)),
                     concave: out.concave != 0,
                     gradient: out.gradient != 0,
+                    reference: out.reference != 0,
                 };
                 (status, vec![manifest])
             }
@@ -325,6 +327,8 @@ fn answer(a: &alft_sdk::Answer) -> CAnswer {
         others: a.others,
         surprisal: a.surprisal,
         pooled_surprisal: a.pooled_surprisal,
+        reference: a.reference,
+        pooled_reference: a.pooled_reference,
     }
 }
 

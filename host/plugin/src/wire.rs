@@ -40,6 +40,9 @@ pub(crate) struct Answer<'a> {
     surprisal: f64,
     #[component(name = "pooled-surprisal")]
     pooled_surprisal: f64,
+    reference: f64,
+    #[component(name = "pooled-reference")]
+    pooled_reference: f64,
 }
 
 #[derive(ComponentType, Lower)]
@@ -85,6 +88,7 @@ pub(crate) struct Manifest {
     score_range: Option<Interval>,
     concave: bool,
     gradient: bool,
+    reference: bool,
 }
 
 #[derive(ComponentType, Lift, Clone, Copy)]
@@ -141,6 +145,8 @@ impl<'a> From<&'a bundle::Bundle> for Bundle<'a> {
             others: a.others,
             surprisal: a.surprisal,
             pooled_surprisal: a.pooled_surprisal,
+            reference: a.reference,
+            pooled_reference: a.pooled_reference,
         };
         let group = |g: &'a bundle::Group| Group {
             prompt: (&g.prompt).into(),
@@ -172,6 +178,7 @@ impl From<Manifest> for roles::Manifest {
             score_range: m.score_range.map(|range| (range.low, range.high)),
             concave: m.concave,
             gradient: m.gradient,
+            reference: m.reference,
         }
     }
 }

@@ -99,13 +99,13 @@ export!(Coherence: Objective);
 mod tests {
     use super::*;
     use alft_sdk::bundle::{Prompt, Samples};
-    use alft_sdk::estimate::Estimator;
+    use alft_sdk::estimate::PlugIn;
 
     fn bundle(groups: &[&[&str]]) -> Bundle {
         let prompt = Prompt::default();
         let keys: Vec<Vec<_>> = groups.iter().map(|g| g.iter().map(|key| Some((*key).to_owned())).collect()).collect();
         let samples: Vec<_> = keys.iter().map(|keys| Samples { prompt: &prompt, keys }).collect();
-        Bundle::sampled("b", &samples, Estimator::PlugIn)
+        Bundle::sampled("b", &samples, &PlugIn)
     }
 
     fn evaluate(consensus: Consensus, groups: &[&[&str]]) -> Valuation {
@@ -139,8 +139,8 @@ mod tests {
         let keys = [vec![Some("a".to_owned()), Some("a".to_owned())], vec![None, None]];
         let prompt = Prompt::default();
         let samples = [Samples { prompt: &prompt, keys: &keys[0] }, Samples { prompt: &prompt, keys: &keys[1] }];
-        let half = Bundle::sampled("b", &samples, Estimator::PlugIn);
-        let none = Bundle::sampled("b", &samples[1..], Estimator::PlugIn);
+        let half = Bundle::sampled("b", &samples, &PlugIn);
+        let none = Bundle::sampled("b", &samples[1..], &PlugIn);
         for bundle in [half, none] {
             let utility = Coherence { consensus: Consensus::Geometric }.evaluate(&bundle).unwrap().utility;
             assert!(utility.is_finite() && utility < -0.5, "{utility}");

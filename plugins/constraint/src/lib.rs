@@ -64,13 +64,13 @@ export!(Constraint: Objective);
 mod tests {
     use super::*;
     use alft_sdk::bundle::{Prompt, Samples};
-    use alft_sdk::estimate::Estimator;
+    use alft_sdk::estimate::PlugIn;
     use alft_sdk::linked;
 
     fn bundle() -> Bundle {
         let keys = ["bad", "good", "good", "good"].map(|key| Some(key.to_owned()));
         let samples = [Samples { prompt: &Prompt::default(), keys: &keys }];
-        Bundle { multiplier: 2.0, ..Bundle::sampled("x", &samples, Estimator::PlugIn) }
+        Bundle { multiplier: 2.0, ..Bundle::sampled("x", &samples, &PlugIn) }
     }
 
     #[test]

@@ -33,13 +33,13 @@ export!(Gini: Objective);
 mod tests {
     use super::*;
     use alft_sdk::bundle::Samples;
-    use alft_sdk::estimate::Estimator;
+    use alft_sdk::estimate::PlugIn;
 
     #[test]
     fn a_common_answer_costs_more_than_a_rare_one() {
         let keys = ["a", "a", "a", "b"].map(|key| Some(key.to_owned()));
         let prompt = Default::default();
-        let bundle = Bundle::sampled("x", &[Samples { prompt: &prompt, keys: &keys }], Estimator::PlugIn);
+        let bundle = Bundle::sampled("x", &[Samples { prompt: &prompt, keys: &keys }], &PlugIn);
         let valuation = Gini {}.evaluate(&bundle).unwrap();
         assert_eq!(valuation.rewards, [[-4.0 / 3.0, 0.0]]);
         assert!((valuation.utility - 0.5).abs() < 1e-15, "of 6 pairs of samples 3 agree");

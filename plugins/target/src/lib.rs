@@ -60,14 +60,14 @@ export!(Target: Objective);
 mod tests {
     use super::*;
     use alft_sdk::bundle::{Prompt, Samples};
-    use alft_sdk::estimate::Estimator;
+    use alft_sdk::estimate::PlugIn;
     use alft_sdk::linked;
 
     #[test]
     fn utility_is_zero_and_rewards_are_equal_at_the_target() {
         let keys = ["a", "a", "a", "b"].map(|key| Some(key.to_owned()));
         let samples = [Samples { prompt: &Prompt::default(), keys: &keys }];
-        let bundle = Bundle::sampled("x", &samples, Estimator::PlugIn);
+        let bundle = Bundle::sampled("x", &samples, &PlugIn);
         let config = r#"{"probabilities": {"a": 0.75, "b": 0.25}}"#;
         let valuation = &linked::evaluate::<Target>(config, &[bundle]).unwrap()[0];
         assert!(valuation.utility.abs() < 1e-15);
