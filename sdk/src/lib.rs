@@ -39,6 +39,8 @@
 //! | [`roles`] | the traits `Plugin`, `Reader`, `Verifier`, `Objective`, and what they promise |
 //! | [`bundle`] | what an objective sees and says: answers, groups, bundles, valuations |
 //! | [`estimate`] | from counts to probabilities and surprisals |
+//! | [`worth`] | a number for each answer: a table's, or a verifier's score |
+//! | [`attribute`] | a name for each answer, and the names' probabilities |
 //! | [`math`] | portable functions: equal bits on every target |
 //! | [`diagnostics`] | the one thing a plugin can call |
 //! | [`linked`] | calls by configuration text, the way the host makes them |
@@ -46,6 +48,7 @@
 //!
 //! The contract itself is `wit/objective.wit`; `include/alft.h` says the same in C.
 
+pub mod attribute;
 pub mod bundle;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
@@ -58,6 +61,7 @@ pub mod math;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
 pub mod roles;
+pub mod worth;
 
 pub use bundle::{Answer, Bundle, Group, Prompt, Valuation};
 pub use roles::{Error, Manifest, Objective, Plugin, Reader, Result, Verifier};

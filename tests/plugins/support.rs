@@ -54,7 +54,12 @@ pub(crate) fn random_bundles(count: usize, seed: u64) -> Vec<Bundle> {
         let samples: Vec<Samples<'_>> =
             prompts.iter().zip(&keys).map(|(prompt, keys)| Samples { prompt, keys }).collect();
         let estimator: &dyn Estimator = if rng.random_bool(0.5) { &PlugIn } else { &Harmonic };
-        Bundle::sampled(&at.to_string(), &samples, estimator)
+        let mut bundle = Bundle::sampled(&at.to_string(), &samples, estimator);
+        for answer in bundle.groups.iter_mut().flat_map(|group| &mut group.answers) {
+            // What an objective sees of the reference is the host's to say: any two numbers, told apart, will do.
+            (answer.reference, answer.pooled_reference) = (rng.random_range(0.0..1.0), rng.random_range(0.0..1.0));
+        }
+        bundle
     };
     (0..count).map(bundle).collect()
 }

@@ -53,6 +53,19 @@ pub(crate) enum Error {
     #[diagnostic(code(alft::resume))]
     Resume { path: PathBuf, reason: String },
 
+    /// An estimator has no such table. Exit code 2.
+    #[error("{0}")]
+    #[diagnostic(code(alft::estimator))]
+    Estimator(String),
+
+    /// A game's equilibrium was not proved. Exit code 8.
+    #[error("no equilibrium within {tolerance:e} for {}", games.join(", "))]
+    #[diagnostic(
+        code(alft::uncertified),
+        help("allow more --iterations or a larger --tolerance, or choose other --dynamics")
+    )]
+    Uncertified { games: Vec<String>, tolerance: f64 },
+
     /// The file system said no. Exit code 1.
     #[error("cannot {doing} {}: {source}", path.display())]
     #[diagnostic(code(alft::io))]
@@ -67,17 +80,19 @@ pub(crate) enum Error {
 /// The classes, for `--help`.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes: 0 done · 1 files, disk or an unforeseen failure · 2 wrong command line · 3 run file · 4 questions or worked \
-examples · 5 plugins · 6 model or training · 7 cannot resume";
+examples · 5 plugins · 6 model or training · 7 cannot resume · 8 no certificate within tolerance";
 
 impl Error {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Io { .. } | Self::Plot { .. } => 1,
+            Self::Estimator(_) => 2,
             Self::RunFile { .. } => 3,
             Self::DataLine { .. } | Self::Data { .. } => 4,
             Self::Plugin { .. } | Self::Build(_) => 5,
             Self::Model(_) => 6,
             Self::Resume { .. } => 7,
+            Self::Uncertified { .. } => 8,
         }
     }
 

@@ -1,10 +1,11 @@
 //! The measurement on questions kept out of training.
 
+use alft_game::TargetConfig;
 use alft_policy::{Policy, Request, SampleConfig, Seed, sample};
 
 use crate::error::Result;
 use crate::panel::Panel;
-use crate::play::{Answered, Averages, Deeds, play};
+use crate::play::{Answered, Averages, Deeds, Memory, Rules, play};
 use crate::progress::Progress;
 use crate::questions::Asked;
 use crate::runfile::RunFile;
@@ -80,9 +81,9 @@ pub(crate) fn evaluate(
         let seed_step = u64::MAX - all.len() as u64;
         let seed = (run.seed, seed_step);
         let (answered, _) = draw(policy, chunk, &run.prompts.template, run.eval.group, &run.sampling, seed)?;
-        // Prices of constraints play no part in what is measured here.
-        let mut multipliers = vec![0.0; panel.seats.len()];
-        let (played, deeds) = play(panel, &answered, run.game.estimator, run.game.advantage, &mut multipliers);
+        // What the target remembers plays no part in what is measured here.
+        let rules = Rules { target: TargetConfig::default(), ..run.rules() };
+        let (played, deeds) = play(panel, &answered, rules, None, &mut Memory::new(panel));
         all.extend(played);
         all_deeds.push(deeds);
         progress.at(all.len() as u64, &measured(&Averages::over(&all)));

@@ -44,7 +44,7 @@ impl Identity {
                 value.take();
             }
         }
-        let plugins = panel.seats.iter().map(|seat| (format!("plugin {}", seat.name), seat.plugin.hash().to_owned()));
+        let plugins = panel.seats.iter().map(|seat| (format!("plugin {}", seat.name), seat.hash.clone()));
         let mut files: BTreeMap<String, String> = plugins.collect();
         let worked = run.warm_start.as_ref().map(|warm| &warm.data);
         let data = [("prompts.train", Some(&run.prompts.train)), ("prompts.eval", run.prompts.eval.as_ref())];

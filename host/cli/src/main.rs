@@ -4,25 +4,34 @@
 //! | --- | --- |
 //! | `train` | the loop: read it first |
 //! | `play` | one step of the game: completions in, advantages out |
-//! | `panel` | the plugins of a run |
+//! | `panel`, `judge` | the plugins of a run |
 //! | `identity` | what a resumed run must have in common with itself |
+//! | `solve`, `games` | exact games: `alft solve` |
+//! | `simulate` | the same games from samples: `alft simulate` |
+//! | `estimator` | the tables: `alft estimator` |
 //! | `evaluate` | the measurement before and after |
 //! | `runfile`, `questions`, `args` | what the user gives |
-//! | `folder`, `metrics`, `report`, `progress` | what the user gets |
+//! | `folder`, `metrics`, `report`, `picture`, `progress` | what the user gets |
 //! | `error` | everything that can end a command, and the exit codes |
 
 mod args;
 mod error;
+mod estimator;
 mod evaluate;
 mod folder;
+mod games;
 mod identity;
+mod judge;
 mod metrics;
 mod panel;
+mod picture;
 mod play;
 mod progress;
 mod questions;
 mod report;
 mod runfile;
+mod simulate;
+mod solve;
 mod train;
 
 use std::process::ExitCode;
@@ -43,6 +52,9 @@ fn main() -> ExitCode {
     unsafe { limit_elementwise_threads() };
     let work = std::thread::Builder::new().name("alft".into()).stack_size(STACK).spawn(move || match args.command {
         Command::Train(args) => train::train(&args),
+        Command::Solve(args) => solve::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
+        Command::Estimator(args) => estimator::run(&args),
         Command::Plugin(PluginCommand::Build(args)) => build(&args),
     });
     match work.map(std::thread::JoinHandle::join) {

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use alft_game::Target;
 use serde::Serialize;
 
 use crate::panel::Panel;
-use crate::play::{Averages, Deeds};
+use crate::play::{Answered, Averages, Deeds, Memory, Played};
 
 /// A step of supervised training.
 #[derive(Debug, Serialize)]
@@ -39,6 +40,9 @@ pub(crate) struct GameLine {
     /// Share of completions ended by the limit on tokens.
     pub(crate) truncated: f64,
     pub(crate) plugins: BTreeMap<String, PluginLine>,
+    /// Where the target remembers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) target: Option<TargetLine>,
     pub(crate) time: TimeLine,
 }
 
@@ -58,6 +62,34 @@ pub(crate) struct PluginLine {
     pub(crate) fuel: u64,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) failures: BTreeMap<&'static str, u64>,
+}
+
+/// The target player after a step.
+#[derive(Debug, Serialize)]
+pub(crate) struct TargetLine {
+    /// Mean Jensen–Shannon divergence between a prompt's target and the step's samples, in nats.
+    pub(crate) distance: f64,
+    /// Mean entropy of a prompt's target, in nats.
+    pub(crate) entropy: f64,
+    /// Bundles that it remembers.
+    pub(crate) bundles: usize,
+}
+
+impl TargetLine {
+    /// `None` where targets are best responses, or nothing was seen.
+    pub(crate) fn of(memory: &Memory, answered: &[Answered<'_>], played: &[Played]) -> Option<Self> {
+        let seen: Vec<(&Target, &Played)> = answered
+            .iter()
+            .zip(played)
+            .filter_map(|(answered, played)| Some((memory.targets.get(&answered.asked.id)?, played)))
+            .collect();
+        let mean = |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
+        Some(Self {
+            distance: mean(seen.iter().filter_map(|(target, played)| target.distance(&played.readings)).collect())?,
+            entropy: mean(seen.iter().filter_map(|(target, _)| target.entropy()).collect())?,
+            bundles: memory.targets.len(),
+        })
+    }
 }
 
 /// Seconds.

@@ -3,18 +3,28 @@
 use std::path::PathBuf;
 
 use alft_build::Form;
+use alft_game::group::GroupObjective;
+use alft_linked::Configured;
 use alft_plugin_host::{Engine, Limits, Plugin, Role, Source};
+use alft_sdk::Manifest;
 
 use crate::error::{Error, Result};
+use crate::judge::Judge;
 use crate::runfile::{PluginEntry, PluginForm, RoleName, Trust};
 
 /// A plugin with its part in the run.
 #[derive(Debug)]
 pub(crate) struct Seat {
     pub(crate) name: String,
-    pub(crate) plugin: Plugin,
+    pub(crate) plugin: Box<dyn Judge>,
+    /// BLAKE3 of its file; empty for one that is linked in.
+    pub(crate) hash: String,
+    /// What it was loaded from.
+    form: &'static str,
     pub(crate) weight: f64,
     pub(crate) multiplier_rate: f64,
+    /// Turns a verifier's scores of a group into rewards.
+    pub(crate) group_objective: Option<GroupObjective>,
     pub(crate) reads: bool,
     pub(crate) verifies: bool,
     pub(crate) prices: bool,
@@ -57,6 +67,12 @@ impl Panel {
         }
     }
 
+    /// A panel of reference plugins, the first of which reads.
+    pub(crate) fn linked(mut seats: Vec<Seat>) -> Self {
+        seats[0].reads = true;
+        Self { seats, reader: 0 }
+    }
+
     pub(crate) fn reader(&self) -> &Seat {
         &self.seats[self.reader]
     }
@@ -89,24 +105,44 @@ impl Seat {
                 }
             }
         };
+        let form = if plugin.is_native() { "native library" } else { "WebAssembly component" };
         Ok(Self {
             reads: plays(Role::Reader, RoleName::Reader)?,
             verifies: plays(Role::Verifier, RoleName::Verifier)?,
             prices: plays(Role::Objective, RoleName::Objective)?,
             weight: entry.weight,
             multiplier_rate: entry.multiplier_rate,
-            plugin,
+            group_objective: entry.group_objective,
+            hash: plugin.hash().to_owned(),
+            form,
+            plugin: Box::new(plugin),
             name,
         })
+    }
+
+    /// A reference plugin, linked in.
+    pub(crate) fn linked(name: String, weight: f64, multiplier_rate: f64, plugin: Configured) -> Self {
+        let verifies = matches!(plugin.role, alft_linked::Role::Verifier(_));
+        Self {
+            reads: false,
+            verifies,
+            prices: !verifies,
+            weight,
+            multiplier_rate,
+            group_objective: None,
+            hash: String::new(),
+            form: "linked in",
+            plugin: Box::new(plugin),
+            name,
+        }
     }
 
     /// Its form and roles, for people.
     pub(crate) fn describe(&self) -> String {
         let roles = [(self.reads, "reader"), (self.verifies, "verifier"), (self.prices, "objective")];
         let roles: Vec<&str> = roles.iter().filter(|(plays, _)| *plays).map(|(_, role)| *role).collect();
-        let form = if self.plugin.is_native() { "native library" } else { "WebAssembly component" };
-        let manifest = self.plugin.manifest();
-        format!("{} {} as {} ({form}), weight {}", manifest.name, manifest.version, roles.join(" and "), self.weight)
+        let Manifest { name, version, .. } = self.plugin.manifest();
+        format!("{name} {version} as {} ({}), weight {}", roles.join(" and "), self.form, self.weight)
     }
 }
 

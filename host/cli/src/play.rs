@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use alft_game::advantage::{self, AdvantageConfig, Weighted};
-use alft_game::{Reading, measure, multiplier, reading, reward};
+use alft_game::group::GroupObjective;
+use alft_game::{Reading, Target, TargetConfig, TargetDynamics, measure, multiplier, reading, reward};
 use alft_plugin_host::{Called, Failure};
 use alft_sdk::bundle::{Bundle, Valuation};
 use alft_sdk::estimate::Estimator;
 use alft_sdk::linked::Question;
+use serde::{Deserialize, Serialize};
 
 use crate::panel::Panel;
 use crate::questions::Asked;
@@ -58,11 +60,18 @@ impl Deeds {
         self.log.extend(called.log);
         for (at, item) in called.items.iter().enumerate() {
             if let Err(failure) = item {
-                let kind = self.failures.entry(failure.kind.name());
-                kind.or_insert_with(|| (0, format!("{}: {failure}", of(at)))).0 += 1;
+                self.fail(failure.kind.name(), || format!("{}: {failure}", of(at)));
             }
         }
         called.items
+    }
+
+    fn fail(&mut self, kind: &'static str, first: impl Fn() -> String) {
+        self.failures.entry(kind).or_insert_with(|| (0, first())).0 += 1;
+    }
+
+    fn reward(&mut self, rewards: &[Option<f64>]) {
+        rewards.iter().flatten().for_each(|reward| add(&mut self.reward, *reward));
     }
 
     pub(crate) fn mean_reward(&self) -> Option<f64> {
@@ -86,24 +95,63 @@ fn add(to: &mut (f64, u64), value: f64) {
     *to = (to.0 + value, to.1 + 1);
 }
 
-/// Plays a step. `multipliers` has one price for each plugin and is moved by dual ascent. Returns what was made of
-/// each bundle, and what each plugin did, in the panel's order.
+/// The rules of a step.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules<'a> {
+    pub(crate) estimator: &'a dyn Estimator,
+    pub(crate) target: TargetConfig,
+    pub(crate) advantage: AdvantageConfig,
+}
+
+/// The price of leaving the reference, where it is taken off the reward.
+#[derive(Clone, Copy)]
+pub(crate) struct Penalty<'a> {
+    pub(crate) beta: f64,
+    /// log(π/π_ref) of each sample's whole completion: bundles, prompts, samples.
+    pub(crate) log_ratios: &'a [f64],
+}
+
+/// What the target player keeps from step to step.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Memory {
+    /// A price for each plugin, moved by dual ascent for those that are constraints.
+    pub(crate) multipliers: Vec<f64>,
+    /// By bundle; empty where targets are best responses, which remember nothing.
+    pub(crate) targets: BTreeMap<String, Target>,
+    /// By bundle, for each prompt: the reference policy's answer marginal, for plugins that ask for it.
+    pub(crate) references: BTreeMap<String, Vec<BTreeMap<String, f64>>>,
+}
+
+impl Memory {
+    pub(crate) fn new(panel: &Panel) -> Self {
+        Self { multipliers: vec![0.0; panel.seats.len()], ..Self::default() }
+    }
+}
+
+/// Plays a step and moves `memory`. Returns what was made of each bundle, and what each plugin did, in the panel's
+/// order.
 pub(crate) fn play(
     panel: &Panel,
     answered: &[Answered<'_>],
-    estimator: Estimator,
-    advantage: AdvantageConfig,
-    multipliers: &mut [f64],
+    rules: Rules<'_>,
+    penalty: Option<Penalty<'_>>,
+    memory: &mut Memory,
 ) -> (Vec<Played>, Vec<Deeds>) {
     let mut deeds = vec![Deeds::default(); panel.seats.len()];
     let mut readings = read(panel, answered, &mut deeds);
-    let scores = verify(panel, answered, &mut readings, &mut deeds);
-    let bundles = count(panel, answered, &readings, &scores, estimator);
+    let scores = verify(panel, answered, &mut readings, rules, memory, &mut deeds);
+    let bundles = count(panel, answered, &readings, &scores, rules, memory);
+    let multipliers = &mut memory.multipliers;
     let valuations = price(panel, &bundles, multipliers, &mut deeds);
-    let mut played = Vec::new();
+    let (mut played, mut sample) = (Vec::new(), 0);
     for (at, (counted, readings)) in bundles.iter().zip(readings).enumerate() {
         let valuations: Vec<Option<&Valuation>> = valuations.iter().map(|of| of[at].as_ref()).collect();
-        played.push(settle(panel, counted, readings, &valuations, advantage, &mut deeds));
+        let paid = penalty.map(|penalty| {
+            let count = readings.iter().map(Vec::len).sum::<usize>();
+            sample += count;
+            Penalty { log_ratios: &penalty.log_ratios[sample - count..sample], ..penalty }
+        });
+        played.push(settle(panel, counted, readings, &valuations, paid, rules.advantage, &mut deeds));
     }
     for ((seat, mu), deeds) in panel.seats.iter().zip(multipliers).zip(&deeds) {
         if let Some(violation) = mean(deeds.violation) {
@@ -142,18 +190,34 @@ fn read(panel: &Panel, answered: &[Answered<'_>], deeds: &mut [Deeds]) -> Readin
     answered.iter().map(|a| a.completions.iter().map(&mut group).collect()).collect()
 }
 
-/// The verifiers' scores of each group's answers, by key. A sample whose answer a verifier fails on is dropped.
+/// Bundles, prompts: the verifiers' scores of each answer by its key.
+type Scores = Vec<Vec<BTreeMap<String, Vec<f64>>>>;
+
+/// The verifiers' scores of each group's answers, and of those that its target remembers. A sample whose answer a
+/// verifier fails on is dropped.
 fn verify(
     panel: &Panel,
     answered: &[Answered<'_>],
     readings: &mut Readings,
+    rules: Rules<'_>,
+    memory: &Memory,
     deeds: &mut [Deeds],
-) -> Vec<Vec<BTreeMap<String, Vec<f64>>>> {
-    let keys = |group: &Vec<Reading>| {
-        let keys = group.iter().filter_map(Reading::key);
-        keys.map(|key| (key.to_owned(), Vec::new())).collect::<BTreeMap<String, Vec<f64>>>()
-    };
-    let mut scores: Vec<Vec<_>> = readings.iter().map(|groups| groups.iter().map(keys).collect()).collect();
+) -> Scores {
+    let mut scores: Scores = Vec::new();
+    for (answered, groups) in answered.iter().zip(&*readings) {
+        let keys = |group: &mut dyn Iterator<Item = &Reading>| -> BTreeMap<String, Vec<f64>> {
+            group.filter_map(Reading::key).map(|key| (key.to_owned(), Vec::new())).collect()
+        };
+        scores.push(if rules.target.dynamics == TargetDynamics::BestResponse {
+            groups.iter().map(|group| keys(&mut group.iter())).collect()
+        } else {
+            // A target knows every answer of its bundle for each of its prompts.
+            let mut all = keys(&mut groups.iter().flatten());
+            let remembered = memory.targets.get(&answered.asked.id).into_iter().flat_map(Target::answers);
+            all.extend(remembered.map(|key| (key.to_owned(), Vec::new())));
+            vec![all; groups.len()]
+        });
+    }
     for (at, seat) in panel.verifiers() {
         let groups = answered.iter().zip(&scores).flat_map(|(a, scores)| a.asked.prompts.iter().zip(scores));
         let batch: Vec<Question> = groups
@@ -191,30 +255,53 @@ fn count(
     panel: &Panel,
     answered: &[Answered<'_>],
     readings: &Readings,
-    scores: &[Vec<BTreeMap<String, Vec<f64>>>],
-    estimator: Estimator,
+    scores: &Scores,
+    rules: Rules<'_>,
+    memory: &mut Memory,
 ) -> Vec<Counted> {
     let verifiers: Vec<String> = panel.verifiers().map(|(_, seat)| seat.name.clone()).collect();
     let mut counted = Vec::new();
     for ((answered, readings), scores) in answered.iter().zip(readings).zip(scores) {
-        let mut groups = Vec::new();
-        let mut kept_scores = Vec::new();
-        let mut places = Vec::new();
-        for ((prompt, readings), scores) in answered.asked.prompts.iter().zip(readings).zip(scores) {
-            let kept = readings.iter().any(|reading| *reading != Reading::Dropped);
-            places.push(kept.then_some(groups.len()));
-            if kept {
-                groups.push(reading::Group { prompt, readings });
-                kept_scores.push(scores);
-            }
-        }
-        let mut bundle = reading::bundle(&answered.asked.id, &groups, estimator);
+        let Asked { id, prompts } = answered.asked;
+        let mut bundle = if rules.target.dynamics == TargetDynamics::BestResponse {
+            let groups: Vec<_> = prompts
+                .iter()
+                .zip(readings)
+                .filter(|(_, readings)| readings.iter().any(|reading| *reading != Reading::Dropped))
+                .map(|(prompt, readings)| reading::Group { prompt, readings })
+                .collect();
+            reading::bundle(id, &groups, rules.estimator)
+        } else {
+            let target = memory.targets.entry(id.clone()).or_default();
+            target.step(readings, rules.target);
+            // What a verifier fails on is no answer to anyone.
+            target.retain(|at, key| scores[at].contains_key(key));
+            target.bundle(id, prompts)
+        };
+        let mut place = 0;
+        let places = prompts.iter().map(|prompt| {
+            let here = bundle.groups.get(place).is_some_and(|group| group.prompt.id == prompt.id);
+            here.then(|| {
+                place += 1;
+                place - 1
+            })
+        });
+        let places: Vec<Option<usize>> = places.collect();
         bundle.verifiers.clone_from(&verifiers);
-        for (group, scores) in bundle.groups.iter_mut().zip(kept_scores) {
-            for answer in &mut group.answers {
-                answer.scores.clone_from(&scores[&answer.key]);
-            }
+        for (scores, at) in scores.iter().zip(&places).filter_map(|(scores, place)| Some((scores, (*place)?))) {
+            bundle.groups[at].answers.retain_mut(|answer| match scores.get(&answer.key) {
+                Some(scores) => {
+                    answer.scores.clone_from(scores);
+                    true
+                }
+                None => false,
+            });
         }
+        let reference = memory.references.get(id);
+        reading::set_reference(&mut bundle, |prompt| {
+            let at = prompts.iter().position(|asked| asked.id == prompt)?;
+            reference?.get(at)
+        });
         counted.push(Counted { bundle, places });
     }
     counted
@@ -222,7 +309,9 @@ fn count(
 
 /// Each objective's valuation of each bundle: plugins, then bundles. `None` where it failed, and for other roles.
 fn price(panel: &Panel, counted: &[Counted], multipliers: &[f64], deeds: &mut [Deeds]) -> Vec<Vec<Option<Valuation>>> {
-    let full: Vec<usize> = (0..counted.len()).filter(|&at| !counted[at].bundle.groups.is_empty()).collect();
+    // Where nobody gave an answer there is nothing to price.
+    let priced = |counted: &Counted| counted.bundle.groups.iter().any(|group| !group.answers.is_empty());
+    let full: Vec<usize> = (0..counted.len()).filter(|&at| priced(&counted[at])).collect();
     let mut batch: Vec<Bundle> = full.iter().map(|&at| counted[at].bundle.clone()).collect();
     let mut valuations = vec![vec![None; counted.len()]; panel.seats.len()];
     for (((seat, multiplier), deeds), own) in panel.seats.iter().zip(multipliers).zip(deeds).zip(&mut valuations) {
@@ -249,11 +338,15 @@ fn settle(
     counted: &Counted,
     readings: Vec<Vec<Reading>>,
     valuations: &[Option<&Valuation>],
+    penalty: Option<Penalty<'_>>,
     config: AdvantageConfig,
     deeds: &mut [Deeds],
 ) -> Played {
     let (mut accuracies, mut totals, mut advantages) = (Vec::new(), Vec::new(), Vec::new());
+    let mut sample = 0;
     for (readings, place) in readings.iter().zip(&counted.places) {
+        let first = sample;
+        sample += readings.len();
         let nothing = vec![None; readings.len()];
         let Some(i) = *place else {
             accuracies.push(nothing.clone());
@@ -266,21 +359,32 @@ fn settle(
         let mut accuracy: Option<Vec<Option<f64>>> = None;
         let mut column = 0;
         for ((seat, valuation), deeds) in panel.seats.iter().zip(valuations).zip(&mut *deeds) {
-            let mut reward = |values: &[f64]| {
-                let rewards = reward::of_samples(group, values, readings);
-                rewards.iter().flatten().for_each(|reward| add(&mut deeds.reward, *reward));
-                weighted.push(Weighted { weight: seat.weight, rewards: rewards.clone() });
-                rewards
-            };
             if seat.verifies {
                 let scores: Vec<f64> = group.answers.iter().map(|answer| answer.scores[column]).collect();
-                let rewards = reward(&scores);
-                accuracy.get_or_insert(rewards);
+                let scores = reward::of_samples(group, &scores, readings);
+                accuracy.get_or_insert_with(|| scores.clone());
+                let rewards = match seat.group_objective {
+                    None => scores,
+                    Some(objective) => of_group(objective, &scores).unwrap_or_else(|error| {
+                        let place = format!("prompt {}", group.prompt.id);
+                        deeds.fail("group-objective", || format!("{place}: {error}"));
+                        vec![Some(0.0); scores.len()]
+                    }),
+                };
+                deeds.reward(&rewards);
+                weighted.push(Weighted { weight: seat.weight, rewards });
                 column += 1;
             }
             if let Some(valuation) = valuation {
-                reward(&valuation.rewards[i]);
+                let rewards = reward::of_samples(group, &valuation.rewards[i], readings);
+                deeds.reward(&rewards);
+                weighted.push(Weighted { weight: seat.weight, rewards });
             }
+        }
+        if let Some(penalty) = penalty {
+            let own = &penalty.log_ratios[first..sample];
+            let taken = |(reading, ratio): (&Reading, &f64)| (*reading != Reading::Dropped).then_some(-ratio);
+            weighted.push(Weighted { weight: penalty.beta, rewards: readings.iter().zip(own).map(taken).collect() });
         }
         let total = |k: usize| -> Option<f64> {
             let own = |plugin: &Weighted| plugin.rewards[k].map(|reward| plugin.weight * reward);
@@ -291,6 +395,25 @@ fn settle(
         accuracies.push(accuracy.unwrap_or(nothing));
     }
     Played { readings, accuracy: accuracies, rewards: totals, advantages }
+}
+
+/// The answer marginal of each prompt, ⊥ left out.
+pub(crate) fn marginals(panel: &Panel, answered: &Answered<'_>) -> Vec<BTreeMap<String, f64>> {
+    // What fails here fails in every step, where it is counted.
+    let mut deeds = vec![Deeds::default(); panel.seats.len()];
+    let readings = read(panel, std::slice::from_ref(answered), &mut deeds);
+    let known = |readings: &Vec<Reading>| {
+        let shares = measure::shares(readings).into_iter();
+        shares.filter_map(|(key, p)| Some((key?.to_owned(), p))).collect()
+    };
+    readings[0].iter().map(known).collect()
+}
+
+/// What a group objective makes of the scores of the samples that were kept.
+fn of_group(objective: GroupObjective, scores: &[Option<f64>]) -> Result<Vec<Option<f64>>, alft_game::group::Error> {
+    let kept: Vec<f64> = scores.iter().copied().flatten().collect();
+    let mut rewards = objective.rewards(&kept)?.into_iter();
+    Ok(scores.iter().map(|score| score.and_then(|_| rewards.next())).collect())
 }
 
 /// Averages over bundles, for metrics.

@@ -88,7 +88,7 @@ pub(crate) fn read_worked(path: &Path) -> Result<Vec<Worked>> {
 }
 
 /// The lines of a file that are not blank, with their numbers from 1.
-fn lines<T: DeserializeOwned>(path: &Path, help: &'static str) -> Result<Vec<(usize, T)>> {
+pub(crate) fn lines<T: DeserializeOwned>(path: &Path, help: &'static str) -> Result<Vec<(usize, T)>> {
     let bytes = std::fs::read(path).map_err(|error| Error::Data { path: path.into(), reason: error.to_string() })?;
     let wrong = |line: usize, reason: String| Error::DataLine { path: path.into(), line, reason, help };
     let text = std::str::from_utf8(&bytes).map_err(|error| {

@@ -4,14 +4,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use alft_game::AdvantageConfig;
+use alft_game::estimator::SurprisalEstimator;
+use alft_game::group::GroupObjective;
+use alft_game::{AdvantageConfig, TargetConfig};
 use alft_plugin_host::Limits;
 use alft_policy::{AdamWConfig, DevicePreference, GrpoConfig, LoraConfig, SampleConfig, Schedule};
-use alft_sdk::estimate::Estimator;
 use miette::NamedSource;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::play::Rules;
 
 /// A run file. Paths are relative to the file they stand in; `output` is relative to the current folder.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -28,6 +30,9 @@ pub(crate) struct RunFile {
     pub(crate) sampling: SampleConfig,
     #[serde(default)]
     pub(crate) game: Game,
+    /// The target player.
+    #[serde(default)]
+    pub(crate) target: TargetConfig,
     pub(crate) train: Train,
     #[serde(default)]
     pub(crate) eval: Eval,
@@ -85,14 +90,19 @@ pub(crate) struct Game {
     pub(crate) group: usize,
     /// Bundles of phrasings a step.
     pub(crate) bundles_per_step: usize,
-    pub(crate) estimator: Estimator,
+    pub(crate) estimator: SurprisalEstimator,
     /// From rewards to advantages.
     pub(crate) advantage: AdvantageConfig,
 }
 
 impl Default for Game {
     fn default() -> Self {
-        Self { group: 8, bundles_per_step: 4, estimator: Estimator::default(), advantage: AdvantageConfig::default() }
+        Self {
+            group: 8,
+            bundles_per_step: 4,
+            estimator: SurprisalEstimator::default(),
+            advantage: AdvantageConfig::default(),
+        }
     }
 }
 
@@ -177,6 +187,8 @@ pub(crate) struct PluginEntry {
     pub(crate) roles: Option<Vec<RoleName>>,
     /// `"native"` lets a native library run, with all the rights of this program.
     pub(crate) trust: Option<Trust>,
+    /// What a verifier's scores of a group become before they are weighed; themselves if this is left out.
+    pub(crate) group_objective: Option<GroupObjective>,
     /// How fast the multiplier of a constraint moves.
     #[serde(default = "multiplier_rate")]
     pub(crate) multiplier_rate: f64,
@@ -215,7 +227,15 @@ pub(crate) enum Trust {
     Native,
 }
 
+/// A slower target would not notice a single sample.
+const MIN_TARGET_RATE: f64 = 0.001;
+
 impl RunFile {
+    /// The rules of a step.
+    pub(crate) fn rules(&self) -> Rules<'_> {
+        Rules { estimator: &self.game.estimator, target: self.target, advantage: self.game.advantage }
+    }
+
     /// Reads the run file with `overrides` (`key.path=value`) applied, and checks it.
     pub(crate) fn read(path: &Path, overrides: &[String]) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(Error::io("read the run file", path))?;
@@ -261,6 +281,10 @@ impl RunFile {
                 "template",
                 "the template does not contain {prompt}, so no question would reach the policy".into(),
             ));
+        }
+        if !(MIN_TARGET_RATE..=1.0).contains(&self.target.rate) {
+            let rate = self.target.rate;
+            return Err(("rate", format!("target.rate = {rate}: it takes {MIN_TARGET_RATE} to 1")));
         }
         let positive = [
             ("bundles_per_step", self.game.bundles_per_step as u64),
@@ -401,7 +425,7 @@ fn unknown_key(message: &str) -> Option<(&str, Vec<&str>)> {
     Some((wrong, rest.split('`').skip(1).step_by(2).collect()))
 }
 
-fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
     let distance = |key: &str| strsim::damerau_levenshtein(wrong, key);
     let near = known.iter().copied().min_by_key(|key| distance(key))?;
     (distance(near) <= near.len().max(wrong.len()) / 2).then_some(near)
@@ -468,6 +492,8 @@ path = "a.wasm"
             ("plugin.a.weight=-1", "0 or more"),
             ("train.loss.beta=-1", "beta"),
             ("sampling.top_p=0", "top_p"),
+            ("target.rate=0", "0.001 to 1"),
+            ("game.estimator=leave-one-out", "always"),
         ] {
             let (message, _) = refused(SMALL, &[set]);
             assert!(message.contains(what), "{set}: {message}");

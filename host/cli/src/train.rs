@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use alft_policy::{Device, OptimiserConfig, Policy, Schedule, Sequence, Trainer, Tuning, device, state};
+use alft_policy::{Device, KlPenalty, OptimiserConfig, Policy, Schedule, Sequence, Trainer, Tuning, device, state};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -21,9 +21,9 @@ use crate::error::{Error, Result};
 use crate::evaluate::{draw, evaluate, measured};
 use crate::folder::{Folder, Journal, Lengths, Records};
 use crate::identity::Identity;
-use crate::metrics::{DiagnosticsLine, GameLine, SampleLine, TimeLine, WarmStartLine, plugin_lines};
+use crate::metrics::{DiagnosticsLine, GameLine, SampleLine, TargetLine, TimeLine, WarmStartLine, plugin_lines};
 use crate::panel::Panel;
-use crate::play::{Answered, Averages, Deeds, Played, play};
+use crate::play::{Answered, Averages, Deeds, Memory, Penalty, Played, marginals, play};
 use crate::progress::Progress;
 use crate::questions::{self, Asked, Worked};
 use crate::report::{self, Summary};
@@ -49,8 +49,8 @@ struct Position {
     phase: Phase,
     /// Steps of the game that are done.
     step: u64,
-    /// One for each plugin.
-    multipliers: Vec<f64>,
+    /// What the target player keeps.
+    memory: Memory,
     /// The measurement before the game.
     before: Option<Averages>,
     /// Failures of each plugin so far, by kind.
@@ -107,7 +107,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<()> {
     let _lock = folder.lock()?;
     let mut position = match &args.resume {
         Some(_) => resume(&mut trainer, &folder, &identity, &run)?,
-        None => Position::start(identity, panel.seats.len()),
+        None => Position::start(identity, &panel),
     };
     say(&format!("run folder {}", folder.path.display()));
     folder.write("run.toml", &toml::to_string(&run).expect("a run file prints"))?;
@@ -137,7 +137,13 @@ pub(crate) fn train(args: &TrainArgs) -> Result<()> {
         before: position.before,
         after,
         failures: position.failures,
-        multipliers: setting.panel.seats.iter().map(|seat| seat.name.clone()).zip(position.multipliers).collect(),
+        multipliers: setting
+            .panel
+            .seats
+            .iter()
+            .map(|seat| seat.name.clone())
+            .zip(position.memory.multipliers)
+            .collect(),
         seconds: begun.elapsed().as_secs_f64(),
     };
     let json = serde_json::to_string_pretty(&summary).expect("a summary is plain data");
@@ -197,11 +203,11 @@ fn check_questions(policy: &Policy, run: &RunFile, train: &[Asked], eval: &[Aske
 }
 
 impl Position {
-    fn start(identity: Identity, plugins: usize) -> Self {
+    fn start(identity: Identity, panel: &Panel) -> Self {
         Self {
             phase: Phase::WarmStart(0),
             step: 0,
-            multipliers: vec![0.0; plugins],
+            memory: Memory::new(panel),
             before: None,
             failures: BTreeMap::new(),
             lengths: Lengths::default(),
@@ -331,9 +337,18 @@ fn step(
             .collect();
     let seed = (run.seed, position.step);
     let (answered, drawn) = draw(trainer.policy(), &asked, &run.prompts.template, run.game.group, &run.sampling, seed)?;
+    ask_the_reference(setting, trainer, &asked, &mut position.memory)?;
     let sampling = begun.elapsed();
 
-    let (played, deeds) = play(panel, &answered, run.game.estimator, run.game.advantage, &mut position.multipliers);
+    let mut loss = run.train.loss.clone();
+    loss.max_completion_tokens = run.sampling.max_new_tokens;
+    loss.temperature = run.sampling.temperature;
+    let log_ratios = match loss.kl {
+        KlPenalty::Loss => None,
+        KlPenalty::Reward => Some(trainer.log_ratios(&drawn.sequences, loss.temperature)?),
+    };
+    let penalty = log_ratios.as_ref().map(|log_ratios| Penalty { beta: loss.beta, log_ratios });
+    let (played, deeds) = play(panel, &answered, run.rules(), penalty, &mut position.memory);
     account(setting, &deeds, position, journal, &|line| progress.say(line))?;
 
     let learning = Instant::now();
@@ -344,8 +359,6 @@ fn step(
         .zip(advantages())
         .filter_map(|(sequence, advantage)| advantage.map(|advantage| (sequence.clone(), advantage)))
         .unzip();
-    let mut loss = run.train.loss.clone();
-    loss.max_completion_tokens = run.sampling.max_new_tokens;
     let report = trainer.grpo_step(&batch, &advantages, &loss)?;
     let update = learning.elapsed();
 
@@ -355,7 +368,11 @@ fn step(
         phase: "game",
         step: position.step + 1,
         averages: Averages::over(&played),
-        kl: report.kl,
+        // In the reward it is the policy's own estimate, without a k3 to make it positive.
+        kl: log_ratios.map_or(report.kl, |ratios| {
+            let tokens: usize = drawn.sequences.iter().map(|sequence| sequence.completion.len()).sum();
+            ratios.iter().sum::<f64>() / tokens as f64
+        }),
         loss: report.loss,
         grad_norm: report.grad_norm,
         clip_fraction: report.clip_fraction,
@@ -363,7 +380,8 @@ fn step(
         learning_rate: report.learning_rate,
         completion_tokens: drawn.sequences.iter().map(|s| s.completion.len()).sum::<usize>() as f64 / count,
         truncated: drawn.truncated as f64 / count,
-        plugins: plugin_lines(panel, &deeds, &position.multipliers),
+        plugins: plugin_lines(panel, &deeds, &position.memory.multipliers),
+        target: TargetLine::of(&position.memory, &answered, &played),
         time: TimeLine {
             step: begun.elapsed().as_secs_f64(),
             sampling: sampling.as_secs_f64(),
@@ -371,6 +389,28 @@ fn step(
             update: update.as_secs_f64(),
         },
     })
+}
+
+/// Samples the reference policy once for each bundle, where a plugin compares with it. It never changes, so its answers
+/// are drawn when the bundle first comes, and kept.
+fn ask_the_reference(setting: &Setting, trainer: &Trainer, asked: &[&Asked], memory: &mut Memory) -> Result<()> {
+    let (run, panel) = (&setting.run, &setting.panel);
+    let wanted = panel.seats.iter().any(|seat| seat.prices && seat.plugin.manifest().reference);
+    let new: Vec<&Asked> = asked.iter().copied().filter(|asked| !memory.references.contains_key(&asked.id)).collect();
+    let Some(reference) = trainer.reference_policy().filter(|_| wanted && !new.is_empty()) else { return Ok(()) };
+    for asked in new {
+        // A bundle's answers must not depend on the step at which it comes.
+        let seed = (run.seed, REFERENCE_SAMPLES ^ fingerprint(&asked.id));
+        let (answered, _) = draw(&reference, &[asked], &run.prompts.template, run.game.group, &run.sampling, seed)?;
+        memory.references.insert(asked.id.clone(), marginals(panel, &answered[0]));
+    }
+    Ok(())
+}
+
+/// A number for a bundle's name.
+fn fingerprint(id: &str) -> u64 {
+    let hash = blake3::hash(id.as_bytes());
+    u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("a hash has 32 bytes"))
 }
 
 /// Books what the plugins did: keeps their diagnostics, counts their failures, and tells of each kind when it first
@@ -428,6 +468,9 @@ fn message(line: &GameLine) -> String {
         100.0 * line.time.plugins / line.time.step,
     )
 }
+
+/// Flips the numbers that name the reference's samples away from those of training and of measurements.
+const REFERENCE_SAMPLES: u64 = 0x5245_4652_0000_0000;
 
 const WARM_START_ORDER: u64 = 0;
 const GAME_ORDER: u64 = 1;

@@ -27,6 +27,11 @@ pub fn entropy(readings: &[Reading]) -> Option<f64> {
 /// (equal) to log m (disjoint). Groups without a kept sample have no marginal; `None` if fewer than two have one.
 pub fn jensen_shannon(groups: &[&[Reading]]) -> Option<f64> {
     let marginals: Vec<_> = groups.iter().map(|readings| shares(readings)).filter(|nu| !nu.is_empty()).collect();
+    divergence(&marginals)
+}
+
+/// The Jensen–Shannon divergence of distributions; `None` of fewer than two.
+pub fn divergence(marginals: &[BTreeMap<Option<&str>, f64>]) -> Option<f64> {
     if marginals.len() < 2 {
         return None;
     }

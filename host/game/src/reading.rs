@@ -1,5 +1,7 @@
 //! What became of each sample, and the bundle that objectives see.
 
+use std::collections::BTreeMap;
+
 use alft_sdk::bundle::{Bundle, Prompt, Samples};
 use alft_sdk::estimate::Estimator;
 
@@ -45,4 +47,20 @@ pub fn bundle(id: &str, groups: &[Group<'_>], estimator: &dyn Estimator) -> Bund
     let samples: Vec<Samples<'_>> =
         groups.iter().zip(&keys).map(|(group, keys)| Samples { prompt: group.prompt, keys }).collect();
     Bundle::sampled(id, &samples, estimator)
+}
+
+/// Sets what the reference policy was seen to answer: the marginal of a prompt by its id, if it is known. Only prompts
+/// that are in the bundle count in the average over it.
+pub fn set_reference<'a>(bundle: &mut Bundle, marginal: impl Fn(&str) -> Option<&'a BTreeMap<String, f64>>) {
+    let marginals: Vec<_> = bundle.groups.iter().map(|group| marginal(&group.prompt.id)).collect();
+    let of = |marginal: &Option<&BTreeMap<String, f64>>, key: &str| {
+        marginal.and_then(|marginal| marginal.get(key)).copied().unwrap_or(0.0)
+    };
+    let m = marginals.len() as f64;
+    for (group, own) in bundle.groups.iter_mut().zip(&marginals) {
+        for answer in &mut group.answers {
+            answer.reference = of(own, &answer.key);
+            answer.pooled_reference = marginals.iter().map(|marginal| of(marginal, &answer.key)).sum::<f64>() / m;
+        }
+    }
 }

@@ -40,6 +40,19 @@ pub enum ImportanceSampling {
     Sequence,
 }
 
+/// Where the price of leaving the reference is paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KlPenalty {
+    /// In the loss, by the k3 estimate, as in GRPO. The estimate is unbiased and its gradient is not: on samples of the
+    /// policy it is that of KL(π_ref ‖ π) (Tang, Munos, arXiv 2506.09477), whose equilibrium is another than the game's.
+    #[default]
+    Loss,
+    /// In the reward: β log(π/π_ref) of the whole completion is taken off it, as in PPO for RLHF. Its gradient is that
+    /// of KL(π ‖ π_ref), so the equilibrium is the game's. The loss then has no KL term.
+    Reward,
+}
+
 /// The settings of the GRPO loss.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -50,12 +63,19 @@ pub struct GrpoConfig {
     pub clip_high: f64,
     /// Price of the KL divergence from the reference; 0 needs no reference.
     pub beta: f64,
+    /// Where it is paid.
+    pub kl: KlPenalty,
     /// How tokens are weighed.
     pub aggregation: Aggregation,
     /// Where the ratio is taken.
     pub importance_sampling: ImportanceSampling,
-    /// The longest completion allowed, in tokens: the constant of [`Aggregation::DrGrpo`].
+    /// The longest completion allowed, in tokens: the constant of [`Aggregation::DrGrpo`]. It is the sampling's.
+    #[serde(skip)]
     pub max_completion_tokens: usize,
+    /// The temperature that the samples were drawn at, above 0: log-probabilities are taken at it, for that is the policy
+    /// that acted. It is the sampling's.
+    #[serde(skip)]
+    pub temperature: f64,
     /// Optimiser steps made on one batch of samples.
     pub updates_per_batch: usize,
 }
@@ -66,9 +86,11 @@ impl Default for GrpoConfig {
             clip_low: 0.2,
             clip_high: 0.2,
             beta: 0.02,
+            kl: KlPenalty::default(),
             aggregation: Aggregation::default(),
             importance_sampling: ImportanceSampling::default(),
             max_completion_tokens: 256,
+            temperature: 1.0,
             updates_per_batch: 1,
         }
     }
@@ -89,10 +111,23 @@ impl GrpoConfig {
         if self.updates_per_batch == 0 {
             return Err(Error::setting("updates_per_batch", "must be at least 1"));
         }
+        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
+            let temperature = self.temperature;
+            let reason = format!("is {temperature}; to learn from samples they must differ, so it must be above 0");
+            return Err(Error::setting("temperature", reason));
+        }
         if self.max_completion_tokens == 0 {
             return Err(Error::setting("max_completion_tokens", "must be at least 1"));
         }
         Ok(())
+    }
+
+    /// The price in the loss.
+    pub(crate) fn loss_beta(&self) -> f64 {
+        match self.kl {
+            KlPenalty::Loss => self.beta,
+            KlPenalty::Reward => 0.0,
+        }
     }
 
     /// What a token of each sequence counts in the loss of a batch, given the sequences' lengths in tokens.
@@ -144,11 +179,12 @@ pub fn loss(inputs: &LossInputs, config: &GrpoConfig) -> Result<Tensor> {
     let clipped = ratio.clamp(1.0 - config.clip_low, 1.0 + config.clip_high)?;
     let advantages = inputs.advantages.unsqueeze(1)?.broadcast_as(ratio.shape())?;
     let mut per_token = (&ratio * &advantages)?.minimum(&(clipped * &advantages)?)?.neg()?;
-    if config.beta != 0.0 {
-        let reference = inputs.reference_log_probs.as_ref().ok_or(Error::NoReference { beta: config.beta })?;
+    let beta = config.loss_beta();
+    if beta != 0.0 {
+        let reference = inputs.reference_log_probs.as_ref().ok_or(Error::NoReference { beta })?;
         let delta = (reference.detach() - &inputs.log_probs)?;
         let k3 = ((delta.exp()? - &delta)? - 1.0)?;
-        per_token = (per_token + (k3 * config.beta)?)?;
+        per_token = (per_token + (k3 * beta)?)?;
     }
     let weights = inputs.mask.broadcast_mul(&inputs.token_weights.unsqueeze(1)?)?;
     Ok((per_token * weights)?.sum_all()?)

@@ -28,6 +28,7 @@ mod policy;
 mod sample;
 pub mod schedule;
 pub mod state;
+pub mod tabular;
 mod tiny;
 mod tokenizer;
 mod train;
@@ -40,7 +41,7 @@ pub use crate::{
     config::{Architecture, Llama3Scaling, ModelConfig},
     device::DevicePreference,
     error::{Error, Result},
-    grpo::{Aggregation, GrpoConfig, ImportanceSampling},
+    grpo::{Aggregation, GrpoConfig, ImportanceSampling, KlPenalty},
     logprob::{Sequence, log_probs},
     lora::LoraConfig,
     policy::Policy,

@@ -15,19 +15,24 @@ pub struct Sequence {
     pub completion: Vec<u32>,
 }
 
-/// The log-probability of every completion token, per sequence, in nats, without a graph. `token_budget` bounds the
-/// tokens computed at once.
+/// The log-probability of every completion token, per sequence, in nats, without a graph: under the softmax of the
+/// logits divided by `temperature`, above 0. `token_budget` bounds the tokens computed at once.
 ///
 /// # Errors
 /// An empty prompt or completion, a token outside the vocabulary, a sequence longer than the context.
-pub fn log_probs(model: &Transformer, sequences: &[Sequence], token_budget: usize) -> Result<Vec<Vec<f32>>> {
+pub fn log_probs(
+    model: &Transformer,
+    sequences: &[Sequence],
+    temperature: f64,
+    token_budget: usize,
+) -> Result<Vec<Vec<f32>>> {
     check(sequences, model.vocabulary(), model.context())?;
     let model = model.detached()?;
     let mut results = vec![Vec::new(); sequences.len()];
     let all: Vec<usize> = (0..sequences.len()).collect();
     for batch in micro_batches(sequences, &all, token_budget) {
         let picked: Vec<&Sequence> = batch.iter().map(|&index| &sequences[index]).collect();
-        let values = model.predict(&Packed::of_sequences(&picked))?.log_probs.to_vec1::<f32>()?;
+        let values = model.predict(&Packed::of_sequences(&picked), temperature)?.log_probs.to_vec1::<f32>()?;
         let ranges = token_ranges(picked.iter().map(|sequence| sequence.completion.len()));
         for (index, range) in batch.into_iter().zip(ranges) {
             results[index] = values[range].to_vec();

@@ -141,6 +141,12 @@ impl Trainer {
         self.reference.as_ref().map(|reference| &reference.model)
     }
 
+    /// The frozen reference as a policy that can be sampled, once there is one.
+    pub fn reference_policy(&self) -> Option<Policy> {
+        let reference = self.reference()?;
+        Some(Policy { transformer: reference.clone(), ..self.policy.clone() })
+    }
+
     /// Optimiser steps made in this phase.
     pub fn step(&self) -> u64 {
         self.optimiser.step
@@ -201,7 +207,7 @@ impl Trainer {
     pub fn supervised_step(&mut self, batch: &[Sequence]) -> Result<SupervisedReport> {
         let tokens: usize = batch.iter().map(|sequence| sequence.completion.len()).sum();
         let all: Vec<usize> = (0..batch.len()).collect();
-        let (loss, grads) = self.gradients(batch, &all, |_, prediction| {
+        let (loss, grads) = self.gradients(batch, &all, 1.0, |_, prediction| {
             Ok((prediction.log_probs.sum_all()? * (-1.0 / tokens.max(1) as f64))?)
         })?;
         let (grad_norm, learning_rate) = self.update(&grads)?;
@@ -222,8 +228,8 @@ impl Trainer {
             return Err(Error::setting("advantages", reason));
         }
         check(batch, self.policy.transformer.vocabulary(), self.policy.transformer.context())?;
-        let wanted: Vec<usize> =
-            (0..batch.len()).filter(|&index| config.beta != 0.0 || advantages[index] != 0.0).collect();
+        let beta = config.loss_beta();
+        let wanted: Vec<usize> = (0..batch.len()).filter(|&index| beta != 0.0 || advantages[index] != 0.0).collect();
         if wanted.is_empty() {
             return Ok(GrpoReport::default());
         }
@@ -232,22 +238,24 @@ impl Trainer {
         let samples = Samples {
             weights: config.token_weights(&lengths),
             advantages,
-            reference: match (&self.reference, config.beta) {
+            reference: match (&self.reference, beta) {
                 (_, 0.0) => None,
                 (None, beta) => return Err(Error::NoReference { beta }),
-                (Some(reference), _) => Some(log_probs(&reference.model, batch, self.token_budget)?),
+                (Some(reference), _) => {
+                    Some(log_probs(&reference.model, batch, config.temperature, self.token_budget)?)
+                }
             },
             // With a single update the policy that drew the samples is the current one.
             old: match config.updates_per_batch {
                 1 => None,
-                _ => Some(log_probs(&self.policy.transformer, batch, self.token_budget)?),
+                _ => Some(log_probs(&self.policy.transformer, batch, config.temperature, self.token_budget)?),
             },
         };
 
         let mut sums = Sums::default();
         let (mut loss, mut grad_norm, mut learning_rate) = (0.0, 0.0, 0.0);
         for _ in 0..config.updates_per_batch {
-            let (update_loss, grads) = self.gradients(batch, &wanted, |indices, prediction| {
+            let (update_loss, grads) = self.gradients(batch, &wanted, config.temperature, |indices, prediction| {
                 samples.loss(batch, indices, prediction, config, &mut sums)
             })?;
             let (norm, rate) = self.update(&grads)?;
@@ -267,12 +275,28 @@ impl Trainer {
         })
     }
 
+    /// log(π/π_ref) of each sequence's whole completion, in nats, at `temperature`: what [`KlPenalty::Reward`](grpo::KlPenalty::Reward) takes off
+    /// its reward, times β.
+    ///
+    /// # Errors
+    /// [`Error::NoReference`] when no reference was frozen, and sequences that cannot be computed.
+    pub fn log_ratios(&self, batch: &[Sequence], temperature: f64) -> Result<Vec<f64>> {
+        let reference = self.reference().ok_or(Error::NoReference { beta: 1.0 })?;
+        let own = log_probs(&self.policy.transformer, batch, temperature, self.token_budget)?;
+        let other = log_probs(reference, batch, temperature, self.token_budget)?;
+        let ratio = |(own, other): (&Vec<f32>, &Vec<f32>)| {
+            own.iter().zip(other).map(|(a, b)| f64::from(*a) - f64::from(*b)).sum()
+        };
+        Ok(own.iter().zip(&other).map(ratio).collect())
+    }
+
     /// The loss of the `wanted` sequences and its gradient for each variable, by micro-batches. `loss` is given a
     /// micro-batch's indices and the prediction of its completions, and returns its share of the batch's loss.
     fn gradients(
         &self,
         batch: &[Sequence],
         wanted: &[usize],
+        temperature: f64,
         mut loss: impl FnMut(&[usize], &Prediction) -> Result<Tensor>,
     ) -> Result<(f64, Vec<Tensor>)> {
         let model = &self.policy.transformer;
@@ -284,7 +308,7 @@ impl Trainer {
         let mut sums: Vec<Option<Tensor>> = vec![None; self.variables.len()];
         for indices in micro_batches(batch, wanted, self.token_budget) {
             let picked: Vec<&Sequence> = indices.iter().map(|&index| &batch[index]).collect();
-            let share = loss(&indices, &model.predict(&Packed::of_sequences(&picked))?)?;
+            let share = loss(&indices, &model.predict(&Packed::of_sequences(&picked), temperature)?)?;
             let value = f64::from(share.to_scalar::<f32>()?);
             self.finite("the loss", value)?;
             total += value;

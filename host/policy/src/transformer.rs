@@ -268,14 +268,19 @@ impl Transformer {
         rms_norm(&x, &self.norm, epsilon)
     }
 
-    /// Predicts the targets of a packed batch, in its order.
-    pub(crate) fn predict(&self, packed: &Packed) -> Result<Prediction> {
+    /// Predicts the targets of a packed batch, in its order, as it would sample them at `temperature`.
+    pub(crate) fn predict(&self, packed: &Packed, temperature: f64) -> Result<Prediction> {
         let groups = Arc::new(packed.groups.clone());
         let hidden = self.hidden_states(&packed.tokens, &packed.positions, |_, q, k, v| {
             attend(self.shape.heads, &groups, q, k, v)
         })?;
         let predictors = Tensor::new(packed.predictors.as_slice(), self.device())?;
-        Ok(predict(&hidden.index_select(&predictors, 0)?, self.head(), &packed.targets)?)
+        let mut hidden = hidden.index_select(&predictors, 0)?;
+        if temperature != 1.0 {
+            // The head is linear: this divides the logits.
+            hidden = (hidden * (1.0 / temperature))?;
+        }
+        Ok(predict(&hidden, self.head(), &packed.targets)?)
     }
 
     /// The logits of hidden states, (rows, vocabulary).
@@ -336,7 +341,7 @@ mod tests {
             let model = model.map(&mut |_, weight| Ok(Var::from_tensor(weight)?.into_inner())).unwrap();
             let texts = [(vec![1, 2, 3], vec![4, 5, 6, 7]), (vec![1, 2, 3], vec![8]), (vec![9; 5], vec![10, 11])];
             let texts = texts.map(|(prompt, completion)| Sequence { prompt, completion });
-            let prediction = model.predict(&Packed::of_sequences(&texts.iter().collect::<Vec<_>>())).unwrap();
+            let prediction = model.predict(&Packed::of_sequences(&texts.iter().collect::<Vec<_>>()), 1.0).unwrap();
             let grads = prediction.log_probs.sum_all().unwrap().backward().unwrap();
             let grads = model.trainable().into_iter().map(|(name, variable)| {
                 grads.get(&variable).unwrap_or_else(|| panic!("{name} has no gradient")).clone()

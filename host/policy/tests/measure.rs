@@ -178,7 +178,7 @@ fn real() {
             .collect();
         let advantages: Vec<f64> = (0..32).map(|i| if i % 2 == 0 { 1.0 } else { -1.0 }).collect();
         let clock = Clock::start();
-        log_probs(trainer.policy().transformer(), &batch, 4096).unwrap();
+        log_probs(trainer.policy().transformer(), &batch, 1.0, 4096).unwrap();
         let scoring_time = clock.read();
         let clock = Clock::start();
         let config = GrpoConfig { beta: 0.04, ..GrpoConfig::default() };

@@ -41,13 +41,13 @@ fn assert_close(a: &[Vec<f32>], b: &[Vec<f32>], tolerance: f32) {
 fn a_batch_gives_what_its_sequences_give_alone() {
     let policy = policy();
     let batch = sequences(&policy);
-    let together = log_probs(policy.transformer(), &batch, 4096).unwrap();
+    let together = log_probs(policy.transformer(), &batch, 1.0, 4096).unwrap();
     let alone: Vec<Vec<f32>> = batch
         .iter()
-        .map(|sequence| log_probs(policy.transformer(), std::slice::from_ref(sequence), 4096).unwrap().remove(0))
+        .map(|sequence| log_probs(policy.transformer(), std::slice::from_ref(sequence), 1.0, 4096).unwrap().remove(0))
         .collect();
     assert_close(&together, &alone, 1e-5);
-    let in_small_parts = log_probs(policy.transformer(), &batch, 8).unwrap();
+    let in_small_parts = log_probs(policy.transformer(), &batch, 1.0, 8).unwrap();
     assert_close(&together, &in_small_parts, 1e-5);
 }
 
@@ -58,7 +58,7 @@ fn probabilities_of_what_may_follow_add_up_to_one() {
     let all: Vec<Sequence> = (0..policy.config().vocab_size as u32)
         .map(|token| Sequence { prompt: prompt.clone(), completion: vec![token] })
         .collect();
-    let sum: f32 = log_probs(policy.transformer(), &all, 4096).unwrap().iter().map(|l| l[0].exp()).sum();
+    let sum: f32 = log_probs(policy.transformer(), &all, 1.0, 4096).unwrap().iter().map(|l| l[0].exp()).sum();
     assert!((sum - 1.0).abs() < 1e-5, "{sum}");
 }
 
@@ -69,7 +69,7 @@ fn greedy_by_full_passes(policy: &Policy, prompt: &[u32], steps: usize) -> Vec<u
         let next: Vec<Sequence> = (0..policy.config().vocab_size as u32)
             .map(|token| Sequence { prompt: [prompt, &drawn].concat(), completion: vec![token] })
             .collect();
-        let scores = log_probs(policy.transformer(), &next, 1 << 16).unwrap();
+        let scores = log_probs(policy.transformer(), &next, 1.0, 1 << 16).unwrap();
         let best = (0..scores.len()).max_by(|a, b| scores[*a][0].total_cmp(&scores[*b][0])).unwrap();
         drawn.push(best as u32);
         if policy.eos_tokens().contains(&(best as u32)) {
@@ -160,7 +160,7 @@ fn a_saved_folder_gives_the_same_bits() {
     let again = Policy::open(&path, &Device::Cpu).unwrap();
     assert_eq!(policy.config(), again.config());
     assert_eq!(again.example("12+34=", "46").unwrap(), batch[0]);
-    let of = |policy: &Policy| log_probs(policy.transformer(), &batch, 4096).unwrap();
+    let of = |policy: &Policy| log_probs(policy.transformer(), &batch, 1.0, 4096).unwrap();
     assert_eq!(of(&policy), of(&again));
     let mut files: Vec<_> =
         fs::read_dir(&path).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
@@ -177,7 +177,7 @@ fn an_export_has_the_adapters_merged() {
     let tuning = lora(&["q_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "k_proj"]);
     let mut trainer = Trainer::new(policy(), &tuning, fast(), 4096, 1).unwrap();
     let batch = sequences(trainer.policy());
-    let of = |policy: &Policy| log_probs(policy.transformer(), &batch, 4096).unwrap();
+    let of = |policy: &Policy| log_probs(policy.transformer(), &batch, 1.0, 4096).unwrap();
     let before = of(trainer.policy());
     assert_close(&before, &of(&policy()), 0.0);
     for _ in 0..5 {
@@ -213,7 +213,7 @@ fn shards_and_half_precision_are_read() {
     let index = serde_json::json!({"metadata": {}, "weight_map": index}).to_string();
     fs::write(dir.path().join("model.safetensors.index.json"), index).unwrap();
     let again = Policy::open(dir.path(), &Device::Cpu).unwrap();
-    let of = |policy: &Policy| log_probs(policy.transformer(), &batch, 4096).unwrap();
+    let of = |policy: &Policy| log_probs(policy.transformer(), &batch, 1.0, 4096).unwrap();
     assert_close(&of(&policy), &of(&again), 0.2);
 }
 
@@ -267,5 +267,5 @@ fn impossible_requests_are_errors() {
     assert!(matches!(ask(&[5], usize::MAX), Error::ContextLength { .. }));
     assert!(policy.encode("naïve").unwrap_err().to_string().contains('ï'));
     assert!(sample(&policy, &[], &SampleConfig::default()).unwrap().is_empty());
-    assert!(log_probs(policy.transformer(), &[], 10).unwrap().is_empty());
+    assert!(log_probs(policy.transformer(), &[], 1.0, 10).unwrap().is_empty());
 }

@@ -131,7 +131,7 @@ fn reward_one_token(trainer: &mut Trainer, config: &GrpoConfig, steps: u64) -> (
     let prompt = trainer.policy().encode("say:").unwrap();
     let wanted = Sequence { prompt: prompt.clone(), completion: trainer.policy().encode("a").unwrap() };
     let chance = |trainer: &Trainer| {
-        log_probs(trainer.policy().transformer(), std::slice::from_ref(&wanted), 4096).unwrap()[0][0].exp()
+        log_probs(trainer.policy().transformer(), std::slice::from_ref(&wanted), 1.0, 4096).unwrap()[0][0].exp()
     };
     let before = chance(trainer);
     let sampling = SampleConfig { max_new_tokens: 4, ..SampleConfig::default() };
@@ -186,13 +186,13 @@ fn the_reference_of_adapters_is_the_model_without_them_until_they_have_learnt() 
     let mut trainer = trainer(&all_projections(), 1e-2, 4096);
     let batch = examples(trainer.policy());
     let base = Policy::tiny(7, &Device::Cpu).unwrap();
-    let of_base = log_probs(base.transformer(), &batch, 4096).unwrap();
+    let of_base = log_probs(base.transformer(), &batch, 1.0, 4096).unwrap();
     trainer.freeze_reference().unwrap();
     for _ in 0..3 {
         trainer.supervised_step(&batch).unwrap();
     }
-    let reference = |trainer: &Trainer| log_probs(trainer.reference().unwrap(), &batch, 4096).unwrap();
-    let current = |trainer: &Trainer| log_probs(trainer.policy().transformer(), &batch, 4096).unwrap();
+    let reference = |trainer: &Trainer| log_probs(trainer.reference().unwrap(), &batch, 1.0, 4096).unwrap();
+    let current = |trainer: &Trainer| log_probs(trainer.policy().transformer(), &batch, 1.0, 4096).unwrap();
     assert_eq!(reference(&trainer), of_base);
     assert_ne!(current(&trainer), of_base);
     // Frozen after a warm start, the reference is what the adapters had learnt by then.

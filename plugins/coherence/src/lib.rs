@@ -1,8 +1,10 @@
-//! Coherence across the phrasings of one question. With ν̄ the mean of the bundle's answer marginals and c their
-//! normalised geometric mean:
+//! Coherence across the phrasings of one question. With ν̄ the mean of the bundle's answer marginals, c their normalised
+//! geometric mean and q the mean of the reference policy's:
 //!
 //! - arithmetic consensus: U = −w/m Σ_i KL(ν_i‖ν̄) = −w·JSD, an answer earns w log(ν̄(z)/ν_i(z));
-//! - geometric consensus: U = w log Σ_z Π_i ν_i(z)^{1/m}, an answer earns w c(z)/ν_i(z).
+//! - geometric consensus: U = w log Σ_z Π_i ν_i(z)^{1/m}, an answer earns w c(z)/ν_i(z);
+//! - reference consensus: U = −w/m Σ_i KL(ν_i‖q), an answer earns w log(q(z)/ν_i(z)). q is frozen: the consensus cannot
+//!   drift with those who seek it.
 //!
 //! Source: Mohri, Schneider, Wu, *Coherence Mechanisms for Provable Self-Improvement*, arXiv 2511.08440.
 
@@ -10,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alft_sdk::{Answer, Bundle, Group, Manifest, Objective, Plugin, Result, Valuation, export, manifest, math};
 
-/// Which mean of the phrasings' marginals they are drawn to.
+/// What the phrasings' marginals are drawn to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Consensus {
@@ -19,78 +21,95 @@ pub enum Consensus {
     Arithmetic,
     /// c ∝ Π ν_i^{1/m}: only what every phrasing gives counts.
     Geometric,
+    /// q: what the phrasings' answers were before training, on average.
+    Reference,
 }
 
 /// The plugin's table in the run file.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Coherence {
-    /// `"arithmetic"` or `"geometric"`.
+    /// `"arithmetic"`, `"geometric"` or `"reference"`.
     #[serde(default)]
     pub consensus: Consensus,
 }
 
 impl Plugin for Coherence {
     fn manifest(&self) -> Manifest {
-        Manifest { concave: true, gradient: true, ..manifest!("Draws the phrasings of a question to one answer.") }
+        Manifest {
+            concave: true,
+            gradient: true,
+            reference: self.consensus == Consensus::Reference,
+            ..manifest!("Draws the phrasings of a question to one answer.")
+        }
     }
 }
 
 impl Objective for Coherence {
     fn evaluate(&self, bundle: &Bundle) -> Result<Valuation> {
-        Ok(match self.consensus {
-            Consensus::Arithmetic => arithmetic(bundle),
+        match self.consensus {
+            Consensus::Arithmetic => Ok(divergence(bundle, |_, answer| -answer.pooled_surprisal)),
             Consensus::Geometric => geometric(bundle),
-        })
+            Consensus::Reference => Ok(divergence(bundle, |group, answer| {
+                // What the reference was not seen to give counts as half a sample of all that the bundle has.
+                let least = if bundle.exact { 0.0 } else { least(group) / bundle.groups.len() as f64 };
+                math::ln(answer.pooled_reference.max(least))
+            })),
+        }
     }
 }
 
-fn arithmetic(bundle: &Bundle) -> Valuation {
-    let reward = |a: &Answer| a.surprisal - a.pooled_surprisal;
+/// −1/m Σ_i KL(ν_i‖q) by log q.
+fn divergence(bundle: &Bundle, log_q: impl Fn(&Group, &Answer) -> f64) -> Valuation {
+    let reward = |group: &Group, answer: &Answer| log_q(group, answer) + answer.surprisal;
     Valuation {
-        utility: bundle.mean(|group| group.answers.iter().map(|a| a.frequency * reward(a)).sum()),
-        rewards: bundle.rewards(|_, answer| reward(answer)),
+        utility: bundle.mean(|group| group.answers.iter().map(|a| a.frequency * reward(group, a)).sum()),
+        rewards: bundle.rewards(reward),
         violation: None,
     }
 }
 
-fn geometric(bundle: &Bundle) -> Valuation {
-    let m = bundle.groups.len() as f64;
+fn geometric(bundle: &Bundle) -> Result<Valuation> {
     let keys: BTreeSet<&str> = bundle.groups.iter().flat_map(|g| &g.answers).map(|a| a.key.as_str()).collect();
-    let marginals: Vec<BTreeMap<&str, f64>> =
-        bundle.groups.iter().map(|group| positive(group, &keys, least(bundle, group))).collect();
-    let product = |key: &str| math::exp(marginals.iter().map(|nu| math::ln(nu[key])).sum::<f64>() / m);
-    let products: BTreeMap<&str, f64> = keys.iter().map(|key| (*key, product(key))).collect();
-    let total: f64 = products.values().sum();
-    if keys.is_empty() {
+    let logs: Vec<BTreeMap<&str, f64>> = bundle.groups.iter().map(|group| log_marginal(bundle, group, &keys)).collect();
+    // One phrasing that cannot give an answer ends its part in the consensus.
+    let log_mean =
+        |key: &str| logs.iter().map(|nu| nu.get(key)).sum::<Option<f64>>().map(|sum| sum / logs.len() as f64);
+    let means: BTreeMap<&str, f64> = keys.iter().filter_map(|key| Some((*key, log_mean(key)?))).collect();
+    if means.is_empty() {
+        if bundle.exact {
+            let reason = "its prompts have no answer in common; take the arithmetic consensus";
+            return Err(format!("bundle {}: {reason}", bundle.id).into());
+        }
         // Nothing to reward, and as far from agreement as half a sample each can tell.
-        let nothing = bundle.mean(|group| math::ln(least(bundle, group)));
-        return Valuation { utility: nothing, rewards: bundle.rewards(|_, _| 0.0), violation: None };
+        let nothing = bundle.mean(|group| math::ln(least(group)));
+        return Ok(Valuation { utility: nothing, rewards: bundle.rewards(|_, _| 0.0), violation: None });
     }
-    let reward = |nu: &BTreeMap<&str, f64>, key: &str| products[key] / total / nu[key];
+    let most = means.values().copied().fold(f64::NEG_INFINITY, f64::max);
+    let utility = most + math::ln(means.values().map(|mean| math::exp(mean - most)).sum());
+    let reward = |nu: &BTreeMap<&str, f64>, key: &str| means.get(key).map_or(0.0, |c| math::exp(c - nu[key] - utility));
     let rewards = |(group, nu): (&Group, _)| group.answers.iter().map(|a| reward(nu, &a.key)).collect();
-    Valuation {
-        utility: math::ln(total),
-        rewards: bundle.groups.iter().zip(&marginals).map(rewards).collect(),
-        violation: None,
+    Ok(Valuation { utility, rewards: bundle.groups.iter().zip(&logs).map(rewards).collect(), violation: None })
+}
+
+/// log ν of what a phrasing can give: where probabilities are exact, of its own answers. From samples it is any answer
+/// of the bundle, for a zero is only a zero in this sample: none is below half a sample, and the whole keeps its sum,
+/// unless that is 0.
+fn log_marginal<'a>(bundle: &Bundle, group: &'a Group, keys: &BTreeSet<&'a str>) -> BTreeMap<&'a str, f64> {
+    if bundle.exact {
+        return group.answers.iter().map(|a| (a.key.as_str(), -a.surprisal)).collect();
     }
-}
-
-/// What an answer counts as that a group did not show: half a sample; where probabilities are exact, the least
-/// positive number.
-fn least(bundle: &Bundle, group: &Group) -> f64 {
-    if bundle.exact { f64::MIN_POSITIVE } else { 0.5 / f64::from(group.size) }
-}
-
-/// ν over all the bundle's answers, none below `least`: a single zero would end an answer's consensus. The whole keeps
-/// its sum, unless that is 0.
-fn positive<'a>(group: &Group, keys: &BTreeSet<&'a str>, least: f64) -> BTreeMap<&'a str, f64> {
-    let raised: BTreeMap<&str, f64> = keys.iter().map(|key| (*key, group.frequency(key).max(least))).collect();
+    let raised: BTreeMap<&str, f64> = keys.iter().map(|key| (*key, group.frequency(key).max(least(group)))).collect();
     if group.answers.is_empty() {
-        return raised;
+        return raised.into_iter().map(|(key, p)| (key, math::ln(p))).collect();
     }
     let scale = group.answers.iter().map(|a| a.frequency).sum::<f64>() / raised.values().sum::<f64>();
-    raised.into_iter().map(|(key, p)| (key, p * scale)).collect()
+    raised.into_iter().map(|(key, p)| (key, math::ln(p * scale))).collect()
+}
+
+/// What an answer counts as that a group's samples did not show: half a sample.
+fn least(group: &Group) -> f64 {
+    0.5 / f64::from(group.size)
 }
 
 export!(Coherence: Objective);
@@ -151,5 +170,35 @@ mod tests {
     fn one_phrasing_agrees_with_itself() {
         let alone = evaluate(Consensus::Arithmetic, &[&["a", "b", "b"]]);
         assert_eq!((alone.utility, alone.rewards), (0.0, vec![vec![0.0, 0.0]]));
+    }
+
+    #[test]
+    fn the_references_consensus_stays_where_it_was() {
+        let mut bundle = bundle(&[&["a", "b"], &["a", "c"]]);
+        for answer in bundle.groups.iter_mut().flat_map(|group| &mut group.answers) {
+            answer.pooled_reference = if answer.key == "a" { 0.75 } else { 0.0 };
+        }
+        let plugin = Coherence { consensus: Consensus::Reference };
+        assert!(plugin.manifest().reference);
+        let valuation = plugin.evaluate(&bundle).unwrap();
+        let (seen, unseen) = (1.5f64.ln(), 0.25f64.ln());
+        for reward in valuation.rewards {
+            assert!((reward[0] - seen).abs() < 1e-15 && (reward[1] - unseen).abs() < 1e-15, "{reward:?}");
+        }
+        assert!((valuation.utility - 0.5 * (seen + unseen)).abs() < 1e-15);
+    }
+
+    #[test]
+    fn what_one_phrasing_surely_cannot_say_is_no_part_of_the_geometric_consensus() {
+        let prompt = Prompt::default();
+        let half = |key| BTreeMap::from([("a", 0.5), (key, 0.5)]);
+        let (one, other) = (half("b"), half("c"));
+        let plugin = Coherence { consensus: Consensus::Geometric };
+        let some = plugin.evaluate(&Bundle::exact("x", &[(&prompt, &one), (&prompt, &other)])).unwrap();
+        assert!((some.utility - 0.5f64.ln()).abs() < 1e-15);
+        assert_eq!(some.rewards, [[2.0, 0.0], [2.0, 0.0]]);
+        let nothing = BTreeMap::from([("z", 1.0)]);
+        let error = plugin.evaluate(&Bundle::exact("x", &[(&prompt, &one), (&prompt, &nothing)])).unwrap_err();
+        assert!(error.to_string().contains("bundle x: its prompts have no answer in common"), "{error}");
     }
 }

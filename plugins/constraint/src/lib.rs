@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use alft_sdk::{Answer, Bundle, Manifest, Objective, Plugin, Result, Valuation, export, manifest};
+use alft_sdk::worth::{self, Worth};
+use alft_sdk::{Bundle, Manifest, Objective, Plugin, Result, Valuation, export, manifest};
 
 /// The plugin's table in the run file: what an answer costs, by a list or by a verifier.
 #[derive(serde::Deserialize)]
@@ -28,12 +29,7 @@ impl Plugin for Constraint {
     }
 
     fn check(&self) -> Result<()> {
-        if self.cost.is_empty() == self.verifier.is_none() {
-            return Err("give either `cost` (a table of answers) or `verifier` (whose score is the cost)".into());
-        }
-        if let Some((key, cost)) = self.cost.iter().find(|(_, cost)| !cost.is_finite()) {
-            return Err(format!("cost: \"{key}\" has {cost}; costs must be finite").into());
-        }
+        worth::check("cost", &self.cost, self.verifier.as_deref())?;
         if !self.limit.is_finite() {
             return Err(format!("limit is {}; it must be finite", self.limit).into());
         }
@@ -43,16 +39,12 @@ impl Plugin for Constraint {
 
 impl Objective for Constraint {
     fn evaluate(&self, bundle: &Bundle) -> Result<Valuation> {
-        let verifier = self.verifier.as_deref().map(|name| bundle.verifier(name)).transpose()?;
-        let cost = |a: &Answer| match verifier {
-            Some(at) => a.scores[at],
-            None => self.cost.get(&a.key).copied().unwrap_or(0.0),
-        };
-        let expected = bundle.mean(|group| group.answers.iter().map(|a| a.frequency * cost(a)).sum());
+        let cost = Worth::find(&self.cost, self.verifier.as_deref(), bundle)?;
+        let expected = bundle.mean(|group| group.answers.iter().map(|a| a.frequency * cost.of(a)).sum());
         let violation = expected - self.limit;
         Ok(Valuation {
             utility: -bundle.multiplier * violation,
-            rewards: bundle.rewards(|_, answer| -bundle.multiplier * cost(answer)),
+            rewards: bundle.rewards(|_, answer| -bundle.multiplier * cost.of(answer)),
             violation: Some(violation),
         })
     }

@@ -11,7 +11,7 @@ use alft_sdk::{Answer, Bundle, Manifest, Objective, Plugin, Result, Valuation, e
 #[serde(deny_unknown_fields)]
 pub struct Target {
     /// q: answer key to probability. They sum to at most 1.
-    pub probabilities: BTreeMap<String, f64>,
+    pub target: BTreeMap<String, f64>,
     /// q of an answer that is not listed. Positive, for log q must be finite.
     #[serde(default = "unlisted")]
     pub unlisted: f64,
@@ -28,12 +28,12 @@ impl Plugin for Target {
 
     fn check(&self) -> Result<()> {
         let positive = |p: f64| p.is_finite() && p > 0.0 && p <= 1.0;
-        if let Some((key, p)) = self.probabilities.iter().find(|(_, p)| !positive(**p)) {
-            return Err(format!("probabilities: \"{key}\" has {p}; each must be above 0 and at most 1").into());
+        if let Some((key, p)) = self.target.iter().find(|(_, p)| !positive(**p)) {
+            return Err(format!("target: \"{key}\" has {p}; each must be above 0 and at most 1").into());
         }
-        let total: f64 = self.probabilities.values().sum();
-        if self.probabilities.is_empty() || total > 1.0 + 1e-9 {
-            return Err(format!("probabilities sum to {total}; name at least one answer, and at most 1 in all").into());
+        let total: f64 = self.target.values().sum();
+        if self.target.is_empty() || total > 1.0 + 1e-9 {
+            return Err(format!("target sums to {total}; name at least one answer, and at most 1 in all").into());
         }
         if !positive(self.unlisted) {
             return Err(format!("unlisted is {}; it must be above 0 and at most 1", self.unlisted).into());
@@ -44,8 +44,7 @@ impl Plugin for Target {
 
 impl Objective for Target {
     fn evaluate(&self, bundle: &Bundle) -> Result<Valuation> {
-        let log_ratio =
-            |a: &Answer| math::ln(self.probabilities.get(&a.key).copied().unwrap_or(self.unlisted)) + a.surprisal;
+        let log_ratio = |a: &Answer| math::ln(self.target.get(&a.key).copied().unwrap_or(self.unlisted)) + a.surprisal;
         Ok(Valuation {
             utility: bundle.mean(|group| group.answers.iter().map(|a| a.frequency * log_ratio(a)).sum()),
             rewards: bundle.rewards(|_, answer| log_ratio(answer)),
@@ -68,7 +67,7 @@ mod tests {
         let keys = ["a", "a", "a", "b"].map(|key| Some(key.to_owned()));
         let samples = [Samples { prompt: &Prompt::default(), keys: &keys }];
         let bundle = Bundle::sampled("x", &samples, &PlugIn);
-        let config = r#"{"probabilities": {"a": 0.75, "b": 0.25}}"#;
+        let config = r#"{"target": {"a": 0.75, "b": 0.25}}"#;
         let valuation = &linked::evaluate::<Target>(config, &[bundle]).unwrap()[0];
         assert!(valuation.utility.abs() < 1e-15);
         assert!((valuation.rewards[0][0] - valuation.rewards[0][1]).abs() < 1e-15);
@@ -76,9 +75,9 @@ mod tests {
 
     #[test]
     fn impossible_probabilities_are_refused_by_name() {
-        let error = linked::describe::<Target>(r#"{"probabilities": {"a": -0.5}}"#).unwrap_err().to_string();
+        let error = linked::describe::<Target>(r#"{"target": {"a": -0.5}}"#).unwrap_err().to_string();
         assert!(error.contains("\"a\" has -0.5"), "{error}");
-        assert!(linked::describe::<Target>(r#"{"probabilities": {"a": 0.7, "b": 0.7}}"#).is_err());
+        assert!(linked::describe::<Target>(r#"{"target": {"a": 0.7, "b": 0.7}}"#).is_err());
         assert!(linked::describe::<Target>("{}").is_err());
     }
 }

@@ -1,0 +1,231 @@
+//! Files of exact games: JSON lines, one instance a line.
+//!
+//! ```json
+//! {"name": "g", "beta": 0.1,
+//!  "prompts": [{"id": "x", "traces": [{"answer": "A", "prob": 0.7}, {"answer": "B", "prob": 0.3}]}],
+//!  "objectives": [{"kind": "entropy", "weight": 0.5}]}
+//! ```
+//!
+//! An objective's fields besides `kind` and `weight` are the configuration of the reference plugin of that name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use alft_game::exact::{self, Game, Term};
+use alft_linked::Role;
+use alft_sdk::bundle::{Bundle, Prompt, Valuation};
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::questions::lines;
+
+/// One line of a games file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    name: Option<String>,
+    beta: f64,
+    prompts: Vec<Prompts>,
+    objectives: Vec<Objective>,
+    /// Published instances come with their solution; here it is not looked at.
+    #[serde(default, rename = "solution")]
+    _solution: serde::de::IgnoredAny,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Prompts {
+    id: String,
+    traces: Vec<Trace>,
+}
+
+/// A trace that the policy can give for a prompt.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Trace {
+    /// Its final answer.
+    pub(crate) answer: String,
+    /// Its probability under the reference.
+    #[serde(rename = "prob")]
+    pub(crate) probability: f64,
+}
+
+/// An objective by the name of its reference plugin.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Objective {
+    pub(crate) kind: String,
+    #[serde(default = "one")]
+    pub(crate) weight: f64,
+    #[serde(flatten)]
+    config: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Objective {
+    /// The plugin's configuration.
+    pub(crate) fn config_text(&self) -> String {
+        serde_json::to_string(&self.config).expect("JSON values print")
+    }
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+/// A game with its objectives.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    pub(crate) name: String,
+    /// Its line in the file, from 1.
+    pub(crate) line: usize,
+    pub(crate) prompts: Vec<Prompt>,
+    /// For each prompt its traces.
+    pub(crate) traces: Vec<Vec<Trace>>,
+    pub(crate) game: Game,
+    pub(crate) objectives: Vec<Objective>,
+    pub(crate) terms: Vec<Term<'static>>,
+}
+
+const SHAPE: &str = "a line is {\"name\": …, \"beta\": …, \"prompts\": [{\"id\": …, \"traces\": [{\"answer\": …, \"prob\": …}, …]}, …], \
+                     \"objectives\": [{\"kind\": …, \"weight\": …, …}, …]}";
+
+/// Reads games. Every mistake is found here, with its line.
+pub(crate) fn read(path: &Path) -> Result<Vec<Instance>> {
+    let mut names = BTreeMap::new();
+    let mut instances = Vec::new();
+    for (number, line) in lines::<Line>(path, SHAPE)? {
+        let name = line.name.clone().unwrap_or_else(|| number.to_string());
+        let wrong = |(reason, help): (String, &'static str)| Error::DataLine {
+            path: path.into(),
+            line: number,
+            reason: format!("game \"{name}\": {reason}"),
+            help,
+        };
+        if let Some(before) = names.insert(name.clone(), number) {
+            return Err(wrong((format!("its name is that of line {before}"), "give each game a name of its own")));
+        }
+        let instance = instance(name.clone(), number, line).map_err(wrong)?;
+        instances.push(instance);
+    }
+    Ok(instances)
+}
+
+/// An error's reason and remedy.
+type Wrong = (String, &'static str);
+
+fn instance(name: String, number: usize, line: Line) -> std::result::Result<Instance, Wrong> {
+    let mut ids = BTreeSet::new();
+    if let Some(twice) = line.prompts.iter().find(|prompt| !ids.insert(&prompt.id)) {
+        return Err((format!("two prompts have the id \"{}\"", twice.id), "give each prompt an id of its own"));
+    }
+    let prompts: Vec<(Prompt, BTreeMap<String, f64>)> = line
+        .prompts
+        .iter()
+        .map(|prompt| {
+            let mut marginal = BTreeMap::new();
+            for trace in &prompt.traces {
+                if !(trace.probability >= 0.0 && trace.probability.is_finite()) {
+                    return Err((
+                        format!("prompt {}: a trace has the probability {}", prompt.id, trace.probability),
+                        "probabilities are 0 or more",
+                    ));
+                }
+                *marginal.entry(trace.answer.clone()).or_insert(0.0) += trace.probability;
+            }
+            Ok((Prompt { id: prompt.id.clone(), ..Prompt::default() }, marginal))
+        })
+        .collect::<std::result::Result<_, _>>()?;
+    let game = Game::new(line.beta, &prompts).map_err(|error| (error.to_string(), SHAPE))?;
+    let answers: BTreeSet<&str> =
+        prompts.iter().flat_map(|(_, marginal)| marginal.keys().map(String::as_str)).collect();
+    if line.objectives.is_empty() {
+        return Err(("it has no objectives".into(), SHAPE));
+    }
+    let terms = line
+        .objectives
+        .iter()
+        .map(|objective| term(objective, game.bundle(), &answers))
+        .collect::<std::result::Result<_, _>>()?;
+    Ok(Instance {
+        name,
+        line: number,
+        prompts: prompts.into_iter().map(|(prompt, _)| prompt).collect(),
+        objectives: line.objectives,
+        traces: line.prompts.into_iter().map(|prompt| prompt.traces).collect(),
+        game,
+        terms,
+    })
+}
+
+/// Tables of an objective that are keyed by answer. A name in one that no prompt can give is a mistake.
+const BY_ANSWER: [&str; 3] = ["reward", "cost", "attribute"];
+
+fn term(objective: &Objective, bundle: &Bundle, answers: &BTreeSet<&str>) -> std::result::Result<Term<'static>, Wrong> {
+    let Objective { kind, weight, config } = objective;
+    let weight = *weight;
+    let wrong =
+        |reason: String| (format!("objective {kind}: {reason}"), "see the kinds and their fields in the README");
+    if !(weight >= 0.0 && weight.is_finite()) {
+        return Err(wrong(format!("its weight is {weight}; weights are 0 or more")));
+    }
+    for table in BY_ANSWER.iter().filter_map(|key| config.get(*key)?.as_object()) {
+        if let Some(answer) = table.keys().find(|answer| !answers.contains(answer.as_str())) {
+            return Err((
+                format!("objective {kind}: it names the answer \"{answer}\", which no prompt can give"),
+                "name answers of the traces",
+            ));
+        }
+    }
+    let plugin = match alft_linked::open(kind, &objective.config_text()) {
+        None => {
+            let known: Vec<&str> = alft_linked::kinds().collect();
+            let near = crate::runfile::nearest(kind, &known).map(|near| format!("; did you mean \"{near}\"?"));
+            let known = known.join(", ");
+            return Err((
+                format!("unknown kind \"{kind}\"{}", near.unwrap_or_else(|| format!("; there is: {known}"))),
+                "a kind is the name of a reference plugin",
+            ));
+        }
+        Some(opened) => opened.map_err(|error| wrong(error.to_string()))?,
+    };
+    Ok(match plugin.role {
+        Role::Objective(evaluate) => Term {
+            name: kind.clone(),
+            weight,
+            concave: plugin.manifest.concave,
+            evaluate: Box::new(move |bundle| evaluate(bundle).map_err(|error| error.to_string())),
+        },
+        Role::Verifier(score) => {
+            let scores = bundle
+                .groups
+                .iter()
+                .map(|group| group.answers.iter().map(|answer| score(&group.prompt, &answer.key)).collect())
+                .collect::<alft_sdk::Result<Vec<Vec<f64>>>>()
+                .map_err(|error| wrong(error.to_string()))?;
+            linear(kind.clone(), weight, scores)
+        }
+    })
+}
+
+/// A verifier's term: its scores are a linear utility, (1/m) Σ_i ⟨score, ν_i⟩.
+pub(crate) fn linear(name: String, weight: f64, scores: Vec<Vec<f64>>) -> Term<'static> {
+    let evaluate = move |bundle: &Bundle| {
+        let expected = |(group, scores): (&alft_sdk::Group, &Vec<f64>)| {
+            group.answers.iter().zip(scores).map(|(answer, score)| answer.frequency * score).sum::<f64>()
+        };
+        let utility = bundle.groups.iter().zip(&scores).map(expected).sum::<f64>() / bundle.groups.len() as f64;
+        Ok(Valuation { utility, rewards: scores.clone(), violation: None })
+    };
+    Term { name, weight, concave: true, evaluate: Box::new(evaluate) }
+}
+
+impl Instance {
+    /// What the solver says of this game, with its place.
+    pub(crate) fn wrong(&self, path: &Path, error: &exact::Error) -> Error {
+        let help = match error {
+            exact::Error::Infeasible { .. } => "raise the limit, or give the prompts answers of less cost",
+            _ => SHAPE,
+        };
+        let reason = format!("game \"{}\": {error}", self.name);
+        Error::DataLine { path: path.into(), line: self.line, reason, help }
+    }
+}

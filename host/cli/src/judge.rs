@@ -1,0 +1,71 @@
+//! What a seat of the panel does: a loaded plugin does it in its sandbox, a reference plugin linked in does it directly.
+
+use alft_linked::{Configured, Role};
+use alft_plugin_host::{Called, Failure, FailureKind, Plugin};
+use alft_sdk::Manifest;
+use alft_sdk::bundle::{Bundle, Valuation};
+use alft_sdk::linked::Question;
+
+/// The three calls of the contract, with a result for each item.
+pub(crate) trait Judge: std::fmt::Debug {
+    fn manifest(&self) -> &Manifest;
+    /// A result for each completion of each question.
+    fn read(&self, batch: &[Question]) -> Called<Option<String>>;
+    /// A result for each answer of each question.
+    fn score(&self, batch: &[Question]) -> Called<f64>;
+    /// A result for each bundle.
+    fn evaluate(&self, batch: &[Bundle]) -> Called<Valuation>;
+}
+
+impl Judge for Plugin {
+    fn manifest(&self) -> &Manifest {
+        self.manifest()
+    }
+
+    fn read(&self, batch: &[Question]) -> Called<Option<String>> {
+        self.read(batch)
+    }
+
+    fn score(&self, batch: &[Question]) -> Called<f64> {
+        self.score(batch)
+    }
+
+    fn evaluate(&self, batch: &[Bundle]) -> Called<Valuation> {
+        self.evaluate(batch)
+    }
+}
+
+/// A reference plugin, linked in. Its reader takes the whole completion for the answer, as the traces of a tabular
+/// policy are.
+impl Judge for Configured {
+    fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    fn read(&self, batch: &[Question]) -> Called<Option<String>> {
+        called(texts(batch).map(|(_, text)| Ok(Some(text.to_owned()))))
+    }
+
+    fn score(&self, batch: &[Question]) -> Called<f64> {
+        match &self.role {
+            Role::Verifier(score) => called(texts(batch).map(|(question, text)| score(&question.prompt, text))),
+            Role::Objective(_) => unreachable!("its seat does not verify"),
+        }
+    }
+
+    fn evaluate(&self, batch: &[Bundle]) -> Called<Valuation> {
+        match &self.role {
+            Role::Objective(evaluate) => called(batch.iter().map(evaluate)),
+            Role::Verifier(_) => unreachable!("its seat does not price"),
+        }
+    }
+}
+
+fn texts(batch: &[Question]) -> impl Iterator<Item = (&Question, &str)> {
+    batch.iter().flat_map(|question| question.texts.iter().map(move |text| (question, text.as_str())))
+}
+
+fn called<T>(items: impl Iterator<Item = alft_sdk::Result<T>>) -> Called<T> {
+    let failed = |error: alft_sdk::Error| Failure::new(FailureKind::Error, error.to_string());
+    Called { items: items.map(|item| item.map_err(failed)).collect(), bill: Default::default(), log: Vec::new() }
+}

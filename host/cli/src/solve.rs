@@ -1,0 +1,164 @@
+//! `alft solve`: games to their equilibria, with a proof.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use alft_game::exact::{Solution, Term, solve, solve::Config};
+use alft_plugin_host::{Engine, Limits, Plugin, Role, Source};
+use alft_sdk::bundle::{Bundle, Valuation};
+use alft_sdk::linked::Question;
+
+use crate::args::{ExtraPlugin, SolveArgs};
+use crate::error::{Error, Result};
+use crate::games::{self, Instance, linear};
+use crate::picture;
+
+/// Turns kept for the picture.
+const TURNS: usize = 2000;
+
+pub(crate) fn run(args: &SolveArgs) -> Result<()> {
+    let mut instances = games::read(&args.games)?;
+    if let Some(only) = &args.only {
+        let known: Vec<String> = instances.iter().map(|instance| instance.name.clone()).collect();
+        instances.retain(|instance| instance.name == *only);
+        if instances.is_empty() {
+            let reason = format!("it has no game \"{only}\" (there is: {})", known.join(", "));
+            return Err(Error::Data { path: args.games.clone(), reason });
+        }
+    }
+    if args.plot.is_some() && instances.len() > picture::MOST_GAMES {
+        let reason = format!(
+            "{} games do not fit in a picture (at most {}); choose one with --only",
+            instances.len(),
+            picture::MOST_GAMES
+        );
+        return Err(Error::Data { path: args.games.clone(), reason });
+    }
+    let plugins = open(&args.plugins, args.trust_native)?;
+    let config = Config {
+        dynamics: args.dynamics.into(),
+        tolerance: args.tolerance,
+        evaluations: args.iterations,
+        turns: if args.plot.is_some() { TURNS } else { 0 },
+    };
+    if !args.json {
+        println!("{:<24}{:>16}{:>12}{:>12}  certificate", "game", "value", "gap", "iterations");
+    }
+    let mut uncertified = Vec::new();
+    let mut solved = Vec::new();
+    for mut instance in instances {
+        for plugin in &plugins {
+            instance.terms.push(plugin.term(instance.game.bundle())?);
+        }
+        let solution =
+            solve(&instance.game, &instance.terms, config).map_err(|error| instance.wrong(&args.games, &error))?;
+        let certified = solution.certificate.is_some_and(|certificate| certificate.gap <= args.tolerance);
+        if args.json {
+            println!("{}", for_machines(&instance, &solution));
+        } else {
+            print_row(&instance, &solution, certified);
+        }
+        if !certified {
+            uncertified.push(instance.name.clone());
+        }
+        solved.push((instance, solution));
+    }
+    if let Some(file) = &args.plot {
+        picture::draw_paths(&solved, file)?;
+    }
+    match uncertified.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Uncertified { games: uncertified, tolerance: args.tolerance }),
+    }
+}
+
+fn for_machines(instance: &Instance, solution: &Solution) -> serde_json::Value {
+    let ids = instance.prompts.iter().map(|prompt| prompt.id.clone());
+    let marginals: serde_json::Map<_, _> =
+        ids.zip(&solution.marginals).map(|(id, marginal)| (id, serde_json::json!(marginal))).collect();
+    serde_json::json!({
+        "name": instance.name,
+        "value": solution.value,
+        "gap": solution.certificate.map(|certificate| certificate.gap),
+        "marginals": marginals,
+        "multipliers": solution.multipliers,
+        "iterations": solution.iterations,
+    })
+}
+
+fn print_row(instance: &Instance, solution: &Solution, certified: bool) {
+    let gap = solution.certificate.map_or("–".into(), |certificate| format!("{:.1e}", certificate.gap));
+    let says = match (solution.certificate, certified) {
+        (None, _) => "none: an objective is not concave, so no equilibrium can be proved",
+        (Some(_), true) => "equilibrium",
+        (Some(_), false) => "not within tolerance",
+    };
+    println!("{:<24}{:>16.9}{gap:>12}{:>12}  {says}", instance.name, solution.value, solution.iterations);
+    for (prompt, marginal) in instance.prompts.iter().zip(&solution.marginals) {
+        let answers: Vec<String> = marginal.iter().map(|(answer, p)| format!("{answer} {p:.4}")).collect();
+        println!("  {:<22}{}", prompt.id, answers.join("  "));
+    }
+    if !solution.multipliers.is_empty() {
+        let prices: Vec<String> = solution.multipliers.iter().map(|price| format!("{price:.6}")).collect();
+        println!("  {:<22}{}", "multipliers", prices.join("  "));
+    }
+}
+
+/// A plugin put into the games from outside.
+struct Extra {
+    name: String,
+    weight: f64,
+    plugin: Arc<Plugin>,
+}
+
+fn open(extras: &[ExtraPlugin], trust_native: bool) -> Result<Vec<Extra>> {
+    let limits = Limits::default();
+    let wrong = |path: &Path, reason: String| Error::Plugin { name: path.display().to_string(), reason };
+    extras
+        .iter()
+        .map(|extra| {
+            let engine = Engine::new(&limits).map_err(|error| wrong(&extra.path, error.to_string()))?;
+            let source =
+                Source { path: extra.path.clone(), trust_native, config: extra.config.clone(), limits: limits.clone() };
+            let plugin = Plugin::open(&source, &engine).map_err(|error| wrong(&extra.path, error.to_string()))?;
+            if !plugin.has(Role::Objective) && !plugin.has(Role::Verifier) {
+                return Err(wrong(&extra.path, "it is neither an objective nor a verifier".into()));
+            }
+            Ok(Extra { name: extra.path.display().to_string(), weight: extra.weight, plugin: Arc::new(plugin) })
+        })
+        .collect()
+}
+
+impl Extra {
+    /// The plugin as a term of a game: an objective if it is one, else the linear utility of its scores.
+    fn term(&self, bundle: &Bundle) -> Result<Term<'static>> {
+        let one = |mut items: Vec<Result<Valuation, alft_plugin_host::Failure>>| match items.pop() {
+            Some(Ok(valuation)) => Ok(valuation),
+            Some(Err(failure)) => Err(failure.to_string()),
+            None => Err("it said nothing".into()),
+        };
+        if self.plugin.has(Role::Objective) {
+            let plugin = self.plugin.clone();
+            return Ok(Term {
+                name: self.name.clone(),
+                weight: self.weight,
+                concave: self.plugin.manifest().concave,
+                evaluate: Box::new(move |bundle| one(plugin.evaluate(std::slice::from_ref(bundle)).items)),
+            });
+        }
+        let batch: Vec<Question> = bundle
+            .groups
+            .iter()
+            .map(|group| Question {
+                prompt: group.prompt.clone(),
+                texts: group.answers.iter().map(|answer| answer.key.clone()).collect(),
+            })
+            .collect();
+        let failed =
+            |failure: alft_plugin_host::Failure| Error::Plugin { name: self.name.clone(), reason: failure.to_string() };
+        let scores: Vec<f64> = self.plugin.score(&batch).items.into_iter().collect::<Result<_, _>>().map_err(failed)?;
+        let mut scores = scores.into_iter();
+        let shaped = batch.iter().map(|question| scores.by_ref().take(question.texts.len()).collect()).collect();
+        Ok(linear(self.name.clone(), self.weight, shaped))
+    }
+}

@@ -1,0 +1,111 @@
+//! Anderson acceleration of a fixed-point iteration (type II): from what the last steps did to the residual, guess the
+//! step that removes it. Source: Walker, Ni, *Anderson Acceleration for Fixed-Point Iterations*, SIAM J. Numer. Anal.
+//! 49 (2011).
+
+use std::collections::VecDeque;
+
+/// Steps remembered. A game of the usual size has a few dozen unknowns.
+const MEMORY: usize = 24;
+
+/// Added to the diagonal of the normal equations, relative to their largest entry: steps that say the same must not
+/// cancel each other.
+const RIDGE: f64 = 1e-14;
+
+/// The last steps x' − x and what they did to the residual r' − r.
+#[derive(Debug, Default)]
+pub struct Anderson {
+    steps: VecDeque<(Vec<f64>, Vec<f64>)>,
+}
+
+impl Anderson {
+    /// Remembers a step.
+    pub fn remember(&mut self, step: Vec<f64>, change: Vec<f64>) {
+        if self.steps.len() == MEMORY {
+            self.steps.pop_front();
+        }
+        self.steps.push_back((step, change));
+    }
+
+    /// Forgets all steps.
+    pub fn forget(&mut self) {
+        self.steps.clear();
+    }
+
+    /// The step to take at residual r, in place of rate · r: rate · r − (ΔX + rate ΔR) γ with γ the least squares
+    /// solution of ΔR γ = r under `weights`. `None` if nothing is remembered or the equations have no solution.
+    pub fn step(&self, residual: &[f64], weights: &[f64], rate: f64) -> Option<Vec<f64>> {
+        let k = self.steps.len();
+        if k == 0 {
+            return None;
+        }
+        let dot =
+            |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).zip(weights).map(|((a, b), weight)| weight * a * b).sum() };
+        let mut normal: Vec<Vec<f64>> =
+            self.steps.iter().map(|(_, a)| self.steps.iter().map(|(_, b)| dot(a, b)).collect()).collect();
+        // Steps shrink as the iteration converges: scaled to one length each, small ones are heard too.
+        let scales: Vec<f64> = (0..k).map(|i| normal[i][i].sqrt()).collect();
+        if !scales.iter().all(|scale| *scale > 0.0 && scale.is_finite()) {
+            return None;
+        }
+        for (i, row) in normal.iter_mut().enumerate() {
+            row.iter_mut().zip(&scales).for_each(|(entry, scale)| *entry /= scale * scales[i]);
+            row[i] += RIDGE;
+        }
+        let right: Vec<f64> = self.steps.iter().zip(&scales).map(|((_, c), s)| dot(c, residual) / s).collect();
+        let gamma = cholesky_solve(normal, right)?;
+        let mut out: Vec<f64> = residual.iter().map(|r| rate * r).collect();
+        for ((step, change), (gamma, scale)) in self.steps.iter().zip(gamma.iter().zip(&scales)) {
+            let moved = step.iter().zip(change);
+            out.iter_mut().zip(moved).for_each(|(out, (dx, dr))| *out -= (dx + rate * dr) * gamma / scale);
+        }
+        out.iter().all(|value| value.is_finite()).then_some(out)
+    }
+}
+
+/// Solves A x = b for a symmetric positive definite A; `None` if it is not.
+fn cholesky_solve(mut a: Vec<Vec<f64>>, mut b: Vec<f64>) -> Option<Vec<f64>> {
+    let n = b.len();
+    for j in 0..n {
+        let diagonal = a[j][j] - a[j][..j].iter().map(|l| l * l).sum::<f64>();
+        if diagonal.is_nan() || diagonal <= 0.0 {
+            return None;
+        }
+        a[j][j] = diagonal.sqrt();
+        for i in j + 1..n {
+            let (above, below) = a.split_at_mut(i);
+            let inner: f64 = below[0][..j].iter().zip(&above[j][..j]).map(|(x, y)| x * y).sum();
+            below[0][j] = (below[0][j] - inner) / above[j][j];
+        }
+    }
+    for i in 0..n {
+        let known: f64 = a[i][..i].iter().zip(&b).map(|(l, y)| l * y).sum();
+        b[i] = (b[i] - known) / a[i][i];
+    }
+    for i in (0..n).rev() {
+        let known: f64 = (i + 1..n).map(|k| a[k][i] * b[k]).sum();
+        b[i] = (b[i] - known) / a[i][i];
+    }
+    Some(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// r(x) = b − A x in two unknowns: two steps are enough to know A.
+    #[test]
+    fn a_linear_residual_is_removed_once_every_direction_was_tried() {
+        let residual = |x: &[f64]| vec![1.0 - 3.0 * x[0] - x[1], 2.0 - x[0] - 50.0 * x[1]];
+        let mut anderson = Anderson::default();
+        let mut x = vec![0.0, 0.0];
+        let mut r = residual(&x);
+        for _ in 0..4 {
+            let step = anderson.step(&r, &[1.0, 1.0], 0.01).unwrap_or_else(|| r.iter().map(|r| 0.01 * r).collect());
+            x.iter_mut().zip(&step).for_each(|(x, s)| *x += s);
+            let now = residual(&x);
+            anderson.remember(step, now.iter().zip(&r).map(|(a, b)| a - b).collect());
+            r = now;
+        }
+        assert!(r.iter().all(|r| r.abs() < 1e-10), "{r:?}");
+    }
+}

@@ -1,0 +1,86 @@
+//! Correctness: U(ν) = w/m Σ_i ⟨r, ν_i⟩, so an answer earns w r(z): by a table of answers, or 1 for the answer whose
+//! key is the prompt's reference.
+//!
+//! At the game's equilibrium with the price β of leaving the reference policy's ν₀, ν ∝ ν₀ exp(w r/β). Source: Mohri,
+//! Schneider, Wu, arXiv 2604.27166.
+
+use std::collections::BTreeMap;
+
+use alft_sdk::{Error, Manifest, Plugin, Prompt, Result, Verifier, export, manifest};
+
+/// The plugin's table in the run file.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Correctness {
+    /// Answer key to score; answers that are not named score 0. Without it the prompt's reference scores 1.
+    #[serde(default)]
+    pub reward: Option<BTreeMap<String, f64>>,
+}
+
+impl Plugin for Correctness {
+    fn manifest(&self) -> Manifest {
+        let scores = || self.reward.iter().flat_map(BTreeMap::values).copied();
+        let range = match self.reward {
+            Some(_) => (scores().fold(0.0, f64::min), scores().fold(0.0, f64::max)),
+            None => (0.0, 1.0),
+        };
+        Manifest { score_range: Some(range), ..manifest!("Scores an answer by a table, or by the prompt's reference.") }
+    }
+
+    fn check(&self) -> Result<()> {
+        let Some(reward) = &self.reward else { return Ok(()) };
+        if reward.is_empty() {
+            return Err(
+                "reward is empty; name an answer, or leave it out to compare with the prompt's reference".into()
+            );
+        }
+        match reward.iter().find(|(_, score)| !score.is_finite()) {
+            Some((key, score)) => Err(format!("reward: \"{key}\" has {score}; rewards must be finite").into()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Verifier for Correctness {
+    fn score(&self, prompt: &Prompt, answer: &str) -> Result<f64> {
+        if let Some(reward) = &self.reward {
+            return Ok(reward.get(answer).copied().unwrap_or(0.0));
+        }
+        let missing = || {
+            Error::new(format!(
+                "prompt {} has no reference; give it the right answer, or the plugin a table `reward`",
+                prompt.id
+            ))
+        };
+        Ok(if prompt.reference.as_ref().ok_or_else(missing)? == answer { 1.0 } else { 0.0 })
+    }
+}
+
+export!(Correctness: Verifier);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alft_sdk::linked::{self, Question};
+
+    fn score(config: &str, reference: Option<&str>) -> Result<Vec<f64>> {
+        let prompt = Prompt { id: "q".into(), reference: reference.map(Into::into), ..Prompt::default() };
+        let texts = ["a", "b", "c"].map(Into::into).into();
+        Ok(linked::score::<Correctness>(config, &[Question { prompt, texts }])?.remove(0))
+    }
+
+    #[test]
+    fn a_table_or_the_reference_says_what_is_right() {
+        let table = r#"{"reward": {"a": 2.5, "b": -1}}"#;
+        assert_eq!(score(table, Some("c")).unwrap(), [2.5, -1.0, 0.0]);
+        assert_eq!(linked::describe::<Correctness>(table).unwrap().score_range, Some((-1.0, 2.5)));
+        assert_eq!(score("{}", Some("c")).unwrap(), [0.0, 0.0, 1.0]);
+        assert_eq!(linked::describe::<Correctness>("{}").unwrap().score_range, Some((0.0, 1.0)));
+    }
+
+    #[test]
+    fn without_either_there_is_no_score() {
+        assert!(score("{}", None).unwrap_err().to_string().contains("prompt q has no reference"));
+        assert!(score(r#"{"reward": {}}"#, Some("c")).unwrap_err().to_string().contains("reward is empty"));
+    }
+}

@@ -1,0 +1,121 @@
+//! Maximum likelihood of what is right: U(ν) = w/m Σ_i log p_i with p_i = ⟨r, ν_i⟩ and r ≥ 0, so an answer earns
+//! w r(z)/p_i. The rarer it is to be right, the more it earns.
+//!
+//! From samples p is the mean of r over the group, completions without an answer counted as 0: with a group baseline the
+//! advantage is (r − p)/p, as in Tajwar, Zeng et al., *Maximum Likelihood Reinforcement Learning*, arXiv 2602.02710. A
+//! group in which nothing is right earns nothing, and its utility is that of half a sample worth 1: log 1/(2K).
+
+use std::collections::BTreeMap;
+
+use alft_sdk::worth::{self, Worth};
+use alft_sdk::{Bundle, Group, Manifest, Objective, Plugin, Result, Valuation, export, manifest, math};
+
+/// The plugin's table in the run file: what an answer is worth, by a list or by a verifier.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaximumLikelihood {
+    /// Answer key to worth, 0 or more; answers that are not named are worth 0.
+    #[serde(default)]
+    pub reward: BTreeMap<String, f64>,
+    /// The name of the verifier whose score, 0 or more, is the worth.
+    #[serde(default)]
+    pub verifier: Option<String>,
+}
+
+impl Plugin for MaximumLikelihood {
+    fn manifest(&self) -> Manifest {
+        Manifest { concave: true, gradient: true, ..manifest!("Raises the logarithm of the chance to be right.") }
+    }
+
+    fn check(&self) -> Result<()> {
+        worth::check("reward", &self.reward, self.verifier.as_deref())?;
+        match self.reward.iter().find(|(_, reward)| **reward < 0.0) {
+            Some((key, reward)) => Err(format!("reward: \"{key}\" has {reward}; it must be 0 or more").into()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Objective for MaximumLikelihood {
+    fn evaluate(&self, bundle: &Bundle) -> Result<Valuation> {
+        let worth = Worth::find(&self.reward, self.verifier.as_deref(), bundle)?;
+        let priced = bundle.groups.iter().map(|group| price(group, worth));
+        let (utilities, rewards) = priced.collect::<Result<(Vec<f64>, Vec<_>)>>()?;
+        let utility = utilities.iter().sum::<f64>() / bundle.groups.len() as f64;
+        Ok(Valuation { utility, rewards, violation: None })
+    }
+}
+
+/// A group's utility and rewards.
+fn price(group: &Group, worth: Worth<'_>) -> Result<(f64, Vec<f64>)> {
+    let id = &group.prompt.id;
+    if let Some(answer) = group.answers.iter().find(|answer| worth.of(answer) < 0.0) {
+        let (key, score) = (&answer.key, worth.of(answer));
+        return Err(format!("prompt {id}: \"{key}\" scored {score}; take a verifier that scores 0 or more").into());
+    }
+    let p: f64 = group.answers.iter().map(|answer| answer.frequency * worth.of(answer)).sum();
+    if p > 0.0 {
+        return Ok((math::ln(p), group.answers.iter().map(|answer| worth.of(answer) / p).collect()));
+    }
+    // Where probabilities are exact nothing is right for certain: the least logarithm there is.
+    let least = if group.size == 0 { f64::MIN_POSITIVE } else { 0.5 / f64::from(group.size) };
+    Ok((math::ln(least), vec![0.0; group.answers.len()]))
+}
+
+export!(MaximumLikelihood: Objective);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alft_sdk::bundle::{Prompt, Samples};
+    use alft_sdk::estimate::PlugIn;
+    use alft_sdk::linked;
+
+    fn evaluate(rewards: &[Option<f64>]) -> Valuation {
+        let keys: Vec<_> = rewards.iter().map(|reward| reward.map(|reward| reward.to_string())).collect();
+        let bundle = Bundle::sampled("x", &[Samples { prompt: &Prompt::default(), keys: &keys }], &PlugIn);
+        let reward = rewards.iter().flatten().map(|reward| (reward.to_string(), *reward)).collect();
+        MaximumLikelihood { reward, verifier: None }.evaluate(&bundle).unwrap()
+    }
+
+    /// Against values computed with the paper's formula: `max_rl` are the advantages of a group of `rewards`.
+    #[test]
+    fn rewards_less_their_mean_are_the_papers_advantages() {
+        #[derive(serde::Deserialize)]
+        struct Case {
+            rewards: Vec<f64>,
+            max_rl: Vec<f64>,
+        }
+        let cases = include_str!("../../pass-at-k/tests/data/group_objectives.json");
+        let cases: Vec<Case> = serde_json::from_str(cases).unwrap();
+        assert_eq!(cases.len(), 36);
+        for Case { rewards, max_rl } in cases {
+            let samples: Vec<_> = rewards.iter().copied().map(Some).collect();
+            let valuation = evaluate(&samples);
+            let mut keys: Vec<String> = rewards.iter().map(f64::to_string).collect();
+            keys.sort();
+            keys.dedup();
+            let earned = |reward: &f64| valuation.rewards[0][keys.binary_search(&reward.to_string()).unwrap()];
+            let mean = rewards.iter().map(earned).sum::<f64>() / rewards.len() as f64;
+            for (reward, advantage) in rewards.iter().zip(max_rl) {
+                assert!((earned(reward) - mean - advantage).abs() < 1e-12, "{reward} of {rewards:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn completions_without_an_answer_are_not_right() {
+        let valuation = evaluate(&[Some(1.0), None, None, Some(0.0)]);
+        assert_eq!((valuation.utility, valuation.rewards), (math::ln(0.25), vec![vec![0.0, 4.0]]));
+    }
+
+    #[test]
+    fn nothing_right_earns_nothing_and_has_a_finite_utility() {
+        let wrong = evaluate(&[Some(0.0), Some(0.0)]);
+        assert_eq!((wrong.utility, wrong.rewards), (math::ln(0.25), vec![vec![0.0]]));
+        let exact = Bundle::exact("x", &[(&Prompt::default(), &BTreeMap::from([("a", 1.0)]))]);
+        let valuation = &linked::evaluate::<MaximumLikelihood>(r#"{"reward": {"b": 1}}"#, &[exact]).unwrap()[0];
+        assert!(valuation.utility.is_finite() && valuation.rewards == [[0.0]]);
+        assert!(linked::describe::<MaximumLikelihood>(r#"{"reward": {"b": -1}}"#).is_err());
+    }
+}
