@@ -2,11 +2,13 @@
 //!
 //! | module | shows |
 //! | --- | --- |
+//! | `games` | exact games are solved with a proof, and played from samples |
 //! | `quickstart` | the README's first command learns what it says it learns |
 //! | `reproducible` | same seed, same metrics; killed and resumed, the same as left alone |
 //! | `misbehaving` | bad plugins are named and counted, and the run goes on |
 //! | `mistakes` | bad input gets a clear error and its exit code |
 
+mod games;
 mod misbehaving;
 mod mistakes;
 mod quickstart;

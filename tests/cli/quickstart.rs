@@ -23,7 +23,7 @@ fn accuracy_rises_by_15_points_and_incoherence_halves() {
     for file in ["model.safetensors", "config.json", "tokenizer.json"] {
         assert!(output.join("model").join(file).exists(), "the model in Hugging Face's format has {file}");
     }
-    assert_eq!(std::fs::read_to_string(output.join("samples.jsonl")).unwrap().lines().count(), 360 * 6 * 3 * 8);
+    assert_eq!(std::fs::read_to_string(output.join("samples.jsonl")).unwrap().lines().count(), 800 * 6 * 3 * 8);
 
     // What was exported is a model to start from.
     let again = folder.path().join("again");

@@ -47,6 +47,39 @@ fn killed_and_resumed_is_the_same_as_left_alone() {
     }
 }
 
+/// The target's memory, the reference's answers, adapters and a penalty in the reward are state too.
+#[test]
+fn what_a_run_remembers_is_saved() {
+    let small = Small::new();
+    let settings = [
+        "target.dynamics=average",
+        "train.loss.kl=reward",
+        "plugin.coherence.config={consensus = \"reference\"}",
+        "model.lora={rank = 4, alpha = 8.0, targets = [\"q_proj\", \"v_proj\"]}",
+        "prompts.train=few.jsonl",
+    ];
+    let few: Vec<String> = small.read("train.jsonl").lines().take(4).map(str::to_owned).collect();
+    small.write("few.jsonl", &few.join("\n"));
+    let with = |mut command: Command| -> Command {
+        settings.iter().for_each(|set| {
+            command.args(["--set", set]);
+        });
+        command
+    };
+    succeed(&mut with(small.train("alone")));
+    let last = small.metrics("alone").pop().unwrap();
+    assert_eq!(last["target"]["bundles"], 4, "every bundle has been met: {last}");
+    assert!(last["target"]["distance"].as_f64().unwrap() > 0.0, "{last}");
+
+    let begun = || {
+        let text = std::fs::read_to_string(small.path().join("killed/metrics.jsonl")).unwrap_or_default();
+        text.lines().filter(|line| line.contains("\"game\"")).count() >= 3
+    };
+    kill_when(with(small.train("killed")), begun);
+    succeed(&mut with(small.resume("killed")));
+    assert_eq!(small.metrics("killed"), small.metrics("alone"));
+}
+
 fn kill_when(mut command: Command, ready: impl Fn() -> bool) {
     let mut child = command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     let begun = Instant::now();

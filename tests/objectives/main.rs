@@ -1,6 +1,7 @@
 //! What every objective promises, on random bundles of exact probabilities. A wrong sign, a forgotten factor m or a
 //! reward of another utility fails here whatever the objective.
 
+mod equilibria;
 mod support;
 
 use alft_sdk::Bundle;

@@ -86,9 +86,9 @@ pub(crate) struct SolveArgs {
     /// How the players move
     #[arg(long, value_enum, default_value_t)]
     pub(crate) dynamics: DynamicsName,
-    /// The duality gap that counts as an equilibrium
-    #[arg(long, value_name = "GAP", default_value_t = 1e-8, value_parser = positive)]
-    pub(crate) tolerance: f64,
+    /// The duality gap that counts as an equilibrium (default: 1e-8, and 1e-6 for games with constraints)
+    #[arg(long, value_name = "GAP", value_parser = positive)]
+    pub(crate) tolerance: Option<f64>,
     /// Give a game up after so many evaluations of its objectives
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     pub(crate) iterations: u64,

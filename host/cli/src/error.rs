@@ -59,12 +59,12 @@ pub(crate) enum Error {
     Estimator(String),
 
     /// A game's equilibrium was not proved. Exit code 8.
-    #[error("no equilibrium within {tolerance:e} for {}", games.join(", "))]
+    #[error("no equilibrium is proved for {}", games.join(", "))]
     #[diagnostic(
         code(alft::uncertified),
         help("allow more --iterations or a larger --tolerance, or choose other --dynamics")
     )]
-    Uncertified { games: Vec<String>, tolerance: f64 },
+    Uncertified { games: Vec<String> },
 
     /// The file system said no. Exit code 1.
     #[error("cannot {doing} {}: {source}", path.display())]

@@ -64,13 +64,15 @@ pub(crate) struct Drawn {
 }
 
 /// Measures the policy on the first `eval.bundles` of `asked`. The same seeds each time, so that before and after
-/// differ by the policy alone. Also what the plugins did, a list for each call.
+/// differ by the policy alone. `memory` has the prices of constraints and the reference's answers to these questions; it
+/// is left as it is. Also what the plugins did, a list for each call.
 pub(crate) fn evaluate(
     name: &'static str,
     policy: &Policy,
     panel: &Panel,
     asked: &[Asked],
     run: &RunFile,
+    memory: &Memory,
 ) -> Result<(Averages, Vec<Vec<Deeds>>)> {
     let asked: Vec<&Asked> = asked.iter().take(run.eval.bundles).collect();
     let mut progress = Progress::begin(name, 0, asked.len() as u64);
@@ -81,9 +83,9 @@ pub(crate) fn evaluate(
         let seed_step = u64::MAX - all.len() as u64;
         let seed = (run.seed, seed_step);
         let (answered, _) = draw(policy, chunk, &run.prompts.template, run.eval.group, &run.sampling, seed)?;
-        // What the target remembers plays no part in what is measured here.
+        // What the target remembers plays no part in what is measured here, and nothing here is remembered.
         let rules = Rules { target: TargetConfig::default(), ..run.rules() };
-        let (played, deeds) = play(panel, &answered, rules, None, &mut Memory::new(panel));
+        let (played, deeds) = play(panel, &answered, rules, None, &mut memory.clone());
         all.extend(played);
         all_deeds.push(deeds);
         progress.at(all.len() as u64, &measured(&Averages::over(&all)));

@@ -178,7 +178,7 @@ fn term(objective: &Objective, bundle: &Bundle, answers: &BTreeSet<&str>) -> std
     let plugin = match alft_linked::open(kind, &objective.config_text()) {
         None => {
             let known: Vec<&str> = alft_linked::kinds().collect();
-            let near = crate::runfile::nearest(kind, &known).map(|near| format!("; did you mean \"{near}\"?"));
+            let near = crate::toml_source::nearest(kind, &known).map(|near| format!("; did you mean \"{near}\"?"));
             let known = known.join(", ");
             return Err((
                 format!("unknown kind \"{kind}\"{}", near.unwrap_or_else(|| format!("; there is: {known}"))),

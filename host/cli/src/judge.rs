@@ -48,16 +48,33 @@ impl Judge for Configured {
 
     fn score(&self, batch: &[Question]) -> Called<f64> {
         match &self.role {
-            Role::Verifier(score) => called(texts(batch).map(|(question, text)| score(&question.prompt, text))),
+            Role::Verifier(score) => {
+                called(texts(batch).map(|(question, text)| finite(score(&question.prompt, text)?)))
+            }
             Role::Objective(_) => unreachable!("its seat does not verify"),
         }
     }
 
     fn evaluate(&self, batch: &[Bundle]) -> Called<Valuation> {
         match &self.role {
-            Role::Objective(evaluate) => called(batch.iter().map(evaluate)),
+            Role::Objective(evaluate) => called(batch.iter().map(|bundle| {
+                let valuation = evaluate(bundle)?;
+                let numbers =
+                    valuation.rewards.iter().flatten().chain([&valuation.utility]).chain(&valuation.violation);
+                numbers.copied().try_for_each(|number| finite(number).map(drop))?;
+                Ok(valuation)
+            })),
             Role::Verifier(_) => unreachable!("its seat does not price"),
         }
+    }
+}
+
+/// What the host demands of a loaded plugin holds for one that is linked in.
+fn finite(number: f64) -> alft_sdk::Result<f64> {
+    if number.is_finite() {
+        Ok(number)
+    } else {
+        Err(format!("it gave {number}, where a finite number is needed").into())
     }
 }
 

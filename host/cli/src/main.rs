@@ -5,12 +5,13 @@
 //! | `train` | the loop: read it first |
 //! | `play` | one step of the game: completions in, advantages out |
 //! | `panel`, `judge` | the plugins of a run |
+//! | `order`, `reference` | which questions a step meets; what the reference policy answers to them |
 //! | `identity` | what a resumed run must have in common with itself |
 //! | `solve`, `games` | exact games: `alft solve` |
 //! | `simulate` | the same games from samples: `alft simulate` |
 //! | `estimator` | the tables: `alft estimator` |
 //! | `evaluate` | the measurement before and after |
-//! | `runfile`, `questions`, `args` | what the user gives |
+//! | `runfile`, `toml_source`, `questions`, `args` | what the user gives |
 //! | `folder`, `metrics`, `report`, `picture`, `progress` | what the user gets |
 //! | `error` | everything that can end a command, and the exit codes |
 
@@ -23,15 +24,18 @@ mod games;
 mod identity;
 mod judge;
 mod metrics;
+mod order;
 mod panel;
 mod picture;
 mod play;
 mod progress;
 mod questions;
+mod reference;
 mod report;
 mod runfile;
 mod simulate;
 mod solve;
+mod toml_source;
 mod train;
 
 use std::process::ExitCode;

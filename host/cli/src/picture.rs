@@ -122,7 +122,13 @@ fn draw_lines(outcomes: &[Outcome], file: &Path) -> Drawn {
                 .label(name)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 12, y)], color));
         }
-        chart.configure_series_labels().background_style(WHITE.mix(0.7)).label_font(("sans-serif", 12)).draw()?;
+        // The lines fall from left to right: this corner is free.
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::LowerLeft)
+            .background_style(WHITE.mix(0.7))
+            .label_font(("sans-serif", 12))
+            .draw()?;
     }
     root.present()?;
     Ok(())

@@ -368,7 +368,7 @@ fn settle(
                     Some(objective) => of_group(objective, &scores).unwrap_or_else(|error| {
                         let place = format!("prompt {}", group.prompt.id);
                         deeds.fail("group-objective", || format!("{place}: {error}"));
-                        vec![Some(0.0); scores.len()]
+                        scores.iter().map(|score| score.map(|_| 0.0)).collect()
                     }),
                 };
                 deeds.reward(&rewards);
@@ -378,19 +378,21 @@ fn settle(
             if let Some(valuation) = valuation {
                 let rewards = reward::of_samples(group, &valuation.rewards[i], readings);
                 deeds.reward(&rewards);
-                weighted.push(Weighted { weight: seat.weight, rewards });
+                // A constraint's price is its multiplier: a weight besides would only make it another one.
+                let weight = if valuation.violation.is_some() { 1.0 } else { seat.weight };
+                weighted.push(Weighted { weight, rewards });
             }
-        }
-        if let Some(penalty) = penalty {
-            let own = &penalty.log_ratios[first..sample];
-            let taken = |(reading, ratio): (&Reading, &f64)| (*reading != Reading::Dropped).then_some(-ratio);
-            weighted.push(Weighted { weight: penalty.beta, rewards: readings.iter().zip(own).map(taken).collect() });
         }
         let total = |k: usize| -> Option<f64> {
             let own = |plugin: &Weighted| plugin.rewards[k].map(|reward| plugin.weight * reward);
             (readings[k] != Reading::Dropped).then(|| weighted.iter().filter_map(own).sum())
         };
         totals.push((0..readings.len()).map(total).collect());
+        if let Some(penalty) = penalty {
+            let own = &penalty.log_ratios[first..sample];
+            let taken = |(reading, ratio): (&Reading, &f64)| (*reading != Reading::Dropped).then_some(-ratio);
+            weighted.push(Weighted { weight: penalty.beta, rewards: readings.iter().zip(own).map(taken).collect() });
+        }
         advantages.push(advantage::advantages(readings, &weighted, config));
         accuracies.push(accuracy.unwrap_or(nothing));
     }
@@ -398,10 +400,8 @@ fn settle(
 }
 
 /// The answer marginal of each prompt, ⊥ left out.
-pub(crate) fn marginals(panel: &Panel, answered: &Answered<'_>) -> Vec<BTreeMap<String, f64>> {
-    // What fails here fails in every step, where it is counted.
-    let mut deeds = vec![Deeds::default(); panel.seats.len()];
-    let readings = read(panel, std::slice::from_ref(answered), &mut deeds);
+pub(crate) fn marginals(panel: &Panel, answered: &Answered<'_>, deeds: &mut [Deeds]) -> Vec<BTreeMap<String, f64>> {
+    let readings = read(panel, std::slice::from_ref(answered), deeds);
     let known = |readings: &Vec<Reading>| {
         let shares = measure::shares(readings).into_iter();
         shares.filter_map(|(key, p)| Some((key?.to_owned(), p))).collect()

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use alft_game::estimator::SurprisalEstimator;
 use alft_game::group::GroupObjective;
-use alft_game::{AdvantageConfig, TargetConfig};
+use alft_game::{AdvantageConfig, Combine, Scale, TargetConfig};
 use alft_plugin_host::Limits;
-use alft_policy::{AdamWConfig, DevicePreference, GrpoConfig, LoraConfig, SampleConfig, Schedule};
-use miette::NamedSource;
+use alft_policy::{AdamWConfig, DevicePreference, GrpoConfig, KlPenalty, LoraConfig, SampleConfig, Schedule};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::play::Rules;
+use crate::toml_source::Source;
 
 /// A run file. Paths are relative to the file they stand in; `output` is relative to the current folder.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -91,6 +91,8 @@ pub(crate) struct Game {
     /// Bundles of phrasings a step.
     pub(crate) bundles_per_step: usize,
     pub(crate) estimator: SurprisalEstimator,
+    /// Samples of the reference policy for each prompt, where an objective compares with it.
+    pub(crate) reference_samples: usize,
     /// From rewards to advantages.
     pub(crate) advantage: AdvantageConfig,
 }
@@ -101,6 +103,7 @@ impl Default for Game {
             group: 8,
             bundles_per_step: 4,
             estimator: SurprisalEstimator::default(),
+            reference_samples: 64,
             advantage: AdvantageConfig::default(),
         }
     }
@@ -276,6 +279,15 @@ impl RunFile {
             let why = "an answer is judged against the others of its group: it takes 2 or more";
             return Err(("group", format!("group = {group}: {why}")));
         }
+        if self.sampling.temperature == 0.0 {
+            let why = "greedy samples are all the same, and there is nothing to learn from";
+            return Err(("temperature", format!("sampling.temperature = 0: {why}")));
+        }
+        let AdvantageConfig { combine, scale } = self.game.advantage;
+        if self.train.loss.kl == KlPenalty::Reward && combine == Combine::NormalizeThenSum {
+            let why = "normalised by itself the KL term is no longer a price; take kl = \"loss\" or sum_then_normalize";
+            return Err(("kl", format!("train.loss.kl = \"reward\" with normalize_then_sum: {why}")));
+        }
         if !self.prompts.template.contains("{prompt}") {
             return Err((
                 "template",
@@ -288,6 +300,7 @@ impl RunFile {
         }
         let positive = [
             ("bundles_per_step", self.game.bundles_per_step as u64),
+            ("reference_samples", self.game.reference_samples as u64),
             ("token_budget", self.train.token_budget as u64),
             ("save_every", self.train.save_every),
             ("bundles", self.eval.bundles as u64),
@@ -322,6 +335,21 @@ impl RunFile {
             if plugin.path.is_some() == plugin.source.is_some() {
                 return Err(("plugin", format!("plugin \"{name}\" needs either `path` or `crate`, and not both")));
             }
+            if let Some(objective) = plugin.group_objective {
+                let smaller = self.game.group.min(self.eval.group) as u32;
+                let wrong =
+                    |why: String| Err(("group_objective", format!("plugin \"{name}\": group_objective: {why}")));
+                match objective {
+                    GroupObjective::PassAtK { k } | GroupObjective::MaxAtK { k } if !(1..=smaller).contains(&k) => {
+                        return wrong(format!("k = {k}; groups have {smaller} samples, so it takes 1 to {smaller}"));
+                    }
+                    GroupObjective::PassAtK { .. } | GroupObjective::MaxRl {} if scale == Scale::Std => {
+                        let why = "dividing by the group's deviation undoes it; set game.advantage.scale = \"none\"";
+                        return wrong(why.into());
+                    }
+                    _ => {}
+                }
+            }
             // A negative weight would make a completion without an answer the best choice.
             for (key, value) in [("weight", plugin.weight), ("multiplier_rate", plugin.multiplier_rate)] {
                 if !(value >= 0.0 && value.is_finite()) {
@@ -331,104 +359,6 @@ impl RunFile {
         }
         Ok(())
     }
-}
-
-/// The text being read, for errors that point into it.
-struct Source {
-    name: String,
-    text: String,
-}
-
-impl Source {
-    /// The text with `--set` applied. It is printed anew, so errors point into what the run would really read.
-    fn with_overrides(&self, overrides: &[String]) -> Result<Self> {
-        let mut table: toml::Table = self.text.parse().map_err(|error| self.toml_error(&error))?;
-        for text in overrides {
-            let wrong = |message: String| self.plain(format!("--set {text}: {message}"));
-            let (key, value) = text.split_once('=').ok_or_else(|| wrong("write key=value".into()))?;
-            // A value that is no TOML is a string, so that paths need no quotes within the shell's.
-            let value = format!("value = {value}")
-                .parse::<toml::Table>()
-                .ok()
-                .and_then(|mut parsed| parsed.remove("value"))
-                .unwrap_or_else(|| toml::Value::String(value.into()));
-            set(&mut table, key, value).map_err(wrong)?;
-        }
-        let text = toml::to_string(&table).map_err(|error| self.plain(error.to_string()))?;
-        Ok(Self { name: format!("{} with --set applied", self.name), text })
-    }
-
-    /// What the TOML reader says, with a suggestion where a key is unknown.
-    fn toml_error(&self, error: &toml::de::Error) -> Error {
-        let message = error.message().to_owned();
-        let help = unknown_key(&message).map(|(wrong, known)| match nearest(wrong, &known) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("the keys here are: {}", known.join(", ")),
-        });
-        let message =
-            if help.is_some() { message.split(", expected").next().unwrap_or(&message).into() } else { message };
-        Error::RunFile {
-            message,
-            help,
-            source_code: NamedSource::new(&self.name, self.text.clone()).with_language("TOML"),
-            at: error.span().map(Into::into),
-        }
-    }
-
-    /// An error of a value: points at the first line that sets `key`.
-    fn error(&self, key: &str, message: String) -> Error {
-        let mut offset = 0;
-        let at = self.text.split_inclusive('\n').find_map(|line| {
-            let start = offset;
-            offset += line.len();
-            let bare = line.trim_start_matches(['[', ' ']);
-            bare.starts_with(key).then(|| (start, line.trim_end().len()).into())
-        });
-        let source_code = NamedSource::new(&self.name, self.text.clone()).with_language("TOML");
-        Error::RunFile { message, help: None, source_code, at }
-    }
-
-    fn plain(&self, message: String) -> Error {
-        self.error("\0", message)
-    }
-}
-
-/// Sets `a.b.c` in a table. Within a list of tables a step is an entry's `name` or its position.
-fn set(table: &mut toml::Table, key: &str, value: toml::Value) -> std::result::Result<(), String> {
-    let (first, rest) = match key.split_once('.') {
-        None => {
-            table.insert(key.into(), value);
-            return Ok(());
-        }
-        Some(parts) => parts,
-    };
-    match table.entry(first).or_insert_with(|| toml::Value::Table(toml::Table::new())) {
-        toml::Value::Table(inner) => set(inner, rest, value),
-        toml::Value::Array(entries) => {
-            let (which, rest) = rest.split_once('.').ok_or("name an entry and its key, such as plugin.NAME.weight")?;
-            let position = which.parse::<usize>().ok();
-            let is = |entry: &toml::Value| entry.get("name").and_then(toml::Value::as_str) == Some(which);
-            let at = entries.iter().position(is).or(position);
-            match at.and_then(|at| entries.get_mut(at)) {
-                Some(toml::Value::Table(entry)) => set(entry, rest, value),
-                _ => Err(format!("{first} has no entry \"{which}\"")),
-            }
-        }
-        _ => Err(format!("{first} is a single value and has no key {rest}")),
-    }
-}
-
-/// The key and its alternatives in serde's message: "unknown field `stpes`, expected one of `steps`, `seed`".
-fn unknown_key(message: &str) -> Option<(&str, Vec<&str>)> {
-    let rest = message.strip_prefix("unknown field `").or_else(|| message.strip_prefix("unknown variant `"))?;
-    let (wrong, rest) = rest.split_once('`')?;
-    Some((wrong, rest.split('`').skip(1).step_by(2).collect()))
-}
-
-pub(crate) fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
-    let distance = |key: &str| strsim::damerau_levenshtein(wrong, key);
-    let near = known.iter().copied().min_by_key(|key| distance(key))?;
-    (distance(near) <= near.len().max(wrong.len()) / 2).then_some(near)
 }
 
 #[cfg(test)]
@@ -493,6 +423,10 @@ path = "a.wasm"
             ("train.loss.beta=-1", "beta"),
             ("sampling.top_p=0", "top_p"),
             ("target.rate=0", "0.001 to 1"),
+            ("sampling.temperature=0", "nothing to learn"),
+            ("plugin.a.group_objective={kind=\"max-rl\"}", "undoes it"),
+            ("plugin.a.group_objective={kind=\"max-at-k\",k=9}", "1 to 8"),
+            ("game.reference_samples=0", "1 or more"),
             ("game.estimator=leave-one-out", "always"),
         ] {
             let (message, _) = refused(SMALL, &[set]);

@@ -26,8 +26,11 @@ use crate::play::{Answered, Memory, Penalty, Rules, play};
 use crate::progress::Progress;
 use crate::questions::Asked;
 
-/// The price of a constraint moves at this rate; the exact price is found whatever it is.
+/// The price of a constraint moves at this rate.
 const MULTIPLIER_RATE: f64 = 0.1;
+
+/// How well the equilibrium that training is measured against must be known.
+const TOLERANCE: f64 = 1e-6;
 
 /// Where sampled training of one game ended, over seeds.
 #[derive(Debug, Clone, Serialize)]
@@ -67,8 +70,12 @@ pub(crate) fn run(args: &SimulateArgs) -> Result<()> {
     let equilibria: Vec<_> = instances
         .iter()
         .map(|instance| {
-            solve(&instance.game, &instance.terms, Config::default())
-                .map_err(|error| instance.wrong(&args.game, &error))
+            let solution = solve(&instance.game, &instance.terms, Config::default())
+                .map_err(|error| instance.wrong(&args.game, &error))?;
+            match solution.certificate {
+                Some(certificate) if certificate.gap <= TOLERANCE => Ok(solution),
+                _ => Err(Error::Uncertified { games: vec![instance.name.clone()] }),
+            }
         })
         .collect::<Result<_>>()?;
     let mut trials = Vec::new();
@@ -76,7 +83,7 @@ pub(crate) fn run(args: &SimulateArgs) -> Result<()> {
         for &estimator in &args.estimators {
             for &group in &args.groups {
                 let trial = |seed| Trial { instance, equilibrium, estimator, group, seed };
-                trials.extend((args.seed..args.seed + args.seeds).map(trial));
+                trials.extend((0..args.seeds).map(|at| trial(args.seed.wrapping_add(at))));
             }
         }
     }
@@ -157,7 +164,7 @@ fn all(args: &SimulateArgs, trials: &[Trial<'_>]) -> Result<Vec<End>> {
 
 impl Trial<'_> {
     /// Trains a tabular policy on the game and measures where it ended: the mean of its answer marginals over the last
-    /// fifth of the steps, during which the learning rate is all but 0.
+    /// fifth of the steps, in which the learning rate falls from a tenth of its height to 0.
     fn play(&self, args: &SimulateArgs) -> Result<End> {
         let instance = self.instance;
         let reference: Vec<Vec<f64>> = instance
@@ -177,6 +184,8 @@ impl Trial<'_> {
         let mut policy = Tabular::new(&reference, OptimiserConfig { schedule, ..Default::default() })?;
         let panel = panel(instance);
         let mut memory = Memory::new(&panel);
+        let reference_marginals = instance.game.by_answer(&instance.game.reference());
+        memory.references.insert(instance.name.clone(), reference_marginals);
         let asked = Asked { id: instance.name.clone(), prompts: instance.prompts.clone() };
         let rules = Rules {
             estimator: &self.estimator,
@@ -247,9 +256,9 @@ impl Trial<'_> {
         // A constraint is priced at its equilibrium price: a policy that breaks the limit pays, one that keeps it is not paid.
         let multipliers = &self.equilibrium.multipliers;
         let point = oracle.at(log_nu, multipliers).map_err(wrong)?;
-        let reached = Certificate::of(&instance.game, &point, multipliers).lower;
-        let excess: f64 = multipliers.iter().zip(&point.violations).map(|(mu, v)| mu * v.max(0.0)).sum();
-        Ok(End { regret: self.equilibrium.value - reached + excess, distance })
+        let paid: f64 = multipliers.iter().zip(&point.violations).map(|(mu, v)| mu * v.min(0.0)).sum();
+        let reached = Certificate::at_prices(&instance.game, &point).lower + paid;
+        Ok(End { regret: self.equilibrium.value - reached, distance })
     }
 }
 

@@ -13,6 +13,12 @@ use crate::error::{Error, Result};
 use crate::games::{self, Instance, linear};
 use crate::picture;
 
+/// The gap that counts as an equilibrium, unless another is asked for.
+const SMOOTH: f64 = 1e-8;
+
+/// With constraints, whose prices are only as good as the marginals that they are found by.
+const CONSTRAINED: f64 = 1e-6;
+
 /// Turns kept for the picture.
 const TURNS: usize = 2000;
 
@@ -37,22 +43,33 @@ pub(crate) fn run(args: &SolveArgs) -> Result<()> {
     let plugins = open(&args.plugins, args.trust_native)?;
     let config = Config {
         dynamics: args.dynamics.into(),
-        tolerance: args.tolerance,
+        tolerance: args.tolerance.unwrap_or(SMOOTH),
         evaluations: args.iterations,
         turns: if args.plot.is_some() { TURNS } else { 0 },
     };
     if !args.json {
         println!("{:<24}{:>16}{:>12}{:>12}  certificate", "game", "value", "gap", "iterations");
     }
-    let mut uncertified = Vec::new();
+    let (mut uncertified, mut failed) = (Vec::new(), None);
     let mut solved = Vec::new();
     for mut instance in instances {
         for plugin in &plugins {
             instance.terms.push(plugin.term(instance.game.bundle())?);
         }
-        let solution =
-            solve(&instance.game, &instance.terms, config).map_err(|error| instance.wrong(&args.games, &error))?;
-        let certified = solution.certificate.is_some_and(|certificate| certificate.gap <= args.tolerance);
+        let solution = match solve(&instance.game, &instance.terms, config) {
+            Ok(solution) => solution,
+            // One game that has no solution does not keep the others from theirs.
+            Err(error) => {
+                let error = instance.wrong(&args.games, &error);
+                if !args.json {
+                    println!("{:<24}{error}", instance.name);
+                }
+                failed.get_or_insert(error);
+                continue;
+            }
+        };
+        let tolerance = args.tolerance.unwrap_or(if solution.multipliers.is_empty() { SMOOTH } else { CONSTRAINED });
+        let certified = solution.certificate.is_some_and(|certificate| certificate.gap <= tolerance);
         if args.json {
             println!("{}", for_machines(&instance, &solution));
         } else {
@@ -66,9 +83,12 @@ pub(crate) fn run(args: &SolveArgs) -> Result<()> {
     if let Some(file) = &args.plot {
         picture::draw_paths(&solved, file)?;
     }
+    if let Some(error) = failed {
+        return Err(error);
+    }
     match uncertified.is_empty() {
         true => Ok(()),
-        false => Err(Error::Uncertified { games: uncertified, tolerance: args.tolerance }),
+        false => Err(Error::Uncertified { games: uncertified }),
     }
 }
 

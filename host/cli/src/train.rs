@@ -7,13 +7,10 @@
 //! weights, the optimiser, the multipliers and the step's number. That is what is saved, and why a resumed run gives
 //! the same as one left alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use alft_policy::{Device, KlPenalty, OptimiserConfig, Policy, Schedule, Sequence, Trainer, Tuning, device, state};
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::args::TrainArgs;
@@ -22,10 +19,12 @@ use crate::evaluate::{draw, evaluate, measured};
 use crate::folder::{Folder, Journal, Lengths, Records};
 use crate::identity::Identity;
 use crate::metrics::{DiagnosticsLine, GameLine, SampleLine, TargetLine, TimeLine, WarmStartLine, plugin_lines};
+use crate::order::{GAME_ORDER, WARM_START_ORDER, chosen};
 use crate::panel::Panel;
-use crate::play::{Answered, Averages, Deeds, Memory, Penalty, Played, marginals, play};
+use crate::play::{Answered, Averages, Deeds, Memory, Penalty, Played, play};
 use crate::progress::Progress;
 use crate::questions::{self, Asked, Worked};
+use crate::reference;
 use crate::report::{self, Summary};
 use crate::runfile::{Embedded, RunFile};
 
@@ -81,6 +80,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<()> {
     let eval = run.prompts.eval.as_deref().map(questions::read).transpose()?.unwrap_or_default();
     let worked =
         run.warm_start.as_ref().map(|warm| questions::read_worked(&warm.data)).transpose()?.unwrap_or_default();
+    prepare_estimator(&run, &train, &eval)?;
     let panel = Panel::open(&run.plugins, &run.limits, &say)?;
     for seat in &panel.seats {
         say(&format!("plugin {}: {}", seat.name, seat.describe()));
@@ -176,6 +176,15 @@ fn game_optimiser(run: &RunFile) -> OptimiserConfig {
     OptimiserConfig { schedule, adamw: run.train.adamw.clone() }
 }
 
+/// The tables that the run will look up: of single groups and of all a bundle's groups together.
+fn prepare_estimator(run: &RunFile, train: &[Asked], eval: &[Asked]) -> Result<()> {
+    let sizes = |asked: &[Asked], group: usize| -> BTreeSet<u32> {
+        asked.iter().flat_map(|asked| [group as u32, (group * asked.prompts.len()) as u32]).collect()
+    };
+    let all = sizes(train, run.game.group).into_iter().chain(sizes(eval, run.eval.group));
+    run.game.estimator.prepare(all).map_err(|error| Error::Estimator(error.to_string()))
+}
+
 /// A question that the policy cannot read, or that leaves no room for an answer, is found now rather than at its step.
 fn check_questions(policy: &Policy, run: &RunFile, train: &[Asked], eval: &[Asked]) -> Result<()> {
     let of = |asked, path| std::iter::repeat(path).zip::<&[Asked]>(asked);
@@ -253,7 +262,13 @@ fn measure(
     if setting.eval.is_empty() {
         return Ok(None);
     }
-    let (averages, deeds) = evaluate(name, trainer.policy(), &setting.panel, &setting.eval, &setting.run)?;
+    let (run, panel) = (&setting.run, &setting.panel);
+    // Other questions than those of training, though they may have the same names.
+    let mut memory = Memory { multipliers: position.memory.multipliers.clone(), ..Memory::default() };
+    let asked: Vec<&Asked> = setting.eval.iter().take(run.eval.bundles).collect();
+    let asking = reference::ask(panel, trainer, &asked, run, &mut memory)?;
+    account(setting, &asking, position, journal, &|line| eprintln!("{line}"))?;
+    let (averages, deeds) = evaluate(name, trainer.policy(), panel, &setting.eval, run, &memory)?;
     for deeds in deeds {
         account(setting, &deeds, position, journal, &|line| eprintln!("{line}"))?;
     }
@@ -337,7 +352,8 @@ fn step(
             .collect();
     let seed = (run.seed, position.step);
     let (answered, drawn) = draw(trainer.policy(), &asked, &run.prompts.template, run.game.group, &run.sampling, seed)?;
-    ask_the_reference(setting, trainer, &asked, &mut position.memory)?;
+    let asking = reference::ask(panel, trainer, &asked, run, &mut position.memory)?;
+    account(setting, &asking, position, journal, &|line| progress.say(line))?;
     let sampling = begun.elapsed();
 
     let mut loss = run.train.loss.clone();
@@ -389,28 +405,6 @@ fn step(
             update: update.as_secs_f64(),
         },
     })
-}
-
-/// Samples the reference policy once for each bundle, where a plugin compares with it. It never changes, so its answers
-/// are drawn when the bundle first comes, and kept.
-fn ask_the_reference(setting: &Setting, trainer: &Trainer, asked: &[&Asked], memory: &mut Memory) -> Result<()> {
-    let (run, panel) = (&setting.run, &setting.panel);
-    let wanted = panel.seats.iter().any(|seat| seat.prices && seat.plugin.manifest().reference);
-    let new: Vec<&Asked> = asked.iter().copied().filter(|asked| !memory.references.contains_key(&asked.id)).collect();
-    let Some(reference) = trainer.reference_policy().filter(|_| wanted && !new.is_empty()) else { return Ok(()) };
-    for asked in new {
-        // A bundle's answers must not depend on the step at which it comes.
-        let seed = (run.seed, REFERENCE_SAMPLES ^ fingerprint(&asked.id));
-        let (answered, _) = draw(&reference, &[asked], &run.prompts.template, run.game.group, &run.sampling, seed)?;
-        memory.references.insert(asked.id.clone(), marginals(panel, &answered[0]));
-    }
-    Ok(())
-}
-
-/// A number for a bundle's name.
-fn fingerprint(id: &str) -> u64 {
-    let hash = blake3::hash(id.as_bytes());
-    u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("a hash has 32 bytes"))
 }
 
 /// Books what the plugins did: keeps their diagnostics, counts their failures, and tells of each kind when it first
@@ -467,52 +461,4 @@ fn message(line: &GameLine) -> String {
         line.kl,
         100.0 * line.time.plugins / line.time.step,
     )
-}
-
-/// Flips the numbers that name the reference's samples away from those of training and of measurements.
-const REFERENCE_SAMPLES: u64 = 0x5245_4652_0000_0000;
-
-const WARM_START_ORDER: u64 = 0;
-const GAME_ORDER: u64 = 1;
-
-/// The `count` items of step `step`, of `len`: passes over all items, each in an order of its own. A function of the
-/// step alone, so that a resumed run meets the same items.
-fn chosen(seed: u64, stream: u64, step: u64, count: usize, len: usize) -> impl Iterator<Item = usize> {
-    let mut pass = None;
-    (step * count as u64..(step + 1) * count as u64).map(move |at| {
-        let (number, position) = (at / len as u64, (at % len as u64) as usize);
-        let (_, order) = match pass.take() {
-            Some((current, order)) if current == number => pass.insert((current, order)),
-            _ => pass.insert((number, permutation(seed, stream, number, len))),
-        };
-        order[position]
-    })
-}
-
-fn permutation(seed: u64, stream: u64, pass: u64, len: usize) -> Vec<usize> {
-    let mut key = [0; 32];
-    key[..8].copy_from_slice(&seed.to_le_bytes());
-    key[8..16].copy_from_slice(&stream.to_le_bytes());
-    key[16..24].copy_from_slice(&pass.to_le_bytes());
-    let mut order: Vec<usize> = (0..len).collect();
-    order.shuffle(&mut ChaCha8Rng::from_seed(key));
-    order
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_pass_meets_every_item_once_and_depends_on_the_step_alone() {
-        let steps: Vec<usize> = (0..6).flat_map(|step| chosen(7, GAME_ORDER, step, 4, 12)).collect();
-        for pass in steps.chunks(12) {
-            let mut sorted = pass.to_vec();
-            sorted.sort_unstable();
-            assert_eq!(sorted, (0..12).collect::<Vec<_>>());
-        }
-        assert_ne!(steps[..12], steps[12..], "passes have orders of their own");
-        assert_eq!(chosen(7, GAME_ORDER, 5, 4, 12).collect::<Vec<_>>(), steps[20..]);
-        assert_eq!(chosen(0, GAME_ORDER, 3, 5, 2).count(), 5, "a step may be longer than a pass");
-    }
 }

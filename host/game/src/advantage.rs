@@ -55,7 +55,9 @@ pub fn advantages(readings: &[Reading], rewards: &[Weighted], config: AdvantageC
     if kept.len() < 2 {
         return out;
     }
-    let of = |plugin: &Weighted| -> Vec<f64> { kept.iter().filter_map(|&k| plugin.rewards[k]).collect() };
+    let of = |plugin: &Weighted| -> Vec<f64> {
+        kept.iter().map(|&k| plugin.rewards[k].expect("a kept sample has a reward")).collect()
+    };
     let mut totals = vec![0.0; kept.len()];
     for plugin in rewards {
         let own = match config.combine {

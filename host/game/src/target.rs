@@ -79,13 +79,14 @@ impl Target {
     }
 
     /// The bundle of exact probabilities q that objectives see. Prompts without a target are left out. An answer that
-    /// one prompt gave and another was never seen to give has a probability of 1e-4 there, for nobody knows that it
+    /// one prompt gave and another was never seen to give has a probability of 1e-4 or less there, for nobody knows that it
     /// is 0. Scores are left empty.
     pub fn bundle(&self, id: &str, prompts: &[Prompt]) -> Bundle {
         let all: BTreeSet<&str> = self.answers().collect();
         let spread = |q: &BTreeMap<String, f64>| -> BTreeMap<&str, f64> {
-            let known = 1.0 - UNSEEN * all.iter().filter(|key| !q.contains_key(**key)).count() as f64;
-            all.iter().map(|key| (*key, q.get(*key).map_or(UNSEEN, |p| p * known))).collect()
+            let unseen = all.iter().filter(|key| !q.contains_key(**key)).count() as f64;
+            let each = UNSEEN.min(0.5 / unseen.max(1.0));
+            all.iter().map(|key| (*key, q.get(*key).map_or(each, |p| p * (1.0 - each * unseen)))).collect()
         };
         let borrowed: Vec<(&Prompt, BTreeMap<&str, f64>)> =
             prompts.iter().zip(&self.prompts).filter_map(|(prompt, q)| Some((prompt, spread(q.as_ref()?)))).collect();
@@ -141,7 +142,8 @@ fn average(q: &BTreeMap<String, f64>, nu: &BTreeMap<String, f64>, rate: f64) -> 
     union(q, nu)
         .into_iter()
         .map(|key| (key.to_owned(), (1.0 - rate) * of(q, key) + rate * of(nu, key)))
-        .filter(|(_, p)| *p >= FORGOTTEN)
+        // What was just seen is never forgotten: its samples wait for their reward.
+        .filter(|(key, p)| *p >= FORGOTTEN || nu.contains_key(key))
         .collect()
 }
 
@@ -159,7 +161,7 @@ fn mirror(q: &BTreeMap<String, f64>, nu: &BTreeMap<String, f64>, rate: f64, kept
         if before.max(now) > FORGOTTEN { step(math::ln(before.max(least)), math::ln(now.max(least))) } else { 0.0 };
     let total = next.values().sum::<f64>() + bottom;
     next.values_mut().for_each(|p| *p /= total);
-    next.retain(|_, p| *p >= FORGOTTEN);
+    next.retain(|key, p| *p >= FORGOTTEN || nu.contains_key(key));
     next
 }
 

@@ -49,7 +49,8 @@ pub enum KlPenalty {
     #[default]
     Loss,
     /// In the reward: β log(π/π_ref) of the whole completion is taken off it, as in PPO for RLHF. Its gradient is that
-    /// of KL(π ‖ π_ref), so the equilibrium is the game's. The loss then has no KL term.
+    /// of KL(π ‖ π_ref), so with advantages that are only centred, and tokens aggregated by `dapo` or `dr-grpo`, the
+    /// equilibrium is the game's. The loss then has no KL term.
     Reward,
 }
 
@@ -248,7 +249,7 @@ mod tests {
                     other => panic!("{other}"),
                 },
                 max_completion_tokens: 3,
-                updates_per_batch: 1,
+                ..GrpoConfig::default()
             };
             (config, number("dapo_norm"), number("loss"))
         });

@@ -62,6 +62,24 @@ fn probabilities_of_what_may_follow_add_up_to_one() {
     assert!((sum - 1.0).abs() < 1e-5, "{sum}");
 }
 
+#[test]
+fn log_probabilities_at_a_temperature_are_of_the_tempered_distribution() {
+    let policy = policy();
+    let prompt = policy.encode("1+1=").unwrap();
+    let all: Vec<Sequence> = (0..policy.config().vocab_size as u32)
+        .map(|token| Sequence { prompt: prompt.clone(), completion: vec![token] })
+        .collect();
+    let at = |temperature: f64| -> Vec<f64> {
+        let log_probs = log_probs(policy.transformer(), &all, temperature, 4096).unwrap();
+        log_probs.iter().map(|l| f64::from(l[0])).collect()
+    };
+    let tempered: Vec<f64> = at(1.0).iter().map(|l| (l / 0.5).exp()).collect();
+    let total: f64 = tempered.iter().sum();
+    for (l, p) in at(0.5).iter().zip(&tempered) {
+        assert!((l.exp() - p / total).abs() < 1e-6, "{} is not {}", l.exp(), p / total);
+    }
+}
+
 /// What greedy decoding must draw, by a full forward pass for every token.
 fn greedy_by_full_passes(policy: &Policy, prompt: &[u32], steps: usize) -> Vec<u32> {
     let mut drawn: Vec<u32> = Vec::new();

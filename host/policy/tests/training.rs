@@ -4,8 +4,8 @@ use std::fs;
 
 use alft_policy::{
     AdamWConfig, Aggregation, Decay, Device, Error, GrpoConfig, GrpoReport, ImportanceSampling, LoraConfig,
-    OptimiserConfig, Policy, Request, SampleConfig, Schedule, Seed, Sequence, Trainer, Tuning, log_probs, sample,
-    state,
+    OptimiserConfig, Policy, Request, SampleConfig, Schedule, Seed, Sequence, Trainer, Transformer, Tuning, log_probs,
+    sample, state,
 };
 
 fn optimiser(learning_rate: f64) -> OptimiserConfig {
@@ -201,6 +201,22 @@ fn the_reference_of_adapters_is_the_model_without_them_until_they_have_learnt() 
     trainer.supervised_step(&batch).unwrap();
     assert_eq!(reference(&trainer), warm);
     assert_ne!(current(&trainer), warm);
+}
+
+#[test]
+fn log_ratios_are_of_whole_completions_and_zero_where_the_policy_is_its_reference() {
+    let mut trainer = trainer(&Tuning::Full, 1e-2, 4096);
+    let batch = examples(trainer.policy());
+    assert!(trainer.log_ratios(&batch, 1.0).is_err(), "there is no reference yet");
+    trainer.freeze_reference().unwrap();
+    assert!(trainer.log_ratios(&batch, 1.0).unwrap().iter().all(|ratio| ratio.abs() < 1e-6));
+    trainer.supervised_step(&batch).unwrap();
+    let of = |model: &Transformer| log_probs(model, &batch, 0.7, 4096).unwrap();
+    let (own, reference) = (of(trainer.policy().transformer()), of(trainer.reference().unwrap()));
+    for ((ratio, own), reference) in trainer.log_ratios(&batch, 0.7).unwrap().iter().zip(&own).zip(&reference) {
+        let wanted: f64 = own.iter().zip(reference).map(|(a, b)| f64::from(a - b)).sum();
+        assert!((ratio - wanted).abs() < 1e-5 && ratio.abs() > 1e-3, "{ratio} is not {wanted}");
+    }
 }
 
 #[test]

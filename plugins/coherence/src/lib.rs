@@ -51,13 +51,18 @@ impl Objective for Coherence {
             Consensus::Arithmetic => Ok(divergence(bundle, |_, answer| -answer.pooled_surprisal)),
             Consensus::Geometric => geometric(bundle),
             Consensus::Reference => Ok(divergence(bundle, |group, answer| {
-                // What the reference was not seen to give counts as half a sample of all that the bundle has.
-                let least = if bundle.exact { 0.0 } else { least(group) / bundle.groups.len() as f64 };
-                math::ln(answer.pooled_reference.max(least))
+                // What the reference was not seen to give counts as half a sample of all that the bundle has. Where
+                // probabilities are exact but the reference was sampled, nobody says of how many.
+                let least = if bundle.exact { UNSEEN } else { least(group) / bundle.groups.len() as f64 };
+                let known = bundle.exact && answer.pooled_reference > 0.0;
+                math::ln(if known { answer.pooled_reference } else { answer.pooled_reference.max(least) })
             })),
         }
     }
 }
+
+/// What an answer counts as that the reference was never seen to give.
+const UNSEEN: f64 = 1e-4;
 
 /// −1/m Σ_i KL(ν_i‖q) by log q.
 fn divergence(bundle: &Bundle, log_q: impl Fn(&Group, &Answer) -> f64) -> Valuation {

@@ -6,10 +6,14 @@
 //! upper = (β/m) Σ_i log Σ_z ν₀_i(z) exp(g_i(z)/β) + U(q) − (1/m) Σ_i ⟨g_i, q_i⟩,
 //! ```
 //!
-//! the value of the policy's best response to g. With constraints U is the Lagrangian, whose maximum is no less than
-//! the constrained one. The policy q itself reaches lower = J(q). A constant added to a prompt's rewards cancels.
+//! the value of the policy's best response to g. The policy q itself reaches lower = J(q). A constant added to a prompt's
+//! rewards cancels. With constraints U is the Lagrangian, whose maximum is no less than the constrained one, and a q that
+//! breaks a limit reaches −∞.
 
 use super::{Game, objective::Point};
+
+/// Limits are kept to this, relative to the largest cost: what marginals can be trusted to.
+pub const KEPT: f64 = 1e-9;
 
 /// Bounds on the game's value.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,28 +22,40 @@ pub struct Certificate {
     pub lower: f64,
     /// What cannot be exceeded.
     pub upper: f64,
-    /// How far they are apart, with what constraints' prices make of a limit that is not met exactly.
+    /// How far they are apart; infinite where q breaks a limit, or where numbers end.
     pub gap: f64,
 }
 
 impl Certificate {
-    /// The certificate of `point` under the prices `multipliers`.
-    pub fn of(game: &Game, point: &Point, multipliers: &[f64]) -> Self {
-        let (beta, m) = (game.beta, game.prompts());
-        let (mut response, mut earned, mut divergence) = (0.0, 0.0, 0.0);
+    /// Bounds on the Lagrangian's maximum, prices being what they are.
+    pub fn at_prices(game: &Game, point: &Point) -> Self {
+        let scale = game.beta / game.prompts();
+        let (mut gap, mut divergence) = (0.0, 0.0);
         for range in game.ranges() {
-            let (g, nu) = (&point.rewards[range.clone()], &point.nu[range.clone()]);
-            let (log_nu, log_reference) = (&point.log_nu[range.clone()], &game.log_reference[range]);
-            let tilted: Vec<f64> = log_reference.iter().zip(g).map(|(log_p, g)| log_p + g / beta).collect();
-            response += beta * log_sum_exp(&tilted);
-            earned += g.iter().zip(nu).map(|(g, p)| g * p).sum::<f64>();
-            divergence += nu.iter().zip(log_nu).zip(log_reference).map(|((p, l), l0)| p * (l - l0)).sum::<f64>();
+            let nu = &point.nu[range.clone()];
+            let log_ratio: Vec<f64> = range.clone().map(|at| point.log_nu[at] - game.log_reference[at]).collect();
+            divergence += nu.iter().zip(&log_ratio).map(|(p, l)| p * l).sum::<f64>();
+            // upper − lower, put together before it is summed: KL(q ‖ best response), without cancellation.
+            let ahead: Vec<f64> =
+                range.clone().zip(&log_ratio).map(|(at, l)| point.rewards[at] / game.beta - l).collect();
+            let mean: f64 = nu.iter().zip(&ahead).map(|(p, a)| p * a).sum();
+            let tilted: Vec<f64> = ahead.iter().zip(&point.log_nu[range]).map(|(a, l)| l + a - mean).collect();
+            gap += log_sum_exp(&tilted);
         }
-        let penalty = beta / m * divergence;
-        let upper = response / m + point.lagrangian - earned / m;
-        let slack: f64 = multipliers.iter().zip(&point.violations).map(|(mu, v)| mu * v.abs()).sum();
-        let lower = point.utility - penalty;
-        Self { lower, upper, gap: (upper - (point.lagrangian - penalty)).max(0.0) + slack }
+        let lower = point.lagrangian - scale * divergence;
+        // NaN, where rewards over β overflow, must not pass for a small gap.
+        let gap = if gap.is_nan() { f64::INFINITY } else { scale * gap.max(0.0) };
+        Self { lower, upper: lower + gap, gap }
+    }
+
+    /// Bounds on the game's value: with the constraints' prices, and the largest cost of each.
+    pub fn of(game: &Game, point: &Point, prices: &[f64], scales: &[f64]) -> Self {
+        let Self { lower, upper, gap } = Self::at_prices(game, point);
+        let paid = |(price, violation): (&f64, &f64)| price * violation;
+        let lower = lower + prices.iter().zip(&point.violations).map(paid).sum::<f64>();
+        let kept = point.violations.iter().zip(scales).all(|(violation, scale)| *violation <= KEPT * scale);
+        let slack: f64 = prices.iter().zip(&point.violations).map(|(price, v)| price * v.abs()).sum();
+        Self { lower, upper, gap: if kept { gap + slack } else { f64::INFINITY } }
     }
 }
 

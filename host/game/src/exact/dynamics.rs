@@ -50,11 +50,11 @@ pub struct Rules<'a> {
     pub watch: &'a mut dyn FnMut(&Seen<'_>),
 }
 
-/// An accelerated play goes on to this spread of the residual, far below any tolerance on the gap: prices of
-/// constraints are found by comparing marginals.
+/// With constraints a play goes on to this spread of the residual, far below any tolerance on the gap: their prices are
+/// found by comparing marginals.
 const RESIDUAL: f64 = 1e-10;
 
-/// Without constraints it stops at this gap, relative to the value: what rounding leaves to tell.
+/// Without constraints an accelerated play stops at this gap, relative to the value: what rounding leaves to tell.
 const ROUNDED_GAP: f64 = 1e-14;
 
 /// No logit moves further than this in a step. Rewards such as c/ν have no bound, and an answer that a leap all but gives
@@ -88,7 +88,7 @@ struct State {
 impl State {
     fn at(game: &Game, oracle: &mut Oracle<'_>, log_nu: Vec<f64>, prices: &[f64]) -> Result<Self, Error> {
         let point = oracle.at(log_nu, prices)?;
-        let certificate = Certificate::of(game, &point, prices);
+        let certificate = Certificate::at_prices(game, &point);
         let mut residual = Vec::with_capacity(point.nu.len());
         let (mut slope, mut spread, mut divergence) = (0.0, 0.0f64, 0.0);
         for range in game.ranges() {
@@ -129,13 +129,27 @@ impl State {
             || (rise <= rounding && self.height >= other.height - rounding && self.spread < other.spread)
     }
 
+    fn is_done(&self, accelerated: bool, prices: &[f64], rules: &Rules<'_>) -> bool {
+        let gap = if accelerated { ROUNDED_GAP * self.height.abs().max(1.0) } else { rules.tolerance };
+        self.spread <= RESIDUAL || (prices.is_empty() && self.certificate.gap <= gap)
+    }
+
     fn show(&self, rules: &mut Rules<'_>) {
         let nu = &self.point.nu;
         (rules.watch)(&Seen { policy: nu, target: nu, certificate: self.certificate });
     }
 }
 
-/// Plays from `start` (log-probabilities) with fixed prices of constraints. Returns where the play ended.
+/// Where a play ended.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// The point.
+    pub point: Point,
+    /// Whether it ended because evaluations ran out.
+    pub exhausted: bool,
+}
+
+/// Plays from `start` (log-probabilities) with fixed prices of constraints.
 ///
 /// # Errors
 /// [`Error::Objective`].
@@ -146,7 +160,7 @@ pub fn play(
     start: Vec<f64>,
     prices: &[f64],
     rules: &mut Rules<'_>,
-) -> Result<(Point, Certificate), Error> {
+) -> Result<Ended, Error> {
     let start = State::at(game, oracle, start, prices)?;
     let end = match dynamics {
         Dynamics::Accelerated => climb(game, oracle, start, prices, rules, true)?,
@@ -154,7 +168,7 @@ pub fn play(
         Dynamics::Average => respond(game, oracle, start, prices, rules, true)?,
         Dynamics::Mirror => respond(game, oracle, start, prices, rules, false)?,
     };
-    Ok((end.point, end.certificate))
+    Ok(Ended { point: end.point, exhausted: oracle.evaluations >= rules.evaluations })
 }
 
 /// The policy climbs J by KL-proximal steps, the target being wherever the policy is.
@@ -170,13 +184,7 @@ fn climb(
     let mut rate = 1.0;
     state.show(rules);
     while oracle.evaluations < rules.evaluations {
-        let done = if accelerate {
-            let rounded = ROUNDED_GAP * state.height.abs().max(1.0);
-            state.spread <= RESIDUAL || (prices.is_empty() && state.certificate.gap <= rounded)
-        } else {
-            state.certificate.gap <= rules.tolerance
-        };
-        if done {
+        if state.is_done(accelerate, prices, rules) {
             break;
         }
         // An answer that has become unlikely still has to be put in its place.
@@ -229,7 +237,8 @@ fn respond(
         let response: Vec<f64> = policy.iter().map(|l| l.exp()).collect();
         (rules.watch)(&Seen { policy: &response, target: &target.point.nu, certificate: target.certificate });
         loop {
-            if target.certificate.gap <= rules.tolerance || oracle.evaluations >= rules.evaluations || rate < 1e-12 {
+            let done = target.is_done(false, prices, rules);
+            if done || oracle.evaluations >= rules.evaluations || rate < 1e-12 {
                 return Ok(target);
             }
             if average {

@@ -47,6 +47,9 @@ impl Game {
                 if let Some((answer, &probability)) = wrong {
                     return Err(Error::Probability { prompt: prompt.id.clone(), answer: answer.clone(), probability });
                 }
+                if marginal.is_empty() {
+                    return Err(Error::NoAnswers { prompt: prompt.id.clone() });
+                }
                 let sum: f64 = marginal.values().sum();
                 if (sum - 1.0).abs() > SUM_TOLERANCE {
                     return Err(Error::Sum { prompt: prompt.id.clone(), sum });
@@ -92,6 +95,11 @@ impl Game {
         })
     }
 
+    /// ν₀, flat.
+    pub fn reference(&self) -> Vec<f64> {
+        self.log_reference.iter().map(|l| l.exp()).collect()
+    }
+
     /// A flat vector as a map for each prompt, in order.
     pub fn by_answer(&self, flat: &[f64]) -> Vec<BTreeMap<String, f64>> {
         let groups = self.bundle.groups.iter().zip(self.ranges());
@@ -135,7 +143,7 @@ mod tests {
         assert_eq!(game(0.0, &[&[("a", 1.0)]]).unwrap_err(), Error::Beta(0.0));
         assert_eq!(game(1.0, &[]).unwrap_err(), Error::NoPrompts);
         assert!(matches!(game(1.0, &[&[("a", 0.5)]]), Err(Error::Sum { .. })));
-        assert!(matches!(game(1.0, &[&[]]), Err(Error::Sum { .. })));
+        assert!(matches!(game(1.0, &[&[]]), Err(Error::NoAnswers { .. })));
         assert!(matches!(game(1.0, &[&[("a", -0.5), ("b", 1.5)]]), Err(Error::Probability { .. })));
         assert!(matches!(game(1.0, &[&[("a", f64::NAN)]]), Err(Error::Probability { .. })));
     }

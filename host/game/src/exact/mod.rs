@@ -18,7 +18,7 @@
 //! | [`certificate`] | the duality gap, computed apart from any solver |
 //! | [`player`] | what a policy and a target can do in a turn |
 //! | [`dynamics`] | the ways to play: from naive to accelerated |
-//! | [`dual`] | prices of constraints |
+//! | [`dual`], `quadratic` | prices of constraints |
 //! | [`anderson`] | the acceleration |
 //! | [`solve`](mod@solve) | from a game to its equilibrium |
 
@@ -29,6 +29,7 @@ pub mod dynamics;
 pub mod instance;
 pub mod objective;
 pub mod player;
+mod quadratic;
 pub mod solve;
 
 pub use certificate::Certificate;
@@ -46,6 +47,12 @@ pub enum Error {
     /// There is no prompt.
     #[error("the game has no prompts")]
     NoPrompts,
+    /// A prompt has nothing to answer.
+    #[error("prompt {prompt} has no answers")]
+    NoAnswers {
+        /// The prompt's id.
+        prompt: String,
+    },
     /// There is nothing to maximise.
     #[error("the game has no objectives")]
     NoObjectives,
@@ -83,12 +90,20 @@ pub enum Error {
         /// What it said.
         reason: String,
     },
+    /// Rewards and β are numbers that cannot be told from infinity together.
+    #[error("a reward of {reward:e} over a beta of {beta:e} is no number; choose weights and beta of nearer size")]
+    Scale {
+        /// The reward.
+        reward: f64,
+        /// β.
+        beta: f64,
+    },
     /// No policy meets the constraints.
-    #[error("constraint {name} cannot be met: whatever its price, its cost stays {excess:.3e} above its limit")]
+    #[error("the limit of {name} cannot be kept: the cost of every policy exceeds it by {excess:.3e} or more")]
     Infeasible {
-        /// The constraint's name.
+        /// The constraint's name, or the names of several that contradict each other.
         name: String,
-        /// Cost − limit at the highest price.
+        /// The least cost less the limit.
         excess: f64,
     },
 }

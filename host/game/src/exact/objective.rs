@@ -110,7 +110,11 @@ impl<'a> Oracle<'a> {
             point.rewards.iter_mut().zip(rewards).for_each(|(total, own)| *total += weight * own);
         }
         point.lagrangian = point.utility - penalty;
-        Ok(point)
+        let beta = self.game.beta;
+        match point.rewards.iter().find(|g| !(*g / beta).is_finite()) {
+            Some(reward) => Err(Error::Scale { reward: *reward, beta }),
+            None => Ok(point),
+        }
     }
 
     fn fill(&mut self, log_nu: &[f64], nu: &[f64]) {

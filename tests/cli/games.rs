@@ -1,0 +1,587 @@
+//! Exact games: solved with a proof, refused with their place in the file, and played from samples.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Command, Output};
+
+use alft_build::Form;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Map, Value, json};
+
+use crate::support::{alft, fail, root, said, succeed};
+
+/// A scratch folder with a file of games.
+struct Games {
+    folder: tempfile::TempDir,
+}
+
+impl Games {
+    fn new(games: &[Value]) -> Self {
+        Self::text(&games.iter().map(Value::to_string).collect::<Vec<_>>().join("\n"))
+    }
+
+    fn text(text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("games.jsonl"), text).unwrap();
+        Self { folder }
+    }
+
+    fn solve(&self) -> Command {
+        self.command("solve")
+    }
+
+    fn simulate(&self, args: &str) -> Command {
+        let mut command = self.command("simulate");
+        command.arg("--json").args(args.split(' '));
+        command
+    }
+
+    fn command(&self, name: &str) -> Command {
+        let mut command = alft(self.folder.path());
+        command.args([name, "games.jsonl"]);
+        command
+    }
+
+    /// What a command wrote into the folder.
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+}
+
+/// A game of one prompt, named "g".
+fn game(objectives: Value) -> Value {
+    let x = prompt("x", &[("A", 0.6), ("B", 0.3), ("C", 0.1)]);
+    json!({"name": "g", "beta": 0.2, "prompts": [x], "objectives": objectives})
+}
+
+fn prompt(id: &str, answers: &[(&str, f64)]) -> Value {
+    let traces: Vec<Value> = answers.iter().map(|(answer, prob)| json!({"answer": answer, "prob": prob})).collect();
+    json!({"id": id, "traces": traces})
+}
+
+/// The same with other members.
+fn with(object: &Value, members: Value) -> Value {
+    let (Value::Object(mut object), Value::Object(members)) = (object.clone(), members) else { panic!("{object}") };
+    object.extend(members);
+    object.into()
+}
+
+/// The objects that were printed, one a line.
+fn printed(output: &Output) -> Vec<Value> {
+    objects(std::str::from_utf8(&output.stdout).unwrap())
+}
+
+fn objects(lines: &str) -> Vec<Value> {
+    lines.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+}
+
+/// A finite number: others are null in JSON.
+fn number(of: &Value, key: &str) -> f64 {
+    of[key].as_f64().unwrap_or_else(|| panic!("no number {key} in {of}"))
+}
+
+fn numbers(of: &Value) -> BTreeMap<&str, f64> {
+    let keys = of.as_object().unwrap_or_else(|| panic!("no object: {of}")).keys();
+    keys.map(|key| (key.as_str(), number(of, key))).collect()
+}
+
+fn items(of: &Value) -> &[Value] {
+    of.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn assert_keys(of: &Value, keys: &[&str]) {
+    let own: BTreeSet<&str> = of.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(own, keys.iter().copied().collect(), "{of}");
+}
+
+fn constraints(game: &Value) -> impl Iterator<Item = &Value> {
+    items(&game["objectives"]).iter().filter(|objective| objective["kind"] == "constraint")
+}
+
+/// data/games.jsonl holds equilibria that cvxpy found with the interior-point solver Clarabel, to these tolerances.
+#[test]
+fn equilibria_are_those_of_an_independent_convex_solver() {
+    let games = objects(&std::fs::read_to_string(root().join("tests/cli/data/games.jsonl")).unwrap());
+    let solved = printed(&succeed(alft(&root()).args(["solve", "tests/cli/data/games.jsonl", "--json"])));
+    assert_eq!((games.len(), solved.len()), (36, 36));
+    for (game, own) in games.iter().zip(&solved) {
+        let (name, solution) = (&game["name"], &game["solution"]);
+        assert_keys(own, &["name", "value", "gap", "marginals", "multipliers", "iterations"]);
+        assert_eq!(own["name"], *name);
+        assert!(own["iterations"].is_u64(), "{name}");
+        assert!((number(own, "value") - number(solution, "value")).abs() < 1e-6, "{name}: {own}");
+        let constrained = constraints(game).next().is_some();
+        assert!(number(own, "gap") <= if constrained { 1e-6 } else { 1e-8 }, "{name}: {own}");
+
+        let prompts = items(&game["prompts"]);
+        assert_eq!(own["marginals"].as_object().unwrap().len(), prompts.len(), "{name}");
+        for (prompt, marginal) in prompts.iter().zip(items(&solution["marginals"])) {
+            let (own, marginal) = (numbers(&own["marginals"][prompt["id"].as_str().unwrap()]), numbers(marginal));
+            assert!(own.keys().eq(marginal.keys()), "{name}: {own:?}");
+            assert!(marginal.iter().all(|(key, p)| (own[key] - p).abs() < 1e-4), "{name}: {own:?}, not {marginal:?}");
+        }
+        let prices = |of: &Value| items(&of["multipliers"]).iter().map(|price| price.as_f64().unwrap()).collect();
+        let (own, wanted): (Vec<f64>, Vec<f64>) = (prices(own), prices(solution));
+        assert_eq!((own.len(), wanted.len()), (constraints(game).count(), constraints(game).count()), "{name}");
+        assert!(own.iter().zip(&wanted).all(|(a, b)| (a - b).abs() < 1e-4), "{name}: {own:?}, not {wanted:?}");
+    }
+}
+
+const ANSWERS: [&str; 6] = ["A", "B", "C", "D", "E", "F"];
+
+/// Every concave kind, with the consensus or divergence of those that have one. A game can have two constraints.
+const CONCAVE: [(&str, &str); 16] = [
+    ("correctness", ""),
+    ("entropy", ""),
+    ("gini", ""),
+    ("tsallis", ""),
+    ("pass@k", ""),
+    ("maximum-likelihood", ""),
+    ("target", ""),
+    ("coherence", "arithmetic"),
+    ("coherence", "geometric"),
+    ("coherence", "reference"),
+    ("pairwise", "jsd"),
+    ("pairwise", "squared-l2"),
+    ("marginal", ""),
+    ("parity", ""),
+    ("constraint", ""),
+    ("constraint", ""),
+];
+
+/// Random games.
+struct Random(ChaCha8Rng);
+
+impl Random {
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        *from.choose(&mut self.0).unwrap()
+    }
+
+    /// From peaked to flat.
+    fn distribution(&mut self, size: usize) -> Vec<f64> {
+        let sharpness = self.pick(&[0.1, 1.0, 3.0, 10.0]);
+        let weights: Vec<f64> = (0..size).map(|_| self.0.random_range(1e-9f64..1.0).powf(sharpness) + 1e-9).collect();
+        let total: f64 = weights.iter().sum();
+        weights.into_iter().map(|weight| weight / total).collect()
+    }
+
+    /// Shares of names.
+    fn shares(&mut self, names: &[&str]) -> Value {
+        let shares = self.distribution(names.len());
+        names.iter().zip(shares).map(|(name, share)| ((*name).to_owned(), share.into())).collect::<Map<_, _>>().into()
+    }
+
+    /// A number for some of the answers: 1 for half of them, for the others anything from `least` on.
+    fn table(&mut self, answers: &[&str], least: f64) -> Value {
+        let count = self.0.random_range(1..=answers.len());
+        let some: Vec<&str> = answers.sample(&mut self.0, count).copied().collect();
+        let number = |random: &mut Self| if random.0.random() { 1.0 } else { random.0.random_range(least..1.0) };
+        some.into_iter().map(|answer| (answer.to_owned(), number(self).into())).collect::<Map<_, _>>().into()
+    }
+
+    fn objective(&mut self, kind: &str, variant: &str, ids: &[String]) -> Value {
+        let attribute = json!({"A": "p", "B": "q", "C": "r", "D": "p", "E": "q", "F": "r"});
+        let fields = match kind {
+            "correctness" => json!({"reward": self.table(&ANSWERS, -1.0)}),
+            "tsallis" => json!({"order": self.0.random_range(2..7)}),
+            "pass@k" => json!({"k": self.0.random_range(1..9), "reward": self.table(&ANSWERS, -1.0)}),
+            "maximum-likelihood" => json!({"reward": self.table(&ANSWERS, 0.0)}),
+            "target" => json!({"target": self.shares(&ANSWERS)}),
+            "coherence" => json!({"consensus": variant}),
+            "pairwise" if self.0.random() => json!({"divergence": variant}),
+            "pairwise" => {
+                let pairs = ids.windows(2).map(|pair| json!([pair[0], pair[1], self.0.random_range(0.1..2.0)]));
+                json!({"divergence": variant, "pairs": pairs.collect::<Vec<_>>()})
+            }
+            "marginal" => json!({"attribute": attribute, "target": self.shares(&["p", "q", "r"])}),
+            "parity" => json!({"attribute": attribute}),
+            // A costs nothing, so that every limit can be met.
+            "constraint" => json!({"cost": self.table(&ANSWERS[1..], 0.0), "limit": self.pick(&[0.02, 0.1, 0.3])}),
+            _ => json!({}),
+        };
+        let weight = self.0.random_range(0.05f64.ln()..10f64.ln()).exp();
+        with(&fields, json!({"kind": kind, "weight": weight}))
+    }
+
+    fn game(&mut self, name: usize) -> Value {
+        let ids: Vec<String> = (0..self.0.random_range(1..=4)).map(|at| format!("x{at}")).collect();
+        let count = self.0.random_range(1..=3);
+        let mut kinds: Vec<(&str, &str)> = CONCAVE.sample(&mut self.0, count).copied().collect();
+        // A prompt alone has no partner to name.
+        kinds.iter_mut().filter(|kind| kind.0 == "pairwise" && ids.len() == 1).for_each(|kind| *kind = ("entropy", ""));
+        let objectives: Vec<Value> = kinds.iter().map(|(kind, variant)| self.objective(kind, variant, &ids)).collect();
+        let free = if kinds.iter().any(|kind| kind.0 == "constraint") { 0.05 } else { 0.0 };
+        let prompts: Vec<Value> = ids
+            .iter()
+            .map(|id| {
+                let mut probabilities: Vec<f64> = self.distribution(6).iter().map(|p| (1.0 - free) * p).collect();
+                probabilities[0] += free;
+                prompt(id, &ANSWERS.into_iter().zip(probabilities).collect::<Vec<_>>())
+            })
+            .collect();
+        let beta = self.pick(&[0.02, 0.05, 0.2, 1.0]);
+        json!({"name": name.to_string(), "beta": beta, "prompts": prompts, "objectives": objectives})
+    }
+}
+
+/// What a solution has to be, whatever the game; says what it is not.
+fn check(game: &Value, solution: &Value) -> Result<(), String> {
+    let (gap, value) = (&solution["gap"], &solution["value"]);
+    if !gap.as_f64().is_some_and(|gap| gap <= 1e-8) || !value.is_number() {
+        return Err(format!("value {value}, gap {gap}"));
+    }
+    let marginals: Vec<_> = solution["marginals"].as_object().unwrap().values().map(numbers).collect();
+    for marginal in &marginals {
+        let total: f64 = marginal.values().sum();
+        if (total - 1.0).abs() > 1e-9 || !marginal.values().all(|p| (0.0..=1.0).contains(p)) {
+            return Err(format!("no distribution: {marginal:?}"));
+        }
+    }
+    for constraint in constraints(game) {
+        let costs = numbers(&constraint["cost"]);
+        let cost = |marginal: &BTreeMap<&str, f64>| costs.iter().map(|(key, cost)| cost * marginal[key]).sum::<f64>();
+        let excess = marginals.iter().map(cost).sum::<f64>() / marginals.len() as f64 - number(constraint, "limit");
+        // Under a price of little more than 0 the gap leaves this much room.
+        if excess > 1e-6 {
+            return Err(format!("a limit is exceeded by {excess:e}"));
+        }
+    }
+    Ok(())
+}
+
+/// Solves games and insists that all are solved.
+fn assert_solved(games: &[Value]) {
+    let output = Games::new(games).solve().arg("--json").output().unwrap();
+    let solved = printed(&output);
+    let missing = || Err("no solution".to_owned());
+    let checked =
+        games.iter().enumerate().map(|(at, game)| solved.get(at).map_or_else(missing, |own| check(game, own)));
+    let wrong: Vec<String> =
+        checked.zip(games).filter_map(|(checked, game)| Some(format!("{}: {game}", checked.err()?))).collect();
+    let told = String::from_utf8_lossy(&output.stderr);
+    let some = wrong.iter().take(6).map(String::as_str).collect::<Vec<_>>().join("\n");
+    assert!(wrong.is_empty(), "{} of {} games are not solved:\n{some}\n{told}", wrong.len(), games.len());
+    assert!(output.status.success(), "{told}");
+}
+
+#[test]
+fn ten_thousand_random_games_are_solved() {
+    let mut random = Random(ChaCha8Rng::seed_from_u64(0));
+    assert_solved(&(0..10_000).map(|at| random.game(at)).collect::<Vec<_>>());
+}
+
+/// Limits on what is rewarded, and limits of which one makes the other idle.
+#[test]
+fn games_whose_constraints_are_hard_to_price_are_solved() {
+    let game = |beta: f64, prompts: &[Value], objectives: Value| {
+        assert_solved(&[json!({"name": "hard", "beta": beta, "prompts": prompts, "objectives": objectives})]);
+    };
+    let limit = |limit: f64, cost: Value| json!({"kind": "constraint", "cost": cost, "limit": limit});
+    let correct = |weight: f64, reward: Value| json!({"kind": "correctness", "weight": weight, "reward": reward});
+    let likely = |weight: f64, reward: Value| json!({"kind": "maximum-likelihood", "weight": weight, "reward": reward});
+
+    let x = prompt("x", &[("A", 0.5), ("B", 0.5)]);
+    let limits = [limit(0.1, json!({"B": 0.5})), limit(0.3, json!({"B": 1.0}))];
+    game(0.02, &[x], json!([correct(6.0, json!({"B": 1.0})), limits[0], limits[1]]));
+
+    let x = prompt("x", &[("A", 0.3), ("B", 0.2), ("C", 0.4), ("D", 0.1)]);
+    let limits = [limit(0.3, json!({"C": 1.0, "D": 1.0})), limit(0.3, json!({"B": 1.0, "C": 1.0}))];
+    game(1.0, &[x], json!([correct(10.0, json!({"A": 1.0, "C": 1.0})), limits[0], limits[1]]));
+
+    let x = prompt("x", &[("A", 0.1), ("B", 0.4), ("C", 0.5)]);
+    let best = json!({"kind": "pass@k", "k": 8, "weight": 3.0, "reward": {"B": 1.0, "C": 1.0}});
+    game(0.1, &[x], json!([best, limit(0.02, json!({"B": 1.0})), limit(0.02, json!({"C": 1.0}))]));
+
+    let x = prompt("x", &[("A", 0.1), ("B", 0.1), ("C", 0.1), ("D", 0.7)]);
+    let costly = limit(0.02, json!({"B": 1.0, "C": 1.0, "D": 1.0}));
+    game(0.02, &[x], json!([{"kind": "gini", "weight": 3.0}, likely(3.0, json!({"C": 1.0, "D": 1.0})), costly]));
+
+    let prompts = [
+        prompt("x", &[("A", 0.6), ("B", 0.1), ("C", 0.1), ("D", 0.2)]),
+        prompt("y", &[("A", 0.1), ("B", 0.4), ("C", 0.1), ("D", 0.4)]),
+    ];
+    let costly = limit(0.02, json!({"B": 1.0, "D": 1.0}));
+    game(0.02, &prompts, json!([likely(10.0, json!({"B": 1.0})), {"kind": "pairwise", "weight": 3.0}, costly]));
+
+    let prompts = [
+        prompt("x", &[("A", 0.1), ("B", 0.1), ("C", 0.6), ("D", 0.2)]),
+        prompt("y", &[("A", 0.2), ("B", 0.2), ("C", 0.1), ("D", 0.5)]),
+    ];
+    let parity = json!({"kind": "parity", "weight": 3.0, "attribute": {"A": "p", "B": "p", "C": "p", "D": "q"}});
+    game(0.02, &prompts, json!([parity, limit(0.3, json!({"C": 1.0, "D": 1.0}))]));
+}
+
+/// B may be had a tenth of the time.
+fn limited() -> Value {
+    game(json!([{"kind": "entropy"}, {"kind": "constraint", "cost": {"B": 1.0}, "limit": 0.1}]))
+}
+
+#[test]
+fn a_limit_that_can_be_met_is_not_said_to_be_out_of_reach() {
+    let games = Games::new(&[limited()]);
+    for (flag, values) in [("--iterations", "1 5 20 40"), ("--dynamics", "best-response mirror average")] {
+        for value in values.split(' ') {
+            let output = games.solve().args([flag, value]).output().unwrap();
+            assert!([Some(0), Some(8)].contains(&output.status.code()), "{flag} {value}: {}", said(&output));
+        }
+    }
+}
+
+#[test]
+fn every_kind_is_known_by_its_name_and_all_but_the_heuristics_are_proved() {
+    let fields = |kind: &str| match kind {
+        "correctness" | "maximum-likelihood" => json!({"reward": {"B": 1.0}}),
+        "pass@k" => json!({"k": 2, "reward": {"B": 1.0}}),
+        "tsallis" => json!({"order": 3}),
+        "target" => json!({"target": {"A": 0.5, "B": 0.5}}),
+        "marginal" => json!({"attribute": {"A": "p", "B": "q"}, "target": {"p": 0.5, "q": 0.5}}),
+        "parity" => json!({"attribute": {"A": "p", "B": "q"}}),
+        "constraint" => json!({"cost": {"A": 1.0}, "limit": 0.3}),
+        "entropy" | "gini" | "coherence" | "pairwise" | "majority" | "semantic-entropy" => json!({}),
+        _ => panic!("the kind {kind} is not tested"),
+    };
+    let prompts = [prompt("x", &[("A", 0.8), ("B", 0.2)]), prompt("y", &[("A", 0.3), ("B", 0.7)])];
+    let games: Vec<Value> = alft_linked::kinds()
+        .map(|kind| {
+            let objectives = [with(&json!({"kind": kind}), fields(kind))];
+            json!({"name": kind, "beta": 0.2, "prompts": prompts, "objectives": objectives})
+        })
+        .collect();
+    let output = Games::new(&games).solve().arg("--json").output().unwrap();
+    assert_eq!(output.status.code(), Some(8), "{}", said(&output));
+    let solved = printed(&output);
+    assert_eq!(solved.len(), games.len(), "{}", said(&output));
+    for solution in &solved {
+        let heuristic = solution["name"] == "majority" || solution["name"] == "semantic-entropy";
+        assert_eq!(solution["gap"].is_null(), heuristic, "{solution}");
+        assert!(heuristic || number(solution, "gap") <= 1e-8, "{solution}");
+        assert!(solution["value"].is_number(), "{solution}");
+    }
+}
+
+#[test]
+fn of_heuristics_it_is_said_that_nothing_can_be_proved() {
+    for kind in ["majority", "semantic-entropy"] {
+        let games = Games::new(&[game(json!([{"kind": "entropy"}, {"kind": kind}]))]);
+        fail(&mut games.solve(), 8, &["no equilibrium can be proved", "for g"]);
+    }
+}
+
+/// As many answers as may be, above all the right one.
+fn diverse() -> Value {
+    game(json!([{"kind": "entropy", "weight": 0.5}, {"kind": "correctness", "reward": {"B": 1.0}}]))
+}
+
+#[test]
+fn all_dynamics_lead_to_the_same_equilibrium() {
+    let games = Games::new(&[diverse()]);
+    let end = |dynamics: &str| printed(&succeed(games.solve().args(["--json", "--dynamics", dynamics]))).remove(0);
+    let fast = end("accelerated");
+    for dynamics in ["best-response", "mirror", "average"] {
+        let slow = end(dynamics);
+        assert!((number(&slow, "value") - number(&fast, "value")).abs() <= 1e-8, "{dynamics}: {slow}, not {fast}");
+        // J falls by β KL or more away from its top, so by Pinsker's inequality no probability is off by more than this.
+        let bound = (1e-8 / (2.0 * 0.2f64)).sqrt();
+        let (slow, fast) = (numbers(&slow["marginals"]["x"]), numbers(&fast["marginals"]["x"]));
+        assert!(fast.iter().all(|(key, p)| (slow[key] - p).abs() <= bound), "{dynamics}: {slow:?}, not {fast:?}");
+    }
+}
+
+#[test]
+fn a_game_that_is_given_up_is_named() {
+    let games = Games::new(&[with(&diverse(), json!({"name": "hasty"}))]);
+    fail(games.solve().args(["--iterations", "3"]), 8, &["no equilibrium within 1e-8 for hasty"]);
+    succeed(games.solve().args(["--iterations", "3", "--tolerance", "0.1"]));
+}
+
+#[test]
+fn mistakes_in_a_game_are_told_with_their_line() {
+    let bad = with(&diverse(), json!({"name": "bad"}));
+    let of = |objective: Value| with(&bad, json!({"objectives": [objective]}));
+    let asks = |prompts: Value| with(&bad, json!({"prompts": prompts}));
+    let x = |a: f64, b: f64| prompt("x", &[("A", a), ("B", b)]);
+    let costly = json!({"kind": "constraint", "cost": {"A": 1.0, "B": 0.9, "C": 0.8}, "limit": 0.3});
+    let pair = json!([{"kind": "pairwise", "pairs": [["x", "z", 1.0]]}]);
+    let pair = with(&bad, json!({"prompts": [x(0.5, 0.5), prompt("y", &[("A", 1.0)])], "objectives": pair}));
+    let cases: [(Value, &[&str]); 13] = [
+        (of(json!({"kind": "entropi"})), &["unknown kind \"entropi\"", "did you mean \"entropy\"?"]),
+        (of(json!({"kind": "correctness", "reward": {"Z": 1.0}})), &["answer \"Z\"", "no prompt can give"]),
+        (of(json!({"kind": "entropy", "wieght": 2.0})), &["objective entropy", "`wieght`"]),
+        (of(json!({"kind": "tsallis", "ordr": 2})), &["objective tsallis", "`ordr`", "`order`"]),
+        (of(json!({"kind": "entropy", "weight": -1.0})), &["objective entropy", "weight is -1", "0 or more"]),
+        (of(costly), &["the limit of constraint", "raise the limit"]),
+        (with(&bad, json!({"beta": 0.0})), &["beta is 0", "above 0"]),
+        (with(&bad, json!({"objectives": []})), &["no objectives"]),
+        (asks(json!([])), &["no prompts"]),
+        (asks(json!([x(0.5, 0.5), x(0.5, 0.5)])), &["two prompts have the id \"x\""]),
+        (asks(json!([x(0.5, 0.3)])), &["prompt x", "sum to 0.8, not to 1"]),
+        (asks(json!([x(-0.5, 1.5)])), &["prompt x", "probability -0.5"]),
+        (pair, &["\"x\" is paired with \"z\"", "x, y"]),
+    ];
+    for (game, words) in cases {
+        let games = Games::text(&format!("{}\n\n{game}\n", diverse()));
+        fail(&mut games.solve(), 4, &[&["games.jsonl, line 3: game \"bad\": "], words].concat());
+    }
+    // What cannot be read has no name to tell.
+    for (line, words) in [
+        (with(&bad, json!({"betta": 1.0})).to_string(), ["unknown field `betta`", "`beta`"]),
+        ("{\"name\": \"bad\", \"beta\": ".into(), ["EOF", "\"objectives\""]),
+    ] {
+        let games = Games::text(&format!("{}\n\n{line}\n", diverse()));
+        fail(&mut games.solve(), 4, &[&["games.jsonl, line 3: "], &words[..]].concat());
+    }
+}
+
+#[test]
+fn names_are_unique_and_a_game_can_be_chosen_by_its_own() {
+    let other = with(&diverse(), json!({"name": "other"}));
+    let twice = Games::new(&[diverse(), other.clone(), diverse()]);
+    fail(&mut twice.solve(), 4, &["games.jsonl, line 3: game \"g\": its name is that of line 1"]);
+
+    let games = Games::new(&[diverse(), other]);
+    let solved = printed(&succeed(games.solve().args(["--json", "--only", "other"])));
+    assert_eq!(solved.iter().map(|solution| &solution["name"]).collect::<Vec<_>>(), ["other"]);
+    fail(games.solve().args(["--only", "othr"]), 4, &["games.jsonl: it has no game \"othr\"", "there is: g, other"]);
+}
+
+#[test]
+fn a_plugin_on_the_command_line_is_one_more_objective() {
+    let half = |form| {
+        let path = alft_build::build(&root().join("plugins/entropy"), form, &|line| eprintln!("{line}"));
+        format!("{},weight=0.5", path.unwrap_or_else(|error| panic!("{error}")).display())
+    };
+    let kind = printed(&succeed(Games::new(&[diverse()]).solve().arg("--json"))).remove(0);
+    let games = Games::new(&[game(json!([{"kind": "correctness", "reward": {"B": 1.0}}]))]);
+    for (plugin, trust) in [(half(Form::Component), None), (half(Form::Native), Some("--trust-native"))] {
+        let own = printed(&succeed(games.solve().args(["--json", "--plugin", &plugin]).args(trust))).remove(0);
+        assert!((number(&own, "value") - number(&kind, "value")).abs() < 1e-9, "{own}, not {kind}");
+        assert!(number(&own, "gap") <= 1e-8, "{own}");
+    }
+    let native = half(Form::Native);
+    fail(games.solve().args(["--plugin", &native]), 5, &["runs with all the rights of this program"]);
+    fail(games.solve().args(["--plugin", "absent.wasm"]), 5, &["absent.wasm", "No such file"]);
+}
+
+#[test]
+fn the_way_to_an_equilibrium_is_drawn() {
+    let games = Games::new(&[diverse(), with(&limited(), json!({"name": "limited"}))]);
+    succeed(games.solve().args(["--plot", "paths.svg"]));
+    let picture = games.read("paths.svg");
+    for part in ["<svg", "g: answers to x", "limited: answers to x", "duality gap", "<polyline", "</svg>"] {
+        assert!(picture.contains(part), "no {part} in the picture");
+    }
+    let many: Vec<Value> = (0..9).map(|at| with(&diverse(), json!({"name": at.to_string()}))).collect();
+    fail(Games::new(&many).solve().args(["--plot", "paths.svg"]), 4, &["9 games do not fit", "--only"]);
+}
+
+fn estimator(args: &str) -> Command {
+    let mut command = alft(&root());
+    command.arg("estimator").args(args.split(' '));
+    command
+}
+
+#[test]
+fn an_estimators_table_is_as_good_as_it_says() {
+    let output = succeed(&mut estimator("--kind variance-optimal --group 16 --bias-factor 4 --json"));
+    let report = printed(&output).remove(0);
+    assert_keys(&report, &["table", "sup_weighted_bias", "max_weighted_second_moment"]);
+    let table: Vec<f64> = items(&report["table"]).iter().map(|entry| entry.as_f64().unwrap()).collect();
+    assert_eq!(table.len(), 16);
+    let (bias, moment) = (number(&report, "sup_weighted_bias"), number(&report, "max_weighted_second_moment"));
+    assert!(bias <= 4.0 * 0.325 / 256.0 && moment <= 0.75, "{report}");
+
+    // The same from the definition, on a grid: n of the 15 others share the answer.
+    let (mut worst, mut largest) = (0.0f64, 0.0f64);
+    for p in (1..10_000).map(|at| f64::from(at) / 10_000.0) {
+        let (mut mean, mut square, mut chance) = (0.0, 0.0, (1.0 - p).powi(15));
+        for (n, entry) in (0..).zip(&table) {
+            mean += chance * entry;
+            square += chance * entry * entry;
+            chance *= f64::from(15 - n) / f64::from(n + 1) * p / (1.0 - p);
+        }
+        worst = worst.max(p * (mean + p.ln()).abs());
+        largest = largest.max(p * square);
+    }
+    assert!((0.99 * bias..=bias + 1e-9).contains(&worst), "{worst} on the grid: {report}");
+    assert!((0.99 * moment..=moment + 1e-9).contains(&largest), "{largest} on the grid: {report}");
+}
+
+#[test]
+fn estimators_that_there_are_not_are_refused_with_those_that_there_are() {
+    let kinds = ["plug-in", "leave-one-out", "harmonic", "u-statistic", "minimax", "variance-optimal"];
+    fail(&mut estimator("--kind varianc --group 16"), 2, &[&["\"varianc\""], &kinds[..]].concat());
+    fail(&mut estimator("--kind u-statistic --order 16 --group 16"), 2, &["order is 16", "from 1 to 15"]);
+    fail(&mut estimator("--kind harmonic --order 2 --group 16"), 2, &["\"harmonic\" has no order"]);
+    fail(&mut estimator("--kind harmonic --group 65"), 2, &["groups of 65", "2 to 64"]);
+}
+
+/// Two answers, the right one rare.
+fn rare() -> Games {
+    Games::new(&[with(&diverse(), json!({"prompts": [prompt("x", &[("A", 0.85), ("B", 0.15)])]}))])
+}
+
+fn distances(mut simulate: Command) -> Vec<f64> {
+    printed(&succeed(&mut simulate)).iter().map(|outcome| number(outcome, "distance")).collect()
+}
+
+#[test]
+fn sampled_training_is_the_same_for_the_same_seed() {
+    let games = rare();
+    let run = |seed: u32| {
+        let args = format!("--group 2,4 --steps 300 --seeds 3 --seed {seed}");
+        printed(&succeed(&mut games.simulate(&args)))
+    };
+    let outcomes = run(0);
+    assert_eq!(run(0), outcomes);
+    assert_ne!(run(3), outcomes);
+    let of = |outcome: &Value| {
+        assert_keys(outcome, &["game", "estimator", "group", "regret", "regret_error", "distance", "distance_error"]);
+        json!([outcome["game"], outcome["estimator"], outcome["group"]])
+    };
+    let named = |group: u32| json!(["g", "variance-optimal", group]);
+    assert_eq!(outcomes.iter().map(of).collect::<Vec<_>>(), [named(2), named(4)]);
+}
+
+#[test]
+fn less_bias_ends_nearer_to_the_equilibrium() {
+    let ends = distances(rare().simulate("--group 4 --steps 1000 --estimator plug-in,variance-optimal"));
+    assert!(ends[1] < 0.6 * ends[0], "plug-in ends {} away, variance-optimal {}", ends[0], ends[1]);
+}
+
+#[test]
+fn what_is_right_is_learnt_from_samples() {
+    let games = Games::new(&[game(json!([{"kind": "correctness", "reward": {"C": 1.0}}]))]);
+    let outcome = printed(&succeed(&mut games.simulate("--group 8 --steps 1000"))).remove(0);
+    assert!(number(&outcome, "distance") < 0.05, "{outcome}");
+    assert!(number(&outcome, "regret").abs() < 0.01, "{outcome}");
+}
+
+#[test]
+fn a_penalty_in_the_loss_leads_elsewhere() {
+    let games = rare();
+    let end = |kl: &str| distances(games.simulate(&format!("--group 4 --steps 1000 --kl {kl}")))[0];
+    let (reward, loss) = (end("reward"), end("loss"));
+    assert!((reward - loss).abs() > 1e-3, "{reward} and {loss}");
+}
+
+#[test]
+fn where_sampled_training_ends_is_drawn() {
+    let games = rare();
+    succeed(&mut games.simulate("--group 2,4 --steps 50 --estimator plug-in,harmonic --plot ends.svg"));
+    let picture = games.read("ends.svg");
+    for part in ["<svg", "plug-in", "harmonic", "group size", "<polyline", "</svg>"] {
+        assert!(picture.contains(part), "no {part} in the picture");
+    }
+}
+
+#[test]
+fn what_cannot_be_sampled_is_refused() {
+    let x = prompt("x", &[("A", 0.5), ("B", 0.5), ("C", 0.0)]);
+    let games = Games::new(&[with(&diverse(), json!({"prompts": [x]}))]);
+    succeed(&mut games.solve());
+    fail(&mut games.simulate("--steps 5"), 4, &["line 1: game \"g\"", "\"C\"", "probability 0"]);
+    fail(&mut games.simulate("--group 1"), 2, &["--group", "2 to 1024"]);
+    let estimators = ["\"leave-one-out\"", "plug-in", "harmonic", "minimax", "variance-optimal"];
+    fail(&mut games.simulate("--estimator leave-one-out"), 2, &estimators);
+}
