@@ -74,6 +74,9 @@ pub(crate) fn draw_outcomes(outcomes: &[Outcome], file: &Path) -> Result<()> {
     draw_lines(outcomes, file).map_err(|error| Error::Plot { path: file.into(), reason: error.to_string() })
 }
 
+/// By group size: the sum and number of the games' values.
+type Sums = BTreeMap<usize, (f64, f64)>;
+
 fn draw_lines(outcomes: &[Outcome], file: &Path) -> Drawn {
     let root = SVGBackend::new(file, (960, 360)).into_drawing_area();
     root.fill(&WHITE)?;
@@ -83,7 +86,7 @@ fn draw_lines(outcomes: &[Outcome], file: &Path) -> Drawn {
         ("distance: total variation of answer marginals", |outcome| outcome.distance),
     ];
     for (area, (title, of)) in root.split_evenly((1, 2)).iter().zip(panels) {
-        let mut lines: Vec<(String, BTreeMap<usize, (f64, f64)>)> = Vec::new();
+        let mut lines: Vec<(String, Sums)> = Vec::new();
         for outcome in outcomes {
             let name = outcome.estimator.to_string();
             let at = lines.iter().position(|(line, _)| *line == name).unwrap_or_else(|| {
@@ -93,7 +96,7 @@ fn draw_lines(outcomes: &[Outcome], file: &Path) -> Drawn {
             let sum = lines[at].1.entry(outcome.group).or_insert((0.0, 0.0));
             *sum = (sum.0 + of(outcome), sum.1 + 1.0);
         }
-        let points = |line: &BTreeMap<usize, (f64, f64)>| -> Vec<(f64, f64)> {
+        let points = |line: &Sums| -> Vec<(f64, f64)> {
             line.iter().map(|(group, (sum, count))| (*group as f64, (sum / count).max(SMALLEST_GAP))).collect()
         };
         let all: Vec<(f64, f64)> = lines.iter().flat_map(|(_, line)| points(line)).collect();
