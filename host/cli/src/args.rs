@@ -95,7 +95,8 @@ pub(crate) struct SolveArgs {
     /// Solve the game of this name alone
     #[arg(long, value_name = "NAME")]
     pub(crate) only: Option<String>,
-    /// Add a component or native library to every game's objectives: FILE[,weight=W][,config=JSON] (may be repeated)
+    /// Add a component or native library to every game's objectives: FILE, FILE,weight=W or FILE,weight=W,config=JSON (may be
+    /// repeated)
     #[arg(long = "plugin", value_name = "FILE")]
     pub(crate) plugins: Vec<ExtraPlugin>,
     /// Let native libraries of --plugin run, with all the rights of this program

@@ -8,15 +8,15 @@ use crate::error::{Error, Result};
 pub(crate) fn run(args: &EstimatorArgs) -> Result<()> {
     let report = report(args).map_err(|error| Error::Estimator(error.to_string()))?;
     if args.json {
-        println!("{}", serde_json::to_string(&report).expect("a report is plain data"));
+        say!("{}", serde_json::to_string(&report).expect("a report is plain data"));
         return Ok(());
     }
-    println!("{} for groups of {}", args.kind, args.group);
-    println!("sup p·|bias|          {:.6}", report.sup_weighted_bias);
-    println!("max p·second moment   {:.6}", report.max_weighted_second_moment);
-    println!("{:>8}  {:>16}", "others", "estimate");
+    say!("{} for groups of {}", args.kind, args.group);
+    say!("sup p·|bias|          {:.6}", report.sup_weighted_bias);
+    say!("max p·second moment   {:.6}", report.max_weighted_second_moment);
+    say!("{:>8}  {:>16}", "others", "estimate");
     for (others, estimate) in report.table.iter().enumerate() {
-        println!("{others:>8}  {estimate:>16.9}");
+        say!("{others:>8}  {estimate:>16.9}");
     }
     Ok(())
 }

@@ -12,8 +12,11 @@
 //! | `estimator` | the tables: `alft estimator` |
 //! | `evaluate` | the measurement before and after |
 //! | `runfile`, `toml_source`, `questions`, `args` | what the user gives |
-//! | `folder`, `metrics`, `report`, `picture`, `progress` | what the user gets |
+//! | `folder`, `metrics`, `report`, `picture`, `progress`, `out` | what the user gets |
 //! | `error` | everything that can end a command, and the exit codes |
+
+#[macro_use]
+mod out;
 
 mod args;
 mod error;
@@ -94,7 +97,7 @@ fn build(args: &BuildArgs) -> Result<()> {
     let component = args.component || !args.native;
     for (wanted, form) in [(component, Form::Component), (args.native, Form::Native)] {
         if wanted {
-            println!("{}", alft_build::build(&args.dir, form, &say)?.display());
+            say!("{}", alft_build::build(&args.dir, form, &say)?.display());
         }
     }
     Ok(())

@@ -103,15 +103,15 @@ pub(crate) fn run(args: &SimulateArgs) -> Result<()> {
     }
     if args.json {
         for outcome in &outcomes {
-            println!("{}", serde_json::to_string(outcome).expect("an outcome is plain data"));
+            say!("{}", serde_json::to_string(outcome).expect("an outcome is plain data"));
         }
         return Ok(());
     }
-    println!("{:<20}{:<18}{:>6}{:>24}{:>24}", "game", "estimator", "group", "regret", "distance");
+    say!("{:<20}{:<18}{:>6}{:>24}{:>24}", "game", "estimator", "group", "regret", "distance");
     for Outcome { game, estimator, group, regret, regret_error, distance, distance_error } in &outcomes {
         let regret = format!("{regret:.6} ± {regret_error:.6}");
         let distance = format!("{distance:.5} ± {distance_error:.5}");
-        println!("{game:<20}{estimator:<18}{group:>6}{regret:>24}{distance:>24}");
+        say!("{game:<20}{estimator:<18}{group:>6}{regret:>24}{distance:>24}");
     }
     Ok(())
 }

@@ -48,7 +48,7 @@ pub(crate) fn run(args: &SolveArgs) -> Result<()> {
         turns: if args.plot.is_some() { TURNS } else { 0 },
     };
     if !args.json {
-        println!("{:<24}{:>16}{:>12}{:>12}  certificate", "game", "value", "gap", "iterations");
+        say!("{:<24}{:>16}{:>12}{:>12}  certificate", "game", "value", "gap", "iterations");
     }
     let (mut uncertified, mut failed) = (Vec::new(), None);
     let mut solved = Vec::new();
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &SolveArgs) -> Result<()> {
             Err(error) => {
                 let error = instance.wrong(&args.games, &error);
                 if !args.json {
-                    println!("{:<24}{error}", instance.name);
+                    say!("{:<24}{error}", instance.name);
                 }
                 failed.get_or_insert(error);
                 continue;
@@ -71,7 +71,7 @@ pub(crate) fn run(args: &SolveArgs) -> Result<()> {
         let tolerance = args.tolerance.unwrap_or(if solution.multipliers.is_empty() { SMOOTH } else { CONSTRAINED });
         let certified = solution.certificate.is_some_and(|certificate| certificate.gap <= tolerance);
         if args.json {
-            println!("{}", for_machines(&instance, &solution));
+            say!("{}", for_machines(&instance, &solution));
         } else {
             print_row(&instance, &solution, certified);
         }
@@ -113,14 +113,14 @@ fn print_row(instance: &Instance, solution: &Solution, certified: bool) {
         (Some(_), true) => "equilibrium",
         (Some(_), false) => "not within tolerance",
     };
-    println!("{:<24}{:>16.9}{gap:>12}{:>12}  {says}", instance.name, solution.value, solution.iterations);
+    say!("{:<24}{:>16.9}{gap:>12}{:>12}  {says}", instance.name, solution.value, solution.iterations);
     for (prompt, marginal) in instance.prompts.iter().zip(&solution.marginals) {
         let answers: Vec<String> = marginal.iter().map(|(answer, p)| format!("{answer} {p:.4}")).collect();
-        println!("  {:<22}{}", prompt.id, answers.join("  "));
+        say!("  {:<22}{}", prompt.id, answers.join("  "));
     }
     if !solution.multipliers.is_empty() {
         let prices: Vec<String> = solution.multipliers.iter().map(|price| format!("{price:.6}")).collect();
-        println!("  {:<22}{}", "multipliers", prices.join("  "));
+        say!("  {:<22}{}", "multipliers", prices.join("  "));
     }
 }
 

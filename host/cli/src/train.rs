@@ -150,9 +150,9 @@ pub(crate) fn train(args: &TrainArgs) -> Result<()> {
     setting.folder.write("summary.json", &json)?;
     report::draw_curves(&setting.folder.metrics(), &setting.folder.curves())?;
     if args.json {
-        println!("{json}")
+        say!("{json}")
     } else {
-        print!("{}", report::for_people(&summary, &setting.folder))
+        say!("{}", report::for_people(&summary, &setting.folder).trim_end())
     }
     Ok(())
 }

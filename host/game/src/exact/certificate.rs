@@ -12,8 +12,8 @@
 
 use super::{Game, objective::Point};
 
-/// Limits are kept to this, relative to the largest cost: what marginals can be trusted to.
-pub const KEPT: f64 = 1e-9;
+/// Limits are kept to this, relative to the largest cost. What the miss is worth is in the gap.
+pub const KEPT: f64 = 1e-7;
 
 /// Bounds on the game's value.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -3,7 +3,8 @@
 //! D is smooth because KL is strictly convex, and its slope is limit − cost.
 //!
 //! One price is the root of a falling function. Several are found one after the other first, and then together by Newton's
-//! method on D.
+//! method on D. Where several limits bind beside an objective as steep as the log of a small probability that may not be
+//! enough: then the certificate's gap says so.
 
 use super::certificate::Certificate;
 use super::dynamics::{Dynamics, Ended, Rules, play};
@@ -13,6 +14,18 @@ use super::{Error, Game, quadratic};
 /// A limit is met to this, relative to the largest cost. What the miss is worth, its price times it, is held to the same,
 /// for it adds to the certificate's gap.
 const MET: f64 = 1e-10;
+
+/// A price of so many β, per largest cost, that still does not tell says that the plays are stuck.
+const ENDLESS: f64 = 1e12;
+
+/// Several prices are good enough at this gap.
+const PROVED: f64 = 1e-9;
+
+/// How well each is found while the others will move yet.
+const NEAR: f64 = 1e-7;
+
+/// How often one by one and together are tried in turn.
+const ROUNDS: u32 = 5;
 
 /// Steps of Newton's method before prices are taken as they are.
 const NEWTON_STEPS: u32 = 200;
@@ -39,10 +52,17 @@ pub fn equilibrium(
     let start = at_prices(&prices, &game.log_reference)?;
     let end = match count {
         0 => start,
-        1 => bisect(game, &constraints, &mut prices, 0, start, &mut at_prices)?,
+        1 => bisect(game, &constraints, &mut prices, 0, MET, start, &mut at_prices)?,
         _ => {
-            let near = sweep(game, &constraints, &mut prices, start, &mut at_prices)?;
-            newton(game, &constraints, &mut prices, near, &mut at_prices)?
+            let mut end = start;
+            for _ in 0..ROUNDS {
+                end = sweep(game, &constraints, &mut prices, end, &mut at_prices)?;
+                end = newton(game, &constraints, &mut prices, end, &mut at_prices)?;
+                if constraints.proved(game, &end, &prices) || end.exhausted {
+                    break;
+                }
+            }
+            end
         }
     };
     let Ended { point, .. } = keep(&constraints, &mut prices, end, &mut at_prices)?;
@@ -100,9 +120,14 @@ impl Constraints {
         Err(Error::Infeasible { name: names.join(" and "), excess })
     }
 
-    /// Whether constraint `at` holds with equality, at its price.
-    fn met(&self, at: usize, violation: f64, price: f64) -> bool {
-        violation.abs() <= MET * self.scales[at] && violation.abs() * price <= MET
+    /// Whether constraint `at` holds with equality, at its price, to `close`.
+    fn met(&self, at: usize, violation: f64, price: f64, close: f64) -> bool {
+        violation.abs() <= close * self.scales[at] && violation.abs() * price <= close
+    }
+
+    /// Whether a play ended so well that closer prices would prove nothing more.
+    fn proved(&self, game: &Game, end: &Ended, prices: &[f64]) -> bool {
+        Certificate::of(game, &end.point, prices, &self.scales).gap <= PROVED
     }
 
     /// How far a point is from where each constraint holds with equality or for free, relative to the largest costs.
@@ -115,35 +140,50 @@ impl Constraints {
     }
 }
 
-/// The price of constraint `at`, the others' being what they are.
+/// The price of constraint `at`, the others' being what they are, to `close`.
+#[allow(clippy::too_many_arguments, reason = "all that a play needs, and the price to find")]
 fn bisect(
     game: &Game,
     constraints: &Constraints,
     prices: &mut [f64],
     at: usize,
+    close: f64,
     start: Ended,
     play: &mut Play<'_>,
 ) -> Result<Ended, Error> {
     let mut best = start;
+    let prices_at = prices[at];
     let mut at_price = |price: f64, from: &Ended| -> Result<Ended, Error> {
         prices[at] = price;
         play(prices, &from.point.log_nu)
     };
-    best = at_price(0.0, &best)?;
-    let mut low = (0.0, best.point.violations[at]);
-    if low.1 <= MET * constraints.scales[at] {
+    // Bracket the root between a price too low and one high enough, from where the price is. There is a root, or 0 is high
+    // enough: the constraint can be met.
+    let here = (prices_at, best.point.violations[at]);
+    if constraints.met(at, here.1, here.0, close) || (here.0 == 0.0 && here.1 <= 0.0) {
         return Ok(best);
     }
-    // Bracket the root between a price too low and one high enough. There is one: the constraint can be met.
-    let mut high = low;
-    let mut step = game.beta / constraints.scales[at];
+    let (mut low, mut high) = (here, here);
+    let mut step = (game.beta / constraints.scales[at]).max(1e-3 * here.0);
     while high.1 > 0.0 {
         low = high;
         high.0 += step;
         step *= 2.0;
         best = at_price(high.0, &best)?;
         high.1 = best.point.violations[at];
-        if constraints.met(at, high.1, high.0) || !high.0.is_finite() || best.exhausted {
+        let endless = high.0 * constraints.scales[at] > ENDLESS * game.beta;
+        if constraints.met(at, high.1, high.0, close) || endless || best.exhausted {
+            return Ok(best);
+        }
+    }
+    while low.1 <= 0.0 {
+        high = low;
+        low.0 = (low.0 - step).max(0.0);
+        step *= 2.0;
+        best = at_price(low.0, &best)?;
+        low.1 = best.point.violations[at];
+        let free = low.0 == 0.0 && low.1 <= close * constraints.scales[at];
+        if free || constraints.met(at, low.1, low.0, close) || best.exhausted {
             return Ok(best);
         }
     }
@@ -158,7 +198,7 @@ fn bisect(
         }
         best = at_price(guess, &best)?;
         let violation = best.point.violations[at];
-        if constraints.met(at, violation, guess) {
+        if constraints.met(at, violation, guess, close) {
             return Ok(best);
         }
         if violation > 0.0 {
@@ -182,7 +222,7 @@ fn bisect(
 fn keep(constraints: &Constraints, prices: &mut [f64], end: Ended, play: &mut Play<'_>) -> Result<Ended, Error> {
     let mut best = end;
     let mut beyond = 1e-12;
-    while beyond < 1e-6 && !best.exhausted {
+    while beyond < 1e-4 && !best.exhausted {
         let broken = |at: &usize| best.point.violations[*at] > MET * constraints.scales[*at];
         let raised: Vec<usize> = (0..prices.len()).filter(broken).collect();
         if raised.is_empty() {
@@ -190,7 +230,7 @@ fn keep(constraints: &Constraints, prices: &mut [f64], end: Ended, play: &mut Pl
         }
         raised.iter().for_each(|at| prices[*at] *= 1.0 + beyond);
         best = play(prices, &best.point.log_nu)?;
-        beyond *= 1.5;
+        beyond *= 2.0;
     }
     Ok(best)
 }
@@ -205,15 +245,20 @@ fn sweep(
     play: &mut Play<'_>,
 ) -> Result<Ended, Error> {
     let mut best = start;
-    let mut before = f64::INFINITY;
+    let (mut before, mut stalled) = (f64::INFINITY, 0);
     loop {
         let miss = constraints.miss(&best.point, prices);
-        if miss <= MET || miss > 0.5 * before || best.exhausted {
+        // A price that falls breaks another limit for a while, so a sweep or two may look like a step back.
+        stalled = if miss > 0.9 * before { stalled + 1 } else { 0 };
+        if stalled > 2 || constraints.proved(game, &best, prices) || best.exhausted {
             return Ok(best);
         }
-        before = miss;
-        for at in 0..prices.len() {
-            best = bisect(game, constraints, prices, at, best, play)?;
+        before = before.min(miss);
+        // The dearest last: what is left of its violation weighs most.
+        let mut order: Vec<usize> = (0..prices.len()).collect();
+        order.sort_by(|a, b| prices[*a].total_cmp(&prices[*b]));
+        for at in order {
+            best = bisect(game, constraints, prices, at, NEAR, best, play)?;
         }
         constraints.refuse_if_proved(game, prices)?;
     }
@@ -231,10 +276,10 @@ fn newton(
     let mut best = start;
     for _ in 0..NEWTON_STEPS {
         let done = (0..prices.len()).all(|at| match prices[at] > 0.0 {
-            true => constraints.met(at, best.point.violations[at], prices[at]),
+            true => constraints.met(at, best.point.violations[at], prices[at], MET),
             false => best.point.violations[at] <= MET * constraints.scales[at],
         });
-        if done || best.exhausted {
+        if done || constraints.proved(game, &best, prices) || best.exhausted {
             break;
         }
         constraints.refuse_if_proved(game, prices)?;

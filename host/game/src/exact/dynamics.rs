@@ -57,6 +57,9 @@ const RESIDUAL: f64 = 1e-10;
 /// Without constraints an accelerated play stops at this gap, relative to the value: what rounding leaves to tell.
 const ROUNDED_GAP: f64 = 1e-14;
 
+/// Below the rounded gap a play goes on only while it halves the spread within so many evaluations.
+const PATIENCE: u64 = 100;
+
 /// No logit moves further than this in a step. Rewards such as c/ν have no bound, and an answer that a leap all but gives
 /// up is slow to win back.
 const LEAP: f64 = 20.0;
@@ -65,7 +68,7 @@ const LEAP: f64 = 20.0;
 const HALVINGS: u32 = 60;
 
 /// What J may lose to rounding in a step that counts as ascent.
-const ROUNDING: f64 = 1e-14;
+const ROUNDING: f64 = 1e-12;
 
 /// The part of the rise promised by the slope that a plain step must make good (Armijo's condition).
 const RISE: f64 = 0.25;
@@ -130,8 +133,13 @@ impl State {
     }
 
     fn is_done(&self, accelerated: bool, prices: &[f64], rules: &Rules<'_>) -> bool {
-        let gap = if accelerated { ROUNDED_GAP * self.height.abs().max(1.0) } else { rules.tolerance };
-        self.spread <= RESIDUAL || (prices.is_empty() && self.certificate.gap <= gap)
+        let near = if accelerated { self.is_rounded() } else { self.certificate.gap <= rules.tolerance };
+        self.spread <= RESIDUAL || (prices.is_empty() && near)
+    }
+
+    /// Whether the gap is what rounding leaves to tell.
+    fn is_rounded(&self) -> bool {
+        self.certificate.gap <= ROUNDED_GAP * self.height.abs().max(1.0)
     }
 
     fn show(&self, rules: &mut Rules<'_>) {
@@ -182,9 +190,16 @@ fn climb(
 ) -> Result<State, Error> {
     let mut anderson = Anderson::default();
     let mut rate = 1.0;
+    // The spread when it was last halved, and when that was.
+    let mut halved = (state.spread, oracle.evaluations);
     state.show(rules);
     while oracle.evaluations < rules.evaluations {
         if state.is_done(accelerate, prices, rules) {
+            break;
+        }
+        if state.spread < 0.5 * halved.0 {
+            halved = (state.spread, oracle.evaluations);
+        } else if state.is_rounded() && oracle.evaluations - halved.1 > PATIENCE {
             break;
         }
         // An answer that has become unlikely still has to be put in its place.

@@ -48,6 +48,6 @@ mod tests {
     fn prices_do_not_fall_below_zero() {
         let identity = [vec![1.0, 0.0], vec![0.0, 1.0]];
         let d = step(&identity, &[0.5, -3.0], &[0.0, 1.0], &[1.0, 1.0]).unwrap();
-        assert!((d[0] - 0.5).abs() < 1e-9 && (d[1] + 1.0).abs() < 1e-9, "{d:?}");
+        assert!((d[0] - 0.5).abs() < 1e-6 && (d[1] + 1.0).abs() < 1e-6, "{d:?}");
     }
 }
