@@ -342,6 +342,16 @@ fn games_whose_constraints_are_hard_to_price_are_solved() {
     assert_solved(&games.collect::<Vec<_>>());
 }
 
+#[test]
+fn the_examples_are_solved_and_simulated() {
+    let solved = printed(&succeed(alft(&root()).args(["solve", "examples/games/games.jsonl", "--json"])));
+    assert_eq!(solved.len(), 5);
+    let mut simulate = alft(&root());
+    simulate.args(["simulate", "examples/estimators/games.jsonl", "--json"]);
+    simulate.args(["--group", "4,8", "--steps", "50", "--seeds", "1"]);
+    assert_eq!(printed(&succeed(&mut simulate)).len(), 3 * 2);
+}
+
 /// B may be had a tenth of the time.
 fn limited() -> Value {
     game(json!([{"kind": "entropy"}, {"kind": "constraint", "cost": {"B": 1.0}, "limit": 0.1}]))
