@@ -1,4 +1,4 @@
-//! Exact games: solved with a proof, refused with their place in the file, and played from samples.
+//! Exact games: solved with a proof, or refused with their place in the file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Output};
@@ -12,63 +12,63 @@ use serde_json::{Map, Value, json};
 use crate::support::{alft, fail, root, said, succeed};
 
 /// A scratch folder with a file of games.
-struct Games {
+pub(crate) struct Games {
     folder: tempfile::TempDir,
 }
 
 impl Games {
-    fn new(games: &[Value]) -> Self {
+    pub(crate) fn new(games: &[Value]) -> Self {
         Self::text(&games.iter().map(Value::to_string).collect::<Vec<_>>().join("\n"))
     }
 
-    fn text(text: &str) -> Self {
+    pub(crate) fn text(text: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("games.jsonl"), text).unwrap();
         Self { folder }
     }
 
-    fn solve(&self) -> Command {
+    pub(crate) fn solve(&self) -> Command {
         self.command("solve")
     }
 
-    fn simulate(&self, args: &str) -> Command {
+    pub(crate) fn simulate(&self, args: &str) -> Command {
         let mut command = self.command("simulate");
         command.arg("--json").args(args.split(' '));
         command
     }
 
-    fn command(&self, name: &str) -> Command {
+    pub(crate) fn command(&self, name: &str) -> Command {
         let mut command = alft(self.folder.path());
         command.args([name, "games.jsonl"]);
         command
     }
 
     /// What a command wrote into the folder.
-    fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 }
 
 /// A game of one prompt, named "g".
-fn game(objectives: Value) -> Value {
+pub(crate) fn game(objectives: Value) -> Value {
     let x = prompt("x", &[("A", 0.6), ("B", 0.3), ("C", 0.1)]);
     json!({"name": "g", "beta": 0.2, "prompts": [x], "objectives": objectives})
 }
 
-fn prompt(id: &str, answers: &[(&str, f64)]) -> Value {
+pub(crate) fn prompt(id: &str, answers: &[(&str, f64)]) -> Value {
     let traces: Vec<Value> = answers.iter().map(|(answer, prob)| json!({"answer": answer, "prob": prob})).collect();
     json!({"id": id, "traces": traces})
 }
 
 /// The same with other members.
-fn with(object: &Value, members: Value) -> Value {
+pub(crate) fn with(object: &Value, members: Value) -> Value {
     let (Value::Object(mut object), Value::Object(members)) = (object.clone(), members) else { panic!("{object}") };
     object.extend(members);
     object.into()
 }
 
 /// The objects that were printed, one a line.
-fn printed(output: &Output) -> Vec<Value> {
+pub(crate) fn printed(output: &Output) -> Vec<Value> {
     objects(std::str::from_utf8(&output.stdout).unwrap())
 }
 
@@ -77,7 +77,7 @@ fn objects(lines: &str) -> Vec<Value> {
 }
 
 /// A finite number: others are null in JSON.
-fn number(of: &Value, key: &str) -> f64 {
+pub(crate) fn number(of: &Value, key: &str) -> f64 {
     of[key].as_f64().unwrap_or_else(|| panic!("no number {key} in {of}"))
 }
 
@@ -86,11 +86,11 @@ fn numbers(of: &Value) -> BTreeMap<&str, f64> {
     keys.map(|key| (key.as_str(), number(of, key))).collect()
 }
 
-fn items(of: &Value) -> &[Value] {
+pub(crate) fn items(of: &Value) -> &[Value] {
     of.as_array().map_or(&[], Vec::as_slice)
 }
 
-fn assert_keys(of: &Value, keys: &[&str]) {
+pub(crate) fn assert_keys(of: &Value, keys: &[&str]) {
     let own: BTreeSet<&str> = of.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(own, keys.iter().copied().collect(), "{of}");
 }
@@ -409,7 +409,7 @@ fn of_heuristics_it_is_said_that_nothing_can_be_proved() {
 }
 
 /// As many answers as may be, above all the right one.
-fn diverse() -> Value {
+pub(crate) fn diverse() -> Value {
     game(json!([{"kind": "entropy", "weight": 0.5}, {"kind": "correctness", "reward": {"B": 1.0}}]))
 }
 
@@ -513,117 +513,4 @@ fn the_way_to_an_equilibrium_is_drawn() {
     }
     let many: Vec<Value> = (0..9).map(|at| with(&diverse(), json!({"name": at.to_string()}))).collect();
     fail(Games::new(&many).solve().args(["--plot", "paths.svg"]), 4, &["9 games do not fit", "--only"]);
-}
-
-fn estimator(args: &str) -> Command {
-    let mut command = alft(&root());
-    command.arg("estimator").args(args.split(' '));
-    command
-}
-
-#[test]
-fn an_estimators_table_is_as_good_as_it_says() {
-    let output = succeed(&mut estimator("--kind variance-optimal --group 16 --bias-factor 4 --json"));
-    let report = printed(&output).remove(0);
-    assert_keys(&report, &["table", "sup_weighted_bias", "max_weighted_second_moment"]);
-    let table: Vec<f64> = items(&report["table"]).iter().map(|entry| entry.as_f64().unwrap()).collect();
-    assert_eq!(table.len(), 16);
-    let (bias, moment) = (number(&report, "sup_weighted_bias"), number(&report, "max_weighted_second_moment"));
-    assert!(bias <= 4.0 * 0.325 / 256.0 && moment <= 0.75, "{report}");
-
-    // The same from the definition, on a grid: n of the 15 others share the answer.
-    let (mut worst, mut largest) = (0.0f64, 0.0f64);
-    for p in (1..10_000).map(|at| f64::from(at) / 10_000.0) {
-        let (mut mean, mut square, mut chance) = (0.0, 0.0, (1.0 - p).powi(15));
-        for (n, entry) in (0..).zip(&table) {
-            mean += chance * entry;
-            square += chance * entry * entry;
-            chance *= f64::from(15 - n) / f64::from(n + 1) * p / (1.0 - p);
-        }
-        worst = worst.max(p * (mean + p.ln()).abs());
-        largest = largest.max(p * square);
-    }
-    assert!((0.99 * bias..=bias + 1e-9).contains(&worst), "{worst} on the grid: {report}");
-    assert!((0.99 * moment..=moment + 1e-9).contains(&largest), "{largest} on the grid: {report}");
-}
-
-#[test]
-fn estimators_that_there_are_not_are_refused_with_those_that_there_are() {
-    let kinds = ["plug-in", "leave-one-out", "harmonic", "u-statistic", "minimax", "variance-optimal"];
-    fail(&mut estimator("--kind varianc --group 16"), 2, &[&["\"varianc\""], &kinds[..]].concat());
-    fail(&mut estimator("--kind u-statistic --order 16 --group 16"), 2, &["order is 16", "from 1 to 15"]);
-    fail(&mut estimator("--kind harmonic --order 2 --group 16"), 2, &["\"harmonic\" has no order"]);
-    fail(&mut estimator("--kind harmonic --group 65"), 2, &["groups of 65", "2 to 64"]);
-}
-
-/// Two answers, the right one rare.
-fn rare() -> Games {
-    Games::new(&[with(&diverse(), json!({"prompts": [prompt("x", &[("A", 0.85), ("B", 0.15)])]}))])
-}
-
-fn distances(mut simulate: Command) -> Vec<f64> {
-    printed(&succeed(&mut simulate)).iter().map(|outcome| number(outcome, "distance")).collect()
-}
-
-#[test]
-fn sampled_training_is_the_same_for_the_same_seed() {
-    let games = rare();
-    let run = |seed: u32| {
-        let args = format!("--group 2,4 --steps 300 --seeds 3 --seed {seed}");
-        printed(&succeed(&mut games.simulate(&args)))
-    };
-    let outcomes = run(0);
-    assert_eq!(run(0), outcomes);
-    assert_ne!(run(3), outcomes);
-    let of = |outcome: &Value| {
-        assert_keys(outcome, &["game", "estimator", "group", "regret", "regret_error", "distance", "distance_error"]);
-        json!([outcome["game"], outcome["estimator"], outcome["group"]])
-    };
-    let named = |group: u32| json!(["g", "variance-optimal", group]);
-    assert_eq!(outcomes.iter().map(of).collect::<Vec<_>>(), [named(2), named(4)]);
-}
-
-#[test]
-fn less_bias_ends_nearer_to_the_equilibrium() {
-    let ends = distances(rare().simulate("--group 4 --steps 1000 --estimator plug-in,variance-optimal"));
-    assert!(ends[1] < 0.6 * ends[0], "plug-in ends {} away, variance-optimal {}", ends[0], ends[1]);
-}
-
-#[test]
-fn what_is_right_is_learnt_from_samples() {
-    let games = Games::new(&[game(json!([{"kind": "correctness", "reward": {"C": 1.0}}]))]);
-    let outcome = printed(&succeed(&mut games.simulate("--group 8 --steps 1000"))).remove(0);
-    assert!(number(&outcome, "distance") < 0.05, "{outcome}");
-    assert!(number(&outcome, "regret").abs() < 0.01, "{outcome}");
-}
-
-#[test]
-fn a_penalty_in_the_loss_leads_elsewhere() {
-    let games = rare();
-    let end = |kl: &str| distances(games.simulate(&format!("--group 4 --steps 1000 --kl {kl}")))[0];
-    let (reward, loss) = (end("reward"), end("loss"));
-    assert!((reward - loss).abs() > 1e-3, "{reward} and {loss}");
-}
-
-#[test]
-fn where_sampled_training_ends_is_drawn() {
-    let games = rare();
-    succeed(&mut games.simulate("--group 2,4 --steps 50 --estimator plug-in,harmonic --plot ends.svg"));
-    let picture = games.read("ends.svg");
-    for part in ["<svg", "plug-in", "harmonic", "group size", "<polyline", "</svg>"] {
-        assert!(picture.contains(part), "no {part} in the picture");
-    }
-}
-
-#[test]
-fn what_cannot_be_sampled_is_refused() {
-    let x = prompt("x", &[("A", 0.5), ("B", 0.5), ("C", 0.0)]);
-    let games = Games::new(&[with(&diverse(), json!({"prompts": [x]}))]);
-    succeed(&mut games.solve());
-    fail(&mut games.simulate("--steps 5"), 4, &["line 1: game \"g\"", "\"C\"", "probability 0"]);
-    let games = Games::new(&[game(json!([{"kind": "majority"}]))]);
-    fail(&mut games.simulate("--steps 5"), 8, &["no equilibrium is proved for g"]);
-    fail(&mut games.simulate("--group 1"), 2, &["--group", "2 to 1024"]);
-    let estimators = ["\"leave-one-out\"", "plug-in", "harmonic", "minimax", "variance-optimal"];
-    fail(&mut games.simulate("--estimator leave-one-out"), 2, &estimators);
 }

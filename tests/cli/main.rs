@@ -2,7 +2,8 @@
 //!
 //! | module | shows |
 //! | --- | --- |
-//! | `games` | exact games are solved with a proof, and played from samples |
+//! | `games` | exact games are solved with a proof |
+//! | `simulate` | they are played from samples, with estimators as good as they say |
 //! | `quickstart` | the README's first command learns what it says it learns |
 //! | `reproducible` | same seed, same metrics; killed and resumed, the same as left alone |
 //! | `misbehaving` | bad plugins are named and counted, and the run goes on |
@@ -13,4 +14,5 @@ mod misbehaving;
 mod mistakes;
 mod quickstart;
 mod reproducible;
+mod simulate;
 mod support;

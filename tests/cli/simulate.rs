@@ -1,0 +1,121 @@
+//! Exact games played from samples, and the estimators that this takes.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::games::{Games, assert_keys, diverse, game, items, number, printed, prompt, with};
+use crate::support::{alft, fail, root, succeed};
+
+fn estimator(args: &str) -> Command {
+    let mut command = alft(&root());
+    command.arg("estimator").args(args.split(' '));
+    command
+}
+
+#[test]
+fn an_estimators_table_is_as_good_as_it_says() {
+    let output = succeed(&mut estimator("--kind variance-optimal --group 16 --bias-factor 4 --json"));
+    let report = printed(&output).remove(0);
+    assert_keys(&report, &["table", "sup_weighted_bias", "max_weighted_second_moment"]);
+    let table: Vec<f64> = items(&report["table"]).iter().map(|entry| entry.as_f64().unwrap()).collect();
+    assert_eq!(table.len(), 16);
+    let (bias, moment) = (number(&report, "sup_weighted_bias"), number(&report, "max_weighted_second_moment"));
+    assert!(bias <= 4.0 * 0.325 / 256.0 && moment <= 0.75, "{report}");
+
+    // The same from the definition, on a grid: n of the 15 others share the answer.
+    let (mut worst, mut largest) = (0.0f64, 0.0f64);
+    for p in (1..10_000).map(|at| f64::from(at) / 10_000.0) {
+        let (mut mean, mut square, mut chance) = (0.0, 0.0, (1.0 - p).powi(15));
+        for (n, entry) in (0..).zip(&table) {
+            mean += chance * entry;
+            square += chance * entry * entry;
+            chance *= f64::from(15 - n) / f64::from(n + 1) * p / (1.0 - p);
+        }
+        worst = worst.max(p * (mean + p.ln()).abs());
+        largest = largest.max(p * square);
+    }
+    assert!((0.99 * bias..=bias + 1e-9).contains(&worst), "{worst} on the grid: {report}");
+    assert!((0.99 * moment..=moment + 1e-9).contains(&largest), "{largest} on the grid: {report}");
+}
+
+#[test]
+fn estimators_that_there_are_not_are_refused_with_those_that_there_are() {
+    let kinds = ["plug-in", "leave-one-out", "harmonic", "u-statistic", "minimax", "variance-optimal"];
+    fail(&mut estimator("--kind varianc --group 16"), 2, &[&["\"varianc\""], &kinds[..]].concat());
+    fail(&mut estimator("--kind u-statistic --order 16 --group 16"), 2, &["order is 16", "from 1 to 15"]);
+    fail(&mut estimator("--kind harmonic --order 2 --group 16"), 2, &["\"harmonic\" has no order"]);
+    fail(&mut estimator("--kind harmonic --group 65"), 2, &["groups of 65", "2 to 64"]);
+}
+
+/// Two answers, the right one rare.
+fn rare() -> Games {
+    Games::new(&[with(&diverse(), json!({"prompts": [prompt("x", &[("A", 0.85), ("B", 0.15)])]}))])
+}
+
+fn distances(mut simulate: Command) -> Vec<f64> {
+    printed(&succeed(&mut simulate)).iter().map(|outcome| number(outcome, "distance")).collect()
+}
+
+#[test]
+fn sampled_training_is_the_same_for_the_same_seed() {
+    let games = rare();
+    let run = |seed: u32| {
+        let args = format!("--group 2,4 --steps 300 --seeds 3 --seed {seed}");
+        printed(&succeed(&mut games.simulate(&args)))
+    };
+    let outcomes = run(0);
+    assert_eq!(run(0), outcomes);
+    assert_ne!(run(3), outcomes);
+    let of = |outcome: &Value| {
+        assert_keys(outcome, &["game", "estimator", "group", "regret", "regret_error", "distance", "distance_error"]);
+        json!([outcome["game"], outcome["estimator"], outcome["group"]])
+    };
+    let named = |group: u32| json!(["g", "variance-optimal", group]);
+    assert_eq!(outcomes.iter().map(of).collect::<Vec<_>>(), [named(2), named(4)]);
+}
+
+#[test]
+fn less_bias_ends_nearer_to_the_equilibrium() {
+    let ends = distances(rare().simulate("--group 4 --steps 1000 --estimator plug-in,variance-optimal"));
+    assert!(ends[1] < 0.6 * ends[0], "plug-in ends {} away, variance-optimal {}", ends[0], ends[1]);
+}
+
+#[test]
+fn what_is_right_is_learnt_from_samples() {
+    let games = Games::new(&[game(json!([{"kind": "correctness", "reward": {"C": 1.0}}]))]);
+    let outcome = printed(&succeed(&mut games.simulate("--group 8 --steps 1000"))).remove(0);
+    assert!(number(&outcome, "distance") < 0.05, "{outcome}");
+    assert!(number(&outcome, "regret").abs() < 0.01, "{outcome}");
+}
+
+#[test]
+fn a_penalty_in_the_loss_leads_elsewhere() {
+    let games = rare();
+    let end = |kl: &str| distances(games.simulate(&format!("--group 4 --steps 1000 --kl {kl}")))[0];
+    let (reward, loss) = (end("reward"), end("loss"));
+    assert!((reward - loss).abs() > 1e-3, "{reward} and {loss}");
+}
+
+#[test]
+fn where_sampled_training_ends_is_drawn() {
+    let games = rare();
+    succeed(&mut games.simulate("--group 2,4 --steps 50 --estimator plug-in,harmonic --plot ends.svg"));
+    let picture = games.read("ends.svg");
+    for part in ["<svg", "plug-in", "harmonic", "group size", "<polyline", "</svg>"] {
+        assert!(picture.contains(part), "no {part} in the picture");
+    }
+}
+
+#[test]
+fn what_cannot_be_sampled_is_refused() {
+    let x = prompt("x", &[("A", 0.5), ("B", 0.5), ("C", 0.0)]);
+    let games = Games::new(&[with(&diverse(), json!({"prompts": [x]}))]);
+    succeed(&mut games.solve());
+    fail(&mut games.simulate("--steps 5"), 4, &["line 1: game \"g\"", "\"C\"", "probability 0"]);
+    let games = Games::new(&[game(json!([{"kind": "majority"}]))]);
+    fail(&mut games.simulate("--steps 5"), 8, &["no equilibrium is proved for g"]);
+    fail(&mut games.simulate("--group 1"), 2, &["--group", "2 to 1024"]);
+    let estimators = ["\"leave-one-out\"", "plug-in", "harmonic", "minimax", "variance-optimal"];
+    fail(&mut games.simulate("--estimator leave-one-out"), 2, &estimators);
+}
