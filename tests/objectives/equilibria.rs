@@ -15,8 +15,8 @@ use crate::support::Marginals;
 
 const ANSWERS: [&str; 6] = ["A", "B", "C", "D", "E", "F"];
 
-/// Values are exact to rounding. At the top a value hardly changes with the marginals: these are known to about the square
-/// root of it.
+/// Values are exact to rounding. At the top a value hardly changes with the marginals: these are known to about the
+/// square root of it.
 const MARGINALS: f64 = 1e-6;
 
 /// What is random about a game. All prompts have the same answers.
@@ -272,8 +272,8 @@ proptest! {
         prop_assert!((price * (of(&own) - limit)).abs() < 1e-9, "price {price} of {} and {limit}", of(&own));
         // As good as what mixes the reference with the answer that costs nothing.
         let kept = share.min(1.0);
-        let mixed = |own: &Vec<f64>| own.iter().enumerate().map(|(z, p)| kept * p + if z == 0 { 1.0 - kept } else { 0.0 }).collect();
-        let mixed: Marginals = play.reference.iter().map(mixed).collect();
+        let mut mixed: Marginals = play.reference.iter().map(|own| own.iter().map(|p| kept * p).collect()).collect();
+        mixed.iter_mut().for_each(|own| own[0] += 1.0 - kept);
         let value = |nu: &Marginals| -play.beta * mean(nu.iter().zip(&play.reference).map(|(p, q)| kl(p, q)));
         prop_assert!(certificate.upper >= value(&mixed) - 1e-12, "{} < {}", certificate.upper, value(&mixed));
         prop_assert!((solution.value - value(&own)).abs() < 1e-12, "{} is not {}", solution.value, value(&own));
@@ -328,7 +328,8 @@ proptest! {
         };
         let (one, first) = solved(&play.game(), &play.mix(&mix))?;
         let (two, second) = solved(&other.game(), &other.mix(&mix))?;
-        prop_assert!((one.value - two.value).abs() < 1e-9 * one.value.abs().max(1.0), "{} and {}", one.value, two.value);
+        let rounding = 1e-9 * one.value.abs().max(1.0);
+        prop_assert!((one.value - two.value).abs() < rounding, "{} and {}", one.value, two.value);
         // J falls by (β/m) KL or more away from its top, so by Pinsker's inequality the gap bounds what is left to go.
         let left = |gap: f64| (play.reference.len() as f64 * (gap + 1e-13) / (2.0 * play.beta)).sqrt();
         let own = marginals(&one);

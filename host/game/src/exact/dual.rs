@@ -24,6 +24,9 @@ const PROVED: f64 = 1e-9;
 /// How well each is found while the others will move yet.
 const NEAR: f64 = 1e-7;
 
+/// Rounds in which all prices together may come no closer: where one limit makes another idle, its price wanders over first.
+const STALLS: u32 = 30;
+
 /// How often one by one and together are tried in turn.
 const ROUNDS: u32 = 5;
 
@@ -250,7 +253,7 @@ fn sweep(
         let miss = constraints.miss(&best.point, prices);
         // A price that falls breaks another limit for a while, so a sweep or two may look like a step back.
         stalled = if miss > 0.9 * before { stalled + 1 } else { 0 };
-        if stalled > 2 || constraints.proved(game, &best, prices) || best.exhausted {
+        if stalled > STALLS || constraints.proved(game, &best, prices) || best.exhausted {
             return Ok(best);
         }
         before = before.min(miss);
