@@ -187,6 +187,17 @@ fn term(objective: &Objective, bundle: &Bundle, answers: &BTreeSet<&str>) -> std
         }
         Some(opened) => opened.map_err(|error| wrong(error.to_string()))?,
     };
+    // From samples it is no mistake that nothing was right yet; here it is known that nothing ever is.
+    if plugin.manifest.name == "alft-maximum-likelihood"
+        && let Some(reward) = config.get("reward").and_then(|table| table.as_object())
+    {
+        let right =
+            |answer: &alft_sdk::Answer| reward.get(&answer.key).and_then(|r| r.as_f64()).is_some_and(|r| r > 0.0);
+        if let Some(group) = bundle.groups.iter().find(|group| !group.answers.iter().any(right)) {
+            let id = &group.prompt.id;
+            return Err(wrong(format!("prompt {id} has no answer with a reward, and the log of 0 is no utility")));
+        }
+    }
     Ok(match plugin.role {
         Role::Objective(evaluate) => Term {
             name: kind.clone(),
