@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::estimate::{self, Estimator, Share};
 use crate::math;
 
 /// A question.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Prompt {
     /// Its name in the prompts file.
     pub id: String,
@@ -25,7 +27,7 @@ impl Default for Prompt {
 }
 
 /// One class of equal answers within a group, with estimates of its probability ν.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// Equal keys are equal answers.
     pub key: String,
@@ -50,7 +52,7 @@ pub struct Answer {
 
 /// The answers to one prompt. Completions without a readable answer (⊥) count in `size` but are not among the
 /// answers, so nothing can reward them for being different.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Group {
     /// The question.
     pub prompt: Prompt,
@@ -61,7 +63,7 @@ pub struct Group {
 }
 
 /// Prompts that ask the same thing (paraphrases); one prompt when there are none.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Bundle {
     /// Its name in the prompts file.
     pub id: String,
@@ -76,7 +78,7 @@ pub struct Bundle {
 }
 
 /// What a bundle's distribution of answers is worth.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Valuation {
     /// U of the bundle's answer marginals.
     pub utility: f64,

@@ -32,6 +32,11 @@ macro_rules! export {
                 &PLUGIN
             }
 
+            #[cfg(not(target_arch = "wasm32"))]
+            #[unsafe(export_name = concat!("alft_fingerprint_v1_", env!("CARGO_CRATE_NAME")))]
+            static FINGERPRINT: $crate::native::Fingerprint =
+                if cfg!(panic = "unwind") { $crate::native::UNWINDS } else { $crate::native::ABORTS };
+
             #[cfg(target_arch = "wasm32")]
             const _: () = {
                 struct Exported;

@@ -5,7 +5,7 @@ use crate::bundle::{Bundle, Prompt, Valuation};
 use crate::roles::{Manifest, Objective, Plugin, Reader, Result, Verifier};
 
 /// One prompt and the texts to judge: completions for a reader, distinct answers for a verifier.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Question {
     /// The question.
     pub prompt: Prompt,

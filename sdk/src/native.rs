@@ -21,6 +21,47 @@ pub const VERSION: u32 = 1;
 /// What the name of a library's entry symbol begins with.
 pub const ENTRY_PREFIX: &str = "alft_plugin_v";
 
+/// What the name of the symbol begins with at which a library says how it was built, as a [`Fingerprint`]. A host reads
+/// it from the file, before any of the library's code runs. It is no part of the contract: of a library without one
+/// (one written in C, say) no more is known than its file tells.
+pub const FINGERPRINT_PREFIX: &str = "alft_fingerprint_v1";
+
+/// The target that this crate is compiled for, as in `x86_64-unknown-linux-gnu`.
+pub const TARGET: &str = env!("ALFT_TARGET");
+
+/// UTF-8 text, filled up with zeros.
+pub type Fingerprint = [u8; 200];
+
+/// How a crate is built that catches panics:
+/// `sdk 0.1.0; target x86_64-unknown-linux-gnu; panic unwind; rustc 1.95.0 (59807616e 2026-04-14)`.
+pub const UNWINDS: Fingerprint = padded(concat!(
+    "sdk ",
+    env!("CARGO_PKG_VERSION"),
+    "; target ",
+    env!("ALFT_TARGET"),
+    "; panic unwind; ",
+    env!("ALFT_RUSTC")
+));
+
+/// The same of a crate in which a panic ends the process: hosts keep such a library out of theirs.
+pub const ABORTS: Fingerprint = padded(concat!(
+    "sdk ",
+    env!("CARGO_PKG_VERSION"),
+    "; target ",
+    env!("ALFT_TARGET"),
+    "; panic abort; ",
+    env!("ALFT_RUSTC")
+));
+
+const fn padded(text: &str) -> Fingerprint {
+    let (bytes, mut out, mut at) = (text.as_bytes(), [0; 200], 0);
+    while at < bytes.len() && at < out.len() {
+        out[at] = bytes[at];
+        at += 1;
+    }
+    out
+}
+
 /// A call did its work.
 pub const OK: i32 = 0;
 /// The plugin returned an error; its text went to [`Host::fail`].

@@ -1,5 +1,6 @@
 //! The roles a plugin can play, one trait each. The struct that implements them is the plugin's configuration.
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::bundle::{Bundle, Prompt, Valuation};
@@ -39,7 +40,7 @@ pub trait Objective: Plugin {
 }
 
 /// Who a plugin is and what it promises.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, Deserialize)]
 pub struct Manifest {
     /// The crate's name.
     pub name: String,

@@ -1,11 +1,11 @@
 //! What a plugin does wrong is named, counted and contained: the other samples keep their scores.
 
 use alft_build::Form;
-use alft_plugin_host::{FailureKind, Limits, Plugin};
+use alft_plugin_host::{FailureKind, Limits, NativeTrust, Plugin, Source};
 use alft_sdk::bundle::Prompt;
 use alft_sdk::linked::Question;
 
-use crate::support::{FORMS, built, open, open_file, random_bundles};
+use crate::support::{FORMS, built, engine, open, open_file, random_bundles, source};
 
 /// Four questions with four answers each; "13" is where the plugin misbehaves.
 fn questions() -> Vec<Question> {
@@ -43,13 +43,79 @@ fn each_deed_of_a_component_is_named_and_costs_its_sample_alone() {
         ("nan", FailureKind::NonFinite, "NaN"),
         ("infinity", FailureKind::NonFinite, "inf"),
         ("out-of-range", FailureKind::OutOfRange, "scored 2, but promises 0 to 1"),
-        ("memory", FailureKind::Memory, "the limit is 67108864"),
-        ("recursion", FailureKind::StackOverflow, "stack"),
+        ("memory", FailureKind::Memory, "`limits.memory` is 67108864"),
+        ("recursion", FailureKind::StackOverflow, "its stack of 524288 bytes"),
+        ("abort", FailureKind::Trap, "unreachable"),
+        ("exit", FailureKind::Trap, "unreachable"),
+        ("flood", FailureKind::OutOfFuel, "5000000 and 10000 for each of"),
+        ("huge", FailureKind::Memory, "`limits.memory`"),
     ] {
         let (found, detail) = failure(&open_file(&path, &config(deed), limits.clone()).unwrap());
         assert_eq!(found, kind, "{deed}: {detail}");
         assert!(detail.contains(words), "{deed}: {detail}");
     }
+}
+
+#[test]
+fn a_panic_says_where_it_came_from() {
+    let plugin = open("misbehave", Form::Component, &config("panic"));
+    let called = plugin.score(&questions());
+    let failure = called.items[13].as_ref().unwrap_err();
+    assert!(failure.detail.contains("told to panic") && failure.detail.contains("lib.rs:"), "{failure}");
+    let first = failure.backtrace.first().unwrap();
+    assert!(first.contains("misbehave"), "demangled, and without the machinery of panics: {failure}");
+}
+
+#[test]
+fn a_library_in_its_own_process_takes_nothing_with_it() {
+    let path = built("misbehave", Form::Native);
+    let opened = |deed: &str| {
+        let limits = Limits { deadline_ms: 2000, ..Limits::default() };
+        let source = Source { limits, ..source(&path, NativeTrust::Process, &config(deed)) };
+        Plugin::open(&source, engine()).unwrap()
+    };
+    for (deed, kind, words) in [
+        ("abort", FailureKind::Crash, "signal: 6"),
+        ("exit", FailureKind::Crash, "exit status: 0"),
+        ("recursion", FailureKind::Crash, "overflow"),
+        ("memory", FailureKind::Crash, "memory allocation of"),
+        ("panic", FailureKind::Panic, "told to panic"),
+        ("nan", FailureKind::NonFinite, "NaN"),
+        ("huge", FailureKind::Error, "a very long story"),
+    ] {
+        let (found, detail) = failure(&opened(deed));
+        assert_eq!(found, kind, "{deed}: {detail}");
+        assert!(detail.contains(words), "{deed}: {detail}");
+    }
+    // What it prints does not disturb what it answers, and of what it says a part is kept.
+    for (deed, lines) in [("print", 0), ("flood", Limits::default().log_lines)] {
+        let called = opened(deed).score(&questions());
+        assert!(called.items.iter().all(|item| *item == Ok(0.0)), "{deed}: {:?}", called.items);
+        assert_eq!(called.log.len(), lines, "{deed}");
+    }
+    let looping = opened("loop");
+    let called = looping.score(&questions());
+    assert!(called.items.iter().all(|item| item.as_ref().unwrap_err().kind == FailureKind::Deadline));
+    assert_eq!(called.bill.calls, 1, "a deadline is not met twice");
+    assert!(looping.score(&questions()[..3]).items.iter().all(Result::is_ok), "a new process goes on");
+}
+
+#[test]
+fn one_sample_of_512_that_burns_its_budget_costs_itself_alone() {
+    let path = built("misbehave", Form::Component);
+    let plugin = open_file(&path, &config("loop"), Limits { fuel_per_byte: 1000, ..Limits::default() }).unwrap();
+    let text = |at: usize| if at == 300 { "13".to_owned() } else { "x".repeat(200) };
+    let batch: Vec<Question> = (0..64)
+        .map(|q| Question { prompt: Prompt::default(), texts: (8 * q..8 * q + 8).map(text).collect() })
+        .collect();
+    let called = plugin.score(&batch);
+    assert_eq!(called.items.len(), 512);
+    for (at, item) in called.items.iter().enumerate() {
+        assert_eq!(item.is_err(), at == 300, "{at}: {item:?}");
+    }
+    assert_eq!(called.items[300].as_ref().unwrap_err().kind, FailureKind::OutOfFuel);
+    let again = plugin.score(&batch);
+    assert_eq!((called.calls, called.bill.fuel), (again.calls, again.bill.fuel), "calls and fuel are no accident");
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use alft_build::Form;
-use alft_plugin_host::{Error, Limits, Plugin, Source};
+use alft_plugin_host::{Error, Limits, NativeTrust, Plugin, Source};
 
-use crate::support::{built, engine, open_file};
+use crate::support::{built, engine, open_file, source};
 
 /// What is said of a file with these bytes.
 fn refused(bytes: &[u8]) -> Error {
@@ -78,9 +78,15 @@ fn components_above_the_size_limit() {
 #[test]
 fn native_libraries_without_a_word_of_trust() {
     let path = built("entropy", Form::Native);
-    let source = Source { path, trust_native: false, config: "{}".into(), limits: Limits::default() };
-    let error = Plugin::open(&source, engine()).unwrap_err();
-    assert!(error.to_string().contains("trust = \"native\""), "{error}");
+    let refused = |source: &Source| Plugin::open(source, engine()).unwrap_err().to_string();
+    let error = refused(&source(&path, NativeTrust::Refused, "{}"));
+    assert!(error.contains("trust = \"native\""), "{error}");
+    let trusted = source(&path, NativeTrust::Process, "{}");
+    let error = refused(&Source { pin: None, ..trusted.clone() });
+    let hash = trusted.pin.clone().unwrap();
+    assert!(error.contains(&format!("hash = \"{hash}\"")), "{error}");
+    let error = refused(&Source { pin: Some("0".repeat(64)), ..trusted });
+    assert!(error.contains(&hash) && error.contains("not the file that was pinned"), "{error}");
 }
 
 #[test]
@@ -104,4 +110,62 @@ fn a_configuration_that_the_plugin_refuses() {
         let error = open_file(&built("arithmetic", form), r#"{"makrer": ":"}"#, Limits::default()).unwrap_err();
         assert!(error.to_string().contains("unknown field `makrer`, expected `marker`"), "{error}");
     }
+}
+
+/// A component whose verifier has this core module; its `score` takes what it likes.
+fn with_core(core: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(component
+            (core module $m {core} (func (export "f")))
+            (core instance $i (instantiate $m))
+            (func $f (canon lift (core func $i "f")))
+            (instance $v (export "score" (func $f)))
+            (export "alft:objective/verifier@1.0.0" (instance $v)))"#
+    );
+    wat::parse_str(text).unwrap()
+}
+
+#[test]
+fn needs_above_the_limits() {
+    for (core, key) in [
+        ("(memory 2000)", "limits.memory"),
+        ("(table 20000 funcref)", "limits.table_elements"),
+        (&"(table 1 funcref)".repeat(33), "limits.instances"),
+    ] {
+        let error = refused(&with_core(core)).to_string();
+        assert!(error.contains(key), "{core}: {error}");
+    }
+}
+
+#[test]
+fn a_component_that_takes_too_long_to_compile() {
+    let body = "(local.set 0 (i32.xor (local.get 0) (i32.mul (local.get 0) (i32.const 7))))".repeat(20_000);
+    let slow = with_core(&format!("(func (param i32) (result i32) {body} (local.get 0))").repeat(4));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), slow).unwrap();
+    let error = open_file(file.path(), "{}", Limits { compile_ms: 100, ..Limits::default() }).unwrap_err();
+    assert!(error.to_string().contains("longer than 100 ms; raise `limits.compile_ms`"), "{error}");
+}
+
+#[test]
+fn libraries_for_another_machine() {
+    let mut library = std::fs::read(built("entropy", Form::Native)).unwrap();
+    // The ELF header's machine: 0x3e is x86-64, 0xb7 is AArch64.
+    library[18] = if library[18] == 0x3e { 0xb7 } else { 0x3e };
+    let error = refused(&library);
+    assert!(matches!(error, Error::Target { .. }), "{error}");
+}
+
+#[test]
+fn libraries_that_say_nothing_of_panics_stay_out_of_this_process() {
+    let mut library = std::fs::read(built("entropy", Form::Native)).unwrap();
+    let fingerprint = b"; panic unwind;";
+    let at = library.windows(fingerprint.len()).position(|bytes| bytes == fingerprint).unwrap();
+    library[at..at + fingerprint.len()].copy_from_slice(b"; panic abort ;");
+    let error = refused(&library);
+    assert!(error.to_string().contains("built to abort"), "{error}");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &library).unwrap();
+    let apart = Plugin::open(&source(file.path(), NativeTrust::Process, "{}"), engine()).unwrap();
+    assert!(apart.fingerprint().unwrap().contains("panic abort"), "{:?}", apart.fingerprint());
 }

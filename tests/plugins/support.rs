@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use alft_build::Form;
-use alft_plugin_host::{Engine, Error, Limits, Plugin, Source};
+use alft_plugin_host::{Engine, Error, Limits, NativeTrust, Plugin, Source, Worker};
 use alft_sdk::bundle::{Bundle, Prompt, Samples};
 use alft_sdk::estimate::{Estimator, Harmonic, PlugIn};
 use rand::{RngExt, SeedableRng};
@@ -20,12 +20,19 @@ pub(crate) fn built(name: &str, form: Form) -> PathBuf {
 
 pub(crate) fn engine() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
-    ENGINE.get_or_init(|| Engine::new(&Limits::default()).unwrap())
+    let worker = Worker { program: env!("CARGO_BIN_EXE_alft-plugin-worker").into(), arguments: Vec::new() };
+    ENGINE.get_or_init(|| Engine::new(&Limits::default(), worker).unwrap())
 }
 
+/// Opens whatever is there; a library within this process.
 pub(crate) fn open_file(path: &Path, config: &str, limits: Limits) -> Result<Plugin, Error> {
-    let source = Source { path: path.into(), trust_native: true, config: config.into(), limits };
-    Plugin::open(&source, engine())
+    Plugin::open(&Source { limits, ..source(path, NativeTrust::InProcess, config) }, engine())
+}
+
+/// The file as it is now, pinned.
+pub(crate) fn source(path: &Path, native: NativeTrust, config: &str) -> Source {
+    let pin = std::fs::read(path).ok().map(|bytes| blake3::hash(&bytes).to_hex().to_string());
+    Source { path: path.into(), pin, native, config: config.into(), limits: Limits::default() }
 }
 
 pub(crate) fn open(name: &str, form: Form, config: &str) -> Plugin {

@@ -18,7 +18,7 @@ fn entropy_has_identical_bits_in_every_form_on_1000_bundles() {
     let linked = linked::evaluate::<alft_entropy::Entropy>("{}", &bundles).unwrap();
     for form in FORMS {
         let called = open("entropy", form, "{}").evaluate(&bundles);
-        assert_eq!(called.bill.calls, 1, "one call carries them all");
+        assert!(called.bill.calls < 10, "a call carries as many as `limits.batch_bytes` allows");
         for (at, (loaded, linked)) in called.items.iter().zip(&linked).enumerate() {
             assert_eq!(bits(loaded.as_ref().unwrap()), bits(linked), "bundle {at} as a {form}");
         }

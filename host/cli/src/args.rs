@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -27,6 +28,11 @@ pub(crate) enum Command {
     Estimator(EstimatorArgs),
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Be a child process that compiles a component or runs a native library
+    #[command(name = crate::engine::WORKER, hide = true)]
+    PluginWorker {
+        job: OsString,
+    },
 }
 
 /// Train a policy against the plugins of a run file.

@@ -84,5 +84,5 @@ fn texts(batch: &[Question]) -> impl Iterator<Item = (&Question, &str)> {
 
 fn called<T>(items: impl Iterator<Item = alft_sdk::Result<T>>) -> Called<T> {
     let failed = |error: alft_sdk::Error| Failure::new(FailureKind::Error, error.to_string());
-    Called { items: items.map(|item| item.map_err(failed)).collect(), bill: Default::default(), log: Vec::new() }
+    Called { items: items.map(|item| item.map_err(failed)).collect(), ..Called::default() }
 }

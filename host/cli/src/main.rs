@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `train` | the loop: read it first |
 //! | `play` | one step of the game: completions in, advantages out |
-//! | `panel`, `judge` | the plugins of a run |
+//! | `panel`, `judge`, `engine` | the plugins of a run, and what runs them |
 //! | `order`, `reference` | which questions a step meets; what the reference policy answers to them |
 //! | `identity` | what a resumed run must have in common with itself |
 //! | `solve`, `games` | exact games: `alft solve` |
@@ -19,6 +19,7 @@
 mod out;
 
 mod args;
+mod engine;
 mod error;
 mod estimator;
 mod evaluate;
@@ -55,6 +56,9 @@ const STACK: usize = 256 << 20;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Command::PluginWorker { job } = args.command {
+        return alft_plugin_host::worker::serve([job]);
+    }
     // SAFETY: no other thread runs yet.
     unsafe { limit_elementwise_threads() };
     let work = std::thread::Builder::new().name("alft".into()).stack_size(STACK).spawn(move || match args.command {
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(&args),
         Command::Estimator(args) => estimator::run(&args),
         Command::Plugin(PluginCommand::Build(args)) => build(&args),
+        Command::PluginWorker { .. } => unreachable!("it was served"),
     });
     match work.map(std::thread::JoinHandle::join) {
         Ok(Ok(Ok(()))) => ExitCode::SUCCESS,

@@ -1,16 +1,17 @@
 //! The plugins of a run: built, opened, and given their parts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use alft_build::Form;
 use alft_game::group::GroupObjective;
 use alft_linked::Configured;
-use alft_plugin_host::{Engine, Limits, Plugin, Role, Source};
+use alft_plugin_host::{Engine, Limits, NativeTrust, Plugin, Role, Source};
 use alft_sdk::Manifest;
 
+use crate::engine;
 use crate::error::{Error, Result};
 use crate::judge::Judge;
-use crate::runfile::{PluginEntry, PluginForm, RoleName, Trust};
+use crate::runfile::{Isolation, PluginEntry, PluginForm, RoleName, Trust};
 
 /// A plugin with its part in the run.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub(crate) struct Seat {
     /// BLAKE3 of its file; empty for one that is linked in.
     pub(crate) hash: String,
     /// What it was loaded from.
-    form: &'static str,
+    form: String,
     pub(crate) weight: f64,
     pub(crate) multiplier_rate: f64,
     /// Turns a verifier's scores of a group into rewards.
@@ -41,7 +42,7 @@ impl Panel {
     /// Builds and opens the plugins.
     pub(crate) fn open(entries: &[PluginEntry], limits: &Limits, say: &dyn Fn(&str)) -> Result<Self> {
         let engine =
-            Engine::new(limits).map_err(|error| Error::Plugin { name: "*".into(), reason: error.to_string() })?;
+            engine::start(&entries.iter().fold(limits.clone(), |all, entry| all.covering(&entry.limits(limits))))?;
         let seats: Vec<Seat> =
             entries.iter().map(|entry| Seat::open(entry, limits, &engine, say)).collect::<Result<_>>()?;
         let readers: Vec<usize> = (0..seats.len()).filter(|&at| seats[at].reads).collect();
@@ -92,7 +93,21 @@ impl Seat {
         let name = entry.name.clone();
         let path = file(entry, say)?;
         let config = serde_json::to_string(&entry.config).expect("JSON values print");
-        let source = Source { path, trust_native: entry.trust == Some(Trust::Native), config, limits: limits.clone() };
+        let native = match (entry.trust, entry.isolation, &entry.source) {
+            (None, ..) => NativeTrust::Refused,
+            (Some(Trust::Native), Some(Isolation::Process), _) => NativeTrust::Process,
+            (Some(Trust::Native), Some(Isolation::InProcess), _) => NativeTrust::InProcess,
+            // Whoever has the source is the one who would mend its crashes; of a built library nobody knows.
+            (Some(Trust::Native), None, Some(_)) => NativeTrust::InProcess,
+            (Some(Trust::Native), None, None) => NativeTrust::Process,
+        };
+        let pin = match (&entry.hash, &entry.source) {
+            (Some(hash), _) => Some(hash.clone()),
+            // It was built a moment ago, from a source that the run file names.
+            (None, Some(_)) => Some(hash(&path)?),
+            (None, None) => None,
+        };
+        let source = Source { path, pin, native, config, limits: entry.limits(limits) };
         let plugin = Plugin::open(&source, engine)
             .map_err(|error| Error::Plugin { name: name.clone(), reason: error.to_string() })?;
         let plays = |role: Role, wanted: RoleName| -> Result<bool> {
@@ -105,7 +120,6 @@ impl Seat {
                 }
             }
         };
-        let form = if plugin.is_native() { "native library" } else { "WebAssembly component" };
         Ok(Self {
             reads: plays(Role::Reader, RoleName::Reader)?,
             verifies: plays(Role::Verifier, RoleName::Verifier)?,
@@ -114,7 +128,7 @@ impl Seat {
             multiplier_rate: entry.multiplier_rate,
             group_objective: entry.group_objective,
             hash: plugin.hash().to_owned(),
-            form,
+            form: plugin.form().to_string(),
             plugin: Box::new(plugin),
             name,
         })
@@ -131,7 +145,7 @@ impl Seat {
             multiplier_rate,
             group_objective: None,
             hash: String::new(),
-            form: "linked in",
+            form: "linked in".into(),
             plugin: Box::new(plugin),
             name,
         }
@@ -159,4 +173,9 @@ fn file(entry: &PluginEntry, say: &dyn Fn(&str)) -> Result<PathBuf> {
         }
         (None, None) => unreachable!("the run file was checked"),
     }
+}
+
+fn hash(path: &Path) -> Result<String> {
+    let bytes = std::fs::read(path).map_err(Error::io("read the plugin", path))?;
+    Ok(blake3::hash(&bytes).to_hex().to_string())
 }

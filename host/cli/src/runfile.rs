@@ -190,6 +190,13 @@ pub(crate) struct PluginEntry {
     pub(crate) roles: Option<Vec<RoleName>>,
     /// `"native"` lets a native library run, with all the rights of this program.
     pub(crate) trust: Option<Trust>,
+    /// The BLAKE3 of the file, in hexadecimal: no other will do. A native library that is not built here needs it.
+    pub(crate) hash: Option<String>,
+    /// Where a native library runs: in a process of its own, unless it is built here from a `crate`.
+    pub(crate) isolation: Option<Isolation>,
+    /// The run's `limits`, with these in their place.
+    #[serde(default)]
+    limits: serde_json::Map<String, serde_json::Value>,
     /// What a verifier's scores of a group become before they are weighed; themselves if this is left out.
     pub(crate) group_objective: Option<GroupObjective>,
     /// How fast the multiplier of a constraint moves.
@@ -224,10 +231,36 @@ pub(crate) enum RoleName {
     Objective,
 }
 
+/// Where a native library runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Isolation {
+    /// In a child process, which is all that a crash or a hang costs.
+    Process,
+    /// In this one: no call costs more than its own work, and a crash ends the run.
+    InProcess,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Trust {
     Native,
+}
+
+impl PluginEntry {
+    /// What one of its calls may use, in a run with these limits.
+    pub(crate) fn limits(&self, run: &Limits) -> Limits {
+        self.limited(run).expect("the run file was checked")
+    }
+
+    fn limited(&self, run: &Limits) -> std::result::Result<Limits, String> {
+        let mut limits = serde_json::to_value(run).expect("limits print");
+        let all = limits.as_object_mut().expect("limits are a table");
+        all.extend(self.limits.iter().map(|(key, value)| (key.clone(), value.clone())));
+        let limits: Limits = serde_json::from_value(limits).map_err(|error| error.to_string())?;
+        limits.check().map_err(|(_, why)| why)?;
+        Ok(limits)
+    }
 }
 
 /// A slower target would not notice a single sample.
@@ -321,6 +354,7 @@ impl RunFile {
         for (key, checked) in settings {
             checked.map_err(|error| (key, error.to_string()))?;
         }
+        self.limits.check()?;
         if self.plugins.is_empty() {
             return Err((
                 "plugin",
@@ -334,6 +368,9 @@ impl RunFile {
             }
             if plugin.path.is_some() == plugin.source.is_some() {
                 return Err(("plugin", format!("plugin \"{name}\" needs either `path` or `crate`, and not both")));
+            }
+            if let Err(why) = plugin.limited(&self.limits) {
+                return Err(("limits", format!("plugin \"{name}\": {why}")));
             }
             if let Some(objective) = plugin.group_objective {
                 let smaller = self.game.group.min(self.eval.group) as u32;

@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use alft_game::exact::{Solution, Term, solve, solve::Config};
-use alft_plugin_host::{Engine, Limits, Plugin, Role, Source};
+use alft_plugin_host::{Limits, NativeTrust, Plugin, Role, Source};
 use alft_sdk::bundle::{Bundle, Valuation};
 use alft_sdk::linked::Question;
 
 use crate::args::{ExtraPlugin, SolveArgs};
+use crate::engine;
 use crate::error::{Error, Result};
 use crate::games::{self, Instance, linear};
 use crate::picture;
@@ -133,13 +134,21 @@ struct Extra {
 
 fn open(extras: &[ExtraPlugin], trust_native: bool) -> Result<Vec<Extra>> {
     let limits = Limits::default();
+    let engine = engine::start(&limits)?;
+    let native = if trust_native { NativeTrust::InProcess } else { NativeTrust::Refused };
     let wrong = |path: &Path, reason: String| Error::Plugin { name: path.display().to_string(), reason };
     extras
         .iter()
         .map(|extra| {
-            let engine = Engine::new(&limits).map_err(|error| wrong(&extra.path, error.to_string()))?;
-            let source =
-                Source { path: extra.path.clone(), trust_native, config: extra.config.clone(), limits: limits.clone() };
+            let bytes = std::fs::read(&extra.path).map_err(Error::io("read the plugin", &extra.path))?;
+            let source = Source {
+                path: extra.path.clone(),
+                // Whoever names a file and trusts it on the same command line means the file that is there now.
+                pin: trust_native.then(|| blake3::hash(&bytes).to_hex().to_string()),
+                native,
+                config: extra.config.clone(),
+                limits: limits.clone(),
+            };
             let plugin = Plugin::open(&source, &engine).map_err(|error| wrong(&extra.path, error.to_string()))?;
             if !plugin.has(Role::Objective) && !plugin.has(Role::Verifier) {
                 return Err(wrong(&extra.path, "it is neither an objective nor a verifier".into()));

@@ -1,34 +1,32 @@
 //! Components: loading one, and calling it in a fresh instance under its limits.
 
+use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use wasmtime::component::{
     Component, ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Linker, Lower, types::ComponentItem,
 };
-use wasmtime::{ResourceLimiter, Store, Trap};
+use wasmtime::{ResourceLimiter, Store, Trap, WasmBacktrace};
 
 use alft_sdk::linked::Question;
 use alft_sdk::{bundle, roles};
 
+use crate::failure::cut;
 use crate::isolate::{Attempt, Bill};
-use crate::plugin::Roles;
-use crate::{Engine, Error, Failure, FailureKind, Limits, engine, wire};
+use crate::plugin::{Code, Roles};
+use crate::size::{bundle_size, question_size};
+use crate::{Engine, Error, Failure, FailureKind, Limits, cache, engine, wire};
 
 /// The package whose interfaces make a plugin, and the version this host speaks.
 const PACKAGE: &str = "alft:objective/";
-const SUPPORTED: &str = "1.0.0";
-
-/// A line of diagnostics is cut to this many bytes.
-const LOG_LINE: usize = 1000;
-
-/// Core instances, memories and tables that a component may have, each. What compilers make has three or four.
-const MOST_PARTS: usize = 32;
+const SUPPORTED: &str = crate::plugin::CONTRACT;
 
 /// A loaded component.
 pub(crate) struct Guest {
     pre: InstancePre<State>,
     limits: Limits,
+    imports: Vec<String>,
     describe: ComponentExportIndex,
     read: Option<ComponentExportIndex>,
     score: Option<ComponentExportIndex>,
@@ -51,17 +49,15 @@ struct State {
 impl Guest {
     pub(crate) fn load(path: &Path, bytes: &[u8], engine: &Engine, limits: &Limits) -> Result<Self, Error> {
         let path_buf = || path.to_path_buf();
-        if bytes.len() as u64 > limits.component_size {
-            return Err(Error::TooLarge { path: path_buf(), size: bytes.len() as u64, limit: limits.component_size });
-        }
         // Bytes 4 to 8 tell core modules (version 1, layer 0) from components (layer 1).
         if bytes.get(4..8) == Some(&[1, 0, 0, 0]) {
             return Err(Error::CoreModule { path: path_buf() });
         }
         let wasmtime = engine.wasmtime();
-        let component = Component::from_binary(wasmtime, bytes)
-            .map_err(|error| Error::Compile { path: path_buf(), reason: format!("{error:#}") })?;
-        allowed_imports(path, wasmtime, &component)?;
+        let component =
+            compiled(bytes, engine, limits).map_err(|reason| Error::Compile { path: path_buf(), reason })?;
+        let imports = allowed_imports(path, wasmtime, &component)?;
+        modest(path, &component, limits)?;
 
         let interface = |name: &'static str| interface(path, wasmtime, &component, name);
         let function = |interface: &Option<ComponentExportIndex>, name: &'static str| match interface {
@@ -102,13 +98,9 @@ impl Guest {
             })
             .map_err(refuse)?;
         let pre = linker.instantiate_pre(&component).map_err(refuse)?;
-        let guest = Self { pre, limits: limits.clone(), describe, read, score, evaluate };
+        let guest = Self { pre, limits: limits.clone(), imports, describe, read, score, evaluate };
         guest.check_types(path)?;
         Ok(guest)
-    }
-
-    pub(crate) fn roles(&self) -> Roles {
-        Roles { reader: self.read.is_some(), verifier: self.score.is_some(), objective: self.evaluate.is_some() }
     }
 
     /// Finds a wrong signature when the plugin is loaded rather than in the middle of a run.
@@ -121,7 +113,7 @@ impl Guest {
         };
         let mut store = self.store(0);
         let instance = self.pre.instantiate(&mut store).map_err(|error| {
-            let failure = failure(error, &store, &self.limits, self.limits.fuel(0));
+            let failure = failure(error, &store, 0);
             Error::Describe { path: path.to_path_buf(), failure }
         })?;
         instance
@@ -145,30 +137,6 @@ impl Guest {
         Ok(())
     }
 
-    pub(crate) fn describe(&self, config: &str) -> Attempt<roles::Manifest> {
-        self.call(&self.describe, (config,), config.len(), |manifest: wire::Manifest| vec![manifest.into()])
-    }
-
-    pub(crate) fn read(&self, config: &str, batch: &[Question]) -> Attempt<Vec<Option<String>>> {
-        let wired: Vec<wire::Transcript<'_>> = batch.iter().map(Into::into).collect();
-        let input = config.len() + questions_size(batch);
-        self.call(role(&self.read), (config, wired.as_slice()), input, |keys: Vec<Vec<Option<String>>>| keys)
-    }
-
-    pub(crate) fn score(&self, config: &str, batch: &[Question]) -> Attempt<Vec<f64>> {
-        let wired: Vec<wire::VerifierQuestion<'_>> = batch.iter().map(Into::into).collect();
-        let input = config.len() + questions_size(batch);
-        self.call(role(&self.score), (config, wired.as_slice()), input, |scores: Vec<Vec<f64>>| scores)
-    }
-
-    pub(crate) fn evaluate(&self, config: &str, batch: &[bundle::Bundle]) -> Attempt<bundle::Valuation> {
-        let wired: Vec<wire::Bundle<'_>> = batch.iter().map(Into::into).collect();
-        let input = config.len() + batch.iter().map(bundle_size).sum::<usize>();
-        self.call(role(&self.evaluate), (config, wired.as_slice()), input, |valuations: Vec<wire::Valuation>| {
-            valuations.into_iter().map(Into::into).collect()
-        })
-    }
-
     /// One call in a fresh instance: after a trap an instance is dead, and no state may outlive a batch.
     fn call<P, R, T>(
         &self,
@@ -190,11 +158,11 @@ impl Guest {
         });
         let result = match reply {
             Ok((Ok(value),)) => Ok(convert(value)),
-            Ok((Err(message),)) => Err(Failure::new(FailureKind::Error, cut(message))),
-            Err(error) => Err(failure(error, &store, &self.limits, fuel)),
+            Ok((Err(message),)) => Err(Failure::new(FailureKind::Error, cut(message, self.limits.log_bytes))),
+            Err(error) => Err(failure(error, &store, input)),
         };
         let used = fuel - store.get_fuel().unwrap_or(0).min(fuel);
-        let bill = Bill { calls: 1, fuel: used, time: begun.elapsed() };
+        let bill = Bill { calls: 1, fuel: used, dearest: used, memory: store.data().memory, time: begun.elapsed() };
         Attempt { result, bill, log: store.into_data().log }
     }
 
@@ -216,16 +184,95 @@ impl Guest {
     }
 }
 
+impl Code for Guest {
+    fn roles(&self) -> Roles {
+        Roles { reader: self.read.is_some(), verifier: self.score.is_some(), objective: self.evaluate.is_some() }
+    }
+
+    fn imports(&self) -> &[String] {
+        &self.imports
+    }
+
+    fn describe(&self, config: &str) -> Attempt<roles::Manifest> {
+        self.call(&self.describe, (config,), config.len(), |manifest: wire::Manifest| vec![manifest.into()])
+    }
+
+    fn read(&self, config: &str, batch: &[Question]) -> Attempt<Vec<Option<String>>> {
+        let wired: Vec<wire::Transcript<'_>> = batch.iter().map(Into::into).collect();
+        let input = config.len() + batch.iter().map(question_size).sum::<usize>();
+        self.call(role(&self.read), (config, wired.as_slice()), input, |keys: Vec<Vec<Option<String>>>| keys)
+    }
+
+    fn score(&self, config: &str, batch: &[Question]) -> Attempt<Vec<f64>> {
+        let wired: Vec<wire::VerifierQuestion<'_>> = batch.iter().map(Into::into).collect();
+        let input = config.len() + batch.iter().map(question_size).sum::<usize>();
+        self.call(role(&self.score), (config, wired.as_slice()), input, |scores: Vec<Vec<f64>>| scores)
+    }
+
+    fn evaluate(&self, config: &str, batch: &[bundle::Bundle]) -> Attempt<bundle::Valuation> {
+        let wired: Vec<wire::Bundle<'_>> = batch.iter().map(Into::into).collect();
+        let input = config.len() + batch.iter().map(bundle_size).sum::<usize>();
+        self.call(role(&self.evaluate), (config, wired.as_slice()), input, |valuations: Vec<wire::Valuation>| {
+            valuations.into_iter().map(Into::into).collect()
+        })
+    }
+}
+
+/// The component's code, from the cache or compiled apart: a stranger's component may be made to compile for ever.
+fn compiled(bytes: &[u8], engine: &Engine, limits: &Limits) -> Result<Component, String> {
+    let wasmtime = engine.wasmtime();
+    // SAFETY: the code comes from this user's own folder, whole by its hash, or straight from our own compiler.
+    let load = |code: &[u8]| unsafe { Component::deserialize(wasmtime, code) };
+    let mut compatible = std::hash::DefaultHasher::new();
+    wasmtime.precompile_compatibility_hash().hash(&mut compatible);
+    let name = format!("{}-{:016x}", blake3::hash(bytes).to_hex(), compatible.finish());
+    // Without a folder it is compiled every time, and works all the same.
+    let folder = cache::folder("compiled").ok();
+    if let Some(component) = folder.as_ref().and_then(|folder| load(&cache::get(folder, &name)?).ok()) {
+        return Ok(component);
+    }
+    let code = engine.worker().compile(bytes, limits)?;
+    if let Some(folder) = folder {
+        // A full disk costs time, not the run.
+        let _ = cache::put(&folder, &name, &code);
+    }
+    load(&code).map_err(|error| format!("{error:#}"))
+}
+
+/// What a component needs from the start must be within its limits.
+fn modest(path: &Path, component: &Component, limits: &Limits) -> Result<(), Error> {
+    let Some(needs) = component.resources_required() else { return Ok(()) };
+    const PAGE: u64 = 64 << 10;
+    let memory = needs.max_initial_memory_size.unwrap_or(0).saturating_mul(PAGE);
+    for (what, key, value, limit) in [
+        ("memories", "instances", u64::from(needs.num_memories), limits.instances as u64),
+        ("tables", "instances", u64::from(needs.num_tables), limits.instances as u64),
+        ("bytes of memory", "memory", memory, limits.memory as u64),
+        (
+            "elements of a table",
+            "table_elements",
+            needs.max_initial_table_size.unwrap_or(0),
+            limits.table_elements as u64,
+        ),
+    ] {
+        if value > limit {
+            return Err(Error::Needs { path: path.into(), value, what, limit, key });
+        }
+    }
+    Ok(())
+}
+
 fn role(index: &Option<ComponentExportIndex>) -> &ComponentExportIndex {
     index.as_ref().expect("Plugin asks only for roles that were found")
 }
 
 /// The import list is the proof that a plugin has no way to the outside. `types` holds records and no function.
-fn allowed_imports(path: &Path, engine: &wasmtime::Engine, component: &Component) -> Result<(), Error> {
+fn allowed_imports(path: &Path, engine: &wasmtime::Engine, component: &Component) -> Result<Vec<String>, Error> {
+    let mut imports = Vec::new();
     for (name, item) in component.component_type().imports(engine) {
         let ours = name.strip_prefix(PACKAGE).and_then(|rest| rest.split_once('@'));
         match ours {
-            Some(("diagnostics" | "types", version)) if compatible(version) => {}
+            Some(("diagnostics" | "types", version)) if compatible(version) => imports.push(name.to_owned()),
             Some(("diagnostics" | "types", version)) => return Err(contract(path, version)),
             _ => {
                 let kind = match item.ty {
@@ -236,7 +283,7 @@ fn allowed_imports(path: &Path, engine: &wasmtime::Engine, component: &Component
             }
         }
     }
-    Ok(())
+    Ok(imports)
 }
 
 /// The index of one of our interfaces, if the component exports it in a version that we speak.
@@ -270,7 +317,7 @@ fn contract(path: &Path, version: &str) -> Error {
 }
 
 fn hear(state: &mut State, level: wire::Level, message: String) {
-    let message = cut(message);
+    let message = cut(message, state.limits.log_bytes);
     if state.log.len() < state.limits.log_lines {
         state.log.push(format!("{}: {message}", level.name()));
     }
@@ -279,86 +326,88 @@ fn hear(state: &mut State, level: wire::Level, message: String) {
     }
 }
 
-fn cut(mut message: String) -> String {
-    if message.len() > LOG_LINE {
-        message.truncate(message.floor_char_boundary(LOG_LINE));
-        message.push('…');
-    }
-    message
+/// What ended a call with so many bytes of input. `store` tells what the trap does not: a refused growth, a panic's
+/// last words.
+fn failure(error: wasmtime::Error, store: &Store<State>, input: usize) -> Failure {
+    let State { limits, refused, last_error, .. } = store.data();
+    let (kind, detail) = match (refused, error.downcast_ref::<Trap>()) {
+        (Some(refused), _) => (FailureKind::Memory, refused.clone()),
+        (_, Some(Trap::OutOfFuel)) => {
+            let (fuel, base, per_byte) = (limits.fuel(input), limits.fuel_base, limits.fuel_per_byte);
+            let budget = format!("{base} and {per_byte} for each of {input} bytes of input");
+            (FailureKind::OutOfFuel, format!("used its {fuel} units of fuel: {budget}"))
+        }
+        (_, Some(Trap::Interrupt)) => {
+            (FailureKind::Deadline, format!("ran past its deadline of {} ms", limits.deadline_ms))
+        }
+        (_, Some(Trap::StackOverflow)) => {
+            (FailureKind::StackOverflow, format!("its stack of {} bytes is full", limits.stack))
+        }
+        // A panic's message comes out as an error, as the last thing before the trap.
+        (_, Some(Trap::UnreachableCodeReached)) if last_error.is_some() => {
+            (FailureKind::Panic, last_error.clone().unwrap_or_default())
+        }
+        (_, Some(trap)) => (FailureKind::Trap, trap.to_string()),
+        (_, None) => {
+            let message = format!("{error:#}");
+            match message.contains("fuel allocated for hostcalls") {
+                true => {
+                    let detail = format!("handed back more than the {} bytes of `limits.output`", limits.output);
+                    (FailureKind::Output, detail)
+                }
+                false => (FailureKind::Trap, cut(message, limits.log_bytes)),
+            }
+        }
+    };
+    Failure { backtrace: backtrace(&error), ..Failure::new(kind, detail) }
 }
 
-/// What ended the call. `store` tells what the trap does not: a refused growth, a panic's last words.
-fn failure(error: wasmtime::Error, store: &Store<State>, limits: &Limits, fuel: u64) -> Failure {
-    if let Some(refused) = &store.data().refused {
-        return Failure::new(FailureKind::Memory, refused);
-    }
-    let last_words = store.data().last_error.as_deref();
-    match error.downcast_ref::<Trap>() {
-        Some(Trap::OutOfFuel) => Failure::new(FailureKind::OutOfFuel, format!("used its {fuel} units of fuel")),
-        Some(Trap::Interrupt) => {
-            Failure::new(FailureKind::Deadline, format!("ran past its deadline of {} ms", limits.deadline_ms))
-        }
-        Some(Trap::StackOverflow) => Failure::new(FailureKind::StackOverflow, "its stack of 512 KiB is full"),
-        // A panic's message comes out as an error, as the last thing before the trap.
-        Some(Trap::UnreachableCodeReached) if last_words.is_some() => {
-            Failure::new(FailureKind::Panic, last_words.unwrap_or_default())
-        }
-        Some(trap) => Failure::new(FailureKind::Trap, trap.to_string()),
-        None => {
-            let message = format!("{error:#}");
-            let kind =
-                if message.contains("fuel allocated for hostcalls") { FailureKind::Output } else { FailureKind::Trap };
-            Failure::new(kind, cut(message))
-        }
-    }
+/// Frames of a backtrace that are kept; a recursion has thousands.
+const FRAMES: usize = 20;
+
+/// The functions in which a guest trapped, innermost first, without the machinery of a panic.
+fn backtrace(error: &wasmtime::Error) -> Vec<String> {
+    let Some(trace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
+    let names = trace.frames().iter().filter_map(|frame| frame.func_name());
+    let names: Vec<String> = names.map(|name| format!("{:#}", rustc_demangle::demangle(name))).collect();
+    let machinery =
+        |name: &String| ["rust_panic", "std::", "core::panicking", "__rust"].iter().any(|of| name.contains(of));
+    let skipped = names.iter().take_while(|name| machinery(name)).count();
+    names.into_iter().skip(skipped).take(FRAMES).collect()
 }
 
 impl ResourceLimiter for State {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         self.memory += desired - current;
-        self.within("memory", "bytes", self.memory, self.limits.memory)
+        self.within("bytes of memory", "memory", self.memory, self.limits.memory)
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         self.table_elements += desired - current;
-        self.within("tables", "elements", self.table_elements, self.limits.table_elements)
+        self.within("table elements", "table_elements", self.table_elements, self.limits.table_elements)
     }
 
     fn instances(&self) -> usize {
-        MOST_PARTS
+        self.limits.instances
     }
 
     fn memories(&self) -> usize {
-        MOST_PARTS
+        self.limits.instances
     }
 
     fn tables(&self) -> usize {
-        MOST_PARTS
+        self.limits.instances
     }
 }
 
 impl State {
     /// A refusal ends the call: a guest that is merely told "no" could go on with half its data.
-    fn within(&mut self, what: &str, unit: &str, wanted: usize, limit: usize) -> wasmtime::Result<bool> {
+    fn within(&mut self, what: &str, key: &str, wanted: usize, limit: usize) -> wasmtime::Result<bool> {
         if wanted <= limit {
             return Ok(true);
         }
-        let refused = format!("asked for {wanted} {unit} of {what} in all; the limit is {limit}");
+        let refused = format!("asked for {wanted} {what} in all; `limits.{key}` is {limit}");
         self.refused = Some(refused.clone());
         Err(wasmtime::Error::msg(refused))
     }
-}
-
-fn questions_size(batch: &[Question]) -> usize {
-    batch.iter().map(|q| prompt_size(&q.prompt) + q.texts.iter().map(String::len).sum::<usize>()).sum()
-}
-
-fn bundle_size(bundle: &bundle::Bundle) -> usize {
-    let answer = |a: &bundle::Answer| size_of::<f64>() * (5 + a.scores.len()) + a.key.len();
-    let group = |g: &bundle::Group| prompt_size(&g.prompt) + g.answers.iter().map(answer).sum::<usize>();
-    bundle.id.len() + bundle.groups.iter().map(group).sum::<usize>()
-}
-
-fn prompt_size(p: &bundle::Prompt) -> usize {
-    p.id.len() + p.text.len() + p.reference.as_ref().map_or(0, String::len) + p.metadata.len()
 }

@@ -1,31 +1,34 @@
 //! The WebAssembly engine: one for all plugins, so that one clock and one pool of instances serve them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use crate::{Error, Limits};
+use crate::{Error, Limits, Worker};
+
+/// wasmtime's major version. Fuel is the same number for the same call within one.
+pub const WASMTIME: u32 = 48;
 
 /// How often the engine's epoch advances: the grain of deadlines.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Stack of a guest. Threads that call guests need more than this, or an overflow would be the host's own.
-const GUEST_STACK: usize = 512 << 10;
-
 /// A running engine. Cheap to clone; its clock stops when the last clone is gone.
 #[derive(Debug, Clone)]
-pub struct Engine(Arc<wasmtime::Engine>);
+pub struct Engine {
+    wasmtime: wasmtime::Engine,
+    worker: Worker,
+}
 
 impl Engine {
-    /// Starts the engine. `limits` size its pool of instances; where the system does not grant the pool its address
-    /// space, instances are made on demand.
+    /// Starts the engine. `limits` size its stacks and its pool of instances, so they must cover those of every plugin
+    /// that is opened with it (see [`Limits::covering`]); where the system does not grant the pool its address space,
+    /// instances are made on demand. `worker` compiles components and runs native libraries apart.
     ///
     /// # Errors
     /// The machine cannot run WebAssembly.
-    pub fn new(limits: &Limits) -> Result<Self, Error> {
-        let engine = wasmtime::Engine::new(&config(Some(limits)))
-            .or_else(|_| wasmtime::Engine::new(&config(None)))
+    pub fn new(limits: &Limits, worker: Worker) -> Result<Self, Error> {
+        let engine = wasmtime::Engine::new(&pooled(limits))
+            .or_else(|_| wasmtime::Engine::new(&config(limits)))
             .map_err(|error| Error::Engine { reason: error.to_string() })?;
         let clock = engine.weak();
         std::thread::Builder::new()
@@ -38,11 +41,15 @@ impl Engine {
                 }
             })
             .map_err(|error| Error::Engine { reason: error.to_string() })?;
-        Ok(Self(Arc::new(engine)))
+        Ok(Self { wasmtime: engine, worker })
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
-        &self.0
+        &self.wasmtime
+    }
+
+    pub(crate) fn worker(&self) -> &Worker {
+        &self.worker
     }
 }
 
@@ -51,23 +58,34 @@ pub(crate) fn ticks(deadline_ms: u64) -> u64 {
     deadline_ms / TICK.as_millis() as u64 + 1
 }
 
-fn config(pool: Option<&Limits>) -> Config {
+/// What decides how code is compiled and how it behaves.
+pub(crate) fn config(limits: &Limits) -> Config {
     let mut config = Config::new();
-    config.consume_fuel(true).epoch_interruption(true).max_wasm_stack(GUEST_STACK);
+    config.consume_fuel(true).epoch_interruption(true).max_wasm_stack(limits.stack);
     // Same bits everywhere: NaN payloads and relaxed SIMD are the two places where WebAssembly leaves a choice.
     config.cranelift_nan_canonicalization(true).wasm_relaxed_simd(false).relaxed_simd_deterministic(true);
     // Nothing a plugin needs, and less to get wrong.
     config.wasm_memory64(false).wasm_multi_memory(false);
-    if let Some(limits) = pool {
-        let mut pooling = PoolingAllocationConfig::new();
-        pooling
-            .total_component_instances(64)
-            .total_core_instances(256)
-            .total_memories(64)
-            .total_tables(256)
-            .max_memory_size(limits.memory)
-            .table_elements(limits.table_elements);
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling));
-    }
+    config
+}
+
+/// The same with a pool of instances. Its slots are larger than any limit that is likely to be set, for address space
+/// costs nothing: what is above a limit should be refused in the limit's own words.
+fn pooled(limits: &Limits) -> Config {
+    const PARTS: u32 = 256;
+    let mut pooling = PoolingAllocationConfig::new();
+    pooling
+        .total_component_instances(64)
+        .total_core_instances(PARTS)
+        .total_memories(64)
+        .total_tables(PARTS)
+        .max_memory_size(1 << 32)
+        .table_elements(limits.table_elements.max(100_000))
+        .max_core_instances_per_component(PARTS)
+        .max_memories_per_component(64)
+        .max_tables_per_component(PARTS)
+        .max_tables_per_module(PARTS);
+    let mut config = config(limits);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling));
     config
 }

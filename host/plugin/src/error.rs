@@ -10,7 +10,7 @@ pub enum Error {
     Read { path: PathBuf, reason: std::io::Error },
 
     #[error(
-        "{} is {size} bytes, above the limit of {limit} for a component; raise `limits.component_size` if that is meant",
+        "{} is {size} bytes, above the limit of {limit} for a plugin's file; raise `limits.component_size` if that is meant",
         path.display()
     )]
     TooLarge { path: PathBuf, size: u64, limit: u64 },
@@ -34,6 +34,16 @@ pub enum Error {
     #[error("{} cannot be compiled: {reason}", path.display())]
     Compile { path: PathBuf, reason: String },
 
+    #[error("{} needs {value} {what}, above the limit of {limit}; raise `limits.{key}` if that is meant", path.display())]
+    Needs { path: PathBuf, value: u64, what: &'static str, limit: u64, key: &'static str },
+
+    #[error(
+        "{} is not the file that was pinned: its BLAKE3 is {found}, not {pinned}; if the change is meant, write down the \
+         new one",
+        path.display()
+    )]
+    Pinned { path: PathBuf, found: String, pinned: String },
+
     #[error(
         "{} imports {import}, which this host does not give: a plugin may import alft:objective/diagnostics and \
          nothing else",
@@ -56,6 +66,26 @@ pub enum Error {
         path.display()
     )]
     Untrusted { path: PathBuf },
+
+    #[error(
+        "{} is a native library whose hash is not pinned; if {hash} is the one that you trust, add `hash = \"{hash}\"` to \
+         the plugin's table, or pin it with `alft plugin lock`",
+        path.display()
+    )]
+    Unpinned { path: PathBuf, hash: String },
+
+    #[error("{} is built for another machine: {found}; this host is {wanted}", path.display())]
+    Target { path: PathBuf, found: String, wanted: &'static str },
+
+    #[error(
+        "{} would run in this process, but {reason}, so that a panic would end the run; leave out \
+         `isolation = \"in-process\"`, or build it with `alft plugin build --native`",
+        path.display()
+    )]
+    Aborts { path: PathBuf, reason: &'static str },
+
+    #[error("{} cannot be copied into alft's cache folder: {reason}", path.display())]
+    Copy { path: PathBuf, reason: std::io::Error },
 
     #[error("{} cannot be loaded: {reason}", path.display())]
     Load { path: PathBuf, reason: String },

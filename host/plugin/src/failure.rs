@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// The kinds of failure, counted apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum FailureKind {
     /// It panicked.
     Panic,
@@ -19,6 +21,8 @@ pub enum FailureKind {
     StackOverflow,
     /// It handed back more than it may.
     Output,
+    /// Its child process ended: a crash, an abort, an exit.
+    Crash,
     /// It returned an error.
     Error,
     /// Its result has the wrong number of entries.
@@ -40,6 +44,7 @@ impl FailureKind {
             Self::Memory => "memory",
             Self::StackOverflow => "stack-overflow",
             Self::Output => "output",
+            Self::Crash => "crash",
             Self::Error => "error",
             Self::Shape => "shape",
             Self::NonFinite => "non-finite",
@@ -53,10 +58,16 @@ impl FailureKind {
             Self::OutOfFuel => "raise `limits.fuel_base` or `limits.fuel_per_byte`, or mend the plugin",
             Self::Deadline => "raise `limits.deadline_ms`, or mend the plugin",
             Self::Memory => "raise `limits.memory` or `limits.table_elements`, or mend the plugin",
+            Self::StackOverflow => "raise `limits.stack`, or mend the plugin",
             Self::Output => "raise `limits.output`, or mend the plugin",
             Self::Error => "mend the input or the plugin's configuration",
             _ => "this is the plugin's mistake: show it to its author",
         }
+    }
+
+    /// Whether the same call fails again in the same way. A deadline is chance: it depends on the machine's speed.
+    pub fn is_deterministic(self) -> bool {
+        self != Self::Deadline
     }
 }
 
@@ -67,23 +78,35 @@ impl fmt::Display for FailureKind {
 }
 
 /// A failure, with what is known of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// Which kind.
     pub kind: FailureKind,
     /// The plugin's own words, or the limit and the value reached.
     pub detail: String,
+    /// The functions it was in, innermost first, where it trapped; empty where that is not known.
+    pub backtrace: Vec<String>,
 }
 
 impl Failure {
     /// A failure in the words of whoever saw it.
     pub fn new(kind: FailureKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into() }
+        Self { kind, detail: detail.into(), backtrace: Vec::new() }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} ({})", self.kind, self.detail, self.kind.remedy())
+        write!(f, "{}: {} ({})", self.kind, self.detail, self.kind.remedy())?;
+        self.backtrace.iter().try_for_each(|function| write!(f, "\n    in {function}"))
     }
+}
+
+/// A text of a plugin's, cut to `most` bytes.
+pub(crate) fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
+        text.push('…');
+    }
+    text
 }

@@ -1,5 +1,6 @@
 //! Native libraries, through the C ABI of `alft_sdk::native`. Nothing here can hold a library back: it runs with the
-//! rights of this process, so one is only opened where the run file says `trust = "native"`.
+//! rights of this process, so one is only opened where the user trusts it by its hash; `remote` keeps its crashes out
+//! of this process.
 
 use std::ffi::c_void;
 use std::path::Path;
@@ -9,24 +10,28 @@ use std::time::Instant;
 use alft_sdk::bundle::{Bundle, Prompt, Valuation};
 use alft_sdk::linked::Question;
 use alft_sdk::native::{
-    CAnswer, CBundle, CGroup, CManifest, CPrompt, CQuestion, ENTRY_PREFIX, EntryFn, Host, OK, PANICKED, PluginV1, Str,
-    VERSION,
+    CAnswer, CBundle, CGroup, CManifest, CPrompt, CQuestion, ENTRY_PREFIX, EntryFn, FINGERPRINT_PREFIX, Fingerprint,
+    Host, OK, PANICKED, PluginV1, Str, TARGET, VERSION,
 };
 use alft_sdk::roles::Manifest;
-use object::Object;
+use object::{Architecture, BinaryFormat, Object, ObjectSection};
 
+use crate::failure::cut;
 use crate::isolate::{Attempt, Bill};
-use crate::plugin::Roles;
-use crate::{Error, Failure, FailureKind};
+use crate::plugin::{Code, Roles};
+use crate::{Error, Failure, FailureKind, Limits};
 
 /// A loaded library. It is never unloaded: its code may have left pointers, threads or exit handlers behind.
 pub(crate) struct Library {
     plugin: &'static PluginV1,
+    limits: Limits,
 }
 
 impl Library {
-    pub(crate) fn load(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
-        let symbol = entry_symbol(path, bytes)?;
+    /// Loads the library at `path`, which was [examined](examine) before.
+    pub(crate) fn load(path: &Path, limits: &Limits) -> Result<Self, Error> {
+        let bytes = std::fs::read(path).map_err(|reason| Error::Read { path: path.into(), reason })?;
+        let symbol = examine(path, &bytes)?.entry;
         let fail = |reason: String| Error::Load { path: path.into(), reason };
         // An absolute path: the loader would look a bare name up in the system's folders.
         let absolute = std::path::absolute(path).map_err(|error| fail(error.to_string()))?;
@@ -56,10 +61,12 @@ impl Library {
         if plugin.describe.is_none() {
             return Err(fail("it does not describe itself".into()));
         }
-        Ok(Self { plugin })
+        Ok(Self { plugin, limits: limits.clone() })
     }
+}
 
-    pub(crate) fn roles(&self) -> Roles {
+impl Code for Library {
+    fn roles(&self) -> Roles {
         Roles {
             reader: self.plugin.read.is_some(),
             verifier: self.plugin.score.is_some(),
@@ -67,8 +74,8 @@ impl Library {
         }
     }
 
-    pub(crate) fn describe(&self, config: &str) -> Attempt<Manifest> {
-        call(|host| {
+    fn describe(&self, config: &str) -> Attempt<Manifest> {
+        call(&self.limits, |host| {
             let mut out = CManifest {
                 size: size_of::<CManifest>() as u32,
                 name: Str::NULL,
@@ -102,16 +109,16 @@ impl Library {
         })
     }
 
-    pub(crate) fn read(&self, config: &str, batch: &[Question]) -> Attempt<Vec<Option<String>>> {
+    fn read(&self, config: &str, batch: &[Question]) -> Attempt<Vec<Option<String>>> {
         let read = self.plugin.read.expect("Plugin asks only for roles that were found");
         let texts = Texts::of(batch);
         let questions = texts.questions(batch);
         let mut keys = Vec::new();
-        let attempt = call(|host| {
+        let attempt = call(&self.limits, |host| {
             // SAFETY: the arguments live through the call.
             let status = unsafe { read(host, Str::new(config), questions.as_ptr(), questions.len()) };
             // SAFETY: `call` made this context, and the library has returned.
-            keys = std::mem::take(unsafe { &mut (*(*host).context.cast::<Heard>()).keys });
+            keys = std::mem::take(unsafe { &mut (*(*host).context.cast::<Heard<'_>>()).keys });
             (status, vec![()])
         });
         let wanted: usize = batch.iter().map(|q| q.texts.len()).sum();
@@ -124,11 +131,11 @@ impl Library {
         Attempt { result, bill: attempt.bill, log: attempt.log }
     }
 
-    pub(crate) fn score(&self, config: &str, batch: &[Question]) -> Attempt<Vec<f64>> {
+    fn score(&self, config: &str, batch: &[Question]) -> Attempt<Vec<f64>> {
         let score = self.plugin.score.expect("Plugin asks only for roles that were found");
         let texts = Texts::of(batch);
         let questions = texts.questions(batch);
-        call(|host| {
+        call(&self.limits, |host| {
             // NaN, so that a number the library does not write is found out.
             let mut scores = vec![f64::NAN; batch.iter().map(|q| q.texts.len()).sum()];
             // SAFETY: the arguments live through the call; the buffer has one place for each answer.
@@ -138,7 +145,7 @@ impl Library {
         })
     }
 
-    pub(crate) fn evaluate(&self, config: &str, batch: &[Bundle]) -> Attempt<Valuation> {
+    fn evaluate(&self, config: &str, batch: &[Bundle]) -> Attempt<Valuation> {
         let evaluate = self.plugin.evaluate.expect("Plugin asks only for roles that were found");
         let verifiers: Vec<Vec<Str>> =
             batch.iter().map(|b| b.verifiers.iter().map(|name| Str::new(name)).collect()).collect();
@@ -173,7 +180,7 @@ impl Library {
                 groups_len: groups.len(),
             })
             .collect();
-        call(|host| {
+        call(&self.limits, |host| {
             let mut utilities = vec![f64::NAN; batch.len()];
             let mut violations = vec![f64::NAN; batch.len()];
             let mut rewards = vec![f64::NAN; answers.iter().map(Vec::len).sum()];
@@ -202,67 +209,115 @@ impl Library {
     }
 }
 
-/// Finds the entry symbol without loading the library: one for another machine, or of another contract, is refused
-/// before any of its code runs.
-fn entry_symbol(path: &Path, bytes: &[u8]) -> Result<String, Error> {
+/// What a library's file says of it.
+pub(crate) struct Examined {
+    /// The name of its entry symbol.
+    entry: String,
+    /// How it was built; `None` where it does not say.
+    pub(crate) fingerprint: Option<String>,
+}
+
+impl Examined {
+    /// Whether a panic of the library can be caught. Of one that does not say, nobody knows.
+    pub(crate) fn unwinds(&self) -> bool {
+        self.fingerprint.as_ref().is_some_and(|fingerprint| fingerprint.contains("; panic unwind;"))
+    }
+}
+
+/// Looks a library over without loading it: one for another machine, or of another contract, is refused before any of
+/// its code runs.
+pub(crate) fn examine(path: &Path, bytes: &[u8]) -> Result<Examined, Error> {
     let not_a_plugin = |reason: &str| Error::NotAPlugin { path: path.into(), reason: reason.into() };
     let file = object::File::parse(bytes).map_err(|error| not_a_plugin(&error.to_string()))?;
+    if (file.architecture(), file.format()) != (ARCHITECTURE, FORMAT) {
+        let found = format!("{:?} on {:?}", file.format(), file.architecture());
+        return Err(Error::Target { path: path.into(), found, wanted: TARGET });
+    }
     let exports = file.exports().map_err(|error| not_a_plugin(&error.to_string()))?;
     // Mach-O puts an underscore before every C name.
     let bare = |name: &str| match file.format() {
-        object::BinaryFormat::MachO => name.strip_prefix('_').unwrap_or(name).to_owned(),
+        BinaryFormat::MachO => name.strip_prefix('_').unwrap_or(name).to_owned(),
         _ => name.to_owned(),
     };
-    let names = exports.iter().map(|export| bare(&String::from_utf8_lossy(export.name())));
-    let entries: Vec<String> = names.filter(|name| name.starts_with(ENTRY_PREFIX)).collect();
+    let names: Vec<(String, u64)> =
+        exports.iter().map(|export| (bare(&String::from_utf8_lossy(export.name())), export.address())).collect();
+    let fingerprint = names.iter().find(|(name, _)| name.starts_with(FINGERPRINT_PREFIX)).and_then(|(_, address)| {
+        let length = size_of::<Fingerprint>() as u64;
+        let text = file.sections().find_map(|section| section.data_range(*address, length).ok().flatten())?;
+        let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+        Some(String::from_utf8_lossy(text).into_owned())
+    });
+    if let Some(fingerprint) = &fingerprint
+        && !fingerprint.contains(&format!("; target {TARGET};"))
+    {
+        return Err(Error::Target { path: path.into(), found: fingerprint.clone(), wanted: TARGET });
+    }
+    let entries = || names.iter().map(|(name, _)| name).filter(|name| name.starts_with(ENTRY_PREFIX));
     let version = |name: &str| -> Option<u32> {
         let digits = &name[ENTRY_PREFIX.len()..];
         digits.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok())
     };
-    let mut ours = entries.iter().filter(|name| version(name) == Some(VERSION));
+    let mut ours = entries().filter(|name| version(name) == Some(VERSION));
     match (ours.next(), ours.next()) {
-        (Some(name), None) => Ok(name.clone()),
+        (Some(name), None) => Ok(Examined { entry: name.clone(), fingerprint }),
         (Some(a), Some(b)) => Err(not_a_plugin(&format!("it has two entry symbols, {a} and {b}"))),
-        (None, _) => match entries.iter().find_map(|name| version(name)) {
+        (None, _) => match entries().find_map(|name| version(name)) {
             Some(version) => Err(contract(path, version)),
             None => Err(not_a_plugin("it has no symbol alft_plugin_v1; build it with `alft plugin build --native`")),
         },
     }
 }
 
+/// What this program itself is.
+const ARCHITECTURE: Architecture = if cfg!(target_arch = "x86_64") {
+    Architecture::X86_64
+} else if cfg!(target_arch = "aarch64") {
+    Architecture::Aarch64
+} else {
+    Architecture::Unknown
+};
+
+const FORMAT: BinaryFormat = if cfg!(target_os = "macos") {
+    BinaryFormat::MachO
+} else if cfg!(windows) {
+    BinaryFormat::Pe
+} else {
+    BinaryFormat::Elf
+};
+
 fn contract(path: &Path, version: u32) -> Error {
     Error::Contract { path: path.into(), found: version.to_string(), supported: "1" }
 }
 
-/// Lines of diagnostics kept of a call.
-const LOG_LINES: usize = 100;
-
 /// What a library says during a call.
-#[derive(Default)]
-struct Heard {
+struct Heard<'a> {
+    limits: &'a Limits,
     log: Vec<String>,
     error: String,
     keys: Vec<Option<String>>,
 }
 
-fn call<T>(run: impl FnOnce(*const Host) -> (i32, Vec<T>)) -> Attempt<T> {
+fn call<T>(limits: &Limits, run: impl FnOnce(*const Host) -> (i32, Vec<T>)) -> Attempt<T> {
     /// # Safety
     /// `context` is the `Heard` of the call under way.
-    unsafe fn heard<'a>(context: *mut c_void) -> &'a mut Heard {
+    unsafe fn heard<'a>(context: *mut c_void) -> &'a mut Heard<'a> {
         // SAFETY: the caller's promise.
-        unsafe { &mut *context.cast::<Heard>() }
+        unsafe { &mut *context.cast::<Heard<'_>>() }
     }
     unsafe extern "C" fn log(context: *mut c_void, level: u32, message: Str) {
         // SAFETY: the library passes our context and a valid text.
         let (heard, message) = unsafe { (heard(context), message.copied()) };
-        if heard.log.len() < LOG_LINES {
+        if heard.log.len() < heard.limits.log_lines {
             let name = ["error", "warn", "info"].get(level as usize).unwrap_or(&"debug");
-            heard.log.extend(message.map(|message| format!("{name}: {message}")));
+            heard.log.extend(message.map(|message| format!("{name}: {}", cut(message, heard.limits.log_bytes))));
         }
     }
     unsafe extern "C" fn fail(context: *mut c_void, message: Str) {
         // SAFETY: as above.
-        unsafe { heard(context).error = message.copied().unwrap_or_default() }
+        unsafe {
+            let heard = heard(context);
+            heard.error = cut(message.copied().unwrap_or_default(), heard.limits.log_bytes);
+        }
     }
     unsafe extern "C" fn key(context: *mut c_void, key: Str) {
         // SAFETY: as above.
@@ -278,7 +333,7 @@ fn call<T>(run: impl FnOnce(*const Host) -> (i32, Vec<T>)) -> Attempt<T> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let begun = Instant::now();
-    let mut heard_of = Heard::default();
+    let mut heard_of = Heard { limits, log: Vec::new(), error: String::new(), keys: Vec::new() };
     let context = (&raw mut heard_of).cast::<c_void>();
     let host = Host { size: size_of::<Host>() as u32, context, log, fail, key };
     let (status, values) = run(&host);
@@ -287,7 +342,7 @@ fn call<T>(run: impl FnOnce(*const Host) -> (i32, Vec<T>)) -> Attempt<T> {
         PANICKED => Err(Failure::new(FailureKind::Panic, heard_of.error)),
         _ => Err(Failure::new(FailureKind::Error, heard_of.error)),
     };
-    let bill = Bill { calls: 1, fuel: 0, time: begun.elapsed() };
+    let bill = Bill { calls: 1, time: begun.elapsed(), ..Bill::default() };
     Attempt { result, bill, log: heard_of.log }
 }
 

@@ -1,16 +1,20 @@
 //! [`Plugin`]: a component or a native library, behind the same three calls.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use alft_sdk::bundle::{Bundle, Valuation};
 use alft_sdk::linked::Question;
 use alft_sdk::roles::Manifest;
+use serde::{Deserialize, Serialize};
 
 use crate::component::Guest;
-use crate::isolate::{Attempt, Called, isolate};
-use crate::native::Library;
-use crate::{Engine, Error, Failure, FailureKind, Limits};
+use crate::isolate::{Attempt, Called, Entry, Output, Part, isolate};
+use crate::native::{self, Library};
+use crate::remote::Remote;
+use crate::size::{bundle_size, question_size};
+use crate::{Engine, Error, Failure, FailureKind, Limits, cache, spread};
 
 /// What a plugin can be asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,8 +37,16 @@ impl fmt::Display for Role {
     }
 }
 
+impl Role {
+    /// All of them, in the order of a run.
+    pub const ALL: [Self; 3] = [Self::Reader, Self::Verifier, Self::Objective];
+}
+
+/// The version of the contract that every plugin which this host opens speaks.
+pub const CONTRACT: &str = "1.0.0";
+
 /// The roles that a plugin was found to have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Roles {
     pub(crate) reader: bool,
     pub(crate) verifier: bool,
@@ -46,32 +58,75 @@ pub(crate) struct Roles {
 pub struct Source {
     /// A `.wasm` component or a native library.
     pub path: PathBuf,
-    /// Whether a native library may be loaded.
-    pub trust_native: bool,
+    /// The BLAKE3 of the file, in hexadecimal, if only that file will do. A native library needs one.
+    pub pin: Option<String>,
+    /// Whether a native library may run, and where.
+    pub native: NativeTrust,
     /// The plugin's table of the run file, as a JSON object.
     pub config: String,
     /// What one call may use.
     pub limits: Limits,
 }
 
-enum Code {
-    Component(Guest),
-    Native(Library),
+/// How far a native library is trusted: it runs with all the rights of this user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NativeTrust {
+    /// It may not run.
+    Refused,
+    /// In a child process, which it may crash, block or fill up.
+    Process,
+    /// In this process: as fast as can be, and at its mercy.
+    InProcess,
+}
+
+/// Loaded code: one call of each kind, unchecked.
+pub(crate) trait Code: Send + Sync {
+    fn roles(&self) -> Roles;
+    fn imports(&self) -> &[String] {
+        &[]
+    }
+    fn describe(&self, config: &str) -> Attempt<Manifest>;
+    fn read(&self, config: &str, batch: &[Question]) -> Attempt<Vec<Option<String>>>;
+    fn score(&self, config: &str, batch: &[Question]) -> Attempt<Vec<f64>>;
+    fn evaluate(&self, config: &str, batch: &[Bundle]) -> Attempt<Valuation>;
+}
+
+/// What a plugin was loaded as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// A WebAssembly component, in its sandbox.
+    Component,
+    /// A native library in a child process.
+    NativeProcess,
+    /// A native library in this process.
+    Native,
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Component => "WebAssembly component",
+            Self::NativeProcess => "native library in a process of its own",
+            Self::Native => "native library",
+        })
+    }
 }
 
 /// An opened plugin, with its configuration.
 pub struct Plugin {
-    code: Code,
-    config: String,
+    code: Box<dyn Code>,
+    form: Form,
+    source: Source,
     manifest: Manifest,
     roles: Roles,
     hash: String,
+    fingerprint: Option<String>,
 }
 
 impl fmt::Debug for Plugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let form = if self.is_native() { "native" } else { "component" };
-        f.debug_struct("Plugin").field("manifest", &self.manifest).field("form", &form).finish_non_exhaustive()
+        f.debug_struct("Plugin").field("manifest", &self.manifest).field("form", &self.form).finish_non_exhaustive()
     }
 }
 
@@ -81,17 +136,41 @@ impl Plugin {
     /// # Errors
     /// Everything in [`Error`]: each names the file, the reason and the remedy.
     pub fn open(source: &Source, engine: &Engine) -> Result<Self, Error> {
-        let path = &source.path;
-        let bytes = std::fs::read(path).map_err(|reason| Error::Read { path: path.clone(), reason })?;
-        let code = match kind(path, &bytes)? {
-            Kind::Component => Code::Component(Guest::load(path, &bytes, engine, &source.limits)?),
-            Kind::Native if !source.trust_native => return Err(Error::Untrusted { path: path.clone() }),
-            Kind::Native => Code::Native(Library::load(path, &bytes)?),
+        let (path, limits) = (&source.path, &source.limits);
+        let bytes = within(path, limits)?;
+        let hash = blake3::hash(&bytes).to_hex().to_string();
+        if let Some(pinned) = source.pin.as_ref().filter(|pinned| **pinned != hash) {
+            return Err(Error::Pinned { path: path.clone(), found: hash, pinned: pinned.clone() });
+        }
+        let (mut form, mut fingerprint) = (Form::Component, None);
+        let code: Box<dyn Code> = match (kind(path, &bytes)?, source.native) {
+            (Kind::Component, _) => Box::new(Guest::load(path, &bytes, engine, limits)?),
+            (Kind::Native, NativeTrust::Refused) => return Err(Error::Untrusted { path: path.clone() }),
+            (Kind::Native, _) if source.pin.is_none() => return Err(Error::Unpinned { path: path.clone(), hash }),
+            (Kind::Native, trust) => {
+                let examined = native::examine(path, &bytes)?;
+                // What was examined is what is loaded, whatever becomes of the file.
+                let name = format!("{hash}.{}", std::env::consts::DLL_EXTENSION);
+                let copy = cache::folder("native").and_then(|folder| cache::file(&folder, &name, &bytes));
+                let copy = copy.map_err(|reason| Error::Copy { path: path.clone(), reason })?;
+                let unwinds = examined.unwinds();
+                fingerprint = examined.fingerprint;
+                if trust == NativeTrust::Process {
+                    form = Form::NativeProcess;
+                    Box::new(Remote::open(&copy, limits, engine.worker())?)
+                } else if unwinds {
+                    form = Form::Native;
+                    Box::new(Library::load(&copy, limits)?)
+                } else {
+                    let reason = match fingerprint {
+                        Some(_) => "it is built to abort when it panics",
+                        None => "it does not say how it was built",
+                    };
+                    return Err(Error::Aborts { path: path.clone(), reason });
+                }
+            }
         };
-        let described = match &code {
-            Code::Component(guest) => guest.describe(&source.config),
-            Code::Native(library) => library.describe(&source.config),
-        };
+        let described = code.describe(&source.config);
         let manifest = described.result.map(|mut one| one.remove(0)).map_err(|failure| match failure.kind {
             FailureKind::Error => {
                 Error::Config { path: path.clone(), config: source.config.clone(), reason: failure.detail }
@@ -103,12 +182,8 @@ impl Plugin {
             let failure = Failure::new(FailureKind::OutOfRange, detail);
             return Err(Error::Describe { path: path.clone(), failure });
         }
-        let roles = match &code {
-            Code::Component(guest) => guest.roles(),
-            Code::Native(library) => library.roles(),
-        };
-        let hash = blake3::hash(&bytes).to_hex().to_string();
-        Ok(Self { code, config: source.config.clone(), manifest, roles, hash })
+        let roles = code.roles();
+        Ok(Self { code, form, source: source.clone(), manifest, roles, hash, fingerprint })
     }
 
     /// Who it is and what it promises.
@@ -116,14 +191,30 @@ impl Plugin {
         &self.manifest
     }
 
-    /// Whether it runs outside the sandbox.
-    pub fn is_native(&self) -> bool {
-        matches!(self.code, Code::Native(_))
+    /// What it was loaded as.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// What it was opened from.
+    pub fn source(&self) -> &Source {
+        &self.source
     }
 
     /// BLAKE3 of its file, in hexadecimal.
     pub fn hash(&self) -> &str {
         &self.hash
+    }
+
+    /// What it imports: an empty list or our own interfaces, or nothing would have been opened. Empty for native libraries,
+    /// which need no import to do what they like.
+    pub fn imports(&self) -> &[String] {
+        self.code.imports()
+    }
+
+    /// How a native library says it was built; see [`alft_sdk::native::Fingerprint`].
+    pub fn fingerprint(&self) -> Option<&str> {
+        self.fingerprint.as_deref()
     }
 
     /// Whether it has the role.
@@ -138,20 +229,13 @@ impl Plugin {
     /// As a reader: each completion's answer key, `None` where no answer can be read. Items are completions, in order
     /// over all questions.
     pub fn read(&self, batch: &[Question]) -> Called<Option<String>> {
-        let call = |batch: &[Question]| match &self.code {
-            Code::Component(guest) => guest.read(&self.config, batch),
-            Code::Native(library) => library.read(&self.config, batch),
-        };
-        by_text(batch, &call, &|_| Ok(()))
+        self.by_text(batch, &|batch| self.code.read(&self.source.config, batch), &|_| Ok(()))
     }
 
     /// As a verifier: each answer's score. Items are answers, in order over all questions.
     pub fn score(&self, batch: &[Question]) -> Called<f64> {
-        let call = |batch: &[Question]| match &self.code {
-            Code::Component(guest) => guest.score(&self.config, batch),
-            Code::Native(library) => library.score(&self.config, batch),
-        };
-        by_text(batch, &call, &|score| self.checked_score(*score))
+        let call = |batch: &[Question]| self.code.score(&self.source.config, batch);
+        self.by_text(batch, &call, &|score| self.checked_score(*score))
     }
 
     /// As an objective: each bundle's valuation.
@@ -161,15 +245,11 @@ impl Plugin {
             |b: &Bundle| b.groups.iter().flat_map(|g| &g.answers).any(|a| a.scores.len() != b.verifiers.len());
         if batch.iter().any(answers) {
             let failure = Failure::new(FailureKind::Shape, "an answer does not have one score for each verifier");
-            let items = batch.iter().map(|_| Err(failure.clone())).collect();
-            return Called { items, bill: Default::default(), log: Vec::new() };
+            return Called { items: batch.iter().map(|_| Err(failure.clone())).collect(), ..Called::default() };
         }
-        let mut called = isolate(batch, &|batch| {
-            let attempt = match &self.code {
-                Code::Component(guest) => guest.evaluate(&self.config, batch),
-                Code::Native(library) => library.evaluate(&self.config, batch),
-            };
-            one_each(attempt, batch.len())
+        let call = |batch: &[Bundle]| self.code.evaluate(&self.source.config, batch);
+        let mut called = self.spread(batch.iter().map(bundle_size), &|range| {
+            isolate(batch, range, &|entries| Part { entries, texts: None }, &call, &|_, _| Ok(()))
         });
         for (item, bundle) in called.items.iter_mut().zip(batch) {
             if let Err(failure) = item.as_ref().map_err(Clone::clone).and_then(|v| checked_valuation(v, bundle)) {
@@ -177,6 +257,84 @@ impl Plugin {
             }
         }
         called
+    }
+
+    /// One call as it is, for a replay: what came back, unchecked, and its fuel.
+    pub(crate) fn call_read(&self, batch: &[Question]) -> (Result<Output, Failure>, u64) {
+        let attempt = self.code.read(&self.source.config, batch);
+        (attempt.result.map(Output::Keys), attempt.bill.fuel)
+    }
+
+    /// As [`Plugin::call_read`].
+    pub(crate) fn call_score(&self, batch: &[Question]) -> (Result<Output, Failure>, u64) {
+        let attempt = self.code.score(&self.source.config, batch);
+        (attempt.result.map(Output::Scores), attempt.bill.fuel)
+    }
+
+    /// As [`Plugin::call_read`].
+    pub(crate) fn call_evaluate(&self, batch: &[Bundle]) -> (Result<Output, Failure>, u64) {
+        let attempt = self.code.evaluate(&self.source.config, batch);
+        (attempt.result.map(Output::Valuations), attempt.bill.fuel)
+    }
+
+    /// Calls over parts of a batch, at once where that is of use: a library takes one call at a time.
+    fn spread<T: Send>(
+        &self,
+        sizes: impl Iterator<Item = usize>,
+        work: &(dyn Fn(Range<usize>) -> Called<T> + Sync),
+    ) -> Called<T> {
+        let ranges = spread::split(sizes, self.source.limits.batch_bytes);
+        match self.form {
+            Form::Component => spread::each(ranges, work),
+            Form::Native | Form::NativeProcess => {
+                ranges.into_iter().map(work).fold(Called::default(), |mut all, one| {
+                    all.extend(one);
+                    all
+                })
+            }
+        }
+    }
+
+    /// A call over questions, with a value for each *text*: what fails is first narrowed to its question, then within
+    /// the question to its text.
+    fn by_text<T: Clone + Send>(
+        &self,
+        batch: &[Question],
+        call: &(dyn Fn(&[Question]) -> Attempt<Vec<T>> + Sync),
+        check: &dyn Fn(&T) -> Result<(), Failure>,
+    ) -> Called<T>
+    where
+        Vec<T>: Entry,
+    {
+        let whole = self.spread(batch.iter().map(question_size), &|range| {
+            isolate(batch, range, &|entries| Part { entries, texts: None }, call, &one_for_each_text)
+        });
+        let mut out = Called { bill: whole.bill, log: whole.log, calls: whole.calls, ..Called::default() };
+        for (at, (item, question)) in whole.items.into_iter().zip(batch).enumerate() {
+            match item {
+                Ok(values) => out.items.extend(values.into_iter().map(Ok)),
+                Err(failure) if question.texts.len() < 2 || failure.kind == FailureKind::Deadline => {
+                    out.items.extend(question.texts.iter().map(|_| Err(failure.clone())));
+                }
+                Err(_) => {
+                    let single =
+                        |text: &String| Question { prompt: question.prompt.clone(), texts: vec![text.clone()] };
+                    let singles: Vec<Question> = question.texts.iter().map(single).collect();
+                    let part = |texts| Part { entries: at..at + 1, texts: Some(texts) };
+                    let parts = isolate(&singles, 0..singles.len(), &part, call, &one_for_each_text);
+                    out.bill.add(parts.bill);
+                    out.log.extend(parts.log);
+                    out.calls.extend(parts.calls);
+                    out.items.extend(parts.items.into_iter().map(|item| item.map(|mut one| one.remove(0))));
+                }
+            }
+        }
+        for item in &mut out.items {
+            if let Err(failure) = item.as_ref().map_err(Clone::clone).and_then(check) {
+                *item = Err(failure);
+            }
+        }
+        out
     }
 
     fn checked_score(&self, score: f64) -> Result<(), Failure> {
@@ -188,6 +346,16 @@ impl Plugin {
             _ => Ok(()),
         }
     }
+}
+
+/// The file's bytes, if they are not too many: its size is looked at before it is read.
+fn within(path: &Path, limits: &Limits) -> Result<Vec<u8>, Error> {
+    let read = |reason| Error::Read { path: path.into(), reason };
+    let size = std::fs::metadata(path).map_err(read)?.len();
+    if size > limits.component_size {
+        return Err(Error::TooLarge { path: path.into(), size, limit: limits.component_size });
+    }
+    std::fs::read(path).map_err(read)
 }
 
 enum Kind {
@@ -215,61 +383,13 @@ fn kind(path: &Path, bytes: &[u8]) -> Result<Kind, Error> {
     }
 }
 
-/// A call over questions, with a value for each *text*: what fails is first narrowed to its question, then within the
-/// question to its text.
-fn by_text<T>(
-    batch: &[Question],
-    call: &dyn Fn(&[Question]) -> Attempt<Vec<T>>,
-    check: &dyn Fn(&T) -> Result<(), Failure>,
-) -> Called<T> {
-    let shaped = |batch: &[Question]| {
-        let mut attempt = one_each(call(batch), batch.len());
-        attempt.result = attempt.result.and_then(|values| {
-            match values.iter().zip(batch).find(|(values, q)| values.len() != q.texts.len()) {
-                None => Ok(values),
-                Some((values, q)) => {
-                    let detail =
-                        format!("{} results for {} entries of prompt {}", values.len(), q.texts.len(), q.prompt.id);
-                    Err(Failure::new(FailureKind::Shape, detail))
-                }
-            }
-        });
-        attempt
-    };
-    let mut out = Called { items: Vec::new(), bill: Default::default(), log: Vec::new() };
-    let whole = isolate(batch, &shaped);
-    out.bill.add(whole.bill);
-    out.log.extend(whole.log);
-    for (item, question) in whole.items.into_iter().zip(batch) {
-        match item {
-            Ok(values) => out.items.extend(values.into_iter().map(Ok)),
-            Err(failure) if question.texts.len() == 1 || failure.kind == FailureKind::Deadline => {
-                out.items.extend(question.texts.iter().map(|_| Err(failure.clone())));
-            }
-            Err(_) => {
-                let single = |text: &String| Question { prompt: question.prompt.clone(), texts: vec![text.clone()] };
-                let singles: Vec<Question> = question.texts.iter().map(single).collect();
-                let parts = isolate(&singles, &shaped);
-                out.bill.add(parts.bill);
-                out.log.extend(parts.log);
-                out.items.extend(parts.items.into_iter().map(|item| item.map(|mut one| one.remove(0))));
-            }
-        }
+fn one_for_each_text<T>(question: &Question, values: &Vec<T>) -> Result<(), Failure> {
+    let (found, wanted) = (values.len(), question.texts.len());
+    if found == wanted {
+        return Ok(());
     }
-    for item in &mut out.items {
-        if let Err(failure) = item.as_ref().map_err(Clone::clone).and_then(check) {
-            *item = Err(failure);
-        }
-    }
-    out
-}
-
-fn one_each<T>(attempt: Attempt<T>, wanted: usize) -> Attempt<T> {
-    let result = attempt.result.and_then(|values| match values.len() == wanted {
-        true => Ok(values),
-        false => Err(Failure::new(FailureKind::Shape, format!("{} results for {wanted} entries", values.len()))),
-    });
-    Attempt { result, ..attempt }
+    let detail = format!("{found} results for {wanted} entries of prompt {}", question.prompt.id);
+    Err(Failure::new(FailureKind::Shape, detail))
 }
 
 fn checked_valuation(valuation: &Valuation, bundle: &Bundle) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 //! As a verifier it misbehaves on answers that contain `on`; as an objective, on bundles that have such an answer.
 //! Everything else it scores 0.
 
+use alft_sdk::diagnostics::{Level, log};
 use alft_sdk::{Bundle, Manifest, Objective, Plugin, Prompt, Result, Valuation, Verifier, export, manifest};
 
 /// What to do.
@@ -27,6 +28,16 @@ pub enum Deed {
     Recursion,
     /// Return one reward too few (as an objective; as a verifier, NaN).
     Short,
+    /// Abort the process it runs in.
+    Abort,
+    /// End the process it runs in, as if all were well.
+    Exit,
+    /// Say a million lines to its author, and then score 0.
+    Flood,
+    /// Print to standard output, and then score 0.
+    Print,
+    /// Return an error of 64 MB.
+    Huge,
 }
 
 /// The plugin's table in the run file.
@@ -76,6 +87,17 @@ impl Misbehave {
             Deed::OutOfRange => 2.0,
             Deed::Memory => hoard(),
             Deed::Recursion => recurse(1.0),
+            Deed::Abort => std::process::abort(),
+            Deed::Exit => std::process::exit(0),
+            Deed::Flood => {
+                (0..1_000_000).for_each(|line| log(Level::Info, &format!("line {line}")));
+                0.0
+            }
+            Deed::Print => {
+                println!("{}", "\u{1}".repeat(100));
+                0.0
+            }
+            Deed::Huge => return Err("a very long story ".repeat(4 << 20).into()),
         })
     }
 }
