@@ -11,6 +11,8 @@ use alft_policy::KlPenalty;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::error::EXIT_CODES;
+use crate::plugin::PluginCommand;
+use crate::score::ScoreArgs;
 
 /// Fine-tunes language models on what their final answers are worth.
 #[derive(Debug, Parser)]
@@ -26,6 +28,7 @@ pub(crate) enum Command {
     Solve(SolveArgs),
     Simulate(SimulateArgs),
     Estimator(EstimatorArgs),
+    Score(ScoreArgs),
     #[command(subcommand)]
     Plugin(PluginCommand),
     /// Be a child process that compiles a component or runs a native library
@@ -286,27 +289,6 @@ fn share(text: &str) -> Result<f64, String> {
 
 fn positive(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|x: &f64| *x > 0.0 && x.is_finite()).ok_or_else(|| "write a number above 0".into())
-}
-
-/// Work on plugins.
-#[derive(Debug, Subcommand)]
-pub(crate) enum PluginCommand {
-    Build(BuildArgs),
-}
-
-/// Build a plugin crate into a component, a native library, or both.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Example: alft plugin build plugins/entropy --native")]
-pub(crate) struct BuildArgs {
-    /// The folder of the plugin crate
-    #[arg(value_name = "DIR")]
-    pub(crate) dir: PathBuf,
-    /// Build the WebAssembly component (the default)
-    #[arg(long)]
-    pub(crate) component: bool,
-    /// Build the native library
-    #[arg(long)]
-    pub(crate) native: bool,
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use alft_plugin_host::ledger;
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
 /// The result of a command.
@@ -66,6 +67,21 @@ pub(crate) enum Error {
     )]
     Uncertified { games: Vec<String> },
 
+    /// A recorded call did not give the same again, or the record is not whole. Exit code 9.
+    #[error("{}: {reason}", path.display())]
+    #[diagnostic(code(alft::replay))]
+    Replay { path: PathBuf, reason: String },
+
+    /// As above.
+    #[error("{0}")]
+    #[diagnostic(code(alft::ledger))]
+    Ledger(#[from] ledger::Error),
+
+    /// A plugin is not the one that was approved. Exit code 5.
+    #[error("{0}")]
+    #[diagnostic(code(alft::lock))]
+    Lock(#[from] alft_plugin_host::lock::Error),
+
     /// The file system said no. Exit code 1.
     #[error("cannot {doing} {}: {source}", path.display())]
     #[diagnostic(code(alft::io))]
@@ -80,19 +96,21 @@ pub(crate) enum Error {
 /// The classes, for `--help`.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes: 0 done · 1 files, disk or an unforeseen failure · 2 wrong command line · 3 run file · 4 questions or worked \
-examples · 5 plugins · 6 model or training · 7 cannot resume · 8 no certificate within tolerance";
+examples · 5 plugins · 6 model or training · 7 cannot resume · 8 no certificate within tolerance · 9 a replay \
+differs, or a ledger is broken";
 
 impl Error {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Io { .. } | Self::Plot { .. } => 1,
+            Self::Io { .. } | Self::Plot { .. } | Self::Ledger(ledger::Error::Io { .. }) => 1,
             Self::Estimator(_) => 2,
             Self::RunFile { .. } => 3,
             Self::DataLine { .. } | Self::Data { .. } => 4,
-            Self::Plugin { .. } | Self::Build(_) => 5,
+            Self::Plugin { .. } | Self::Build(_) | Self::Lock(_) => 5,
             Self::Model(_) => 6,
             Self::Resume { .. } => 7,
             Self::Uncertified { .. } => 8,
+            Self::Replay { .. } | Self::Ledger(_) => 9,
         }
     }
 

@@ -51,6 +51,10 @@ impl Folder {
         self.path.join(format!("checkpoints/step-{step:06}"))
     }
 
+    pub(crate) fn ledger(&self) -> PathBuf {
+        self.path.join("ledger")
+    }
+
     pub(crate) fn metrics(&self) -> PathBuf {
         self.path.join("metrics.jsonl")
     }

@@ -9,6 +9,10 @@ use alft_sdk::linked::Question;
 /// The three calls of the contract, with a result for each item.
 pub(crate) trait Judge: std::fmt::Debug {
     fn manifest(&self) -> &Manifest;
+    /// The loaded plugin, if it is one.
+    fn loaded(&self) -> Option<&Plugin> {
+        None
+    }
     /// A result for each completion of each question.
     fn read(&self, batch: &[Question]) -> Called<Option<String>>;
     /// A result for each answer of each question.
@@ -20,6 +24,10 @@ pub(crate) trait Judge: std::fmt::Debug {
 impl Judge for Plugin {
     fn manifest(&self) -> &Manifest {
         self.manifest()
+    }
+
+    fn loaded(&self) -> Option<&Plugin> {
+        Some(self)
     }
 
     fn read(&self, batch: &[Question]) -> Called<Option<String>> {

@@ -10,6 +10,7 @@
 //! | `solve`, `games` | exact games: `alft solve` |
 //! | `simulate` | the same games from samples: `alft simulate` |
 //! | `estimator` | the tables: `alft estimator` |
+//! | `plugin`, `score` | what is done with plugins outside a run: `alft plugin …`, `alft score` |
 //! | `evaluate` | the measurement before and after |
 //! | `runfile`, `toml_source`, `questions`, `args` | what the user gives |
 //! | `folder`, `metrics`, `report`, `picture`, `progress`, `out` | what the user gets |
@@ -32,11 +33,13 @@ mod order;
 mod panel;
 mod picture;
 mod play;
+mod plugin;
 mod progress;
 mod questions;
 mod reference;
 mod report;
 mod runfile;
+mod score;
 mod simulate;
 mod solve;
 mod toml_source;
@@ -44,11 +47,9 @@ mod train;
 
 use std::process::ExitCode;
 
-use alft_build::Form;
 use clap::Parser;
 
-use crate::args::{Args, BuildArgs, Command, PluginCommand};
-use crate::error::Result;
+use crate::args::{Args, Command};
 
 /// Autograd walks the graph recursively, and a guest's stack lies on its caller's: both need more than the 8 MiB that
 /// a main thread has.
@@ -66,7 +67,8 @@ fn main() -> ExitCode {
         Command::Solve(args) => solve::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Estimator(args) => estimator::run(&args),
-        Command::Plugin(PluginCommand::Build(args)) => build(&args),
+        Command::Score(args) => score::run(&args),
+        Command::Plugin(command) => plugin::run(&command),
         Command::PluginWorker { .. } => unreachable!("it was served"),
     });
     match work.map(std::thread::JoinHandle::join) {
@@ -95,15 +97,4 @@ unsafe fn limit_elementwise_threads() {
         // SAFETY: the caller's promise.
         unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
     }
-}
-
-fn build(args: &BuildArgs) -> Result<()> {
-    let say = |line: &str| eprintln!("{line}");
-    let component = args.component || !args.native;
-    for (wanted, form) in [(component, Form::Component), (args.native, Form::Native)] {
-        if wanted {
-            say!("{}", alft_build::build(&args.dir, form, &say)?.display());
-        }
-    }
-    Ok(())
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use alft_build::Form;
 use alft_game::group::GroupObjective;
 use alft_linked::Configured;
+use alft_plugin_host::lock::Lock;
 use alft_plugin_host::{Engine, Limits, NativeTrust, Plugin, Role, Source};
 use alft_sdk::Manifest;
 
@@ -38,13 +39,27 @@ pub(crate) struct Panel {
     reader: usize,
 }
 
+/// Who says that the plugins are those that are meant.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Approval<'a> {
+    /// The lock in a folder, if there is one, and the hashes in the run file.
+    Lock(Option<&'a Lock>, &'a Path),
+    /// The user, now: `alft plugin lock`.
+    Asked,
+}
+
 impl Panel {
     /// Builds and opens the plugins.
-    pub(crate) fn open(entries: &[PluginEntry], limits: &Limits, say: &dyn Fn(&str)) -> Result<Self> {
+    pub(crate) fn open(
+        entries: &[PluginEntry],
+        limits: &Limits,
+        approval: Approval<'_>,
+        say: &dyn Fn(&str),
+    ) -> Result<Self> {
         let engine =
             engine::start(&entries.iter().fold(limits.clone(), |all, entry| all.covering(&entry.limits(limits))))?;
         let seats: Vec<Seat> =
-            entries.iter().map(|entry| Seat::open(entry, limits, &engine, say)).collect::<Result<_>>()?;
+            entries.iter().map(|entry| Seat::open(entry, limits, approval, &engine, say)).collect::<Result<_>>()?;
         let readers: Vec<usize> = (0..seats.len()).filter(|&at| seats[at].reads).collect();
         if !seats.iter().any(|seat| seat.verifies || seat.prices) {
             return Err(Error::Plugin {
@@ -89,7 +104,13 @@ fn names(seats: &[Seat], which: impl Iterator<Item = usize>) -> String {
 }
 
 impl Seat {
-    fn open(entry: &PluginEntry, limits: &Limits, engine: &Engine, say: &dyn Fn(&str)) -> Result<Self> {
+    fn open(
+        entry: &PluginEntry,
+        limits: &Limits,
+        approval: Approval<'_>,
+        engine: &Engine,
+        say: &dyn Fn(&str),
+    ) -> Result<Self> {
         let name = entry.name.clone();
         let path = file(entry, say)?;
         let config = serde_json::to_string(&entry.config).expect("JSON values print");
@@ -101,15 +122,20 @@ impl Seat {
             (Some(Trust::Native), None, Some(_)) => NativeTrust::InProcess,
             (Some(Trust::Native), None, None) => NativeTrust::Process,
         };
-        let pin = match (&entry.hash, &entry.source) {
-            (Some(hash), _) => Some(hash.clone()),
-            // It was built a moment ago, from a source that the run file names.
-            (None, Some(_)) => Some(hash(&path)?),
-            (None, None) => None,
+        let pin = match (&entry.hash, &entry.source, approval) {
+            (Some(hash), ..) => Some(hash.clone()),
+            (None, None, Approval::Lock(lock, _)) => {
+                lock.and_then(|lock| lock.get(&name, &config)).map(|pinned| pinned.blake3.clone())
+            }
+            // It was built a moment ago from a source that the run file names, or is being approved.
+            (None, ..) => Some(hash(&path)?),
         };
         let source = Source { path, pin, native, config, limits: entry.limits(limits) };
         let plugin = Plugin::open(&source, engine)
             .map_err(|error| Error::Plugin { name: name.clone(), reason: error.to_string() })?;
+        if let Approval::Lock(Some(lock), folder) = approval {
+            lock.check(folder, &name, &plugin)?;
+        }
         let plays = |role: Role, wanted: RoleName| -> Result<bool> {
             match &entry.roles {
                 None => Ok(plugin.has(role)),

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use alft_plugin_host::lock::Lock;
 use alft_policy::{Device, KlPenalty, OptimiserConfig, Policy, Schedule, Sequence, Trainer, Tuning, device, state};
 use serde::{Deserialize, Serialize};
 
@@ -20,8 +21,9 @@ use crate::folder::{Folder, Journal, Lengths, Records};
 use crate::identity::Identity;
 use crate::metrics::{DiagnosticsLine, GameLine, SampleLine, TargetLine, TimeLine, WarmStartLine, plugin_lines};
 use crate::order::{GAME_ORDER, WARM_START_ORDER, chosen};
-use crate::panel::Panel;
+use crate::panel::{Approval, Panel};
 use crate::play::{Answered, Averages, Deeds, Memory, Penalty, Played, play};
+use crate::plugin::lock_folder;
 use crate::progress::Progress;
 use crate::questions::{self, Asked, Worked};
 use crate::reference;
@@ -81,7 +83,9 @@ pub(crate) fn train(args: &TrainArgs) -> Result<()> {
     let worked =
         run.warm_start.as_ref().map(|warm| questions::read_worked(&warm.data)).transpose()?.unwrap_or_default();
     prepare_estimator(&run, &train, &eval)?;
-    let panel = Panel::open(&run.plugins, &run.limits, &say)?;
+    let lock_folder = lock_folder(&args.run);
+    let lock = Lock::find(&lock_folder)?;
+    let panel = Panel::open(&run.plugins, &run.limits, Approval::Lock(lock.as_ref(), &lock_folder), &say)?;
     for seat in &panel.seats {
         say(&format!("plugin {}: {}", seat.name, seat.describe()));
     }

@@ -278,8 +278,8 @@ impl<R: Read> Frames<R> {
         self.cut_off
     }
 
-    /// Frames read so far.
-    pub fn count(&self) -> u64 {
+    /// The number of the frame that was read last, from 1.
+    pub fn number(&self) -> u64 {
         self.count
     }
 
