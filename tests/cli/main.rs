@@ -6,10 +6,14 @@
 //! | `simulate` | they are played from samples, with estimators as good as they say |
 //! | `quickstart` | the README's first command learns what it says it learns |
 //! | `reproducible` | same seed, same metrics; killed and resumed, the same as left alone |
+//! | `ledger` | every scoring call is on file, and gives the same again |
+//! | `lock` | a run starts only with the plugins that were approved |
 //! | `misbehaving` | bad plugins are named and counted, and the run goes on |
 //! | `mistakes` | bad input gets a clear error and its exit code |
 
 mod games;
+mod ledger;
+mod lock;
 mod misbehaving;
 mod mistakes;
 mod quickstart;

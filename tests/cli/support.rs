@@ -22,6 +22,12 @@ pub(crate) fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout))
 }
 
+/// A reference plugin, built as a component.
+pub(crate) fn built(folder: &Path, name: &str) -> PathBuf {
+    let output = succeed(alft(folder).args(["plugin", "build"]).arg(root().join("plugins").join(name)));
+    String::from_utf8(output.stdout).unwrap().trim().into()
+}
+
 /// A scratch folder with a run of a few steps: the tiny policy, hardly taught, and the quickstart's plugins.
 pub(crate) struct Small {
     folder: tempfile::TempDir,

@@ -4,9 +4,15 @@
 //! | --- | --- |
 //! | `twins` | one source gives the same bits linked in, as a library and as a component |
 //! | `hostile` | what a plugin does wrong is named, counted and contained |
+//! | `forged` | so is what only a component that was written by hand can do |
+//! | `replayed` | recorded calls are made again, and a bit that differs is named |
+//! | `fixtures` | components of the first published contract go on loading |
 //! | `refused` | files that are no plugin of ours are refused, each with its reason |
 
+mod fixtures;
+mod forged;
 mod hostile;
 mod refused;
+mod replayed;
 mod support;
 mod twins;

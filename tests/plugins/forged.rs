@@ -1,0 +1,155 @@
+//! Components written by hand, which do what no compiler would let them: each is refused or fails alone.
+
+use alft_plugin_host::{Error, FailureKind, Limits, Plugin};
+use alft_sdk::bundle::Prompt;
+use alft_sdk::linked::Question;
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+use crate::support::open_file;
+
+/// A verifier. `describe` gives a manifest of zeros; `score` does what it is told; the rest of the module is `also`.
+fn verifier(score: &str, realloc: &str, also: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(module
+            (memory (export "memory") 2)
+            {also}
+            (global $next (mut i32) (i32.const 4096))
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+                {realloc}
+                (global.get $next)
+                (global.set $next (i32.add (global.get $next) (i32.and (i32.add (local.get 3) (i32.const 7)) (i32.const -8)))))
+            (func (export "alft:objective/about@1.0.0#describe") (param i32 i32) (result i32) (i32.const 1024))
+            (func (export "alft:objective/verifier@1.0.0#score") (param i32 i32 i32 i32) (result i32) {score}))"#
+    );
+    let mut module = wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}"));
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/wit")).unwrap();
+    let world = resolve.select_world(&[package], Some("verifier-plugin")).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    ComponentEncoder::default().module(&module).unwrap().encode().unwrap()
+}
+
+fn opened(component: &[u8]) -> Result<Plugin, Error> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), component).unwrap();
+    open_file(file.path(), "{}", Limits { fuel_base: 20_000_000, fuel_per_byte: 0, ..Limits::default() })
+}
+
+/// What comes of scoring one answer.
+fn scored(score: &str, realloc: &str, also: &str) -> Result<f64, (FailureKind, String)> {
+    let plugin = opened(&verifier(score, realloc, also)).unwrap_or_else(|error| panic!("{error}"));
+    let question = Question { prompt: Prompt::default(), texts: vec!["4".into()] };
+    let mut called = plugin.score(&[question]);
+    assert_eq!(called.items.len(), 1);
+    called.items.remove(0).map_err(|failure| (failure.kind, failure.detail))
+}
+
+/// Writes `ok` of a list of one list of `count` numbers at `numbers`.
+fn answer(outer: i64, numbers: i64, count: i64) -> String {
+    format!(
+        "(i32.store (i32.const 2052) (i32.const 3000)) (i32.store (i32.const 2056) (i32.const {outer}))
+         (i32.store (i32.const 3000) (i32.const {numbers})) (i32.store (i32.const 3004) (i32.const {count}))
+         (i32.const 2048)"
+    )
+}
+
+#[test]
+fn an_honest_one_is_scored() {
+    let score = format!("(f64.store (i32.const 3200) (f64.const 0.5)) {}", answer(1, 3200, 1));
+    assert_eq!(scored(&score, "", ""), Ok(0.5));
+}
+
+#[test]
+fn answers_that_lie_about_themselves() {
+    use FailureKind::{NonFinite, Output, Shape, Trap};
+    let big = "(drop (memory.grow (i32.const 900)))";
+    for (what, score, kind) in [
+        ("no list for the question", answer(0, 3200, 1), Shape),
+        ("no number for the answer", answer(1, 3200, 0), Shape),
+        ("two numbers for one answer", answer(1, 3200, 2), Shape),
+        ("a list of 4 billion lists", answer(-1, 3200, 1), Trap),
+        ("a list outside its memory", answer(1, 0x7fff_fff8, 1), Trap),
+        ("a list that wraps around", answer(1, 3200, 0x2000_0001), Trap),
+        ("a list that is not aligned", answer(1, 3201, 1), Trap),
+        ("40 MB of numbers", format!("{big}{}", answer(1, 131_072, 5_000_000)), Output),
+        ("a variant that does not exist", "(i32.store8 (i32.const 2048) (i32.const 7)) (i32.const 2048)".into(), Trap),
+        (
+            "an error that is not UTF-8",
+            "(i32.store8 (i32.const 2048) (i32.const 1)) (i32.store (i32.const 2052) (i32.const 3000))
+             (i32.store (i32.const 2056) (i32.const 4)) (i32.store (i32.const 3000) (i32.const -1)) (i32.const 2048)"
+                .into(),
+            Trap,
+        ),
+        ("NaN", format!("(f64.store (i32.const 3200) (f64.const nan)) {}", answer(1, 3200, 1)), NonFinite),
+        ("an answer at no address", "(i32.const -8)".into(), Trap),
+    ] {
+        let found = scored(&score, "", "").unwrap_err();
+        assert_eq!(found.0, kind, "{what}: {}", found.1);
+    }
+}
+
+#[test]
+fn growth_and_loops_in_every_corner() {
+    use FailureKind::{Memory, OutOfFuel, StackOverflow, Trap};
+    // Not for the two bytes of its configuration, or it would fail before it is asked anything.
+    let loops = "(if (i32.gt_u (local.get 3) (i32.const 2)) (then (loop $again (br $again))))";
+    let lies = "(if (i32.gt_u (local.get 3) (i32.const 2)) (then (return (i32.const -16))))";
+    for (what, score, realloc, also, kind, words) in [
+        (
+            "a table that grows",
+            "(loop $again (drop (table.grow $t (ref.null func) (i32.const 1000))) (br $again)) (unreachable)",
+            "",
+            "(table $t 1 funcref)",
+            Memory,
+            "`limits.table_elements` is 10000",
+        ),
+        (
+            "a memory that grows",
+            "(loop $again (drop (memory.grow (i32.const 16))) (br $again)) (unreachable)",
+            "",
+            "",
+            Memory,
+            "`limits.memory` is 67108864",
+        ),
+        ("a loop in the allocator", "(i32.const 2048)", loops, "", OutOfFuel, "20000000"),
+        ("an allocator that gives what it does not have", "(i32.const 2048)", lies, "", Trap, ""),
+        ("recursion", "(call $deep) (i32.const 2048)", "", "(func $deep (call $deep))", StackOverflow, "limits"),
+        ("division by zero", "(i32.div_u (i32.const 1) (i32.const 0))", "", "", Trap, "divide by zero"),
+    ] {
+        let (found, detail) = scored(score, realloc, also).unwrap_err();
+        let words = if kind == StackOverflow { "its stack of" } else { words };
+        assert_eq!(found, kind, "{what}: {detail}");
+        assert!(detail.contains(words), "{what}: {detail}");
+    }
+}
+
+#[test]
+fn a_loop_before_anything_is_called() {
+    let component = verifier("(i32.const 2048)", "", "(func $start (loop $again (br $again))) (start $start)");
+    let error = opened(&component).unwrap_err();
+    assert!(error.to_string().contains("out-of-fuel"), "{error}");
+}
+
+#[test]
+fn a_manifest_that_lies_about_its_range() {
+    // score-range: some interval of NaN to 0.
+    let also = r#"(data (i32.const 1056) "\01\00\00\00\00\00\00\00\00\00\00\00\00\00\f8\7f")"#;
+    let error = opened(&verifier("(i32.const 2048)", "", also)).unwrap_err();
+    assert!(error.to_string().contains("its score range is"), "{error}");
+}
+
+#[test]
+fn any_byte_changed_in_a_component_is_refused_or_contained() {
+    let score = format!("(f64.store (i32.const 3200) (f64.const 0.5)) {}", answer(1, 3200, 1));
+    let whole = verifier(&score, "", "");
+    let question = Question { prompt: Prompt::default(), texts: vec!["4".into()] };
+    // Every position would take minutes: compiling happens in a process of its own each time.
+    for at in (0..whole.len()).step_by(whole.len() / 40) {
+        let mut changed = whole.clone();
+        changed[at] ^= 0x55;
+        if let Ok(plugin) = opened(&changed) {
+            assert_eq!(plugin.score(std::slice::from_ref(&question)).items.len(), 1, "byte {at}");
+        }
+    }
+}
