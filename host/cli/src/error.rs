@@ -39,6 +39,14 @@ pub(crate) enum Error {
     #[diagnostic(code(alft::plugin))]
     Plugin { name: String, reason: String },
 
+    /// A plugin failed in a way that ends the run. Exit code 5.
+    #[error("{message}")]
+    #[diagnostic(
+        code(alft::failing),
+        help("the run ends here, for {why}; --resume goes on from its last saved step once the plugin is mended")
+    )]
+    Failing { message: String, why: String },
+
     /// A plugin crate cannot be built. Exit code 5.
     #[error("{0}")]
     #[diagnostic(code(alft::build))]
@@ -106,7 +114,7 @@ impl Error {
             Self::Estimator(_) => 2,
             Self::RunFile { .. } => 3,
             Self::DataLine { .. } | Self::Data { .. } => 4,
-            Self::Plugin { .. } | Self::Build(_) | Self::Lock(_) => 5,
+            Self::Plugin { .. } | Self::Failing { .. } | Self::Build(_) | Self::Lock(_) => 5,
             Self::Model(_) => 6,
             Self::Resume { .. } => 7,
             Self::Uncertified { .. } => 8,

@@ -5,6 +5,7 @@
 //! | `train` | the loop: read it first |
 //! | `play` | one step of the game: completions in, advantages out |
 //! | `panel`, `judge`, `engine` | the plugins of a run, and what runs them |
+//! | `tally` | what each plugin has done, cost and failed at |
 //! | `order`, `reference` | which questions a step meets; what the reference policy answers to them |
 //! | `identity` | what a resumed run must have in common with itself |
 //! | `solve`, `games` | exact games: `alft solve` |
@@ -42,6 +43,7 @@ mod runfile;
 mod score;
 mod simulate;
 mod solve;
+mod tally;
 mod toml_source;
 mod train;
 

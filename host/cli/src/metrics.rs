@@ -59,7 +59,12 @@ pub(crate) struct PluginLine {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) multiplier: Option<f64>,
     pub(crate) calls: u64,
+    /// Completions read, answers verified, bundles priced.
+    pub(crate) items: u64,
     pub(crate) fuel: u64,
+    pub(crate) fuel_per_item: f64,
+    /// Fuel of the dearest call.
+    pub(crate) dearest_call: u64,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) failures: BTreeMap<&'static str, u64>,
 }
@@ -121,6 +126,14 @@ pub(crate) struct SampleLine<'a> {
     /// Summed weighted reward; none where a plugin failed on the sample.
     pub(crate) reward: Option<f64>,
     pub(crate) advantage: Option<f64>,
+    /// Its share of each plugin's fuel, rounded: see `Deeds::shares`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) fuel: BTreeMap<&'a str, u64>,
+}
+
+/// 0 where there was no item.
+pub(crate) fn per_item(fuel: u64, items: u64) -> f64 {
+    fuel as f64 / items.max(1) as f64
 }
 
 /// The plugins' part of a line.
@@ -131,7 +144,10 @@ pub(crate) fn plugin_lines(panel: &Panel, deeds: &[Deeds], multipliers: &[f64]) 
             utility: deeds.mean_utility(),
             multiplier: deeds.is_constraint().then_some(*multiplier),
             calls: deeds.calls,
+            items: deeds.items,
             fuel: deeds.fuel,
+            fuel_per_item: per_item(deeds.fuel, deeds.items),
+            dearest_call: deeds.dearest,
             failures: deeds.failures.iter().map(|(kind, (count, _))| (*kind, *count)).collect(),
         };
         (seat.name.clone(), line)

@@ -12,7 +12,7 @@ use alft_sdk::Manifest;
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::judge::Judge;
-use crate::runfile::{Isolation, PluginEntry, PluginForm, RoleName, Trust};
+use crate::runfile::{Isolation, OnError, PluginEntry, PluginForm, RoleName, Trust};
 
 /// A plugin with its part in the run.
 #[derive(Debug)]
@@ -25,6 +25,9 @@ pub(crate) struct Seat {
     form: String,
     pub(crate) weight: f64,
     pub(crate) multiplier_rate: f64,
+    pub(crate) on_error: OnError,
+    /// The share of failures above which the run ends.
+    pub(crate) max_failure_rate: f64,
     /// Turns a verifier's scores of a group into rewards.
     pub(crate) group_objective: Option<GroupObjective>,
     pub(crate) reads: bool,
@@ -146,11 +149,29 @@ impl Seat {
                 }
             }
         };
+        let reads = plays(Role::Reader, RoleName::Reader)?;
+        let verifies = plays(Role::Verifier, RoleName::Verifier)?;
+        let prices = plays(Role::Objective, RoleName::Objective)?;
+        if let OnError::Score(score) = entry.on_error {
+            let wrong = |reason: String| Err(Error::Plugin { name: name.clone(), reason });
+            if reads || prices {
+                let why = "a completion without a reading and a bundle without rewards have no one score to take";
+                return wrong(format!("on_error = {{ score = {score} }} is for verifiers alone: {why}; see `roles`"));
+            }
+            if let Some((low, high)) = plugin.manifest().score_range.filter(|(low, high)| score < *low || score > *high)
+            {
+                return wrong(format!(
+                    "on_error = {{ score = {score} }}: its scores are promised to be {low} to {high}"
+                ));
+            }
+        }
         Ok(Self {
-            reads: plays(Role::Reader, RoleName::Reader)?,
-            verifies: plays(Role::Verifier, RoleName::Verifier)?,
-            prices: plays(Role::Objective, RoleName::Objective)?,
+            reads,
+            verifies,
+            prices,
             weight: entry.weight,
+            on_error: entry.on_error,
+            max_failure_rate: entry.max_failure_rate,
             multiplier_rate: entry.multiplier_rate,
             group_objective: entry.group_objective,
             hash: plugin.hash().to_owned(),
@@ -168,6 +189,8 @@ impl Seat {
             verifies,
             prices: !verifies,
             weight,
+            on_error: OnError::Abort,
+            max_failure_rate: 0.0,
             multiplier_rate,
             group_objective: None,
             hash: String::new(),

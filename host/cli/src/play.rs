@@ -1,19 +1,20 @@
 //! One step of the game: completions in, advantages out. Here plugins and mathematics meet; neither knows the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use alft_game::advantage::{self, AdvantageConfig, Weighted};
 use alft_game::group::GroupObjective;
 use alft_game::{Reading, Target, TargetConfig, TargetDynamics, measure, multiplier, reading, reward};
 use alft_plugin_host::{Called, Failure};
-use alft_sdk::bundle::{Bundle, Valuation};
+use alft_sdk::bundle::{Bundle, Prompt, Valuation};
 use alft_sdk::estimate::Estimator;
 use alft_sdk::linked::Question;
 use serde::{Deserialize, Serialize};
 
 use crate::panel::Panel;
 use crate::questions::Asked;
+use crate::runfile::OnError;
 
 /// A bundle with the completions that the policy gave: one list for each of its prompts.
 #[derive(Debug, Clone)]
@@ -37,7 +38,18 @@ pub(crate) struct Played {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Deeds {
     pub(crate) calls: u64,
+    /// Completions, answers and bundles that it was asked about.
+    pub(crate) items: u64,
+    /// Items without a value.
+    pub(crate) failed: u64,
     pub(crate) fuel: u64,
+    /// Fuel of the dearest call.
+    pub(crate) dearest: u64,
+    /// Each sample's share of the fuel, in the order of bundles, prompts, samples. What the items of a batch took is
+    /// metered together, so it is shared out: by the bytes of each item's prompt and text, as fuel itself is granted by
+    /// bytes, and within an item equally over the samples that it stands for. What was asked about answers that only the
+    /// target remembers is no sample's.
+    pub(crate) shares: Vec<f64>,
     pub(crate) time: Duration,
     /// Failures by kind: how many, and the first one with where it came.
     pub(crate) failures: BTreeMap<&'static str, (u64, String)>,
@@ -52,18 +64,40 @@ pub(crate) struct Deeds {
 }
 
 impl Deeds {
-    /// Books a call over items that `of` tells apart for people.
-    fn take<T>(&mut self, called: Called<T>, of: impl Fn(usize) -> String) -> Vec<Result<T, Failure>> {
+    /// Books a call over items that `of` tells apart for people, and that stand for these `samples` each.
+    fn take<T>(
+        &mut self,
+        called: Called<T>,
+        samples: &[Stands],
+        of: impl Fn(usize) -> String,
+    ) -> Vec<Result<T, Failure>> {
         self.calls += called.bill.calls;
+        self.items += called.items.len() as u64;
+        self.failed += called.items.iter().filter(|item| item.is_err()).count() as u64;
         self.fuel += called.bill.fuel;
+        self.dearest = self.dearest.max(called.bill.dearest);
         self.time += called.bill.time;
         self.log.extend(called.log);
+        self.share(called.bill.fuel, samples);
         for (at, item) in called.items.iter().enumerate() {
             if let Err(failure) = item {
                 self.fail(failure.kind.name(), || format!("{}: {failure}", of(at)));
             }
         }
         called.items
+    }
+
+    fn share(&mut self, fuel: u64, items: &[Stands]) {
+        let bytes: usize = items.iter().map(|item| item.bytes).sum();
+        for Stands { bytes: own, samples } in items {
+            let share = fuel as f64 * *own as f64 / bytes as f64 / samples.len() as f64;
+            for &sample in samples {
+                if self.shares.len() <= sample {
+                    self.shares.resize(sample + 1, 0.0);
+                }
+                self.shares[sample] += share;
+            }
+        }
     }
 
     fn fail(&mut self, kind: &'static str, first: impl Fn() -> String) {
@@ -84,6 +118,19 @@ impl Deeds {
 
     pub(crate) fn is_constraint(&self) -> bool {
         self.violation.1 > 0
+    }
+}
+
+/// An item of a batch: its size, and the samples of the step that it stands for.
+struct Stands {
+    bytes: usize,
+    samples: Vec<usize>,
+}
+
+impl Stands {
+    fn of(prompt: &Prompt, text: &str, samples: Vec<usize>) -> Self {
+        // Metadata is a JSON object: no item is without a byte.
+        Self { bytes: prompt.text.len() + prompt.metadata.len() + text.len(), samples }
     }
 }
 
@@ -140,12 +187,21 @@ pub(crate) fn play(
     let mut deeds = vec![Deeds::default(); panel.seats.len()];
     let mut readings = read(panel, answered, &mut deeds);
     let scores = verify(panel, answered, &mut readings, rules, memory, &mut deeds);
+    let targets = remembered(answered, memory);
     let bundles = count(panel, answered, &readings, &scores, rules, memory);
     let multipliers = &mut memory.multipliers;
-    let valuations = price(panel, &bundles, multipliers, &mut deeds);
+    let priced = price(panel, &bundles, &readings, multipliers, &mut deeds);
     let (mut played, mut sample) = (Vec::new(), 0);
-    for (at, (counted, readings)) in bundles.iter().zip(readings).enumerate() {
-        let valuations: Vec<Option<&Valuation>> = valuations.iter().map(|of| of[at].as_ref()).collect();
+    for (at, (counted, mut readings)) in bundles.iter().zip(readings).enumerate() {
+        if priced.dropped.contains(&at) {
+            readings.iter_mut().flatten().for_each(|reading| *reading = Reading::Dropped);
+            let id = &answered[at].asked.id;
+            match &targets[at] {
+                Some(target) => memory.targets.insert(id.clone(), target.clone()),
+                None => memory.targets.remove(id),
+            };
+        }
+        let valuations: Vec<Option<&Valuation>> = priced.valuations.iter().map(|of| of[at].as_ref()).collect();
         let paid = penalty.map(|penalty| {
             let count = readings.iter().map(Vec::len).sum::<usize>();
             sample += count;
@@ -159,6 +215,11 @@ pub(crate) fn play(
         }
     }
     (played, deeds)
+}
+
+/// The targets as they are before a step: a bundle that is dropped as a whole moves none.
+fn remembered(answered: &[Answered<'_>], memory: &Memory) -> Vec<Option<Target>> {
+    answered.iter().map(|answered| memory.targets.get(&answered.asked.id).cloned()).collect()
 }
 
 /// Bundles, prompts, samples.
@@ -180,21 +241,31 @@ fn read(panel: &Panel, answered: &[Answered<'_>], deeds: &mut [Deeds]) -> Readin
         });
         format!("read, prompt {}, sample {from}", question.map_or("?", |question| &question.prompt.id))
     };
-    let mut items = deeds[at].take(panel.reader().plugin.read(&batch), sample).into_iter();
+    let texts = batch.iter().flat_map(|question| question.texts.iter().map(|text| (&question.prompt, text)));
+    let stand: Vec<Stands> = texts.enumerate().map(|(at, (prompt, text))| Stands::of(prompt, text, vec![at])).collect();
+    let mut items = deeds[at].take(panel.reader().plugin.read(&batch), &stand, sample).into_iter();
     let reading = |item: Result<Option<String>, Failure>| match item {
         Ok(Some(key)) => Reading::Answer(key),
         Ok(None) => Reading::Unreadable,
         Err(_) => Reading::Dropped,
     };
-    let mut group = |texts: &Vec<String>| items.by_ref().take(texts.len()).map(reading).collect();
+    let all_or_none = panel.reader().on_error == OnError::DropGroup;
+    let mut group = |texts: &Vec<String>| {
+        let mut group: Vec<Reading> = items.by_ref().take(texts.len()).map(reading).collect();
+        if all_or_none && group.contains(&Reading::Dropped) {
+            group.fill(Reading::Dropped);
+        }
+        group
+    };
     answered.iter().map(|a| a.completions.iter().map(&mut group).collect()).collect()
 }
 
 /// Bundles, prompts: the verifiers' scores of each answer by its key.
 type Scores = Vec<Vec<BTreeMap<String, Vec<f64>>>>;
 
-/// The verifiers' scores of each group's answers, and of those that its target remembers. A sample whose answer a
-/// verifier fails on is dropped.
+/// The verifiers' scores of each group's answers, and of those that its target remembers. What a verifier fails on is
+/// no answer to anyone, and drops the samples that gave it, or all of their group, unless the run file has a score for
+/// it.
 fn verify(
     panel: &Panel,
     answered: &[Answered<'_>],
@@ -223,25 +294,45 @@ fn verify(
         let batch: Vec<Question> = groups
             .map(|(prompt, scores)| Question { prompt: prompt.clone(), texts: scores.keys().cloned().collect() })
             .collect();
-        let answers: Vec<(&str, &str)> =
-            batch.iter().flat_map(|q| q.texts.iter().map(|text| (q.prompt.id.as_str(), text.as_str()))).collect();
-        let answer = |at: usize| format!("score, prompt {}, answer {:?}", answers[at].0, answers[at].1);
-        let mut items = deeds[at].take(seat.plugin.score(&batch), answer).into_iter();
+        let answers: Vec<(&Prompt, &str)> =
+            batch.iter().flat_map(|q| q.texts.iter().map(|text| (&q.prompt, text.as_str()))).collect();
+        let answer = |at: usize| format!("score, prompt {}, answer {:?}", answers[at].0.id, answers[at].1);
+        let stand = standing(&batch, readings);
+        let mut items = deeds[at].take(seat.plugin.score(&batch), &stand, answer).into_iter();
         for (scores, readings) in scores.iter_mut().flatten().zip(readings.iter_mut().flatten()) {
-            scores.retain(|key, scores| match items.next().expect("an item for each answer") {
-                Ok(score) => {
-                    scores.push(score);
-                    true
+            scores.retain(|key, scores| {
+                match (items.next().expect("an item for each answer"), seat.on_error) {
+                    (Ok(score), _) | (Err(_), OnError::Score(score)) => {
+                        scores.push(score);
+                        return true;
+                    }
+                    (Err(_), OnError::DropGroup) if readings.iter().any(|reading| reading.key() == Some(key)) => {
+                        readings.fill(Reading::Dropped);
+                    }
+                    (Err(_), _) => {
+                        let failed = |reading: &&mut Reading| reading.key() == Some(key);
+                        readings.iter_mut().filter(failed).for_each(|reading| *reading = Reading::Dropped);
+                    }
                 }
-                Err(_) => {
-                    let failed = |reading: &&mut Reading| reading.key() == Some(key);
-                    readings.iter_mut().filter(failed).for_each(|reading| *reading = Reading::Dropped);
-                    false
-                }
+                false
             });
         }
     }
     scores
+}
+
+/// For each answer asked about the samples that gave it. `batch` has a question for each group.
+fn standing(batch: &[Question], readings: &Readings) -> Vec<Stands> {
+    let (mut stand, mut first) = (Vec::new(), 0);
+    for (question, group) in batch.iter().zip(readings.iter().flatten()) {
+        for text in &question.texts {
+            let gave = group.iter().enumerate().filter(|(_, reading)| reading.key() == Some(text));
+            let samples = gave.map(|(at, _)| first + at).collect();
+            stand.push(Stands::of(&question.prompt, text, samples));
+        }
+        first += group.len();
+    }
+    stand
 }
 
 /// A bundle as objectives see it. A group of which every sample was dropped is not in it.
@@ -307,32 +398,66 @@ fn count(
     counted
 }
 
-/// Each objective's valuation of each bundle: plugins, then bundles. `None` where it failed, and for other roles.
-fn price(panel: &Panel, counted: &[Counted], multipliers: &[f64], deeds: &mut [Deeds]) -> Vec<Vec<Option<Valuation>>> {
+/// What the objectives say.
+struct Priced {
+    /// Plugins, then bundles. `None` where it failed, and for other roles.
+    valuations: Vec<Vec<Option<Valuation>>>,
+    /// Bundles that are left out as a whole, for an objective failed on them.
+    dropped: BTreeSet<usize>,
+}
+
+fn price(panel: &Panel, counted: &[Counted], readings: &Readings, multipliers: &[f64], deeds: &mut [Deeds]) -> Priced {
     // Where nobody gave an answer there is nothing to price.
-    let priced = |counted: &Counted| counted.bundle.groups.iter().any(|group| !group.answers.is_empty());
-    let full: Vec<usize> = (0..counted.len()).filter(|&at| priced(&counted[at])).collect();
+    let answers = |counted: &Counted| counted.bundle.groups.iter().any(|group| !group.answers.is_empty());
+    let full: Vec<usize> = (0..counted.len()).filter(|&at| answers(&counted[at])).collect();
     let mut batch: Vec<Bundle> = full.iter().map(|&at| counted[at].bundle.clone()).collect();
-    let mut valuations = vec![vec![None; counted.len()]; panel.seats.len()];
-    for (((seat, multiplier), deeds), own) in panel.seats.iter().zip(multipliers).zip(deeds).zip(&mut valuations) {
+    let stand = standing_bundles(&full, counted, readings);
+    let mut priced =
+        Priced { valuations: vec![vec![None; counted.len()]; panel.seats.len()], dropped: BTreeSet::new() };
+    let seats = panel.seats.iter().zip(multipliers).zip(&mut *deeds);
+    for (((seat, multiplier), deeds), own) in seats.zip(&mut priced.valuations) {
         if !seat.prices {
             continue;
         }
         batch.iter_mut().for_each(|bundle| bundle.multiplier = *multiplier);
-        let items = deeds.take(seat.plugin.evaluate(&batch), |at| format!("evaluate, bundle {}", batch[at].id));
-        for (at, valuation) in full.iter().zip(items).filter_map(|(at, item)| Some((*at, item.ok()?))) {
+        let items = deeds.take(seat.plugin.evaluate(&batch), &stand, |at| format!("evaluate, bundle {}", batch[at].id));
+        for (at, item) in full.iter().zip(items) {
+            if item.is_err() && seat.on_error == OnError::DropGroup {
+                priced.dropped.insert(*at);
+            }
+            own[*at] = item.ok();
+        }
+    }
+    for (own, deeds) in priced.valuations.iter_mut().zip(deeds) {
+        priced.dropped.iter().for_each(|at| own[*at] = None);
+        for valuation in own.iter().flatten() {
             add(&mut deeds.utility, valuation.utility);
             if let Some(violation) = valuation.violation {
                 add(&mut deeds.violation, violation);
             }
-            own[at] = Some(valuation);
         }
     }
-    valuations
+    priced
+}
+
+/// For each bundle of the batch its samples that were kept. `full` has the bundles' places.
+fn standing_bundles(full: &[usize], counted: &[Counted], readings: &Readings) -> Vec<Stands> {
+    let sizes: Vec<usize> = readings.iter().map(|bundle| bundle.iter().map(Vec::len).sum()).collect();
+    let of = |&at: &usize| {
+        let first: usize = sizes[..at].iter().sum();
+        let kept = readings[at].iter().flatten().enumerate().filter(|(_, reading)| **reading != Reading::Dropped);
+        let groups = counted[at].bundle.groups.iter();
+        let bytes = groups.map(|group| {
+            let keys: usize = group.answers.iter().map(|answer| answer.key.len()).sum();
+            Stands::of(&group.prompt, "", Vec::new()).bytes + keys
+        });
+        Stands { bytes: bytes.sum(), samples: kept.map(|(sample, _)| first + sample).collect() }
+    };
+    full.iter().map(of).collect()
 }
 
 /// From values to advantages, for one bundle. `valuations` has one for each plugin. An objective that failed on the
-/// bundle has no part: the same for every answer of every group, which the baseline would remove anyway.
+/// bundle and does not drop it has no part: the same for every answer of every group, which the baseline would remove anyway.
 fn settle(
     panel: &Panel,
     counted: &Counted,

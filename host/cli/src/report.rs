@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::folder::Folder;
+use crate::metrics::per_item;
 use crate::play::Averages;
+use crate::tally::{Tally, kinds};
 
 /// `summary.json`.
 #[derive(Debug, Serialize)]
@@ -19,11 +21,35 @@ pub(crate) struct Summary {
     /// On questions kept out of training.
     pub(crate) before: Option<Averages>,
     pub(crate) after: Option<Averages>,
-    /// Of each plugin, by kind.
+    /// Of each plugin that failed, by kind.
     pub(crate) failures: BTreeMap<String, BTreeMap<String, u64>>,
+    /// What each plugin took, measurements included.
+    pub(crate) bills: BTreeMap<String, BillLine>,
     /// The prices that constraints have reached; 0 for other plugins.
     pub(crate) multipliers: BTreeMap<String, f64>,
     pub(crate) seconds: f64,
+    /// Within each plugin, over the whole run.
+    pub(crate) plugin_seconds: BTreeMap<String, f64>,
+}
+
+/// What a plugin took.
+#[derive(Debug, Serialize)]
+pub(crate) struct BillLine {
+    pub(crate) calls: u64,
+    /// Completions read, answers verified, bundles priced.
+    pub(crate) items: u64,
+    /// 0 for native libraries, which are not metered.
+    pub(crate) fuel: u64,
+    pub(crate) fuel_per_item: f64,
+    /// Fuel of the dearest call.
+    pub(crate) dearest_call: u64,
+}
+
+impl BillLine {
+    pub(crate) fn of(tally: &Tally) -> Self {
+        let Tally { calls, items, fuel, dearest, .. } = *tally;
+        Self { calls, items, fuel, fuel_per_item: per_item(fuel, items), dearest_call: dearest }
+    }
 }
 
 /// The summary as text.
@@ -67,8 +93,13 @@ pub(crate) fn for_people(summary: &Summary, folder: &Folder) -> String {
         }
     }
     for (plugin, failures) in &summary.failures {
-        let kinds: Vec<String> = failures.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
-        line(format_args!("plugin {plugin} failed and scored nothing there: {}", kinds.join(", ")));
+        line(format_args!("plugin {plugin} failed: {}", kinds(failures)));
+    }
+    line(format_args!("{:<26}{:>9}{:>10}{:>16}{:>12}{:>10}", "plugin", "calls", "items", "fuel", "an item", "seconds"));
+    for (plugin, bill) in &summary.bills {
+        let BillLine { calls, items, fuel, fuel_per_item, .. } = bill;
+        let seconds = summary.plugin_seconds.get(plugin).copied().unwrap_or_default();
+        line(format_args!("{plugin:<26}{calls:>9}{items:>10}{fuel:>16}{fuel_per_item:>12.0}{seconds:>10.2}"));
     }
     line(format_args!("curves {}", folder.curves().display()));
     line(format_args!("model  {}", folder.model().display()));

@@ -197,6 +197,12 @@ pub(crate) struct PluginEntry {
     /// The run's `limits`, with these in their place.
     #[serde(default)]
     limits: serde_json::Map<String, serde_json::Value>,
+    /// What happens where it fails.
+    #[serde(default)]
+    pub(crate) on_error: OnError,
+    /// The share of its latest items above which its failures end the run: see `Tally::rate`.
+    #[serde(default = "max_failure_rate")]
+    pub(crate) max_failure_rate: f64,
     /// What a verifier's scores of a group become before they are weighed; themselves if this is left out.
     pub(crate) group_objective: Option<GroupObjective>,
     /// How fast the multiplier of a constraint moves.
@@ -213,6 +219,28 @@ fn unit() -> f64 {
 
 fn multiplier_rate() -> f64 {
     0.5
+}
+
+/// Above one half, what is left to learn from was chosen by the failures more than by the plugin. Below it a plugin
+/// that stumbles on hard answers, which is no reason to lose a night's run, can go on.
+fn max_failure_rate() -> f64 {
+    0.5
+}
+
+/// What happens where a plugin fails: on a completion that it reads, an answer that it verifies, a bundle that it
+/// prices. A failure is counted whatever happens.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum OnError {
+    /// The run ends.
+    Abort,
+    /// The samples that it failed on are left out; an objective is left out on the bundle that it failed on.
+    #[default]
+    DropSample,
+    /// The whole group is left out: all samples of the prompt, or of the bundle where an objective failed.
+    DropGroup,
+    /// A verifier's score of the answer.
+    Score(f64),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -393,6 +421,16 @@ impl RunFile {
                     return Err((key, format!("plugin \"{name}\": {key} = {value}: it takes 0 or more")));
                 }
             }
+            if !(0.0..=1.0).contains(&plugin.max_failure_rate) {
+                let rate = plugin.max_failure_rate;
+                let why = format!("plugin \"{name}\": max_failure_rate = {rate}: it takes a share, 0 to 1");
+                return Err(("max_failure_rate", why));
+            }
+            if let OnError::Score(score) = plugin.on_error
+                && !score.is_finite()
+            {
+                return Err(("on_error", format!("plugin \"{name}\": on_error: a score of {score} is no number")));
+            }
         }
         Ok(())
     }
@@ -457,6 +495,9 @@ path = "a.wasm"
             ("train.save_every=0", "1 or more"),
             ("plugin.a.crate=x", "not both"),
             ("plugin.a.weight=-1", "0 or more"),
+            ("plugin.a.max_failure_rate=2", "0 to 1"),
+            ("plugin.a.on_error={score=nan}", "no number"),
+            ("plugin.a.on_error=skip", "unknown variant `skip`"),
             ("train.loss.beta=-1", "beta"),
             ("sampling.top_p=0", "top_p"),
             ("target.rate=0", "0.001 to 1"),

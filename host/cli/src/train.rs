@@ -27,8 +27,9 @@ use crate::plugin::lock_folder;
 use crate::progress::Progress;
 use crate::questions::{self, Asked, Worked};
 use crate::reference;
-use crate::report::{self, Summary};
-use crate::runfile::{Embedded, RunFile};
+use crate::report::{self, BillLine, Summary};
+use crate::runfile::{Embedded, OnError, RunFile};
+use crate::tally::{Tally, kinds};
 
 /// During warm start the state is saved every so many steps.
 const WARM_START_SAVE: u64 = 100;
@@ -54,8 +55,8 @@ struct Position {
     memory: Memory,
     /// The measurement before the game.
     before: Option<Averages>,
-    /// Failures of each plugin so far, by kind.
-    failures: BTreeMap<String, BTreeMap<String, u64>>,
+    /// What each plugin has done so far.
+    tallies: BTreeMap<String, Tally>,
     /// The records that this state counts on.
     lengths: Lengths,
     /// What the run was, to refuse another.
@@ -135,12 +136,18 @@ pub(crate) fn train(args: &TrainArgs) -> Result<()> {
     journal.sync()?;
 
     trainer.policy().save(&setting.folder.model())?;
+    let tallies = || position.tallies.iter().map(|(name, tally)| (name.clone(), tally));
     let summary = Summary {
         steps: position.step,
         seed: setting.run.seed,
         before: position.before,
         after,
-        failures: position.failures,
+        failures: tallies()
+            .filter(|(_, tally)| !tally.failures.is_empty())
+            .map(|(name, tally)| (name, tally.failures.clone()))
+            .collect(),
+        bills: tallies().map(|(name, tally)| (name, BillLine::of(tally))).collect(),
+        plugin_seconds: tallies().map(|(name, tally)| (name, tally.seconds)).collect(),
         multipliers: setting
             .panel
             .seats
@@ -222,7 +229,7 @@ impl Position {
             step: 0,
             memory: Memory::new(panel),
             before: None,
-            failures: BTreeMap::new(),
+            tallies: BTreeMap::new(),
             lengths: Lengths::default(),
             identity,
         }
@@ -382,7 +389,7 @@ fn step(
     let report = trainer.grpo_step(&batch, &advantages, &loss)?;
     let update = learning.elapsed();
 
-    record_samples(position.step + 1, &answered, &played, &mut journal.samples)?;
+    record_samples(position.step + 1, panel, &answered, &played, &deeds, &mut journal.samples)?;
     let count = drawn.sequences.len() as f64;
     Ok(GameLine {
         phase: "game",
@@ -412,7 +419,7 @@ fn step(
 }
 
 /// Books what the plugins did: keeps their diagnostics, counts their failures, and tells of each kind when it first
-/// comes.
+/// comes. Ends the run where the run file wants that.
 fn account(
     setting: &Setting,
     deeds: &[Deeds],
@@ -424,20 +431,47 @@ fn account(
         for line in &deeds.log {
             journal.diagnostics.append(&DiagnosticsLine { step: position.step + 1, plugin: &seat.name, line })?;
         }
-        for (kind, (count, first)) in &deeds.failures {
-            let counts = position.failures.entry(seat.name.clone()).or_default();
-            if !counts.contains_key(*kind) {
-                let manifest = seat.plugin.manifest();
-                let who = format!("{} ({} {})", seat.name, manifest.name, manifest.version);
-                say(&format!("plugin {who} failed at step {}: {first}", position.step + 1));
+        let tally = position.tallies.entry(seat.name.clone()).or_default();
+        let manifest = seat.plugin.manifest();
+        let who = format!("plugin {} ({} {}) failed", seat.name, manifest.name, manifest.version);
+        let step = position.step + 1;
+        for (kind, (_, first)) in &deeds.failures {
+            let told = format!("{who} at step {step}: {first}");
+            if seat.on_error == OnError::Abort {
+                let why = format!("plugin.{}.on_error is \"abort\"", seat.name);
+                return Err(Error::Failing { message: told, why });
             }
-            *counts.entry((*kind).to_owned()).or_default() += count;
+            if !tally.failures.contains_key(*kind) {
+                say(&told);
+            }
+        }
+        tally.book(deeds);
+        if let Some(rate) = tally.rate().filter(|rate| *rate > seat.max_failure_rate) {
+            let kinds = kinds(&tally.failures);
+            let message = format!("{who} on {:.0}% of its latest items by step {step}; in all {kinds}", 100.0 * rate);
+            let why = format!("plugin.{}.max_failure_rate is {}", seat.name, seat.max_failure_rate);
+            return Err(Error::Failing { message, why });
         }
     }
     Ok(())
 }
 
-fn record_samples(step: u64, answered: &[Answered<'_>], played: &[Played], samples: &mut Records) -> Result<()> {
+fn record_samples(
+    step: u64,
+    panel: &Panel,
+    answered: &[Answered<'_>],
+    played: &[Played],
+    deeds: &[Deeds],
+    samples: &mut Records,
+) -> Result<()> {
+    let mut flat = 0;
+    let mut fuel = || -> BTreeMap<&str, u64> {
+        let plugins = panel.seats.iter().zip(deeds);
+        let own =
+            plugins.filter_map(|(seat, deeds)| Some((seat.name.as_str(), deeds.shares.get(flat)?.round() as u64)));
+        flat += 1;
+        own.filter(|(_, share)| *share > 0).collect()
+    };
     for (answered, played) in answered.iter().zip(played) {
         for (i, (prompt, completions)) in answered.asked.prompts.iter().zip(&answered.completions).enumerate() {
             for (k, completion) in completions.iter().enumerate() {
@@ -449,6 +483,7 @@ fn record_samples(step: u64, answered: &[Answered<'_>], played: &[Played], sampl
                     answer: played.readings[i][k].key(),
                     reward: played.rewards[i][k],
                     advantage: played.advantages[i][k],
+                    fuel: fuel(),
                 })?;
             }
         }
