@@ -18,7 +18,13 @@ pub struct Question {
 /// # Errors
 /// What serde says of the configuration, or what the plugin's own check says.
 pub fn configure<P: Plugin>(config: &str) -> Result<P> {
-    let plugin: P = serde_json::from_str(config).map_err(|error| error.to_string())?;
+    // A place in it means nothing to whoever wrote it as a table elsewhere.
+    let unplaced = |error: serde_json::Error| {
+        let text = error.to_string();
+        let place = format!(" at line {} column {}", error.line(), error.column());
+        text.strip_suffix(&place).map(str::to_owned).unwrap_or(text)
+    };
+    let plugin: P = serde_json::from_str(config).map_err(unplaced)?;
     plugin.check()?;
     Ok(plugin)
 }

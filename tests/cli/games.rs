@@ -4,11 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Output};
 
 use alft_build::Form;
-use rand::seq::IndexedRandom;
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use crate::random::{Numbers, Random};
 use crate::support::{alft, fail, root, said, succeed};
 
 /// A scratch folder with a file of games.
@@ -128,103 +126,6 @@ fn equilibria_are_those_of_an_independent_convex_solver() {
     }
 }
 
-const ANSWERS: [&str; 6] = ["A", "B", "C", "D", "E", "F"];
-
-/// Every concave kind, with the consensus or divergence of those that have one. A game can have two constraints.
-const CONCAVE: [(&str, &str); 16] = [
-    ("correctness", ""),
-    ("entropy", ""),
-    ("gini", ""),
-    ("tsallis", ""),
-    ("pass@k", ""),
-    ("maximum-likelihood", ""),
-    ("target", ""),
-    ("coherence", "arithmetic"),
-    ("coherence", "geometric"),
-    ("coherence", "reference"),
-    ("pairwise", "jsd"),
-    ("pairwise", "squared-l2"),
-    ("marginal", ""),
-    ("parity", ""),
-    ("constraint", ""),
-    ("constraint", ""),
-];
-
-/// Random games.
-struct Random(ChaCha8Rng);
-
-impl Random {
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        *from.choose(&mut self.0).unwrap()
-    }
-
-    /// From peaked to flat.
-    fn distribution(&mut self, size: usize) -> Vec<f64> {
-        let sharpness = self.pick(&[0.1, 1.0, 3.0, 10.0]);
-        let weights: Vec<f64> = (0..size).map(|_| self.0.random_range(1e-9f64..1.0).powf(sharpness) + 1e-9).collect();
-        let total: f64 = weights.iter().sum();
-        weights.into_iter().map(|weight| weight / total).collect()
-    }
-
-    /// Shares of names.
-    fn shares(&mut self, names: &[&str]) -> Value {
-        let shares = self.distribution(names.len());
-        names.iter().zip(shares).map(|(name, share)| ((*name).to_owned(), share.into())).collect::<Map<_, _>>().into()
-    }
-
-    /// A number for some of the answers: 1 for half of them, for the others anything from `least` on.
-    fn table(&mut self, answers: &[&str], least: f64) -> Value {
-        let count = self.0.random_range(1..=answers.len());
-        let some: Vec<&str> = answers.sample(&mut self.0, count).copied().collect();
-        let number = |random: &mut Self| if random.0.random() { 1.0 } else { random.0.random_range(least..1.0) };
-        some.into_iter().map(|answer| (answer.to_owned(), number(self).into())).collect::<Map<_, _>>().into()
-    }
-
-    fn objective(&mut self, kind: &str, variant: &str, ids: &[String]) -> Value {
-        let attribute = json!({"A": "p", "B": "q", "C": "r", "D": "p", "E": "q", "F": "r"});
-        let fields = match kind {
-            "correctness" => json!({"reward": self.table(&ANSWERS, -1.0)}),
-            "tsallis" => json!({"order": self.0.random_range(2..7)}),
-            "pass@k" => json!({"k": self.0.random_range(1..9), "reward": self.table(&ANSWERS, -1.0)}),
-            "maximum-likelihood" => json!({"reward": self.table(&ANSWERS, 0.0)}),
-            "target" => json!({"target": self.shares(&ANSWERS)}),
-            "coherence" => json!({"consensus": variant}),
-            "pairwise" if self.0.random() => json!({"divergence": variant}),
-            "pairwise" => {
-                let pairs = ids.windows(2).map(|pair| json!([pair[0], pair[1], self.0.random_range(0.1..2.0)]));
-                json!({"divergence": variant, "pairs": pairs.collect::<Vec<_>>()})
-            }
-            "marginal" => json!({"attribute": attribute, "target": self.shares(&["p", "q", "r"])}),
-            "parity" => json!({"attribute": attribute}),
-            // A costs nothing, so that every limit can be met.
-            "constraint" => json!({"cost": self.table(&ANSWERS[1..], 0.0), "limit": self.pick(&[0.02, 0.1, 0.3])}),
-            _ => json!({}),
-        };
-        let weight = self.0.random_range(0.05f64.ln()..10f64.ln()).exp();
-        with(&fields, json!({"kind": kind, "weight": weight}))
-    }
-
-    fn game(&mut self, name: usize) -> Value {
-        let ids: Vec<String> = (0..self.0.random_range(1..=4)).map(|at| format!("x{at}")).collect();
-        let count = self.0.random_range(1..=3);
-        let mut kinds: Vec<(&str, &str)> = CONCAVE.sample(&mut self.0, count).copied().collect();
-        // A prompt alone has no partner to name.
-        kinds.iter_mut().filter(|kind| kind.0 == "pairwise" && ids.len() == 1).for_each(|kind| *kind = ("entropy", ""));
-        let objectives: Vec<Value> = kinds.iter().map(|(kind, variant)| self.objective(kind, variant, &ids)).collect();
-        let free = if kinds.iter().any(|kind| kind.0 == "constraint") { 0.05 } else { 0.0 };
-        let prompts: Vec<Value> = ids
-            .iter()
-            .map(|id| {
-                let mut probabilities: Vec<f64> = self.distribution(6).iter().map(|p| (1.0 - free) * p).collect();
-                probabilities[0] += free;
-                prompt(id, &ANSWERS.into_iter().zip(probabilities).collect::<Vec<_>>())
-            })
-            .collect();
-        let beta = self.pick(&[0.02, 0.05, 0.2, 1.0]);
-        json!({"name": name.to_string(), "beta": beta, "prompts": prompts, "objectives": objectives})
-    }
-}
-
 /// What a solution has to be, whatever the game; says what it is not.
 fn check(game: &Value, solution: &Value) -> Result<(), String> {
     let (gap, value) = (&solution["gap"], &solution["value"]);
@@ -267,8 +168,17 @@ fn assert_solved(games: &[Value]) {
 
 #[test]
 fn ten_thousand_random_games_are_solved() {
-    let mut random = Random(ChaCha8Rng::seed_from_u64(0));
+    let mut random = Random::new(0, Numbers::Any);
     assert_solved(&(0..10_000).map(|at| random.game(at)).collect::<Vec<_>>());
+}
+
+/// Round numbers make limits that bind at the same place, and answers that are worth the same.
+#[test]
+fn thousands_of_games_under_one_and_two_limits_are_solved() {
+    for numbers in [Numbers::Any, Numbers::Round] {
+        let mut random = Random::new(1, numbers);
+        assert_solved(&(0..1500).map(|at| random.limited(at, 1 + at % 2)).collect::<Vec<_>>());
+    }
 }
 
 /// Limits of which one makes another idle, and limits on what is rewarded most.
@@ -335,6 +245,46 @@ fn games_whose_constraints_are_hard_to_price_are_solved() {
             xy(&[("A", 0.2), ("B", 0.3), ("C", 0.5)], &[("A", 0.4), ("B", 0.1), ("C", 0.5)]),
             json!([parity(json!({"A": "p", "B": "p", "C": "q"})), limit(0.3, json!({"B": 1.0, "C": 1.0}))]),
         ),
+        (
+            0.02,
+            xy(&[("A", 0.2), ("B", 0.6), ("C", 0.2)], &[("A", 0.11), ("B", 0.78), ("C", 0.11)]),
+            json!([
+                parity(json!({"A": "p", "B": "p", "C": "q"})),
+                correct(3.0, json!({"C": 1.0})),
+                limit(0.02, json!({"B": 1.0, "C": 1.0})),
+            ]),
+        ),
+        (
+            0.05,
+            x(&[("A", 0.3), ("B", 0.2), ("C", 0.4), ("D", 0.1)]),
+            json!([likely(1.0, json!({"D": 1.0})), limit(0.02, json!({"C": 1.0, "D": 1.0})), limit(0.3, b(1.0))]),
+        ),
+        (
+            0.02,
+            x(&[("A", 0.1), ("B", 0.5), ("C", 0.2), ("D", 0.2)]),
+            json!([
+                likely(10.0, json!({"B": 1.0, "C": 1.0})),
+                {"kind": "gini"},
+                limit(0.02, json!({"B": 1.0, "C": 1.0, "D": 1.0})),
+            ]),
+        ),
+        (
+            0.02,
+            x(&[("A", 0.6), ("B", 0.1), ("C", 0.3)]),
+            json!([correct(10.0, b(1.0)), limit(0.02, json!({"C": 1.0})), limit(0.1, b(1.0))]),
+        ),
+        // Three limits that say nearly the same.
+        (
+            0.02,
+            xy(&[("A", 0.2), ("B", 0.6), ("C", 0.2)], &[("A", 0.4), ("B", 0.4), ("C", 0.2)]),
+            json!([
+                likely(10.0, b(1.0)),
+                {"kind": "coherence", "consensus": "reference", "weight": 6.0},
+                limit(0.02, b(1.0)),
+                limit(0.02, b(1.0)),
+                limit(0.02, json!({"B": 1.0, "C": 1.0})),
+            ]),
+        ),
     ];
     let games = (1..).zip(hard).map(|(at, (beta, prompts, objectives))| {
         json!({"name": format!("hard {at}"), "beta": beta, "prompts": prompts, "objectives": objectives})
@@ -396,6 +346,7 @@ fn every_kind_is_known_by_its_name_and_all_but_the_heuristics_are_proved() {
         let heuristic = solution["name"] == "majority" || solution["name"] == "semantic-entropy";
         assert_eq!(solution["gap"].is_null(), heuristic, "{solution}");
         assert!(heuristic || number(solution, "gap") <= 1e-8, "{solution}");
+        assert!(number(solution, "iterations") < 1000.0, "{solution}");
         assert!(solution["value"].is_number(), "{solution}");
     }
 }
@@ -444,12 +395,13 @@ fn mistakes_in_a_game_are_told_with_their_line() {
     let costly = json!({"kind": "constraint", "cost": {"A": 1.0, "B": 0.9, "C": 0.8}, "limit": 0.3});
     let pair = json!([{"kind": "pairwise", "pairs": [["x", "z", 1.0]]}]);
     let pair = with(&bad, json!({"prompts": [x(0.5, 0.5), prompt("y", &[("A", 1.0)])], "objectives": pair}));
-    let cases: [(Value, &[&str]); 13] = [
+    let cases: [(Value, &[&str]); 14] = [
         (of(json!({"kind": "entropi"})), &["unknown kind \"entropi\"", "did you mean \"entropy\"?"]),
         (of(json!({"kind": "correctness", "reward": {"Z": 1.0}})), &["answer \"Z\"", "no prompt can give"]),
         (of(json!({"kind": "entropy", "wieght": 2.0})), &["objective entropy", "`wieght`"]),
         (of(json!({"kind": "tsallis", "ordr": 2})), &["objective tsallis", "`ordr`", "`order`"]),
         (of(json!({"kind": "entropy", "weight": -1.0})), &["objective entropy", "weight is -1", "0 or more"]),
+        (of(with(&costly, json!({"weight": 2.0}))), &["a constraint has no weight", "2", "change its limit"]),
         (of(costly), &["the limit of constraint", "raise the limit"]),
         (with(&bad, json!({"beta": 0.0})), &["beta is 0", "above 0"]),
         (with(&bad, json!({"objectives": []})), &["no objectives"]),
@@ -465,7 +417,7 @@ fn mistakes_in_a_game_are_told_with_their_line() {
     }
     // What cannot be read has no name to tell.
     for (line, words) in [
-        (with(&bad, json!({"betta": 1.0})).to_string(), ["unknown field `betta`", "`beta`"]),
+        (with(&bad, json!({"betta": 1.0})).to_string(), ["unknown field `betta`", "(column "]),
         ("{\"name\": \"bad\", \"beta\": ".into(), ["EOF", "\"objectives\""]),
     ] {
         let games = Games::text(&format!("{}\n\n{line}\n", diverse()));
@@ -499,7 +451,7 @@ fn a_plugin_on_the_command_line_is_one_more_objective() {
         assert!(number(&own, "gap") <= 1e-8, "{own}");
     }
     let native = half(Form::Native);
-    fail(games.solve().args(["--plugin", &native]), 5, &["runs with all the rights of this program"]);
+    fail(games.solve().args(["--plugin", &native]), 5, &["runs with all the rights of this program", "--trust-native"]);
     fail(games.solve().args(["--plugin", "absent.wasm"]), 5, &["absent.wasm", "No such file"]);
 }
 

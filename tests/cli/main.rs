@@ -3,6 +3,7 @@
 //! | module | shows |
 //! | --- | --- |
 //! | `games` | exact games are solved with a proof |
+//! | `random` | (random games, for the tests of exact ones) |
 //! | `simulate` | they are played from samples, with estimators as good as they say |
 //! | `quickstart` | the README's first command learns what it says it learns |
 //! | `reproducible` | same seed, same metrics; killed and resumed, the same as left alone |
@@ -17,6 +18,7 @@ mod lock;
 mod misbehaving;
 mod mistakes;
 mod quickstart;
+mod random;
 mod reproducible;
 mod simulate;
 mod support;

@@ -263,7 +263,7 @@ proptest! {
         (cost[0], cost[1]) = (0.0, 1.0);
         let of = |nu: &Marginals| mean(nu.iter().map(|own| dot(own, &cost)));
         let limit = share * of(&play.reference);
-        let term = play.term("constraint", json!({"cost": play.table(&cost), "limit": limit}));
+        let term = term("constraint", 1.0, &json!({"cost": play.table(&cost), "limit": limit}));
         let (solution, certificate) = solved(&play.game(), &[term])?;
         let at = |price: f64| play.tilted(|p, z| p.ln() - price * cost[z] / play.beta).0;
         let (own, price) = (marginals(&solution), solution.multipliers[0]);

@@ -87,7 +87,7 @@ impl TrainArgs {
 Example: alft solve examples/games/games.jsonl --plot paths.svg\n\n\
 The gap is the duality gap of the point that is printed: no policy is worth more than value + gap. With --json, one \
 object a line: name, value, gap, marginals by prompt, multipliers of constraints, iterations (evaluations of the \
-objectives). Exit code 0 only when every gap is within --tolerance, 8 when one is not.")]
+objectives). A gap of null says that nothing is proved: an objective is a heuristic, or a limit is not kept. Exit code 0 only when every gap is within --tolerance, 8 when one is not.")]
 pub(crate) struct SolveArgs {
     /// Games, one a line: beta, prompts with traces, objectives
     #[arg(value_name = "GAMES.jsonl")]

@@ -234,6 +234,7 @@ impl Instance {
     pub(crate) fn wrong(&self, path: &Path, error: &exact::Error) -> Error {
         let help = match error {
             exact::Error::Infeasible { .. } => "raise the limit, or give the prompts answers of less cost",
+            exact::Error::Priced { .. } => "to make a constraint dearer or cheaper, change its limit",
             _ => SHAPE,
         };
         let reason = format!("game \"{}\": {error}", self.name);

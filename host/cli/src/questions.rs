@@ -97,12 +97,22 @@ pub(crate) fn lines<T: DeserializeOwned>(path: &Path, help: &'static str) -> Res
     })?;
     let mut out = Vec::new();
     for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        out.push((at + 1, serde_json::from_str(line).map_err(|error| wrong(at + 1, error.to_string()))?));
+        out.push((at + 1, serde_json::from_str(line).map_err(|error| wrong(at + 1, in_line(&error)))?));
     }
     if out.is_empty() {
         return Err(Error::Data { path: path.into(), reason: "it holds no line".into() });
     }
     Ok(out)
+}
+
+/// What is wrong with a line, and at which column: to serde it is line 1.
+fn in_line(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    match text.strip_suffix(&place) {
+        Some(what) => format!("{what} (column {})", error.column()),
+        None => text,
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use alft_game::estimator::SurprisalEstimator;
-use alft_game::exact::objective::Oracle;
+use alft_game::exact::objective::{Oracle, Price};
 use alft_game::exact::solve::Config;
 use alft_game::exact::{Certificate, solve};
 use alft_game::{AdvantageConfig, Scale, TargetConfig};
@@ -255,7 +255,8 @@ impl Trial<'_> {
         let log_nu = marginals.iter().flat_map(BTreeMap::values).map(|p| p.max(1e-300).ln()).collect();
         // A constraint is priced at its equilibrium price: a policy that breaks the limit pays, one that keeps it is not paid.
         let multipliers = &self.equilibrium.multipliers;
-        let point = oracle.at(log_nu, multipliers).map_err(wrong)?;
+        let prices: Vec<Price> = multipliers.iter().copied().map(Price::fixed).collect();
+        let point = oracle.at(log_nu, &prices).map_err(wrong)?;
         let paid: f64 = multipliers.iter().zip(&point.violations).map(|(mu, v)| mu * v.min(0.0)).sum();
         let reached = Certificate::at_prices(&instance.game, &point).lower + paid;
         Ok(End { regret: self.equilibrium.value - reached, distance })

@@ -20,6 +20,10 @@ const SMOOTH: f64 = 1e-8;
 /// With constraints, whose prices are only as good as the marginals that they are found by.
 const CONSTRAINED: f64 = 1e-6;
 
+/// What a run file says by `trust` is a flag here.
+const UNTRUSTED: &str = "it is a native library, which runs with all the rights of this program; add --trust-native if \
+                         you trust it, or use a component";
+
 /// Turns kept for the picture.
 const TURNS: usize = 2000;
 
@@ -140,16 +144,22 @@ fn open(extras: &[ExtraPlugin], trust_native: bool) -> Result<Vec<Extra>> {
     extras
         .iter()
         .map(|extra| {
-            let bytes = std::fs::read(&extra.path).map_err(Error::io("read the plugin", &extra.path))?;
+            // Whoever names a file and trusts it on the same command line means the file that is there now.
+            let pin = match trust_native {
+                true => Some(std::fs::read(&extra.path).map_err(|error| wrong(&extra.path, error.to_string()))?),
+                false => None,
+            };
             let source = Source {
                 path: extra.path.clone(),
-                // Whoever names a file and trusts it on the same command line means the file that is there now.
-                pin: trust_native.then(|| blake3::hash(&bytes).to_hex().to_string()),
+                pin: pin.map(|bytes| blake3::hash(&bytes).to_hex().to_string()),
                 native,
                 config: extra.config.clone(),
                 limits: limits.clone(),
             };
-            let plugin = Plugin::open(&source, &engine).map_err(|error| wrong(&extra.path, error.to_string()))?;
+            let plugin = Plugin::open(&source, &engine).map_err(|error| match error {
+                alft_plugin_host::Error::Untrusted { path } => wrong(&path, UNTRUSTED.into()),
+                error => wrong(&extra.path, error.to_string()),
+            })?;
             if !plugin.has(Role::Objective) && !plugin.has(Role::Verifier) {
                 return Err(wrong(&extra.path, "it is neither an objective nor a verifier".into()));
             }

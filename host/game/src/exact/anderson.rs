@@ -4,6 +4,8 @@
 
 use std::collections::VecDeque;
 
+use super::cholesky;
+
 /// Steps remembered. A game of the usual size has a few dozen unknowns.
 const MEMORY: usize = 24;
 
@@ -52,7 +54,7 @@ impl Anderson {
             row[i] += RIDGE;
         }
         let right: Vec<f64> = self.steps.iter().zip(&scales).map(|((_, c), s)| dot(c, residual) / s).collect();
-        let gamma = cholesky_solve(normal, right)?;
+        let gamma = cholesky::solve(normal, right)?;
         let mut out: Vec<f64> = residual.iter().map(|r| rate * r).collect();
         for ((step, change), (gamma, scale)) in self.steps.iter().zip(gamma.iter().zip(&scales)) {
             let moved = step.iter().zip(change);
@@ -60,32 +62,6 @@ impl Anderson {
         }
         out.iter().all(|value| value.is_finite()).then_some(out)
     }
-}
-
-/// Solves A x = b for a symmetric positive definite A; `None` if it is not.
-fn cholesky_solve(mut a: Vec<Vec<f64>>, mut b: Vec<f64>) -> Option<Vec<f64>> {
-    let n = b.len();
-    for j in 0..n {
-        let diagonal = a[j][j] - a[j][..j].iter().map(|l| l * l).sum::<f64>();
-        if diagonal.is_nan() || diagonal <= 0.0 {
-            return None;
-        }
-        a[j][j] = diagonal.sqrt();
-        for i in j + 1..n {
-            let (above, below) = a.split_at_mut(i);
-            let inner: f64 = below[0][..j].iter().zip(&above[j][..j]).map(|(x, y)| x * y).sum();
-            below[0][j] = (below[0][j] - inner) / above[j][j];
-        }
-    }
-    for i in 0..n {
-        let known: f64 = a[i][..i].iter().zip(&b).map(|(l, y)| l * y).sum();
-        b[i] = (b[i] - known) / a[i][i];
-    }
-    for i in (0..n).rev() {
-        let known: f64 = (i + 1..n).map(|k| a[k][i] * b[k]).sum();
-        b[i] = (b[i] - known) / a[i][i];
-    }
-    Some(b)
 }
 
 #[cfg(test)]

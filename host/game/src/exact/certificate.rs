@@ -48,14 +48,14 @@ impl Certificate {
         Self { lower, upper: lower + gap, gap }
     }
 
-    /// Bounds on the game's value: with the constraints' prices, and the largest cost of each.
-    pub fn of(game: &Game, point: &Point, prices: &[f64], scales: &[f64]) -> Self {
+    /// Bounds on the game's value, constraints kept to [`KEPT`].
+    pub fn of(game: &Game, point: &Point) -> Self {
         let Self { lower, upper, gap } = Self::at_prices(game, point);
-        let paid = |(price, violation): (&f64, &f64)| price * violation;
-        let lower = lower + prices.iter().zip(&point.violations).map(paid).sum::<f64>();
-        let kept = point.violations.iter().zip(scales).all(|(violation, scale)| *violation <= KEPT * scale);
-        let slack: f64 = prices.iter().zip(&point.violations).map(|(price, v)| price * v.abs()).sum();
-        Self { lower, upper, gap: if kept { gap + slack } else { f64::INFINITY } }
+        let paid = || point.multipliers.iter().zip(&point.violations).map(|(price, violation)| price * violation);
+        let largest = |costs: &[f64]| costs.iter().fold(0.0f64, |most, cost| most.max(cost.abs()));
+        let kept = point.violations.iter().zip(&point.costs).all(|(excess, costs)| *excess <= KEPT * largest(costs));
+        let gap = if kept { gap + paid().map(f64::abs).sum::<f64>() } else { f64::INFINITY };
+        Self { lower: lower + paid().sum::<f64>(), upper, gap }
     }
 }
 

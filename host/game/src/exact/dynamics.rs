@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::anderson::Anderson;
 use super::certificate::Certificate;
-use super::objective::{Oracle, Point};
-use super::player::{average_step, best_response, mirror_step, normalized};
-use super::{Error, Game};
+use super::objective::{Oracle, Point, Price};
+use super::player::{LEAST, average_step, best_response, mirror_step, normalized};
+use super::{Error, Game, newton};
 
 /// Who holds back, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -57,8 +57,16 @@ const RESIDUAL: f64 = 1e-10;
 /// Without constraints an accelerated play stops at this gap, relative to the value: what rounding leaves to tell.
 const ROUNDED_GAP: f64 = 1e-14;
 
-/// Below the rounded gap a play goes on only while it halves the spread within so many evaluations.
-const PATIENCE: u64 = 100;
+/// At this gap, relative to the value, a play goes on only while it halves the spread within so many evaluations for each
+/// answer: steep prices leave more to rounding.
+const SMALL_GAP: f64 = 1e-11;
+const PATIENCE: u64 = 10;
+
+/// So many evaluations, or one for each answer, may pass without halving the spread before a Newton step is paid for.
+const PATIENCE_BEFORE_NEWTON: u64 = 12;
+
+/// A Newton step is cut back no more often than this.
+const CUTS: u32 = 6;
 
 /// No logit moves further than this in a step. Rewards such as c/ν have no bound, and an answer that a leap all but gives
 /// up is slow to win back.
@@ -77,9 +85,11 @@ const RISE: f64 = 0.25;
 struct State {
     point: Point,
     certificate: Certificate,
-    /// J, or the Lagrangian's value: what the policy climbs.
+    /// What the policy climbs: J, less what is paid for violations. The rewards of a heuristic are no gradient: what it
+    /// climbs towards is its best response.
     height: f64,
-    /// g/β − log(ν/ν₀), centred under ν: the way to the best response, in logits.
+    /// g/β − log(ν/ν₀), centred under ν: the way to the best response, in logits. 0 for an answer that is as unlikely as
+    /// can be and should be less likely yet.
     residual: Vec<f64>,
     /// The residual's variance under ν, added up over the prompts: J's slope along the residual, over β/m.
     slope: f64,
@@ -89,7 +99,7 @@ struct State {
 }
 
 impl State {
-    fn at(game: &Game, oracle: &mut Oracle<'_>, log_nu: Vec<f64>, prices: &[f64]) -> Result<Self, Error> {
+    fn at(game: &Game, oracle: &mut Oracle<'_>, log_nu: Vec<f64>, prices: &[Price]) -> Result<Self, Error> {
         let point = oracle.at(log_nu, prices)?;
         let certificate = Certificate::at_prices(game, &point);
         let mut residual = Vec::with_capacity(point.nu.len());
@@ -107,8 +117,9 @@ impl State {
             own.iter_mut().for_each(|r| *r -= mean);
             slope += nu.iter().zip(own.iter()).map(|(p, r)| p * r * r).sum::<f64>();
             spread = spread.max(spread_under_both(nu, own));
+            own.iter_mut().zip(&point.log_nu[start..]).filter(|(_, l)| **l <= LEAST).for_each(|(r, _)| *r = r.max(0.0));
         }
-        let height = point.lagrangian - game.beta / game.prompts() * divergence;
+        let height = if oracle.concave() { point.height - game.beta / game.prompts() * divergence } else { -spread };
         Ok(Self { point, certificate, height, residual, slope, spread })
     }
 
@@ -118,10 +129,60 @@ impl State {
         oracle: &mut Oracle<'_>,
         step: &[f64],
         rate: f64,
-        prices: &[f64],
+        prices: &[Price],
     ) -> Result<Self, Error> {
         let logits = self.point.log_nu.iter().zip(step).map(|(l, s)| l + rate * s).collect();
         Self::at(game, oracle, normalized(game, logits), prices)
+    }
+
+    /// A proximal step, its rate halved until J rises; `None` if it does not.
+    fn plain(
+        &self,
+        game: &Game,
+        oracle: &mut Oracle<'_>,
+        rate: &mut f64,
+        prices: &[Price],
+    ) -> Result<Option<Self>, Error> {
+        for _ in 0..HALVINGS {
+            let there = self.after(game, oracle, &self.residual, *rate, prices)?;
+            // Without asking for a part of the rise that the slope promises, a step might leap over the top and give up
+            // answers that it would take long to win back.
+            if there.improves(self, RISE * *rate * game.beta / game.prompts() * self.slope) {
+                return Ok(Some(there));
+            }
+            *rate /= 2.0;
+        }
+        Ok(None)
+    }
+
+    /// The step that the steps so far suggest; `None` if it does not improve.
+    fn extrapolated(
+        &self,
+        game: &Game,
+        oracle: &mut Oracle<'_>,
+        anderson: &Anderson,
+        rate: f64,
+        prices: &[Price],
+    ) -> Result<Option<Self>, Error> {
+        // An answer that has become unlikely still has to be put in its place.
+        let weights: Vec<f64> = self.point.nu.iter().map(|p| p + 1e-4).collect();
+        let Some(jump) = anderson.step(&self.residual, &weights, rate) else { return Ok(None) };
+        let there = self.after(game, oracle, &jump, longest_rate(&jump).min(1.0), prices)?;
+        Ok(Some(there).filter(|there| there.improves(self, 0.0)))
+    }
+
+    /// A Newton step, cut back until it improves; `None` if it does not.
+    fn newton(&self, game: &Game, oracle: &mut Oracle<'_>, prices: &[Price]) -> Result<Option<Self>, Error> {
+        let Some(step) = newton::step(game, oracle, &self.point, &self.residual, prices)? else { return Ok(None) };
+        let mut rate = longest_rate(&step).min(1.0);
+        for _ in 0..CUTS {
+            let there = self.after(game, oracle, &step, rate, prices)?;
+            if there.improves(self, 0.0) {
+                return Ok(Some(there));
+            }
+            rate /= 4.0;
+        }
+        Ok(None)
     }
 
     /// Whether this is a better place than `other`: higher by at least `rise`, or as high to rounding and closer to its
@@ -132,14 +193,10 @@ impl State {
             || (rise <= rounding && self.height >= other.height - rounding && self.spread < other.spread)
     }
 
-    fn is_done(&self, accelerated: bool, prices: &[f64], rules: &Rules<'_>) -> bool {
-        let near = if accelerated { self.is_rounded() } else { self.certificate.gap <= rules.tolerance };
+    fn is_done(&self, accelerated: bool, prices: &[Price], rules: &Rules<'_>) -> bool {
+        let rounded = ROUNDED_GAP * self.height.abs().max(1.0);
+        let near = self.certificate.gap <= if accelerated { rounded } else { rules.tolerance };
         self.spread <= RESIDUAL || (prices.is_empty() && near)
-    }
-
-    /// Whether the gap is what rounding leaves to tell.
-    fn is_rounded(&self) -> bool {
-        self.certificate.gap <= ROUNDED_GAP * self.height.abs().max(1.0)
     }
 
     fn show(&self, rules: &mut Rules<'_>) {
@@ -166,7 +223,7 @@ pub fn play(
     oracle: &mut Oracle<'_>,
     dynamics: Dynamics,
     start: Vec<f64>,
-    prices: &[f64],
+    prices: &[Price],
     rules: &mut Rules<'_>,
 ) -> Result<Ended, Error> {
     let start = State::at(game, oracle, start, prices)?;
@@ -184,7 +241,7 @@ fn climb(
     game: &Game,
     oracle: &mut Oracle<'_>,
     mut state: State,
-    prices: &[f64],
+    prices: &[Price],
     rules: &mut Rules<'_>,
     accelerate: bool,
 ) -> Result<State, Error> {
@@ -199,30 +256,27 @@ fn climb(
         }
         if state.spread < 0.5 * halved.0 {
             halved = (state.spread, oracle.evaluations);
-        } else if state.is_rounded() && oracle.evaluations - halved.1 > PATIENCE {
+        }
+        let (stalled, answers) = (oracle.evaluations - halved.1, state.point.nu.len() as u64);
+        if state.certificate.gap <= SMALL_GAP * state.height.abs().max(1.0) && stalled > PATIENCE * answers {
             break;
         }
-        // An answer that has become unlikely still has to be put in its place.
-        let weights: Vec<f64> = state.point.nu.iter().map(|p| p + 1e-4).collect();
-        let jump = anderson.step(&state.residual, &weights, rate).filter(|_| accelerate);
-        let mut next = match jump {
-            Some(jump) => Some(state.after(game, oracle, &jump, longest_rate(&jump).min(1.0), prices)?)
-                .filter(|s| s.improves(&state, 0.0)),
-            None => None,
-        };
+        let slow = stalled > answers.max(PATIENCE_BEFORE_NEWTON);
+        let mut next = None;
+        if accelerate && slow {
+            next = state.newton(game, oracle, prices)?;
+        }
+        if accelerate && next.is_none() {
+            next = state.extrapolated(game, oracle, &anderson, rate, prices)?;
+        }
         if next.is_none() {
             anderson.forget();
             rate = rate.min(longest_rate(&state.residual));
-            for _ in 0..HALVINGS {
-                let step = state.after(game, oracle, &state.residual, rate, prices)?;
-                // Without asking for a part of the rise that the slope promises, a step might leap over the top and
-                // give up answers that it would take long to win back.
-                if step.improves(&state, RISE * rate * game.beta / game.prompts() * state.slope) {
-                    next = Some(step);
-                    break;
-                }
-                rate /= 2.0;
-            }
+            next = state.plain(game, oracle, &mut rate, prices)?;
+        }
+        // Where J is flat to rounding but rewards pull on each other, only a Newton step gets everywhere closer at once.
+        if accelerate && !slow && next.is_none() {
+            next = state.newton(game, oracle, prices)?;
         }
         // No step improves: this is the top, as far as numbers can tell.
         let Some(next) = next else { break };
@@ -242,7 +296,7 @@ fn respond(
     game: &Game,
     oracle: &mut Oracle<'_>,
     mut target: State,
-    prices: &[f64],
+    prices: &[Price],
     rules: &mut Rules<'_>,
     average: bool,
 ) -> Result<State, Error> {

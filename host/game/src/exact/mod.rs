@@ -18,18 +18,19 @@
 //! | [`certificate`] | the duality gap, computed apart from any solver |
 //! | [`player`] | what a policy and a target can do in a turn |
 //! | [`dynamics`] | the ways to play: from naive to accelerated |
-//! | [`dual`], `quadratic` | prices of constraints |
-//! | [`anderson`] | the acceleration |
+//! | [`dual`] | prices of constraints |
+//! | [`anderson`], `newton`, `cholesky` | the acceleration |
 //! | [`solve`](mod@solve) | from a game to its equilibrium |
 
 pub mod anderson;
 pub mod certificate;
+mod cholesky;
 pub mod dual;
 pub mod dynamics;
 pub mod instance;
+mod newton;
 pub mod objective;
 pub mod player;
-mod quadratic;
 pub mod solve;
 
 pub use certificate::Certificate;
@@ -80,6 +81,14 @@ pub enum Error {
         /// The objective's name.
         name: String,
         /// Its weight.
+        weight: f64,
+    },
+    /// A constraint was given a weight.
+    #[error("objective {name}: a constraint has no weight, as its price is found; leave the weight of {weight} out")]
+    Priced {
+        /// The constraint's name.
+        name: String,
+        /// The weight.
         weight: f64,
     },
     /// An objective could not be evaluated.

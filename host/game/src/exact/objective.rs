@@ -9,7 +9,7 @@ use super::{Error, Game};
 pub struct Term<'a> {
     /// For messages.
     pub name: String,
-    /// Multiplies utility and rewards; a constraint has none.
+    /// Multiplies utility and rewards; 1 for a constraint, whose price is found.
     pub weight: f64,
     /// Whether its utility is concave. Without that there is no certificate.
     pub concave: bool,
@@ -21,6 +21,35 @@ pub struct Term<'a> {
 impl std::fmt::Debug for Term<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Term").field("name", &self.name).field("weight", &self.weight).finish_non_exhaustive()
+    }
+}
+
+/// What a constraint's violation costs: p = max(0, base + slope · violation). The slope is the augmented Lagrangian's: the
+/// price answers the violation at once, where a fixed one (slope 0) waits to be told.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Price {
+    /// μ where the limit is met exactly.
+    pub base: f64,
+    /// By how much it rises with the violation.
+    pub slope: f64,
+}
+
+impl Price {
+    /// The same whatever the violation.
+    pub fn fixed(base: f64) -> Self {
+        Self { base, slope: 0.0 }
+    }
+
+    fn at(self, violation: f64) -> f64 {
+        (self.base + self.slope * violation).max(0.0)
+    }
+
+    /// What is paid in all: the integral of the price over the violation, up to a constant.
+    fn paid(self, violation: f64) -> f64 {
+        match self.at(violation) {
+            0.0 if self.slope > 0.0 => -0.5 * self.base * self.base / self.slope,
+            price => 0.5 * (self.base + price) * violation,
+        }
     }
 }
 
@@ -37,8 +66,14 @@ pub struct Point {
     pub rewards: Vec<f64>,
     /// Cost − limit of each constraint.
     pub violations: Vec<f64>,
+    /// For each constraint m ∂/∂ν of its cost, flat.
+    pub costs: Vec<Vec<f64>>,
+    /// μ of each constraint: what its price comes to at its violation.
+    pub multipliers: Vec<f64>,
     /// U(ν) − Σ μ (cost − limit).
     pub lagrangian: f64,
+    /// U(ν) less what is paid for violations, whose gradient the rewards are also where prices have a slope.
+    pub height: f64,
 }
 
 /// Evaluates a game's terms, and counts how often.
@@ -56,7 +91,7 @@ pub struct Oracle<'a> {
 
 impl<'a> Oracle<'a> {
     /// # Errors
-    /// Weights out of range, and terms that cannot be evaluated at the reference.
+    /// Weights out of range or of constraints, and terms that cannot be evaluated at the reference.
     pub fn new(game: &'a Game, terms: &'a [Term<'a>]) -> Result<Self, Error> {
         if terms.is_empty() {
             return Err(Error::NoObjectives);
@@ -66,7 +101,10 @@ impl<'a> Oracle<'a> {
         }
         let constraint = terms
             .iter()
-            .map(|term| Ok(value(term, &game.bundle, &game.sizes)?.violation.is_some()))
+            .map(|term| match value(term, &game.bundle, &game.sizes)?.violation {
+                Some(_) if term.weight != 1.0 => Err(Error::Priced { name: term.name.clone(), weight: term.weight }),
+                violation => Ok(violation.is_some()),
+            })
             .collect::<Result<_, Error>>()?;
         let pooled = vec![0.0; game.width];
         Ok(Self { game, terms, constraint, bundle: game.bundle.clone(), pooled, evaluations: 0 })
@@ -87,34 +125,43 @@ impl<'a> Oracle<'a> {
     ///
     /// # Errors
     /// [`Error::Objective`].
-    pub fn at(&mut self, log_nu: Vec<f64>, multipliers: &[f64]) -> Result<Point, Error> {
+    pub fn at(&mut self, log_nu: Vec<f64>, prices: &[Price]) -> Result<Point, Error> {
         self.evaluations += 1;
         let nu: Vec<f64> = log_nu.iter().map(|l| l.exp()).collect();
         self.fill(&log_nu, &nu);
-        let mut point =
-            Point { rewards: vec![0.0; nu.len()], utility: 0.0, lagrangian: 0.0, violations: Vec::new(), log_nu, nu };
-        let mut prices = multipliers.iter();
-        let mut penalty = 0.0;
+        let mut rewards = vec![0.0; nu.len()];
+        let (mut utility, mut penalty, mut paid) = (0.0, 0.0, 0.0);
+        let (mut violations, mut costs, mut multipliers) = (Vec::new(), Vec::new(), Vec::new());
+        let mut prices = prices.iter();
         for (term, constraint) in self.terms.iter().zip(&self.constraint) {
-            self.bundle.multiplier = if *constraint { *prices.next().expect("a price each") } else { 0.0 };
+            // A constraint says −μ cost for rewards, so at a price of 1 it tells its costs.
+            self.bundle.multiplier = if *constraint { 1.0 } else { 0.0 };
             let valuation = value(term, &self.bundle, &self.game.sizes)?;
-            let weight = if *constraint { 1.0 } else { term.weight };
-            match valuation.violation {
+            let own = valuation.rewards.into_iter().flatten();
+            let weight = match valuation.violation {
                 Some(violation) => {
-                    point.violations.push(violation);
-                    penalty += self.bundle.multiplier * violation;
+                    let price = prices.next().expect("a price each");
+                    let multiplier = price.at(violation);
+                    penalty += multiplier * violation;
+                    paid += price.paid(violation);
+                    violations.push(violation);
+                    multipliers.push(multiplier);
+                    costs.push(own.clone().map(|reward| -reward).collect());
+                    multiplier
                 }
-                None => point.utility += weight * valuation.utility,
-            }
-            let rewards = valuation.rewards.iter().flatten();
-            point.rewards.iter_mut().zip(rewards).for_each(|(total, own)| *total += weight * own);
+                None => {
+                    utility += term.weight * valuation.utility;
+                    term.weight
+                }
+            };
+            rewards.iter_mut().zip(own).for_each(|(total, own)| *total += weight * own);
         }
-        point.lagrangian = point.utility - penalty;
         let beta = self.game.beta;
-        match point.rewards.iter().find(|g| !(*g / beta).is_finite()) {
-            Some(reward) => Err(Error::Scale { reward: *reward, beta }),
-            None => Ok(point),
+        if let Some(reward) = rewards.iter().find(|g| !(*g / beta).is_finite()) {
+            return Err(Error::Scale { reward: *reward, beta });
         }
+        let (lagrangian, height) = (utility - penalty, utility - paid);
+        Ok(Point { log_nu, nu, utility, rewards, violations, costs, multipliers, lagrangian, height })
     }
 
     fn fill(&mut self, log_nu: &[f64], nu: &[f64]) {

@@ -3,7 +3,7 @@
 use super::{Game, certificate::log_sum_exp};
 
 /// No log-probability falls below this: 1e-300 is as good as 0, and its logarithm is finite.
-const LEAST: f64 = -690.0;
+pub(super) const LEAST: f64 = -690.0;
 
 /// The policy's best response to rewards g: ν_i(z) ∝ ν₀_i(z) exp(g_i(z)/β).
 pub fn best_response(game: &Game, rewards: &[f64]) -> Vec<f64> {

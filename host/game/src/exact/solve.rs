@@ -66,12 +66,12 @@ pub fn solve(game: &Game, terms: &[Term<'_>], config: Config) -> Result<Solution
     let mut path = Path { turns: Vec::new(), room: config.turns, every: 1, seen: 0 };
     let mut watch = |seen: &super::dynamics::Seen<'_>| path.see(seen);
     let mut rules = Rules { tolerance: config.tolerance, evaluations: config.evaluations, watch: &mut watch };
-    let (point, certificate, multipliers) = equilibrium(game, &mut oracle, config.dynamics, &mut rules)?;
+    let (point, certificate) = equilibrium(game, &mut oracle, config.dynamics, &mut rules)?;
     Ok(Solution {
         value: certificate.lower,
         certificate: concave.then_some(certificate),
         marginals: game.by_answer(&point.nu),
-        multipliers,
+        multipliers: point.multipliers,
         iterations: oracle.evaluations,
         turns: path.turns,
     })
