@@ -286,6 +286,12 @@ fn positive(text: &str) -> Result<f64, String> {
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
     Build(BuildArgs),
+    Check(crate::plugin::check::CheckArgs),
+    Inspect(crate::plugin::inspect::InspectArgs),
+    Bench(crate::plugin::bench::BenchArgs),
+    /// One test of `check`, in a process of its own
+    #[command(hide = true, name = crate::plugin::child::COMMAND)]
+    KitChild,
 }
 
 /// Build a plugin crate into a component, a native library, or both.

@@ -10,6 +10,7 @@
 //! | `solve`, `games` | exact games: `alft solve` |
 //! | `simulate` | the same games from samples: `alft simulate` |
 //! | `estimator` | the tables: `alft estimator` |
+//! | `plugin` | author's tools: `alft plugin …` |
 //! | `evaluate` | the measurement before and after |
 //! | `runfile`, `toml_source`, `questions`, `args` | what the user gives |
 //! | `folder`, `metrics`, `report`, `picture`, `progress`, `out` | what the user gets |
@@ -31,6 +32,7 @@ mod order;
 mod panel;
 mod picture;
 mod play;
+mod plugin;
 mod progress;
 mod questions;
 mod reference;
@@ -63,6 +65,10 @@ fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(&args),
         Command::Estimator(args) => estimator::run(&args),
         Command::Plugin(PluginCommand::Build(args)) => build(&args),
+        Command::Plugin(PluginCommand::Check(args)) => plugin::check::run(&args),
+        Command::Plugin(PluginCommand::Inspect(args)) => plugin::inspect::run(&args),
+        Command::Plugin(PluginCommand::Bench(args)) => plugin::bench::run(&args),
+        Command::Plugin(PluginCommand::KitChild) => plugin::child::serve(),
     });
     match work.map(std::thread::JoinHandle::join) {
         Ok(Ok(Ok(()))) => ExitCode::SUCCESS,

@@ -16,6 +16,7 @@
 //! | [`failure`] | why one item has no value |
 //! | [`limits`] | what a call may use |
 //! | [`engine`] | the WebAssembly engine, shared by all plugins |
+//! | [`inspect`] | what a plugin's file says of itself, read without running it |
 //! | `component`, `wire` | components: loading, calling, and the records that cross the boundary |
 //! | `native` | libraries, through the C ABI of `alft_sdk::native` |
 
@@ -23,6 +24,7 @@ mod component;
 pub mod engine;
 mod error;
 pub mod failure;
+pub mod inspect;
 pub mod isolate;
 pub mod limits;
 mod native;
