@@ -45,6 +45,7 @@
 //! | [`diagnostics`] | the one thing a plugin can call |
 //! | [`linked`] | calls by configuration text, the way the host makes them |
 //! | [`native`] | the C ABI, for libraries |
+//! | [`kit`] | the conformance kit, for the author's own `cargo test`: [`conformance!`] |
 //!
 //! The contract itself is `wit/objective.wit`; `include/alft.h` says the same in C.
 
@@ -56,6 +57,8 @@ pub mod component;
 pub mod diagnostics;
 pub mod estimate;
 mod export;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod kit;
 pub mod linked;
 pub mod math;
 #[cfg(not(target_arch = "wasm32"))]

@@ -52,6 +52,21 @@ pub(crate) enum Error {
     #[diagnostic(code(alft::build))]
     Build(#[from] alft_build::Error),
 
+    /// A plugin does not pass the conformance kit. Exit code 5.
+    #[error("{} does not pass: {tests}", plugin.display())]
+    #[diagnostic(code(alft::check), help("the line of each says why, and how to run it again"))]
+    Check { plugin: PathBuf, tests: String },
+
+    /// The conformance kit has no such test. Exit code 2.
+    #[error("there is no test \"{name}\"")]
+    #[diagnostic(code(alft::check), help("did you mean `{near}`? there are: {names}"))]
+    NoTest { name: String, near: &'static str, names: String },
+
+    /// A plugin is dearer than its budget. Exit code 5.
+    #[error("{} is over its budget: {over}", plugin.display())]
+    #[diagnostic(code(alft::budget))]
+    Budget { plugin: PathBuf, over: String },
+
     /// The model cannot be loaded, sampled or trained. Exit code 6.
     #[error("{0}")]
     #[diagnostic(code(alft::model))]
@@ -111,10 +126,11 @@ impl Error {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Io { .. } | Self::Plot { .. } | Self::Ledger(ledger::Error::Io { .. }) => 1,
-            Self::Estimator(_) => 2,
+            Self::Estimator(_) | Self::NoTest { .. } => 2,
             Self::RunFile { .. } => 3,
             Self::DataLine { .. } | Self::Data { .. } => 4,
             Self::Plugin { .. } | Self::Failing { .. } | Self::Build(_) | Self::Lock(_) => 5,
+            Self::Check { .. } | Self::Budget { .. } => 5,
             Self::Model(_) => 6,
             Self::Resume { .. } => 7,
             Self::Uncertified { .. } => 8,

@@ -7,6 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use alft_plugin_host::ledger::Ledger;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -96,6 +97,7 @@ pub(crate) struct Journal {
     pub(crate) metrics: Records,
     pub(crate) samples: Records,
     pub(crate) diagnostics: Records,
+    pub(crate) ledger: Ledger,
 }
 
 /// Bytes of each of a journal's files.
@@ -104,6 +106,7 @@ pub(crate) struct Lengths {
     metrics: u64,
     samples: u64,
     diagnostics: u64,
+    ledger: u64,
 }
 
 impl Journal {
@@ -113,6 +116,7 @@ impl Journal {
             metrics: Records::open(folder.metrics(), lengths.metrics)?,
             samples: Records::open(folder.path.join("samples.jsonl"), lengths.samples)?,
             diagnostics: Records::open(folder.path.join("diagnostics.jsonl"), lengths.diagnostics)?,
+            ledger: Ledger::open(&folder.ledger(), lengths.ledger)?,
         })
     }
 
@@ -120,7 +124,8 @@ impl Journal {
     pub(crate) fn flush(&mut self) -> Result<()> {
         self.metrics.flush()?;
         self.samples.flush()?;
-        self.diagnostics.flush()
+        self.diagnostics.flush()?;
+        Ok(self.ledger.flush()?)
     }
 
     /// Makes sure that all lines are on disk, and says how many bytes they are.
@@ -129,6 +134,7 @@ impl Journal {
             metrics: self.metrics.sync()?,
             samples: self.samples.sync()?,
             diagnostics: self.diagnostics.sync()?,
+            ledger: self.ledger.sync()?,
         })
     }
 }

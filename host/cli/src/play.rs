@@ -1,11 +1,14 @@
 //! One step of the game: completions in, advantages out. Here plugins and mathematics meet; neither knows the other.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use alft_game::advantage::{self, AdvantageConfig, Weighted};
 use alft_game::group::GroupObjective;
 use alft_game::{Reading, Target, TargetConfig, TargetDynamics, measure, multiplier, reading, reward};
+use alft_plugin_host::isolate::Call;
+use alft_plugin_host::ledger::Input;
 use alft_plugin_host::{Called, Failure};
 use alft_sdk::bundle::{Bundle, Prompt, Valuation};
 use alft_sdk::estimate::Estimator;
@@ -55,6 +58,8 @@ pub(crate) struct Deeds {
     pub(crate) failures: BTreeMap<&'static str, (u64, String)>,
     /// Lines of diagnostics.
     pub(crate) log: Vec<String>,
+    /// What a loaded plugin was asked, and the calls that it took: for the ledger.
+    pub(crate) plays: Vec<(Input<'static>, Vec<Call>)>,
     /// Sum and number of the samples' unweighted rewards.
     reward: (f64, u64),
     /// Sum and number of the bundles' utilities.
@@ -68,6 +73,7 @@ impl Deeds {
     fn take<T>(
         &mut self,
         called: Called<T>,
+        input: impl FnOnce() -> Input<'static>,
         samples: &[Stands],
         of: impl Fn(usize) -> String,
     ) -> Vec<Result<T, Failure>> {
@@ -79,6 +85,9 @@ impl Deeds {
         self.time += called.bill.time;
         self.log.extend(called.log);
         self.share(called.bill.fuel, samples);
+        if !called.calls.is_empty() {
+            self.plays.push((input(), called.calls));
+        }
         for (at, item) in called.items.iter().enumerate() {
             if let Err(failure) = item {
                 self.fail(failure.kind.name(), || format!("{}: {failure}", of(at)));
@@ -243,7 +252,9 @@ fn read(panel: &Panel, answered: &[Answered<'_>], deeds: &mut [Deeds]) -> Readin
     };
     let texts = batch.iter().flat_map(|question| question.texts.iter().map(|text| (&question.prompt, text)));
     let stand: Vec<Stands> = texts.enumerate().map(|(at, (prompt, text))| Stands::of(prompt, text, vec![at])).collect();
-    let mut items = deeds[at].take(panel.reader().plugin.read(&batch), &stand, sample).into_iter();
+    let mut items = deeds[at]
+        .take(panel.reader().plugin.read(&batch), || Input::Read(Cow::Owned(batch.clone())), &stand, sample)
+        .into_iter();
     let reading = |item: Result<Option<String>, Failure>| match item {
         Ok(Some(key)) => Reading::Answer(key),
         Ok(None) => Reading::Unreadable,
@@ -298,7 +309,9 @@ fn verify(
             batch.iter().flat_map(|q| q.texts.iter().map(|text| (&q.prompt, text.as_str()))).collect();
         let answer = |at: usize| format!("score, prompt {}, answer {:?}", answers[at].0.id, answers[at].1);
         let stand = standing(&batch, readings);
-        let mut items = deeds[at].take(seat.plugin.score(&batch), &stand, answer).into_iter();
+        let mut items = deeds[at]
+            .take(seat.plugin.score(&batch), || Input::Score(Cow::Owned(batch.clone())), &stand, answer)
+            .into_iter();
         for (scores, readings) in scores.iter_mut().flatten().zip(readings.iter_mut().flatten()) {
             scores.retain(|key, scores| {
                 match (items.next().expect("an item for each answer"), seat.on_error) {
@@ -420,7 +433,12 @@ fn price(panel: &Panel, counted: &[Counted], readings: &Readings, multipliers: &
             continue;
         }
         batch.iter_mut().for_each(|bundle| bundle.multiplier = *multiplier);
-        let items = deeds.take(seat.plugin.evaluate(&batch), &stand, |at| format!("evaluate, bundle {}", batch[at].id));
+        let items = deeds.take(
+            seat.plugin.evaluate(&batch),
+            || Input::Evaluate(Cow::Owned(batch.clone())),
+            &stand,
+            |at| format!("evaluate, bundle {}", batch[at].id),
+        );
         for (at, item) in full.iter().zip(items) {
             if item.is_err() && seat.on_error == OnError::DropGroup {
                 priced.dropped.insert(*at);

@@ -72,7 +72,9 @@ mod tests {
     use super::*;
 
     fn batch(items: u64, failed: u64) -> Deeds {
-        Deeds { items, failed, ..Deeds::default() }
+        let mut deeds = Deeds::default();
+        (deeds.items, deeds.failed) = (items, failed);
+        deeds
     }
 
     #[test]

@@ -428,6 +428,10 @@ fn account(
     say: &dyn Fn(&str),
 ) -> Result<()> {
     for (seat, deeds) in setting.panel.seats.iter().zip(deeds) {
+        for (input, calls) in &deeds.plays {
+            let plugin = seat.plugin.loaded().expect("what is linked in makes no calls");
+            journal.ledger.record(position.step + 1, &seat.name, plugin, input, calls)?;
+        }
         for line in &deeds.log {
             journal.diagnostics.append(&DiagnosticsLine { step: position.step + 1, plugin: &seat.name, line })?;
         }
@@ -466,10 +470,10 @@ fn record_samples(
 ) -> Result<()> {
     let mut flat = 0;
     let mut fuel = || -> BTreeMap<&str, u64> {
-        let plugins = panel.seats.iter().zip(deeds);
-        let own =
-            plugins.filter_map(|(seat, deeds)| Some((seat.name.as_str(), deeds.shares.get(flat)?.round() as u64)));
+        let at = flat;
         flat += 1;
+        let plugins = panel.seats.iter().zip(deeds);
+        let own = plugins.filter_map(|(seat, deeds)| Some((seat.name.as_str(), deeds.shares.get(at)?.round() as u64)));
         own.filter(|(_, share)| *share > 0).collect()
     };
     for (answered, played) in answered.iter().zip(played) {

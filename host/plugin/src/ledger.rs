@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::WASMTIME;
 use crate::isolate::Call;
-use crate::plugin::{Form, Plugin};
+use crate::plugin::{Form, Plugin, Role};
 use crate::{Limits, NativeTrust, Source};
 
 /// The version of the file's format.
@@ -105,6 +105,25 @@ pub enum Input<'a> {
     Evaluate(Cow<'a, [Bundle]>),
 }
 
+impl Input<'_> {
+    /// The role that is asked.
+    pub fn role(&self) -> Role {
+        match self {
+            Self::Read(_) => Role::Reader,
+            Self::Score(_) => Role::Verifier,
+            Self::Evaluate(_) => Role::Objective,
+        }
+    }
+
+    fn borrowed(&self) -> Input<'_> {
+        match self {
+            Self::Read(batch) => Input::Read(Cow::Borrowed(batch)),
+            Self::Score(batch) => Input::Score(Cow::Borrowed(batch)),
+            Self::Evaluate(batch) => Input::Evaluate(Cow::Borrowed(batch)),
+        }
+    }
+}
+
 /// Why a ledger cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say what the fields are")]
@@ -172,7 +191,7 @@ impl Ledger {
         step: u64,
         name: &str,
         plugin: &Plugin,
-        input: Input<'_>,
+        input: &Input<'_>,
         calls: &[Call],
     ) -> Result<(), Error> {
         let Source { path, config, limits, .. } = plugin.source();
@@ -200,7 +219,7 @@ impl Ledger {
                 self.entrants.len() - 1
             }
         };
-        self.append(&Record::Play { step, plugin, input, calls: calls.into() })
+        self.append(&Record::Play { step, plugin, input: input.borrowed(), calls: calls.into() })
     }
 
     fn append(&mut self, record: &Record<'_>) -> Result<(), Error> {

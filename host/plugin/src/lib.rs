@@ -19,6 +19,7 @@
 //! | [`failure`] | why one item has no value |
 //! | [`limits`] | what a call may use |
 //! | [`engine`] | the WebAssembly engine, shared by all plugins |
+//! | [`inspect`] | what a plugin's file says of itself, read without running it |
 //! | `component`, `wire` | components: loading, calling, and the records that cross the boundary |
 //! | `native` | libraries, through the C ABI of `alft_sdk::native` |
 //! | `remote` | libraries in a child process |
@@ -32,6 +33,7 @@ mod component;
 pub mod engine;
 mod error;
 pub mod failure;
+pub mod inspect;
 pub mod isolate;
 pub mod ledger;
 pub mod limits;

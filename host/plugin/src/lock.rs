@@ -70,19 +70,19 @@ struct Claims {
 }
 
 /// What the conformance kit found, when the file was written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Verdict {
-    /// The kit's version.
-    pub version: String,
     /// Tests that passed.
-    pub passed: usize,
-    /// Tests that failed, by name.
-    pub failed: Vec<String>,
-    /// Tests that ended their process or never ended, by name.
-    pub crashed: Vec<String>,
+    pub passed: u32,
+    /// Tests that failed.
+    pub failed: u32,
+    /// Tests that ended their process, or did not end.
+    pub crashed: u32,
     /// Tests that were not for this plugin.
-    pub skipped: usize,
+    pub skipped: u32,
+    /// The kit's version.
+    pub kit_version: u32,
 }
 
 /// Why a lock cannot be used, or refuses a plugin.

@@ -6,7 +6,7 @@ use alft_sdk::linked::Question;
 
 use crate::isolate::{Call, Output, Part};
 use crate::ledger::Input;
-use crate::plugin::{Plugin, Role};
+use crate::plugin::Plugin;
 use crate::{Failure, FailureKind};
 
 /// What a recorded call and the same call made again differ in.
@@ -35,17 +35,6 @@ impl std::fmt::Display for Difference {
         match self {
             Self::Output { place, recorded, now } => write!(f, "{place}: recorded {recorded}, now {now}"),
             Self::Fuel { recorded, now } => write!(f, "fuel: recorded {recorded}, now {now}"),
-        }
-    }
-}
-
-impl Input<'_> {
-    /// The role that is asked.
-    pub fn role(&self) -> Role {
-        match self {
-            Self::Read(_) => Role::Reader,
-            Self::Score(_) => Role::Verifier,
-            Self::Evaluate(_) => Role::Objective,
         }
     }
 }

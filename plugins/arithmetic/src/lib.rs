@@ -56,6 +56,7 @@ impl Verifier for Arithmetic {
 }
 
 export!(Arithmetic: Reader + Verifier);
+alft_sdk::conformance!(Arithmetic: Reader + Verifier);
 
 #[cfg(test)]
 mod tests {

@@ -118,6 +118,7 @@ fn least(group: &Group) -> f64 {
 }
 
 export!(Coherence: Objective);
+alft_sdk::conformance!(Coherence: Objective);
 
 #[cfg(test)]
 mod tests {

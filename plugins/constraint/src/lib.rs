@@ -51,6 +51,7 @@ impl Objective for Constraint {
 }
 
 export!(Constraint: Objective);
+alft_sdk::conformance!(Constraint: Objective);
 
 #[cfg(test)]
 mod tests {

@@ -57,6 +57,7 @@ impl Verifier for Correctness {
 }
 
 export!(Correctness: Verifier);
+alft_sdk::conformance!(Correctness: Verifier);
 
 #[cfg(test)]
 mod tests {

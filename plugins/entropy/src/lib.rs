@@ -27,3 +27,4 @@ impl Objective for Entropy {
 }
 
 export!(Entropy: Objective);
+alft_sdk::conformance!(Entropy: Objective);

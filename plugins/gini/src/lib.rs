@@ -28,6 +28,7 @@ impl Objective for Gini {
 }
 
 export!(Gini: Objective);
+alft_sdk::conformance!(Gini: Objective);
 
 #[cfg(test)]
 mod tests {

@@ -40,6 +40,7 @@ impl Objective for Majority {
 }
 
 export!(Majority: Objective);
+alft_sdk::conformance!(Majority: Objective);
 
 #[cfg(test)]
 mod tests {

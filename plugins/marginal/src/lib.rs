@@ -84,6 +84,7 @@ impl Marginal {
 }
 
 export!(Marginal: Objective);
+alft_sdk::conformance!(Marginal: Objective);
 
 #[cfg(test)]
 mod tests {

@@ -63,6 +63,7 @@ fn price(group: &Group, worth: Worth<'_>) -> Result<(f64, Vec<f64>)> {
 }
 
 export!(MaximumLikelihood: Objective);
+alft_sdk::conformance!(MaximumLikelihood: Objective);
 
 #[cfg(test)]
 mod tests {

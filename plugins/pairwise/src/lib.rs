@@ -136,6 +136,7 @@ fn log_mean_ratio(x: f64) -> f64 {
 }
 
 export!(Pairwise: Objective);
+alft_sdk::conformance!(Pairwise: Objective);
 
 #[cfg(test)]
 mod tests {

@@ -58,6 +58,7 @@ impl Parity {
 }
 
 export!(Parity: Objective);
+alft_sdk::conformance!(Parity: Objective);
 
 #[cfg(test)]
 mod tests {

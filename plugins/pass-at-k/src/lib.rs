@@ -81,6 +81,7 @@ impl PassAtK {
 }
 
 export!(PassAtK: Objective);
+alft_sdk::conformance!(PassAtK: Objective);
 
 #[cfg(test)]
 mod tests {

@@ -29,6 +29,7 @@ impl Objective for SemanticEntropy {
 }
 
 export!(SemanticEntropy: Objective);
+alft_sdk::conformance!(SemanticEntropy: Objective);
 
 #[cfg(test)]
 mod tests {

@@ -54,6 +54,7 @@ impl Objective for Target {
 }
 
 export!(Target: Objective);
+alft_sdk::conformance!(Target: Objective);
 
 #[cfg(test)]
 mod tests {

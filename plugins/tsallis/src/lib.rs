@@ -56,6 +56,7 @@ impl Tsallis {
 }
 
 export!(Tsallis: Objective);
+alft_sdk::conformance!(Tsallis: Objective);
 
 #[cfg(test)]
 mod tests {

@@ -1,12 +1,16 @@
 //! `alft plugin lock`: writes down what the plugins of a run are, for every later start to be checked against.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use alft_plugin_host::lock::{self, Lock, Pinned};
+use alft_plugin_host::lock::{self, Lock, Pinned, Verdict};
+use alft_plugin_host::{Form, Plugin};
 
+use super::check::{Check, verdict};
+use super::given::Given;
 use crate::error::{Error, Result};
 use crate::panel::{Approval, Panel};
-use crate::runfile::RunFile;
+use crate::runfile::{PluginEntry, RunFile};
 
 /// Approve the plugins of a run file as they are now
 #[derive(Debug, clap::Args)]
@@ -29,10 +33,16 @@ pub(crate) fn run(args: &LockArgs) -> Result<()> {
     let run = RunFile::read(&args.run, &args.overrides)?;
     let panel = Panel::open(&run.plugins, &run.limits, Approval::Asked, &say)?;
     let mut plugins = Vec::new();
-    for seat in &panel.seats {
+    for (entry, seat) in run.plugins.iter().zip(&panel.seats) {
         let plugin = seat.plugin.loaded().expect("a run's plugins are loaded");
-        let pinned = Pinned::of(&seat.name, plugin);
-        say!("{:<24}{} {}", seat.name, &pinned.blake3[..16], seat.describe());
+        let kit = examine(entry, plugin, &run)?;
+        let pinned = Pinned { kit: Some(kit), ..Pinned::of(&seat.name, plugin) };
+        let Verdict { passed, failed, crashed, skipped, .. } = kit;
+        say!("{:<16}{} {}", seat.name, &pinned.blake3[..16], seat.describe());
+        say!("{:<16}kit: {passed} passed, {failed} failed, {crashed} crashed, {skipped} skipped", "");
+        if failed + crashed > 0 {
+            say(&format!("see what is wrong with {}: alft plugin check {}", seat.name, plugin.source().path.display()));
+        }
         plugins.push(pinned);
     }
     let folder = folder(&args.run);
@@ -42,6 +52,22 @@ pub(crate) fn run(args: &LockArgs) -> Result<()> {
     say!("{} pins {} plugins", path.display(), panel.seats.len());
     Ok(())
 }
+
+/// The conformance kit, under the plugin's configuration in this run. What else a project wants to be tested with stands
+/// in its kit.json.
+fn examine(entry: &PluginEntry, plugin: &Plugin, run: &RunFile) -> Result<Verdict> {
+    let source = plugin.source();
+    let config = serde_json::from_str(&source.config).expect("a plugin's configuration is an object");
+    let given = Given { file: source.path.clone(), twin: None, folder: entry.source.clone() };
+    let mut settings = given.settings(None, Some(&config))?;
+    settings.verifiers.extend(run.plugins.iter().map(|entry| entry.name.clone()));
+    let trust_native = plugin.form() != Form::Component;
+    let (file, twin) = (given.file, given.twin);
+    Ok(verdict(&Check { file, twin, trust_native, settings, seed: run.seed, limit: EXAMINATION }))
+}
+
+/// How long a test of the kit may take.
+const EXAMINATION: Duration = Duration::from_secs(60);
 
 /// Where the lock of a run file lies.
 pub(crate) fn folder(run: &Path) -> PathBuf {

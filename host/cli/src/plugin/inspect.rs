@@ -1,0 +1,216 @@
+//! `alft plugin inspect`: what a plugin is, before it is trusted. A component's file says it all; only its claims are
+//! asked for, in the sandbox.
+
+use std::path::{Path, PathBuf};
+
+use alft_plugin_host::{Error as HostError, Limits, inspect};
+use alft_sdk::Manifest;
+use alft_sdk::kit::{Role, Subject};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::given::{self, Given};
+use super::loaded::Loaded;
+use crate::engine;
+use crate::error::{Error, Result};
+
+/// Show what a plugin is: roles, contract, imports, claims, size and hash.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example: alft plugin inspect plugins/entropy\n\n\
+Nothing of a native library runs unless --trust-native is given; its roles and claims are not known then.")]
+pub(crate) struct InspectArgs {
+    /// A component, a native library, or the folder of a project, which is built first
+    #[arg(value_name = "PLUGIN")]
+    plugin: PathBuf,
+    /// Show what it promises under this configuration, a JSON object (default: the first of kit.json, or {})
+    #[arg(long, value_name = "JSON", value_parser = given::config)]
+    config: Option<Map<String, Value>>,
+    /// Let a native library run, with all the rights of this program
+    #[arg(long)]
+    trust_native: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is known of a plugin.
+#[derive(Debug, Serialize)]
+struct Facts {
+    file: PathBuf,
+    form: &'static str,
+    bytes: usize,
+    blake3: String,
+    contract: Option<String>,
+    roles: Vec<String>,
+    /// What it asks of its host; a library need not ask.
+    imports: Option<Vec<String>>,
+    /// Whether it can reach files, the network, a clock or anything else outside.
+    can_do_io: bool,
+    /// What it says that it was made with.
+    producers: Vec<String>,
+    needs: Option<Needs>,
+    config: String,
+    claims: Result<Claims, String>,
+}
+
+/// What an instance starts with.
+#[derive(Debug, Serialize)]
+struct Needs {
+    modules: u32,
+    memory: u64,
+    table_elements: u64,
+}
+
+/// What it promises under the configuration.
+#[derive(Debug, Serialize)]
+struct Claims {
+    name: String,
+    version: String,
+    summary: String,
+    score_range: Option<(f64, f64)>,
+    concave: bool,
+    gradient: bool,
+    reference: bool,
+}
+
+/// What the names of a plugin's interfaces begin with.
+const PACKAGE: &str = "alft:objective/";
+
+/// What it may import: a way to say something to its author, and records.
+const HARMLESS: [&str; 2] = ["diagnostics", "types"];
+
+pub(crate) fn run(args: &InspectArgs) -> Result<()> {
+    let given = Given::of(&args.plugin)?;
+    let settings = given.settings(None, args.config.as_ref())?;
+    let config = Value::Object(settings.configs[0].clone()).to_string();
+    let bytes = std::fs::read(&given.file).map_err(Error::io("read", &given.file))?;
+    let unusable = |reason: String| Error::Plugin { name: args.plugin.display().to_string(), reason };
+    let engine = engine::start(&Limits::default())?;
+    let loaded = Loaded::new(&engine, given.file.clone(), args.trust_native, config.clone());
+    let claims = claims(&loaded, &config);
+    let facts = match bytes.starts_with(b"\0asm") {
+        true => component(&given.file, &bytes, config, claims),
+        false => library(&given.file, &bytes, config, claims, &loaded),
+    };
+    let facts = facts.map_err(unusable)?;
+    match args.json {
+        true => say!("{}", serde_json::to_string(&facts).expect("facts are plain data")),
+        false => print(&facts),
+    }
+    Ok(())
+}
+
+fn component(file: &Path, bytes: &[u8], config: String, claims: Result<Claims, String>) -> Result<Facts, String> {
+    let anatomy = inspect::component(bytes)?;
+    let ours = |name: &str| {
+        let (interface, version) = name.strip_prefix(PACKAGE)?.split_once('@')?;
+        Some((interface.to_owned(), version.to_owned()))
+    };
+    let exports: Vec<(String, String)> = anatomy.exports.iter().filter_map(|name| ours(name)).collect();
+    let exported = |role: &Role| exports.iter().any(|(interface, _)| *interface == role.to_string());
+    let harmless = |name: &String| ours(name).is_some_and(|(interface, _)| HARMLESS.contains(&interface.as_str()));
+    Ok(Facts {
+        file: file.into(),
+        form: "component",
+        bytes: bytes.len(),
+        blake3: blake3::hash(bytes).to_hex().to_string(),
+        contract: exports.first().map(|(_, version)| format!("alft:objective@{version}")),
+        roles: Role::ALL.iter().filter(|role| exported(role)).map(Role::to_string).collect(),
+        can_do_io: !anatomy.imports.iter().all(harmless),
+        imports: Some(anatomy.imports),
+        producers: anatomy.producers,
+        needs: Some(Needs { modules: anatomy.modules, memory: anatomy.memory, table_elements: anatomy.table_elements }),
+        config,
+        claims,
+    })
+}
+
+fn library(
+    file: &Path,
+    bytes: &[u8],
+    config: String,
+    claims: Result<Claims, String>,
+    loaded: &Loaded,
+) -> Result<Facts, String> {
+    let entries = inspect::entries(bytes)?;
+    // Its roles are in a struct that only running it gives.
+    let roles = if claims.is_ok() { Role::ALL.to_vec() } else { Vec::new() };
+    Ok(Facts {
+        file: file.into(),
+        form: "native library",
+        bytes: bytes.len(),
+        blake3: blake3::hash(bytes).to_hex().to_string(),
+        contract: entries.first().cloned(),
+        roles: roles.into_iter().filter(|role| loaded.has(*role)).map(|role| role.to_string()).collect(),
+        can_do_io: true,
+        imports: None,
+        producers: Vec::new(),
+        needs: None,
+        config,
+        claims,
+    })
+}
+
+fn claims(loaded: &Loaded, config: &str) -> Result<Claims, String> {
+    match loaded.plugin(config) {
+        Ok(plugin) => {
+            let Manifest { name, version, summary, score_range, concave, gradient, reference } =
+                plugin.manifest().clone();
+            Ok(Claims { name, version, summary, score_range, concave, gradient, reference })
+        }
+        Err(HostError::Untrusted { .. }) => Err("not asked: --trust-native lets it run".into()),
+        Err(HostError::Config { reason, .. }) => Err(format!("it refuses this configuration ({reason}); see --config")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn print(facts: &Facts) {
+    let line = |what: &str, text: &str| say!("{what:<10} {text}");
+    let list = |items: &[String]| if items.is_empty() { "none".into() } else { items.join(", ") };
+    line("file", &facts.file.display().to_string());
+    line("form", &format!("{}, {:.1} kB", facts.form, facts.bytes as f64 / 1e3));
+    line("blake3", &facts.blake3);
+    line("contract", facts.contract.as_deref().unwrap_or("none of ours"));
+    line("roles", &list(&facts.roles));
+    line("imports", &facts.imports.as_deref().map_or_else(|| "whatever it likes".into(), list));
+    line(
+        "can do I/O",
+        match (facts.form, facts.can_do_io) {
+            (_, false) => "no: no files, network, clock or randomness; it can only say something to its author",
+            ("component", true) => "it asks for it, and is refused when it is loaded",
+            _ => "yes: it runs with all the rights of the program that loads it",
+        },
+    );
+    if !facts.producers.is_empty() {
+        line("made with", &facts.producers.join(", "));
+    }
+    if let Some(Needs { modules, memory, table_elements }) = &facts.needs {
+        let memory = *memory as f64 / 1e6;
+        line("starts", &format!("{modules} modules with {memory:.1} MB of memory and {table_elements} table elements"));
+    }
+    line("config", &facts.config);
+    match &facts.claims {
+        Ok(claims) => {
+            line("name", &format!("{} {}", claims.name, claims.version));
+            line("says", &claims.summary);
+            line("promises", &list(&claims.promises()));
+        }
+        Err(reason) => line("promises", reason),
+    }
+}
+
+impl Claims {
+    fn promises(&self) -> Vec<String> {
+        let range = self.score_range.map(|(low, high)| format!("scores from {low} to {high}"));
+        let flags = [
+            (self.concave, "a concave utility"),
+            (self.gradient, "rewards that are its gradient"),
+            (self.reference, "to ask for the reference policy's answers"),
+        ];
+        range
+            .into_iter()
+            .chain(flags.iter().filter(|(claimed, _)| *claimed).map(|(_, words)| (*words).into()))
+            .collect()
+    }
+}
