@@ -114,8 +114,8 @@ pub enum Error {
 }
 
 impl Pinned {
-    /// A plugin as it is.
-    pub fn of(name: &str, plugin: &Plugin) -> Self {
+    /// A plugin as it is, and what the kit found, if it was asked.
+    pub fn of(name: &str, plugin: &Plugin, kit: Option<Verdict>) -> Self {
         let manifest = plugin.manifest();
         Self {
             name: name.into(),
@@ -133,7 +133,7 @@ impl Pinned {
                 gradient: manifest.gradient,
                 reference: manifest.reference,
             },
-            kit: None,
+            kit,
         }
     }
 
@@ -208,7 +208,7 @@ impl Lock {
         let path = || folder.join(NAME);
         let pinned = self.get(name, &plugin.source().config);
         let pinned = pinned.ok_or_else(|| Error::Absent { path: path(), name: name.into() })?;
-        match pinned.difference(&Pinned::of(name, plugin)) {
+        match pinned.difference(&Pinned::of(name, plugin, None)) {
             None => Ok(()),
             Some((what, pinned, found)) => Err(Error::Changed { path: path(), name: name.into(), what, pinned, found }),
         }

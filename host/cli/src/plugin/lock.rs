@@ -36,7 +36,7 @@ pub(crate) fn run(args: &LockArgs) -> Result<()> {
     for (entry, seat) in run.plugins.iter().zip(&panel.seats) {
         let plugin = seat.plugin.loaded().expect("a run's plugins are loaded");
         let kit = examine(entry, plugin, &run)?;
-        let pinned = Pinned { kit: Some(kit), ..Pinned::of(&seat.name, plugin) };
+        let pinned = Pinned::of(&seat.name, plugin, Some(kit));
         let Verdict { passed, failed, crashed, skipped, .. } = kit;
         say!("{:<16}{} {}", seat.name, &pinned.blake3[..16], seat.describe());
         say!("{:<16}kit: {passed} passed, {failed} failed, {crashed} crashed, {skipped} skipped", "");
