@@ -54,6 +54,7 @@ pub mod bundle;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod component;
+mod conformance;
 pub mod diagnostics;
 pub mod estimate;
 mod export;

@@ -27,7 +27,6 @@
 
 pub mod abuse;
 mod calls;
-mod conformance;
 mod fuel;
 mod general;
 mod hostile;
@@ -43,11 +42,11 @@ pub mod subject;
 mod twins;
 mod verifier;
 
-#[doc(hidden)]
-pub use conformance::pass;
 pub use outcome::Outcome;
 pub use settings::Settings;
 pub use subject::{Fault, Linked, Reply, Role, Subject};
+
+use std::path::Path;
 
 /// Rises when a test comes, goes or changes what it asks: a verdict holds for the kit that gave it.
 pub const VERSION: u32 = 1;
@@ -141,13 +140,34 @@ impl Test {
     }
 
     fn under(&self, trial: &Trial<'_>, config: &str) -> Outcome {
-        if let Some(role) = self.role.filter(|role| !trial.subject.has(*role)) {
+        let Trial { subject, twin, settings, seed } = *trial;
+        if let Some(role) = self.role.filter(|role| !subject.has(*role)) {
             return Outcome::Skipped(format!("it is no {role}"));
         }
-        let Trial { subject, twin, settings, seed } = *trial;
+        // Nothing can be asked of what has no role: that must not pass for a good answer.
+        if self.name != TESTS[0].name && !Role::ALL.into_iter().any(|role| subject.has(role)) {
+            return match subject.describe(config).result {
+                Ok(_) => Outcome::Failed("it has no role".into()),
+                Err(fault) => fault.into(),
+            };
+        }
         match (self.run)(&Case { subject, twin, settings, config, seed }) {
             Ok(()) => Outcome::Passed,
             Err(outcome) => outcome,
+        }
+    }
+}
+
+/// Runs the test of this name and panics unless it is passed or does not apply.
+#[doc(hidden)]
+pub fn pass(name: &str, subject: &dyn Subject, folder: &str) {
+    let settings = Settings::of(Path::new(folder)).unwrap_or_else(|error| panic!("{folder}/kit.json: {error}"));
+    let test = Test::named(&name.replace('_', "-")).expect("a test of the kit");
+    match test.run(&Trial { subject, twin: None, settings: &settings, seed: 0 }) {
+        Outcome::Passed => {}
+        Outcome::Skipped(reason) => eprintln!("skipped: {reason}"),
+        Outcome::Failed(reason) | Outcome::Crashed(reason) => {
+            panic!("a plugin {}; this one does not: {reason}", test.shows)
         }
     }
 }
@@ -162,5 +182,15 @@ mod tests {
             assert_eq!(TESTS.iter().filter(|other| other.name == test.name).count(), 1, "{}", test.name);
             assert_eq!(Test::named(test.name).map(|found| found.shows), Some(test.shows));
         }
+    }
+
+    #[test]
+    fn no_test_is_left_out_but_those_of_loaded_plugins() {
+        let listed = |name: &str| {
+            let words = include_str!("../conformance.rs").split(|c: char| !c.is_alphanumeric() && c != '_');
+            words.into_iter().any(|word| word == name.replace('-', "_"))
+        };
+        let left_out: Vec<&str> = TESTS.iter().map(|test| test.name).filter(|name| !listed(name)).collect();
+        assert_eq!(left_out, ["fuel-grows-linearly", "twins-agree"]);
     }
 }
