@@ -38,6 +38,8 @@ fn killed_and_resumed_is_the_same_as_left_alone() {
         assert_eq!(small.metrics(output), small.metrics("alone"));
         let samples = |of: &str| small.read(&format!("{of}/samples.jsonl"));
         assert_eq!(samples(output), samples("alone"));
+        let ledger = |of: &str| std::fs::read(small.path().join(of).join("ledger")).unwrap();
+        assert!(ledger(output) == ledger("alone"), "every call is on file, once");
         let summary = |of: &str| -> Value {
             let mut summary: Value = serde_json::from_str(&small.read(&format!("{of}/summary.json"))).unwrap();
             summary.as_object_mut().unwrap().remove("seconds");
