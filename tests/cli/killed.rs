@@ -17,7 +17,7 @@ const SETTINGS: [&str; 3] = ["train.steps=30", "train.checkpoint_every=5", "targ
 fn fifty_times_and_resumed_is_the_same_as_left_alone() {
     let small = Small::prebuilt();
     let with = |mut command: std::process::Command| {
-        SETTINGS.iter().for_each(|set| drop(command.args(["--set", set])));
+        command.args(SETTINGS.iter().flat_map(|set| ["--set", set]));
         command
     };
     succeed(&mut with(small.train("alone")));

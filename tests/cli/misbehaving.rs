@@ -175,6 +175,6 @@ fn the_bill_is_told_by_call_step_sample_and_run() {
         assert!(own.iter().sum::<u64>().abs_diff(of(line, "fuel")) <= rounding, "the shares add up: {line}");
     }
     // The measurements before and after are in the run's bill too.
-    assert!(bill["fuel"].as_u64().unwrap() > steps.iter().map(|line| of(line, "fuel")).sum(), "{bill}");
+    assert!(bill["fuel"].as_u64().unwrap() > steps.iter().map(|line| of(line, "fuel")).sum::<u64>(), "{bill}");
     assert!(bill["calls"].as_u64().unwrap() >= 8, "{bill}");
 }
