@@ -9,10 +9,14 @@
 //! | `reproducible` | same seed, same metrics; killed and resumed, the same as left alone |
 //! | `ledger` | every scoring call is on file, and gives the same again |
 //! | `lock` | a run starts only with the plugins that were approved |
+//! | `killed` | killed fifty times, the same as left alone |
+//! | `dynamic` | plugins change while a run goes on |
 //! | `misbehaving` | bad plugins are named and counted, and the run goes on |
 //! | `mistakes` | bad input gets a clear error and its exit code |
 
+mod dynamic;
 mod games;
+mod killed;
 mod ledger;
 mod lock;
 mod misbehaving;

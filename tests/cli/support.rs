@@ -1,7 +1,9 @@
 //! A scratch folder with a small run in it, and the binary.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
@@ -43,6 +45,20 @@ impl Small {
         let run = std::fs::read_to_string(quickstart.join("run.toml")).unwrap();
         let plugins = root().join("plugins");
         small.write("run.toml", &run.replace("../../plugins", plugins.to_str().unwrap()));
+        small
+    }
+
+    /// The same with components that are built already: a start is a matter of milliseconds.
+    pub(crate) fn prebuilt() -> Self {
+        let small = Self::new();
+        let mut run: toml::Table = small.read("run.toml").parse().unwrap();
+        for plugin in run["plugin"].as_array_mut().unwrap() {
+            let plugin = plugin.as_table_mut().unwrap();
+            ["crate", "form", "trust"].iter().for_each(|key| drop(plugin.remove(*key)));
+            let path = component(plugin["name"].as_str().unwrap());
+            plugin.insert("path".into(), path.to_str().unwrap().into());
+        }
+        small.write("run.toml", &toml::to_string(&run).unwrap());
         small
     }
 
@@ -95,6 +111,27 @@ impl Small {
         };
         text.lines().map(line).collect()
     }
+
+    /// The whole lines of a file, which need not be there yet.
+    pub(crate) fn lines(&self, name: &str) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.path().join(name)).unwrap_or_default();
+        let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        whole.map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// A run's summary, less what depends on the machine's speed.
+    pub(crate) fn summary(&self, output: &str) -> Value {
+        let mut summary: Value = serde_json::from_str(&self.read(&format!("{output}/summary.json"))).unwrap();
+        ["seconds", "plugin_seconds"].iter().for_each(|key| drop(summary.as_object_mut().unwrap().remove(*key)));
+        summary
+    }
+}
+
+/// The same, built once for all tests.
+pub(crate) fn component(name: &str) -> PathBuf {
+    static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut all = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    all.entry(name.into()).or_insert_with(|| built(&root(), name)).clone()
 }
 
 /// Runs to the end and insists on success.

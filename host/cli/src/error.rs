@@ -138,6 +138,14 @@ impl Error {
         }
     }
 
+    /// The message with its remedy, for those that do not end a command.
+    pub(crate) fn told(&self) -> String {
+        match Diagnostic::help(self) {
+            Some(help) => format!("{self}; {help}"),
+            None => self.to_string(),
+        }
+    }
+
     /// For `map_err` on file operations: "cannot {doing} {path}".
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();

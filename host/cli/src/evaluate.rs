@@ -64,7 +64,7 @@ pub(crate) struct Drawn {
 }
 
 /// Measures the policy on the first `eval.bundles` of `asked`. The same seeds each time, so that before and after
-/// differ by the policy alone. `memory` has the prices of constraints and the reference's answers to these questions; it
+/// differ by the policy alone. Weights are those of `step`. `memory` has the prices of constraints and the reference's answers to these questions; it
 /// is left as it is. Also what the plugins did, a list for each call.
 pub(crate) fn evaluate(
     name: &'static str,
@@ -72,6 +72,7 @@ pub(crate) fn evaluate(
     panel: &Panel,
     asked: &[Asked],
     run: &RunFile,
+    step: u64,
     memory: &Memory,
 ) -> Result<(Averages, Vec<Vec<Deeds>>)> {
     let asked: Vec<&Asked> = asked.iter().take(run.eval.bundles).collect();
@@ -84,7 +85,7 @@ pub(crate) fn evaluate(
         let seed = (run.seed, seed_step);
         let (answered, _) = draw(policy, chunk, &run.prompts.template, run.eval.group, &run.sampling, seed)?;
         // What the target remembers plays no part in what is measured here, and nothing here is remembered.
-        let rules = Rules { target: TargetConfig::default(), ..run.rules() };
+        let rules = Rules { target: TargetConfig::default(), ..run.rules(step) };
         let (played, deeds) = play(panel, &answered, rules, None, &mut memory.clone());
         all.extend(played);
         all_deeds.push(deeds);

@@ -73,6 +73,13 @@ impl Folder {
         }
     }
 
+    /// Removes the drafts that killed processes left. The caller has the folder's lock.
+    pub(crate) fn sweep(&self) {
+        for folder in [&self.path, &self.state(), &self.path.join("checkpoints")] {
+            alft_policy::sweep(folder);
+        }
+    }
+
     pub(crate) fn curves(&self) -> PathBuf {
         self.path.join("curves.svg")
     }
@@ -149,7 +156,7 @@ pub(crate) struct Records {
 
 impl Records {
     /// Opens the file and cuts it to `length` bytes: what came later belongs to steps that will be made again.
-    fn open(path: PathBuf, length: u64) -> Result<Self> {
+    pub(crate) fn open(path: PathBuf, length: u64) -> Result<Self> {
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -181,7 +188,8 @@ impl Records {
         self.file.flush().map_err(Error::io("append to", &self.path))
     }
 
-    fn sync(&mut self) -> Result<u64> {
+    /// Makes sure that all lines are on disk, and says how many bytes they are.
+    pub(crate) fn sync(&mut self) -> Result<u64> {
         self.flush()?;
         self.file.get_ref().sync_data().map_err(Error::io("append to", &self.path))?;
         Ok(self.length)

@@ -7,6 +7,7 @@
 //! | `panel`, `judge`, `engine` | the plugins of a run, and what runs them |
 //! | `tally` | what each plugin has done, cost and failed at |
 //! | `order`, `reference` | which questions a step meets; what the reference policy answers to them |
+//! | `weight`, `change` | weights by schedule; changes of the run file while its run goes on |
 //! | `identity` | what a resumed run must have in common with itself |
 //! | `solve`, `games` | exact games: `alft solve` |
 //! | `simulate` | the same games from samples: `alft simulate` |
@@ -21,6 +22,7 @@
 mod out;
 
 mod args;
+mod change;
 mod engine;
 mod error;
 mod estimator;
@@ -46,6 +48,7 @@ mod solve;
 mod tally;
 mod toml_source;
 mod train;
+mod weight;
 
 use std::process::ExitCode;
 

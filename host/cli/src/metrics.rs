@@ -25,6 +25,9 @@ pub(crate) struct GameLine {
     pub(crate) phase: &'static str,
     /// From 1.
     pub(crate) step: u64,
+    /// What changed before this step, in words: see `changes.jsonl`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) changes: Vec<String>,
     #[serde(flatten)]
     pub(crate) averages: Averages,
     /// Per token, k3 estimate, in nats.
@@ -49,6 +52,8 @@ pub(crate) struct GameLine {
 /// What a plugin did in a step.
 #[derive(Debug, Serialize)]
 pub(crate) struct PluginLine {
+    /// The weight in force.
+    pub(crate) weight: f64,
     /// Mean reward of a sample, unweighted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reward: Option<f64>,
@@ -136,13 +141,14 @@ pub(crate) fn per_item(fuel: u64, items: u64) -> f64 {
     fuel as f64 / items.max(1) as f64
 }
 
-/// The plugins' part of a line.
-pub(crate) fn plugin_lines(panel: &Panel, deeds: &[Deeds], multipliers: &[f64]) -> BTreeMap<String, PluginLine> {
-    let line = |((seat, deeds), multiplier): ((&crate::panel::Seat, &Deeds), &f64)| {
+/// The plugins' part of the line of the step that came after `step`.
+pub(crate) fn plugin_lines(panel: &Panel, deeds: &[Deeds], step: u64, memory: &Memory) -> BTreeMap<String, PluginLine> {
+    let line = |(seat, deeds): (&crate::panel::Seat, &Deeds)| {
         let line = PluginLine {
+            weight: seat.weight.at(step),
             reward: deeds.mean_reward(),
             utility: deeds.mean_utility(),
-            multiplier: deeds.is_constraint().then_some(*multiplier),
+            multiplier: deeds.is_constraint().then(|| memory.multiplier(&seat.name)),
             calls: deeds.calls,
             items: deeds.items,
             fuel: deeds.fuel,
@@ -152,5 +158,5 @@ pub(crate) fn plugin_lines(panel: &Panel, deeds: &[Deeds], multipliers: &[f64]) 
         };
         (seat.name.clone(), line)
     };
-    panel.seats.iter().zip(deeds).zip(multipliers).map(line).collect()
+    panel.seats.iter().zip(deeds).map(line).collect()
 }

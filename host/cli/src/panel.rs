@@ -13,6 +13,7 @@ use crate::engine;
 use crate::error::{Error, Result};
 use crate::judge::Judge;
 use crate::runfile::{Isolation, OnError, PluginEntry, PluginForm, RoleName, Trust};
+use crate::weight::Weight;
 
 /// A plugin with its part in the run.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ pub(crate) struct Seat {
     pub(crate) hash: String,
     /// What it was loaded from.
     form: String,
-    pub(crate) weight: f64,
+    pub(crate) weight: Weight,
     pub(crate) multiplier_rate: f64,
     pub(crate) on_error: OnError,
     /// The share of failures above which the run ends.
@@ -169,7 +170,7 @@ impl Seat {
             reads,
             verifies,
             prices,
-            weight: entry.weight,
+            weight: entry.weight.clone(),
             on_error: entry.on_error,
             max_failure_rate: entry.max_failure_rate,
             multiplier_rate: entry.multiplier_rate,
@@ -188,7 +189,7 @@ impl Seat {
             reads: false,
             verifies,
             prices: !verifies,
-            weight,
+            weight: Weight::Constant(weight),
             on_error: OnError::Abort,
             max_failure_rate: 0.0,
             multiplier_rate,

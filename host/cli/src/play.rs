@@ -154,6 +154,8 @@ fn add(to: &mut (f64, u64), value: f64) {
 /// The rules of a step.
 #[derive(Clone, Copy)]
 pub(crate) struct Rules<'a> {
+    /// Steps of the run that are done: weights may depend on it.
+    pub(crate) step: u64,
     pub(crate) estimator: &'a dyn Estimator,
     pub(crate) target: TargetConfig,
     pub(crate) advantage: AdvantageConfig,
@@ -170,8 +172,8 @@ pub(crate) struct Penalty<'a> {
 /// What the target player keeps from step to step.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Memory {
-    /// A price for each plugin, moved by dual ascent for those that are constraints.
-    pub(crate) multipliers: Vec<f64>,
+    /// The prices of constraints by the plugins' names, moved by dual ascent from 0.
+    pub(crate) multipliers: BTreeMap<String, f64>,
     /// By bundle; empty where targets are best responses, which remember nothing.
     pub(crate) targets: BTreeMap<String, Target>,
     /// By bundle, for each prompt: the reference policy's answer marginal, for plugins that ask for it.
@@ -179,8 +181,9 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    pub(crate) fn new(panel: &Panel) -> Self {
-        Self { multipliers: vec![0.0; panel.seats.len()], ..Self::default() }
+    /// The price of the plugin's constraint.
+    pub(crate) fn multiplier(&self, plugin: &str) -> f64 {
+        self.multipliers.get(plugin).copied().unwrap_or_default()
     }
 }
 
@@ -198,8 +201,7 @@ pub(crate) fn play(
     let scores = verify(panel, answered, &mut readings, rules, memory, &mut deeds);
     let targets = remembered(answered, memory);
     let bundles = count(panel, answered, &readings, &scores, rules, memory);
-    let multipliers = &mut memory.multipliers;
-    let priced = price(panel, &bundles, &readings, multipliers, &mut deeds);
+    let priced = price(panel, &bundles, &readings, memory, &mut deeds);
     let (mut played, mut sample) = (Vec::new(), 0);
     for (at, (counted, mut readings)) in bundles.iter().zip(readings).enumerate() {
         if priced.dropped.contains(&at) {
@@ -216,11 +218,12 @@ pub(crate) fn play(
             sample += count;
             Penalty { log_ratios: &penalty.log_ratios[sample - count..sample], ..penalty }
         });
-        played.push(settle(panel, counted, readings, &valuations, paid, rules.advantage, &mut deeds));
+        played.push(settle(panel, counted, readings, &valuations, paid, rules, &mut deeds));
     }
-    for ((seat, mu), deeds) in panel.seats.iter().zip(multipliers).zip(&deeds) {
+    for (seat, deeds) in panel.seats.iter().zip(&deeds) {
         if let Some(violation) = mean(deeds.violation) {
-            *mu = multiplier::ascend(*mu, seat.multiplier_rate, violation);
+            let mu = multiplier::ascend(memory.multiplier(&seat.name), seat.multiplier_rate, violation);
+            memory.multipliers.insert(seat.name.clone(), mu);
         }
     }
     (played, deeds)
@@ -419,7 +422,7 @@ struct Priced {
     dropped: BTreeSet<usize>,
 }
 
-fn price(panel: &Panel, counted: &[Counted], readings: &Readings, multipliers: &[f64], deeds: &mut [Deeds]) -> Priced {
+fn price(panel: &Panel, counted: &[Counted], readings: &Readings, memory: &Memory, deeds: &mut [Deeds]) -> Priced {
     // Where nobody gave an answer there is nothing to price.
     let answers = |counted: &Counted| counted.bundle.groups.iter().any(|group| !group.answers.is_empty());
     let full: Vec<usize> = (0..counted.len()).filter(|&at| answers(&counted[at])).collect();
@@ -427,12 +430,13 @@ fn price(panel: &Panel, counted: &[Counted], readings: &Readings, multipliers: &
     let stand = standing_bundles(&full, counted, readings);
     let mut priced =
         Priced { valuations: vec![vec![None; counted.len()]; panel.seats.len()], dropped: BTreeSet::new() };
-    let seats = panel.seats.iter().zip(multipliers).zip(&mut *deeds);
-    for (((seat, multiplier), deeds), own) in seats.zip(&mut priced.valuations) {
+    let seats = panel.seats.iter().zip(&mut *deeds);
+    for ((seat, deeds), own) in seats.zip(&mut priced.valuations) {
         if !seat.prices {
             continue;
         }
-        batch.iter_mut().for_each(|bundle| bundle.multiplier = *multiplier);
+        let multiplier = memory.multiplier(&seat.name);
+        batch.iter_mut().for_each(|bundle| bundle.multiplier = multiplier);
         let items = deeds.take(
             seat.plugin.evaluate(&batch),
             || Input::Evaluate(Cow::Owned(batch.clone())),
@@ -482,7 +486,7 @@ fn settle(
     readings: Vec<Vec<Reading>>,
     valuations: &[Option<&Valuation>],
     penalty: Option<Penalty<'_>>,
-    config: AdvantageConfig,
+    rules: Rules<'_>,
     deeds: &mut [Deeds],
 ) -> Played {
     let (mut accuracies, mut totals, mut advantages) = (Vec::new(), Vec::new(), Vec::new());
@@ -515,14 +519,14 @@ fn settle(
                     }),
                 };
                 deeds.reward(&rewards);
-                weighted.push(Weighted { weight: seat.weight, rewards });
+                weighted.push(Weighted { weight: seat.weight.at(rules.step), rewards });
                 column += 1;
             }
             if let Some(valuation) = valuation {
                 let rewards = reward::of_samples(group, &valuation.rewards[i], readings);
                 deeds.reward(&rewards);
                 // A constraint's price is its multiplier: a weight besides would only make it another one.
-                let weight = if valuation.violation.is_some() { 1.0 } else { seat.weight };
+                let weight = if valuation.violation.is_some() { 1.0 } else { seat.weight.at(rules.step) };
                 weighted.push(Weighted { weight, rewards });
             }
         }
@@ -536,7 +540,7 @@ fn settle(
             let taken = |(reading, ratio): (&Reading, &f64)| (*reading != Reading::Dropped).then_some(-ratio);
             weighted.push(Weighted { weight: penalty.beta, rewards: readings.iter().zip(own).map(taken).collect() });
         }
-        advantages.push(advantage::advantages(readings, &weighted, config));
+        advantages.push(advantage::advantages(readings, &weighted, rules.advantage));
         accuracies.push(accuracy.unwrap_or(nothing));
     }
     Played { readings, accuracy: accuracies, rewards: totals, advantages }

@@ -25,7 +25,7 @@ pub(crate) struct Summary {
     pub(crate) failures: BTreeMap<String, BTreeMap<String, u64>>,
     /// What each plugin took, measurements included.
     pub(crate) bills: BTreeMap<String, BillLine>,
-    /// The prices that constraints have reached; 0 for other plugins.
+    /// The prices that constraints have reached.
     pub(crate) multipliers: BTreeMap<String, f64>,
     pub(crate) seconds: f64,
     /// Within each plugin, over the whole run.

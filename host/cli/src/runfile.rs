@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::play::Rules;
 use crate::toml_source::Source;
+use crate::weight::Weight;
 
 /// A run file. Paths are relative to the file they stand in; `output` is relative to the current folder.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -184,8 +185,8 @@ pub(crate) struct PluginEntry {
     #[serde(default)]
     pub(crate) form: PluginForm,
     /// Multiplies its rewards. With 0 it is still called and measured.
-    #[serde(default = "unit")]
-    pub(crate) weight: f64,
+    #[serde(default)]
+    pub(crate) weight: Weight,
     /// The roles it plays in this run; all that it has if this is left out.
     pub(crate) roles: Option<Vec<RoleName>>,
     /// `"native"` lets a native library run, with all the rights of this program.
@@ -211,10 +212,6 @@ pub(crate) struct PluginEntry {
     /// The plugin's own table.
     #[serde(default)]
     pub(crate) config: BTreeMap<String, serde_json::Value>,
-}
-
-fn unit() -> f64 {
-    1.0
 }
 
 fn multiplier_rate() -> f64 {
@@ -295,14 +292,22 @@ impl PluginEntry {
 const MIN_TARGET_RATE: f64 = 0.001;
 
 impl RunFile {
-    /// The rules of a step.
-    pub(crate) fn rules(&self) -> Rules<'_> {
-        Rules { estimator: &self.game.estimator, target: self.target, advantage: self.game.advantage }
+    /// The rules of the step that comes after `step`.
+    pub(crate) fn rules(&self, step: u64) -> Rules<'_> {
+        Rules { step, estimator: &self.game.estimator, target: self.target, advantage: self.game.advantage }
     }
 
     /// Reads the run file with `overrides` (`key.path=value`) applied, and checks it.
     pub(crate) fn read(path: &Path, overrides: &[String]) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(Error::io("read the run file", path))?;
+        Self::parse(path, Self::text(path)?, overrides)
+    }
+
+    pub(crate) fn text(path: &Path) -> Result<String> {
+        std::fs::read_to_string(path).map_err(Error::io("read the run file", path))
+    }
+
+    /// As [`RunFile::read`], of a text that was read from `path`.
+    pub(crate) fn parse(path: &Path, text: String, overrides: &[String]) -> Result<Self> {
         let mut source = Source { name: path.display().to_string(), text };
         if !overrides.is_empty() {
             source = source.with_overrides(overrides)?;
@@ -415,11 +420,11 @@ impl RunFile {
                     _ => {}
                 }
             }
-            // A negative weight would make a completion without an answer the best choice.
-            for (key, value) in [("weight", plugin.weight), ("multiplier_rate", plugin.multiplier_rate)] {
-                if !(value >= 0.0 && value.is_finite()) {
-                    return Err((key, format!("plugin \"{name}\": {key} = {value}: it takes 0 or more")));
-                }
+            plugin.weight.check().map_err(|why| ("weight", format!("plugin \"{name}\": {why}")))?;
+            let rate = plugin.multiplier_rate;
+            if !(rate >= 0.0 && rate.is_finite()) {
+                let why = format!("plugin \"{name}\": multiplier_rate = {rate}: it takes 0 or more");
+                return Err(("multiplier_rate", why));
             }
             if !(0.0..=1.0).contains(&plugin.max_failure_rate) {
                 let rate = plugin.max_failure_rate;
@@ -471,7 +476,7 @@ path = "a.wasm"
     fn overrides_reach_into_tables_and_plugins_by_name() {
         let overrides = ["train.steps=9", "plugin.a.weight=0.5", "sampling.temperature=0.7", "output=runs/y z"];
         let run = read(SMALL, &overrides).unwrap();
-        assert_eq!((run.train.steps, run.plugins[0].weight, run.sampling.temperature), (9, 0.5, 0.7));
+        assert_eq!((run.train.steps, run.plugins[0].weight.at(0), run.sampling.temperature), (9, 0.5, 0.7));
         assert_eq!(run.output, Path::new("runs/y z"));
         assert!(run.prompts.train.is_absolute(), "anchored in the run file's folder");
     }
@@ -495,6 +500,7 @@ path = "a.wasm"
             ("train.save_every=0", "1 or more"),
             ("plugin.a.crate=x", "not both"),
             ("plugin.a.weight=-1", "0 or more"),
+            ("plugin.a.weight={from=0,to=1,ovr=3}", "unknown field `ovr`"),
             ("plugin.a.max_failure_rate=2", "0 to 1"),
             ("plugin.a.on_error={score=nan}", "no number"),
             ("plugin.a.on_error=skip", "unknown variant `skip`"),

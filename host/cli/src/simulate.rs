@@ -183,11 +183,12 @@ impl Trial<'_> {
         };
         let mut policy = Tabular::new(&reference, OptimiserConfig { schedule, ..Default::default() })?;
         let panel = panel(instance);
-        let mut memory = Memory::new(&panel);
+        let mut memory = Memory::default();
         let reference_marginals = instance.game.by_answer(&instance.game.reference());
         memory.references.insert(instance.name.clone(), reference_marginals);
         let asked = Asked { id: instance.name.clone(), prompts: instance.prompts.clone() };
         let rules = Rules {
+            step: 0,
             estimator: &self.estimator,
             target: TargetConfig { dynamics: args.target.into(), rate: args.target_rate },
             advantage: AdvantageConfig { scale: Scale::None, ..AdvantageConfig::default() },

@@ -57,6 +57,11 @@ impl Tally {
         (self.latest.len() >= BATCHES && self.seen() >= ITEMS).then(|| failed as f64 / self.seen() as f64)
     }
 
+    /// Forgets the window of the rate: a plugin that was mended is not judged by what it was before.
+    pub(crate) fn begin_anew(&mut self) {
+        self.latest.clear();
+    }
+
     fn seen(&self) -> u64 {
         self.latest.iter().map(|(items, _)| items).sum()
     }

@@ -4,10 +4,11 @@
 //! turn prices into advantages; take a GRPO step. Before and after: a measurement on questions kept out.
 //!
 //! Every random choice is a function of the seed and the step, so a run has no hidden state: what a step needs is the
-//! weights, the optimiser, the multipliers and the step's number. That is what is saved, and why a resumed run gives
-//! the same as one left alone.
+//! weights, the optimiser, the multipliers, the plugins in force and the step's number. That is what is saved, and why a
+//! resumed run gives the same as one left alone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use alft_plugin_host::lock::Lock;
@@ -15,6 +16,7 @@ use alft_policy::{Device, KlPenalty, OptimiserConfig, Policy, Schedule, Sequence
 use serde::{Deserialize, Serialize};
 
 use crate::args::TrainArgs;
+use crate::change::{Change, Changes, Lineup, Watch};
 use crate::error::{Error, Result};
 use crate::evaluate::{draw, evaluate, measured};
 use crate::folder::{Folder, Journal, Lengths, Records};
@@ -34,10 +36,13 @@ use crate::tally::{Tally, kinds};
 /// During warm start the state is saved every so many steps.
 const WARM_START_SAVE: u64 = 100;
 
-/// All that a run is made of and does not change.
+/// All that a run is made of. Its plugins and limits are those in force: a change of the run file may put others in
+/// their place.
 struct Setting {
     run: RunFile,
     panel: Panel,
+    /// Where the run file's lock would lie.
+    lock_folder: PathBuf,
     train: Vec<Asked>,
     eval: Vec<Asked>,
     worked: Vec<Worked>,
@@ -57,6 +62,12 @@ struct Position {
     before: Option<Averages>,
     /// What each plugin has done so far.
     tallies: BTreeMap<String, Tally>,
+    /// The plugins in force.
+    lineup: Lineup,
+    /// Changes that led to them: lines of `changes.jsonl`.
+    changes: usize,
+    /// Changes, in words, for the line of the next step.
+    news: Vec<String>,
     /// The records that this state counts on.
     lengths: Lengths,
     /// What the run was, to refuse another.
@@ -74,7 +85,7 @@ enum Phase {
 pub(crate) fn train(args: &TrainArgs) -> Result<()> {
     let begun = Instant::now();
     let say = |line: &str| eprintln!("{line}");
-    let run = RunFile::read(&args.run, &args.all_overrides())?;
+    let (mut watch, run) = Watch::begin(args.run.clone(), args.all_overrides())?;
     let device = run.model.device.open()?;
     say(&format!("alft {} on {}", env!("CARGO_PKG_VERSION"), device::describe(&device)));
 
@@ -85,8 +96,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<()> {
         run.warm_start.as_ref().map(|warm| questions::read_worked(&warm.data)).transpose()?.unwrap_or_default();
     prepare_estimator(&run, &train, &eval)?;
     let lock_folder = lock_folder(&args.run);
-    let lock = Lock::find(&lock_folder)?;
-    let panel = Panel::open(&run.plugins, &run.limits, Approval::Lock(lock.as_ref(), &lock_folder), &say)?;
+    let panel = open_panel(&run, &lock_folder, &say)?;
     for seat in &panel.seats {
         say(&format!("plugin {}: {}", seat.name, seat.describe()));
     }
@@ -100,7 +110,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<()> {
         run.seed,
     )?;
 
-    let identity = Identity::of(&run, &panel)?;
+    let identity = Identity::of(&run)?;
     let folder = match &args.resume {
         Some(path) => Folder { path: path.clone() },
         None => Folder::create(&run.output)?,
@@ -110,14 +120,26 @@ pub(crate) fn train(args: &TrainArgs) -> Result<()> {
         return Err(Error::Resume { path: folder.path, reason });
     }
     let _lock = folder.lock()?;
+    folder.sweep();
     let mut position = match &args.resume {
         Some(_) => resume(&mut trainer, &folder, &identity, &run)?,
-        None => Position::start(identity, &panel),
+        None => Position::start(identity, Lineup::of(&run, &panel)),
     };
     say(&format!("run folder {}", folder.path.display()));
-    folder.write("run.toml", &toml::to_string(&run).expect("a run file prints"))?;
     let mut journal = Journal::open(&folder, position.lengths)?;
-    let setting = Setting { run, panel, train, eval, worked, folder };
+    let mut changes = Changes::open(&folder, position.changes)?;
+    let mut setting = Setting { run, panel, lock_folder, train, eval, worked, folder };
+    while let Some(change) = changes.due(position.step) {
+        position.adopt(change);
+    }
+    if changes.ahead() {
+        // The run file is heeded when the record is at its end.
+        watch.forget();
+        setting.put_in_force(&position.lineup, &say)?;
+    } else {
+        take(Lineup::of(&setting.run, &setting.panel), &mut position, &mut changes, &say)?;
+    }
+    setting.write_run_file()?;
     if args.resume.is_none() {
         // From here on there is something to resume, whenever it is killed.
         save(&setting, &trainer, &mut position, &mut journal)?;
@@ -131,7 +153,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<()> {
         position.phase = Phase::Game;
         save(&setting, &trainer, &mut position, &mut journal)?;
     }
-    game(&setting, &mut trainer, &mut position, &mut journal)?;
+    game(&mut setting, &mut trainer, &mut position, &mut journal, (&mut watch, &mut changes))?;
     let after = measure("after", &setting, &trainer, &mut position, &mut journal)?;
     journal.sync()?;
 
@@ -148,13 +170,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<()> {
             .collect(),
         bills: tallies().map(|(name, tally)| (name, BillLine::of(tally))).collect(),
         plugin_seconds: tallies().map(|(name, tally)| (name, tally.seconds)).collect(),
-        multipliers: setting
-            .panel
-            .seats
-            .iter()
-            .map(|seat| seat.name.clone())
-            .zip(position.memory.multipliers)
-            .collect(),
+        multipliers: position.memory.multipliers,
         seconds: begun.elapsed().as_secs_f64(),
     };
     let json = serde_json::to_string_pretty(&summary).expect("a summary is plain data");
@@ -223,15 +239,112 @@ fn check_questions(policy: &Policy, run: &RunFile, train: &[Asked], eval: &[Aske
 }
 
 impl Position {
-    fn start(identity: Identity, panel: &Panel) -> Self {
+    fn start(identity: Identity, lineup: Lineup) -> Self {
         Self {
             phase: Phase::WarmStart(0),
             step: 0,
-            memory: Memory::new(panel),
+            memory: Memory::default(),
             before: None,
             tallies: BTreeMap::new(),
+            lineup,
+            changes: 0,
+            news: Vec::new(),
             lengths: Lengths::default(),
             identity,
+        }
+    }
+
+    /// Goes on with other plugins. What is remembered of those that stay is kept.
+    fn adopt(&mut self, change: Change) {
+        let Change { what, lineup, .. } = change;
+        self.memory.multipliers.retain(|name, _| lineup.hashes.contains_key(name));
+        if !self.lineup.reads_as(&lineup) {
+            // They know answers by their keys, and another reader may have other keys.
+            self.memory.targets.clear();
+            self.memory.references.clear();
+        }
+        for (name, tally) in &mut self.tallies {
+            if !self.lineup.keeps(name, &lineup) {
+                tally.begin_anew();
+            }
+        }
+        self.lineup = lineup;
+        self.changes += 1;
+        self.news.extend(what);
+    }
+}
+
+impl Setting {
+    /// Puts the plugins of a recorded change in the place of those that are open.
+    fn put_in_force(&mut self, lineup: &Lineup, say: &dyn Fn(&str)) -> Result<()> {
+        self.run.plugins.clone_from(&lineup.plugins);
+        self.run.limits.clone_from(&lineup.limits);
+        self.panel = open_panel(&self.run, &self.lock_folder, say)?;
+        match self.panel.seats.iter().find(|seat| lineup.hashes.get(&seat.name) != Some(&seat.hash)) {
+            None => self.write_run_file(),
+            Some(seat) => Err(Error::Resume {
+                path: self.folder.path.clone(),
+                reason: format!(
+                    "the record of changes needs plugin {} as it was then, and its file is another one now; put it back",
+                    seat.name
+                ),
+            }),
+        }
+    }
+
+    fn write_run_file(&self) -> Result<()> {
+        self.folder.write("run.toml", &toml::to_string(&self.run).expect("a run file prints"))
+    }
+}
+
+fn open_panel(run: &RunFile, lock_folder: &Path, say: &dyn Fn(&str)) -> Result<Panel> {
+    let lock = Lock::find(lock_folder)?;
+    Panel::open(&run.plugins, &run.limits, Approval::Lock(lock.as_ref(), lock_folder), say)
+}
+
+/// Records a change and adopts it, if `lineup` is one.
+fn take(lineup: Lineup, position: &mut Position, changes: &mut Changes, say: &dyn Fn(&str)) -> Result<()> {
+    let what = position.lineup.changes(&lineup);
+    if !what.is_empty() {
+        say(&format!("from step {} on: {}", position.step + 1, what.join("; ")));
+        let change = Change { step: position.step, what, lineup };
+        changes.record(&change)?;
+        position.adopt(change);
+    }
+    Ok(())
+}
+
+/// Changes that are due before the next step: those that a resumed run has to make again, and then those that the run
+/// file asks for.
+fn heed(
+    setting: &mut Setting,
+    position: &mut Position,
+    watch: &mut Watch,
+    changes: &mut Changes,
+    say: &dyn Fn(&str),
+) -> Result<()> {
+    while let Some(change) = changes.due(position.step) {
+        say(&format!("from step {} on, as before: {}", position.step + 1, change.what.join("; ")));
+        setting.put_in_force(&change.lineup, say)?;
+        position.adopt(change);
+    }
+    if changes.ahead() {
+        return Ok(());
+    }
+    let Some(edited) = watch.look(&setting.run) else { return Ok(()) };
+    let opened = edited.and_then(|run| match open_panel(&run, &setting.lock_folder, say) {
+        Ok(panel) => Ok((run, panel)),
+        Err(error) => Err(error.told()),
+    });
+    match opened {
+        Ok((run, panel)) => {
+            take(Lineup::of(&run, &panel), position, changes, say)?;
+            (setting.run, setting.panel) = (run, panel);
+            setting.write_run_file()
+        }
+        Err(why) => {
+            say(&watch.refusal(&why));
+            Ok(())
         }
     }
 }
@@ -279,7 +392,7 @@ fn measure(
     let asked: Vec<&Asked> = setting.eval.iter().take(run.eval.bundles).collect();
     let asking = reference::ask(panel, trainer, &asked, run, &mut memory)?;
     account(setting, &asking, position, journal, &|line| eprintln!("{line}"))?;
-    let (averages, deeds) = evaluate(name, trainer.policy(), panel, &setting.eval, run, &memory)?;
+    let (averages, deeds) = evaluate(name, trainer.policy(), panel, &setting.eval, run, position.step, &memory)?;
     for deeds in deeds {
         account(setting, &deeds, position, journal, &|line| eprintln!("{line}"))?;
     }
@@ -326,21 +439,29 @@ fn warm_start(
     Ok(())
 }
 
-fn game(setting: &Setting, trainer: &mut Trainer, position: &mut Position, journal: &mut Journal) -> Result<()> {
+fn game(
+    setting: &mut Setting,
+    trainer: &mut Trainer,
+    position: &mut Position,
+    journal: &mut Journal,
+    (watch, changes): (&mut Watch, &mut Changes),
+) -> Result<()> {
     let steps = setting.run.train.steps;
     let mut progress = Progress::begin("game", position.step, steps);
     while position.step < steps {
+        heed(setting, position, watch, changes, &|line| progress.say(line))?;
         let line = step(setting, trainer, position, journal, &progress)?;
         journal.metrics.append(&line)?;
         journal.flush()?;
         position.step += 1;
         progress.at(position.step, &message(&line));
-        if position.step.is_multiple_of(setting.run.train.save_every) || position.step == steps {
-            save(setting, trainer, position, journal)?;
-        }
+        // Before the state: a run killed in between makes the step and its checkpoint once more.
         let every = setting.run.train.checkpoint_every;
         if every > 0 && position.step.is_multiple_of(every) {
             trainer.policy().save(&setting.folder.checkpoint(position.step))?;
+        }
+        if position.step.is_multiple_of(setting.run.train.save_every) || position.step == steps {
+            save(setting, trainer, position, journal)?;
         }
     }
     progress.end();
@@ -375,7 +496,7 @@ fn step(
         KlPenalty::Reward => Some(trainer.log_ratios(&drawn.sequences, loss.temperature)?),
     };
     let penalty = log_ratios.as_ref().map(|log_ratios| Penalty { beta: loss.beta, log_ratios });
-    let (played, deeds) = play(panel, &answered, run.rules(), penalty, &mut position.memory);
+    let (played, deeds) = play(panel, &answered, run.rules(position.step), penalty, &mut position.memory);
     account(setting, &deeds, position, journal, &|line| progress.say(line))?;
 
     let learning = Instant::now();
@@ -394,6 +515,7 @@ fn step(
     Ok(GameLine {
         phase: "game",
         step: position.step + 1,
+        changes: std::mem::take(&mut position.news),
         averages: Averages::over(&played),
         // In the reward it is the policy's own estimate, without a k3 to make it positive.
         kl: log_ratios.map_or(report.kl, |ratios| {
@@ -407,7 +529,7 @@ fn step(
         learning_rate: report.learning_rate,
         completion_tokens: drawn.sequences.iter().map(|s| s.completion.len()).sum::<usize>() as f64 / count,
         truncated: drawn.truncated as f64 / count,
-        plugins: plugin_lines(panel, &deeds, &position.memory.multipliers),
+        plugins: plugin_lines(panel, &deeds, position.step, &position.memory),
         target: TargetLine::of(&position.memory, &answered, &played),
         time: TimeLine {
             step: begun.elapsed().as_secs_f64(),

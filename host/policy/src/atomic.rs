@@ -49,6 +49,18 @@ pub(crate) fn folder(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Re
     remove_folder(&old)
 }
 
+/// Removes what writers that were killed have left in `folder`. Nobody may be writing into it. What cannot be removed
+/// only takes space: it is left there.
+pub fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with('.') && [".draft-", ".old-"].iter().any(|kind| name.contains(kind)) {
+            let path = entry.path();
+            let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        }
+    }
+}
+
 /// A hidden name beside `path`, of this process's own.
 fn sibling(path: &Path, kind: &str) -> Result<PathBuf> {
     let name = path.file_name().ok_or_else(|| Error::file(path, "names no file or folder that could be written"))?;

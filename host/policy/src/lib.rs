@@ -38,6 +38,7 @@ pub use candle_core::Device;
 
 pub use crate::{
     adamw::AdamWConfig,
+    atomic::sweep,
     config::{Architecture, Llama3Scaling, ModelConfig},
     device::DevicePreference,
     error::{Error, Result},
