@@ -57,6 +57,8 @@ fn fifty_times_and_resumed_is_the_same_as_left_alone() {
     assert_eq!(small.metrics("run"), small.metrics("alone"));
     assert_eq!(small.read("run/samples.jsonl"), small.read("alone/samples.jsonl"));
     assert_eq!(small.summary("run"), small.summary("alone"));
+    let ledger = |of: &str| fs::read(small.path().join(of).join("ledger")).unwrap();
+    assert!(ledger("run") == ledger("alone"), "every call is on file, once");
     let weights = |of: &str| fs::read(small.path().join(of).join("model/model.safetensors")).unwrap();
     assert!(weights("run") == weights("alone"), "the same model, bit for bit");
     for folder in [run.clone(), run.join("state"), run.join("checkpoints")] {
@@ -67,9 +69,12 @@ fn fifty_times_and_resumed_is_the_same_as_left_alone() {
     assert_eq!(fs::read_dir(run.join("checkpoints")).unwrap().count(), 6, "none was lost to a kill");
 }
 
-/// What a kill leaves: records whose whole lines are JSON and that hold what the state counts; models that are complete
-/// or not there.
+/// What a kill leaves: records whose whole lines are JSON and that hold what the state counts; a ledger of whole frames, but
+/// for the last; models that are complete or not there.
 fn is_readable(run: &Path) {
+    if let Ok(mut frames) = alft_plugin_host::ledger::read(&run.join("ledger")) {
+        frames.by_ref().for_each(|frame| drop(frame.unwrap_or_else(|error| panic!("{error}"))));
+    }
     let state = run.join("state/state.safetensors");
     if state.exists() {
         let position: Value = serde_json::from_str(header(&state)["__metadata__"]["note"].as_str().unwrap()).unwrap();
