@@ -12,6 +12,7 @@
 //! | `killed` | killed fifty times, the same as left alone |
 //! | `dynamic` | plugins change while a run goes on |
 //! | `misbehaving` | bad plugins are named and counted, and the run goes on |
+//! | `tools` | authors' tools: check, inspect, bench |
 //! | `mistakes` | bad input gets a clear error and its exit code |
 
 mod dynamic;
@@ -26,3 +27,4 @@ mod random;
 mod reproducible;
 mod simulate;
 mod support;
+mod tools;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use alft_plugin_host::Limits;
+use alft_plugin_host::{Form, Limits};
 use alft_sdk::kit::{Fault, Reply, Role, Settings, Subject, load};
 use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
@@ -76,8 +76,11 @@ struct Row {
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     plugin: PathBuf,
+    form: Form,
     config: &'a str,
     rows: &'a [Row],
+    /// Linear memory of the largest instance, in bytes; none for a library.
+    memory: Option<usize>,
     over_budget: &'a [String],
 }
 
@@ -86,12 +89,12 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let settings = given.settings(args.kit.as_deref(), args.config.as_ref())?;
     let config = Value::Object(settings.configs[0].clone()).to_string();
     let unusable = |reason: String| Error::Plugin { name: args.plugin.display().to_string(), reason };
-    let engine = engine::start(&Limits::default())?;
-    let plugin = Loaded::new(&engine, given.file.clone(), args.trust_native, config.clone());
-    plugin.plugin(&config).map_err(|error| unusable(error.to_string()))?;
+    let plugin =
+        Loaded::new(&engine::start(&Limits::default())?, given.file.clone(), args.trust_native, config.clone());
+    let form = plugin.plugin(&config).map_err(|error| unusable(error.to_string()))?.form();
 
     if !args.json {
-        say!("{} under {config}, groups of answers of {BYTES} bytes", given.file.display());
+        say!("{}, a {form}, under {config}", given.file.display());
         say!(
             "{:<10} {:>7} {:>11} {:>11} {:>9} {:>9} {:>12} {:>12}",
             "role",
@@ -116,10 +119,13 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
             rows.push(row);
         }
     }
+    let memory = (form == Form::Component).then(|| plugin.bill().memory);
     let over = over_budget(args, &rows);
     if args.json {
-        let report = Report { plugin: given.file, config: &config, rows: &rows, over_budget: &over };
+        let report = Report { plugin: given.file, form, config: &config, rows: &rows, memory, over_budget: &over };
         say!("{}", serde_json::to_string(&report).expect("a report is plain data"));
+    } else if let Some(memory) = memory {
+        say!("the largest instance had {:.1} MB of memory", memory as f64 / 1e6);
     }
     if over.is_empty() { Ok(()) } else { Err(Error::Budget { plugin: args.plugin.clone(), over: over.join("; ") }) }
 }

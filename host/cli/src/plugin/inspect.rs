@@ -51,7 +51,8 @@ struct Facts {
     producers: Vec<String>,
     needs: Option<Needs>,
     config: String,
-    claims: Result<Claims, String>,
+    #[serde(flatten)]
+    claims: Asked,
 }
 
 /// What an instance starts with.
@@ -60,6 +61,15 @@ struct Needs {
     modules: u32,
     memory: u64,
     table_elements: u64,
+}
+
+/// What came of asking it for its claims.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Asked {
+    Claims(Claims),
+    /// Why they are not known.
+    NoClaims(String),
 }
 
 /// What it promises under the configuration.
@@ -86,8 +96,8 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     let config = Value::Object(settings.configs[0].clone()).to_string();
     let bytes = std::fs::read(&given.file).map_err(Error::io("read", &given.file))?;
     let unusable = |reason: String| Error::Plugin { name: args.plugin.display().to_string(), reason };
-    let engine = engine::start(&Limits::default())?;
-    let loaded = Loaded::new(&engine, given.file.clone(), args.trust_native, config.clone());
+    let loaded =
+        Loaded::new(&engine::start(&Limits::default())?, given.file.clone(), args.trust_native, config.clone());
     let claims = claims(&loaded, &config);
     let facts = match bytes.starts_with(b"\0asm") {
         true => component(&given.file, &bytes, config, claims),
@@ -101,7 +111,7 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     Ok(())
 }
 
-fn component(file: &Path, bytes: &[u8], config: String, claims: Result<Claims, String>) -> Result<Facts, String> {
+fn component(file: &Path, bytes: &[u8], config: String, claims: Asked) -> Result<Facts, String> {
     let anatomy = inspect::component(bytes)?;
     let ours = |name: &str| {
         let (interface, version) = name.strip_prefix(PACKAGE)?.split_once('@')?;
@@ -126,16 +136,10 @@ fn component(file: &Path, bytes: &[u8], config: String, claims: Result<Claims, S
     })
 }
 
-fn library(
-    file: &Path,
-    bytes: &[u8],
-    config: String,
-    claims: Result<Claims, String>,
-    loaded: &Loaded,
-) -> Result<Facts, String> {
+fn library(file: &Path, bytes: &[u8], config: String, claims: Asked, loaded: &Loaded) -> Result<Facts, String> {
     let entries = inspect::entries(bytes)?;
     // Its roles are in a struct that only running it gives.
-    let roles = if claims.is_ok() { Role::ALL.to_vec() } else { Vec::new() };
+    let roles = if let Asked::Claims(_) = claims { Role::ALL.to_vec() } else { Vec::new() };
     Ok(Facts {
         file: file.into(),
         form: "native library",
@@ -152,17 +156,18 @@ fn library(
     })
 }
 
-fn claims(loaded: &Loaded, config: &str) -> Result<Claims, String> {
-    match loaded.plugin(config) {
+fn claims(loaded: &Loaded, config: &str) -> Asked {
+    let reason = match loaded.plugin(config) {
         Ok(plugin) => {
             let Manifest { name, version, summary, score_range, concave, gradient, reference } =
                 plugin.manifest().clone();
-            Ok(Claims { name, version, summary, score_range, concave, gradient, reference })
+            return Asked::Claims(Claims { name, version, summary, score_range, concave, gradient, reference });
         }
-        Err(HostError::Untrusted { .. }) => Err("not asked: --trust-native lets it run".into()),
-        Err(HostError::Config { reason, .. }) => Err(format!("it refuses this configuration ({reason}); see --config")),
-        Err(error) => Err(error.to_string()),
-    }
+        Err(HostError::Untrusted { .. }) => "not asked: --trust-native lets it run".into(),
+        Err(HostError::Config { reason, .. }) => format!("it refuses this configuration ({reason}); see --config"),
+        Err(error) => error.to_string(),
+    };
+    Asked::NoClaims(reason)
 }
 
 fn print(facts: &Facts) {
@@ -191,12 +196,12 @@ fn print(facts: &Facts) {
     }
     line("config", &facts.config);
     match &facts.claims {
-        Ok(claims) => {
+        Asked::Claims(claims) => {
             line("name", &format!("{} {}", claims.name, claims.version));
             line("says", &claims.summary);
             line("promises", &list(&claims.promises()));
         }
-        Err(reason) => line("promises", reason),
+        Asked::NoClaims(reason) => line("promises", reason),
     }
 }
 

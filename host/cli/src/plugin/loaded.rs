@@ -1,11 +1,13 @@
 //! A loaded plugin as what the kit tests: the one place that turns the host's results into the kit's.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use alft_plugin_host::{Called, Engine, Error, Failure, FailureKind, Form, Limits, NativeTrust, Plugin, Role, Source};
+use alft_plugin_host::{
+    Bill, Called, Engine, Error, Failure, FailureKind, Form, Limits, NativeTrust, Plugin, Role, Source,
+};
 use alft_sdk::Manifest;
 use alft_sdk::bundle::{Bundle, Valuation};
 use alft_sdk::kit::{self, Fault, Reply, Subject};
@@ -19,24 +21,23 @@ pub(super) struct Loaded {
     /// Under which to find its roles.
     config: String,
     opened: RefCell<BTreeMap<String, Rc<Plugin>>>,
+    bill: Cell<Bill>,
 }
 
 impl Loaded {
     pub(super) fn new(engine: &Engine, path: PathBuf, trust_native: bool, config: String) -> Self {
-        Self { engine: engine.clone(), path, trust_native, config, opened: RefCell::default() }
+        Self { engine: engine.clone(), path, trust_native, config, opened: RefCell::default(), bill: Cell::default() }
     }
 
     pub(super) fn plugin(&self, config: &str) -> Result<Rc<Plugin>, Error> {
         if let Some(plugin) = self.opened.borrow().get(config) {
             return Ok(Rc::clone(plugin));
         }
-        let path = self.path.clone();
-        // Whoever names a file and trusts it on the same command line means the file that is there now.
-        let bytes = std::fs::read(&path).map_err(|reason| Error::Read { path: path.clone(), reason })?;
         let source = Source {
-            path,
-            pin: Some(blake3::hash(&bytes).to_hex().to_string()),
-            native: if self.trust_native { NativeTrust::InProcess } else { NativeTrust::Refused },
+            path: self.path.clone(),
+            // Who says `--trust-native` means the file that is there.
+            pin: self.trust_native.then(|| self.hash()).transpose()?,
+            native: if self.trust_native { NativeTrust::Process } else { NativeTrust::Refused },
             config: config.into(),
             limits: Limits::default(),
         };
@@ -45,10 +46,23 @@ impl Loaded {
         Ok(plugin)
     }
 
+    fn hash(&self) -> Result<String, Error> {
+        let bytes = std::fs::read(&self.path).map_err(|reason| Error::Read { path: self.path.clone(), reason })?;
+        Ok(blake3::hash(&bytes).to_hex().to_string())
+    }
+
+    /// What its calls took, all together.
+    pub(super) fn bill(&self) -> Bill {
+        self.bill.get()
+    }
+
     fn called<I, T>(&self, config: &str, batch: &[I], call: impl Fn(&Plugin, &[I]) -> Called<T>) -> Reply<Vec<T>> {
         match self.plugin(config) {
             Ok(plugin) => {
                 let called = call(&plugin, batch);
+                let mut bill = self.bill.get();
+                bill.add(called.bill);
+                self.bill.set(bill);
                 let fuel = (plugin.form() == Form::Component).then_some(called.bill.fuel);
                 Reply { result: called.items.into_iter().map(|item| item.map_err(fault)).collect(), fuel }
             }
@@ -105,6 +119,9 @@ fn refused(error: Error) -> Fault {
     match error {
         Error::Config { reason, .. } => Fault::Error(reason),
         Error::Describe { failure, .. } => fault(failure),
+        Error::Untrusted { .. } => Fault::Invalid(
+            "it is a native library, which runs with all the rights of this program: --trust-native lets it".into(),
+        ),
         error => Fault::Invalid(error.to_string()),
     }
 }

@@ -1,0 +1,168 @@
+//! The author's tools: `alft plugin check`, `inspect` and `bench`.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use alft_build::Form;
+use serde_json::Value;
+
+use crate::support::{alft, fail, root, said, succeed};
+
+fn built(name: &str, form: Form) -> PathBuf {
+    alft_build::build(&root().join("plugins").join(name), form, &|_| ()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// `alft plugin TOOL PLUGIN …`
+fn tool(tool: &str, plugin: &str, more: &[&str]) -> Command {
+    let mut command = alft(&root());
+    command.args(["plugin", tool, plugin]).args(more);
+    command
+}
+
+fn path(name: &str, form: Form) -> String {
+    built(name, form).display().to_string()
+}
+
+fn json(command: &mut Command) -> Value {
+    let output = command.output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(&output)))
+}
+
+#[test]
+fn crates_pass_as_component_and_library_with_the_same_bits() {
+    for name in ["arithmetic", "pass-at-k"] {
+        let output = succeed(&mut tool("check", &format!("plugins/{name}"), &[]));
+        let told = said(&output);
+        let passed = |test: &str| told.lines().any(|line| line.split_whitespace().take(2).eq(["passed", test]));
+        assert!(passed("twins-agree") && passed("fuel-grows-linearly"), "{name}: {told}");
+        assert!(told.contains(" 0 failed, 0 crashed, "), "{name}: {told}");
+        let earns =
+            told.contains("what a hack would earn under {\"marker\":\":\"}") && told.contains("answer stuffing");
+        assert_eq!(earns, name == "arithmetic", "{told}");
+    }
+}
+
+#[test]
+fn a_component_alone_is_checked_under_the_configuration_that_is_given() {
+    let tsallis = path("tsallis", Form::Component);
+    fail(
+        &mut tool("check", &tsallis, &[]),
+        5,
+        &["it refuses the configuration {}: missing field `order`", "--config", "does not pass: describes-itself"],
+    );
+    let verdict = json(&mut tool("check", &tsallis, &["--config", r#"{"order": 3}"#, "--json", "--seed", "7"]));
+    assert_eq!((&verdict["failed"], &verdict["crashed"]), (&0.into(), &0.into()), "{verdict}");
+    assert!(verdict["passed"].as_u64().unwrap() >= 11 && verdict["seed"] == 7, "{verdict}");
+    let tests = verdict["tests"].as_array().unwrap();
+    let twins = tests.iter().find(|ran| ran["test"] == "twins-agree").unwrap();
+    assert!(twins["outcome"] == "skipped" && twins["reason"].as_str().unwrap().contains("Rust crate"), "{twins}");
+}
+
+#[test]
+fn what_misbehaves_is_named_test_by_test_and_the_kit_goes_on() {
+    let misbehave = path("misbehave", Form::Component);
+    for (deed, test, outcome, words) in [
+        ("panic", "order-of-calls", "crashed", "told to panic"),
+        ("memory", "empty", "crashed", "memory: asked for"),
+        ("recursion", "unicode", "crashed", "stack"),
+        ("error", "batch-equals-singles", "failed", "told to fail"),
+        ("nan", "right-answer", "failed", "NaN"),
+        ("out-of-range", "score-range", "failed", "promises 0 to 1"),
+        ("short", "unanimous", "failed", "of the shape"),
+    ] {
+        let config = format!(r#"{{"deed": "{deed}"}}"#);
+        let report = json(&mut tool("check", &misbehave, &["--config", &config, "--only", test, "--json"]));
+        let ran = &report["tests"][0];
+        assert_eq!((&ran["test"], &ran["outcome"]), (&test.into(), &outcome.into()), "{deed}: {ran}");
+        assert!(ran["reason"].as_str().unwrap().contains(words), "{deed}: {ran}");
+    }
+    let report = json(&mut tool("check", &misbehave, &["--config", r#"{"deed": "panic"}"#, "--json"]));
+    let tests = report["tests"].as_array().unwrap();
+    assert_eq!(tests.len(), 18, "every test has an outcome");
+    assert_eq!((&tests[0]["outcome"], &tests[1]["outcome"]), (&"passed".into(), &"passed".into()), "{report}");
+    assert!(report["crashed"].as_u64().unwrap() > 5, "{report}");
+}
+
+#[test]
+fn a_library_that_dies_or_hangs_ends_its_test_and_not_the_kit() {
+    let misbehave = path("misbehave", Form::Native);
+    let check = |deed: &str, more: &[&str]| {
+        let mut command = tool("check", &misbehave, &["--config", &format!(r#"{{"deed": "{deed}"}}"#)]);
+        command.args(more);
+        command
+    };
+    fail(&mut check("recursion", &["--only", "empty"]), 5, &["--trust-native lets it"]);
+    let words = ["crashed empty", "its process ended with signal", "1 crashed", "does not pass: empty"];
+    fail(&mut check("recursion", &["--only", "empty", "--trust-native"]), 5, &words);
+    let words = ["crashed right-answer", "did not end within 2 s", "again: alft plugin check"];
+    fail(&mut check("loop", &["--only", "right-answer", "--trust-native", "--seconds", "2"]), 5, &words);
+}
+
+#[test]
+fn mistakes_of_the_command_line_are_explained() {
+    let entropy = path("entropy", Form::Component);
+    fail(&mut tool("check", &entropy, &["--only", "concav"]), 2, &["no test \"concav\"", "did you mean `concave`?"]);
+    fail(&mut tool("check", &entropy, &["--config", "[1]"]), 2, &["write a JSON object"]);
+    fail(&mut tool("check", "no/such.wasm", &[]), 1, &["no/such.wasm"]);
+    let folder = tempfile::tempdir().unwrap();
+    let kit = folder.path().join("kit.json");
+    std::fs::write(&kit, r#"{"confgs": [{}]}"#).unwrap();
+    fail(&mut tool("check", &entropy, &["--kit", kit.to_str().unwrap()]), 4, &["kit.json", "confgs"]);
+}
+
+#[test]
+fn inspect_says_what_a_plugin_is_and_what_it_can_reach() {
+    let facts = json(&mut tool("inspect", "plugins/arithmetic", &["--json"]));
+    assert_eq!((&facts["form"], &facts["contract"]), (&"component".into(), &"alft:objective@1.0.0".into()), "{facts}");
+    assert_eq!(facts["roles"], serde_json::json!(["reader", "verifier"]));
+    let imports = facts["imports"].as_array().unwrap();
+    assert!(imports.iter().any(|import| import == "alft:objective/diagnostics@1.0.0"), "{facts}");
+    assert_eq!(facts["can_do_io"], false);
+    assert_eq!(facts["claims"]["score_range"], serde_json::json!([0.0, 1.0]));
+    assert!(
+        facts["producers"].as_array().unwrap().iter().any(|made| made.as_str().unwrap().contains("rustc")),
+        "{facts}"
+    );
+    let bytes = std::fs::read(facts["file"].as_str().unwrap()).unwrap();
+    assert_eq!(facts["blake3"], blake3::hash(&bytes).to_hex().as_str());
+
+    let library = path("entropy", Form::Native);
+    let told = said(&succeed(&mut tool("inspect", &library, &[])));
+    assert!(told.contains("alft_plugin_v1_alft_entropy") && told.contains("all the rights"), "{told}");
+    assert!(told.contains("--trust-native lets it run"), "{told}");
+    let told = said(&succeed(&mut tool("inspect", &library, &["--trust-native"])));
+    assert!(told.contains("a concave utility, rewards that are its gradient"), "{told}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let wasi = folder.path().join("files.wasm");
+    let text = r#"(component (import "wasi:filesystem/preopens@0.2.0" (instance)) (instance $v)
+                   (export "alft:objective/about@1.0.0" (instance $v)))"#;
+    std::fs::write(&wasi, wat::parse_str(text).unwrap()).unwrap();
+    let told = said(&succeed(&mut tool("inspect", wasi.to_str().unwrap(), &[])));
+    assert!(told.contains("it asks for it, and is refused") && told.contains("wasi:filesystem"), "{told}");
+    std::fs::write(&wasi, "text").unwrap();
+    fail(&mut tool("inspect", wasi.to_str().unwrap(), &[]), 5, &["files.wasm"]);
+}
+
+#[test]
+fn bench_measures_each_role_and_keeps_to_a_budget() {
+    let arithmetic = path("arithmetic", Form::Component);
+    let report = json(&mut tool("bench", &arithmetic, &["--measure-ms", "20", "--json"]));
+    let rows = report["rows"].as_array().unwrap();
+    let kinds: Vec<_> =
+        rows.iter().map(|row| (row["role"].as_str().unwrap(), row["answers"].as_u64().unwrap())).collect();
+    let wanted = [("reader", 1), ("reader", 8), ("reader", 64), ("verifier", 1), ("verifier", 8), ("verifier", 64)];
+    assert_eq!(kinds, wanted);
+    for row in rows {
+        let number = |key: &str| row[key].as_f64().unwrap();
+        assert!(number("p50_us") <= number("p99_us") && number("calls_per_second") > 1.0, "{row}");
+        assert!(number("fuel_per_call") > 1000.0, "{row}");
+    }
+    let again = json(&mut tool("bench", &arithmetic, &["--measure-ms", "1", "--json"]));
+    let fuel = |report: &Value| {
+        report["rows"].as_array().unwrap().iter().map(|row| row["fuel_per_call"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(fuel(&report), fuel(&again), "fuel is the same every time");
+    let quick = ["--measure-ms", "1", "--fuel-budget", "1000", "--budget-ms", "1e-6"];
+    fail(&mut tool("bench", &arithmetic, &quick), 5, &["over its budget", "units of fuel of 1000", "ms of 0.000001"]);
+}
