@@ -306,8 +306,9 @@ impl Plugin {
     where
         Vec<T>: Entry,
     {
+        let fits = |question: &Question, values: &Vec<T>| one_for_each_text(question, values.len());
         let whole = self.spread(batch.iter().map(question_size), &|range| {
-            isolate(batch, range, &|entries| Part { entries, texts: None }, call, &one_for_each_text)
+            isolate(batch, range, &|entries| Part { entries, texts: None }, call, &fits)
         });
         let mut out = Called { bill: whole.bill, log: whole.log, calls: whole.calls, ..Called::default() };
         for (at, (item, question)) in whole.items.into_iter().zip(batch).enumerate() {
@@ -321,7 +322,7 @@ impl Plugin {
                         |text: &String| Question { prompt: question.prompt.clone(), texts: vec![text.clone()] };
                     let singles: Vec<Question> = question.texts.iter().map(single).collect();
                     let part = |texts| Part { entries: at..at + 1, texts: Some(texts) };
-                    let parts = isolate(&singles, 0..singles.len(), &part, call, &one_for_each_text);
+                    let parts = isolate(&singles, 0..singles.len(), &part, call, &fits);
                     out.bill.add(parts.bill);
                     out.log.extend(parts.log);
                     out.calls.extend(parts.calls);
@@ -383,8 +384,8 @@ fn kind(path: &Path, bytes: &[u8]) -> Result<Kind, Error> {
     }
 }
 
-fn one_for_each_text<T>(question: &Question, values: &Vec<T>) -> Result<(), Failure> {
-    let (found, wanted) = (values.len(), question.texts.len());
+fn one_for_each_text(question: &Question, found: usize) -> Result<(), Failure> {
+    let wanted = question.texts.len();
     if found == wanted {
         return Ok(());
     }

@@ -67,8 +67,8 @@ mod tests {
     #[test]
     fn ranges_keep_the_bytes_and_lose_no_entry() {
         assert_eq!(split([3, 3, 3, 9, 1, 1].into_iter(), 6), [0..2, 2..3, 3..4, 4..6]);
-        assert_eq!(split([100].into_iter(), 6), [0..1], "an entry is never cut");
-        assert_eq!(split([0, 0].into_iter(), 6), [0..2]);
+        assert_eq!(split([100, 100].into_iter(), 6), [0..1, 1..2], "an entry is never cut");
+        assert_eq!(split([0, 0, 7].into_iter(), 6), [0..2, 2..3]);
         assert!(split(std::iter::empty(), 6).is_empty());
     }
 
