@@ -151,5 +151,6 @@ pub(crate) fn fail(command: &mut Command, code: i32, words: &[&str]) {
     for word in words {
         assert!(said.contains(word), "{command:?}: no \"{word}\" in: {said}");
     }
-    assert!(!said.contains("panicked"), "{said}");
+    // A plugin's panic may be told of; a thread that panics is our own.
+    assert!(!said.contains("thread '"), "{said}");
 }
