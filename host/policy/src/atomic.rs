@@ -54,7 +54,10 @@ pub(crate) fn folder(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Re
 pub fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with('.') && [".draft-", ".old-"].iter().any(|kind| name.contains(kind)) {
+        // The crate safetensors writes its files by way of `.tmp…`.
+        if name.starts_with(".tmp")
+            || name.starts_with('.') && [".draft-", ".old-"].iter().any(|kind| name.contains(kind))
+        {
             let path = entry.path();
             let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         }
