@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::estimate::{self, Estimator, Share};
+use crate::estimate::{self, Estimator};
 use crate::math;
 
 /// A question.
@@ -181,20 +181,6 @@ impl Group {
     /// The answer with this key, if it was given.
     pub fn answer(&self, key: &str) -> Option<&Answer> {
         self.answers.binary_search_by(|answer| answer.key.as_str().cmp(key)).ok().map(|at| &self.answers[at])
-    }
-
-    /// The completions whose answer is in a set.
-    pub fn share(&self, of: impl Fn(&Answer) -> bool) -> Share {
-        let inside = || self.answers.iter().filter(|answer| of(answer));
-        Share {
-            count: inside().map(|answer| answer.count).sum(),
-            size: self.size,
-            // From counts it is one division, not a sum of rounded ones.
-            frequency: match self.size {
-                0 => inside().map(|answer| answer.frequency).sum(),
-                size => f64::from(inside().map(|answer| answer.count).sum::<u32>()) / f64::from(size),
-            },
-        }
     }
 
     /// Estimate of ν(key), 0 for an answer that was not given.

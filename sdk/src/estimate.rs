@@ -79,6 +79,16 @@ pub struct Share {
 }
 
 impl Share {
+    /// Adds another set of the same group, with no answer in common.
+    pub fn join(&mut self, other: Self) {
+        self.count += other.count;
+        self.frequency = match self.size {
+            0 => self.frequency + other.frequency,
+            // From counts it is one division, not a sum of rounded ones.
+            size => f64::from(self.count) / f64::from(size),
+        };
+    }
+
     /// All that is not in the set, completions without an answer included.
     pub fn complement(self) -> Self {
         let frequency = match self.size {

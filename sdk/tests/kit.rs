@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use alft_sdk::bundle::{Bundle, Prompt, Valuation};
-use alft_sdk::kit::{Linked, Outcome, Settings, TESTS, Trial};
+use alft_sdk::kit::{Linked, Outcome, Reply, Role, Settings, Subject, TESTS, Test, Trial};
+use alft_sdk::linked::Question;
 use alft_sdk::{Manifest, Objective, Plugin, Reader, Result, Verifier, manifest, math};
 use serde::Deserialize;
 
@@ -14,6 +15,13 @@ fn faults(subject: &Linked) -> Vec<(&'static str, Outcome)> {
     let trial = Trial { subject, twin: None, settings: &settings, seed: 1 };
     let outcomes = TESTS.iter().map(|test| (test.name, test.run(&trial)));
     outcomes.filter(|(_, outcome)| !matches!(outcome, Outcome::Passed | Outcome::Skipped(_))).collect()
+}
+
+/// The outcome of one test.
+fn outcome(name: &str, subject: &dyn Subject) -> Outcome {
+    let settings = Settings::default();
+    let trial = Trial { subject, twin: None, settings: &settings, seed: 1 };
+    Test::named(name).unwrap().run(&trial)
 }
 
 /// Insists on these tests, and on these words in what the first says.
@@ -201,6 +209,63 @@ fn a_configuration_that_is_refused_is_told_with_the_remedy() {
     let faults = faults(&Linked::new::<Demanding>());
     let reason = faults[0].1.reason();
     assert!(reason.contains("missing field `_order`") && reason.contains("kit.json"), "{reason}");
+}
+
+/// A reader and verifier whose fuel is a power of its input.
+struct Metered {
+    linked: Linked,
+    power: f64,
+}
+
+impl Metered {
+    fn burnt<T>(&self, batch: &[Question], reply: Reply<T>) -> Reply<T> {
+        let input: usize = batch.iter().flat_map(|question| &question.texts).map(String::len).sum();
+        Reply { fuel: Some((1e5 + (input as f64).powf(self.power)) as u64), ..reply }
+    }
+}
+
+impl Subject for Metered {
+    fn has(&self, role: Role) -> bool {
+        self.linked.has(role)
+    }
+
+    fn describe(&self, config: &str) -> Reply<Manifest> {
+        self.linked.describe(config)
+    }
+
+    fn read(&self, config: &str, batch: &[Question]) -> Reply<Vec<Vec<Option<String>>>> {
+        self.burnt(batch, self.linked.read(config, batch))
+    }
+
+    fn score(&self, config: &str, batch: &[Question]) -> Reply<Vec<Vec<f64>>> {
+        self.burnt(batch, self.linked.score(config, batch))
+    }
+
+    fn evaluate(&self, config: &str, batch: &[Bundle]) -> Reply<Vec<Valuation>> {
+        self.linked.evaluate(config, batch)
+    }
+}
+
+#[test]
+fn fuel_may_grow_as_the_input_and_not_as_its_square() {
+    let outcome = |linked, power| outcome("fuel-grows-linearly", &Metered { linked, power });
+    assert_eq!(outcome(last_word::<SOUND>(), 1.0), Outcome::Passed);
+    let square = outcome(last_word::<SOUND>(), 2.0);
+    assert!(matches!(&square, Outcome::Failed(reason) if reason.contains("grow as n^2.0")), "{square:?}");
+    // An objective is not metered here.
+    assert!(matches!(outcome(Sound::subject(), 2.0), Outcome::Skipped(_)));
+}
+
+#[test]
+fn a_twin_with_other_bits_is_named() {
+    let settings = Settings::default();
+    let agree = |subject: &Linked, twin: &Linked| {
+        let trial = Trial { subject, twin: Some(twin), settings: &settings, seed: 1 };
+        Test::named("twins-agree").unwrap().run(&trial)
+    };
+    assert_eq!(agree(&Sound::subject(), &Sound::subject()), Outcome::Passed);
+    let other = agree(&Sound::subject(), &WrongSign::subject());
+    assert!(matches!(&other, Outcome::Failed(reason) if reason.contains("the two differ")), "{other:?}");
 }
 
 mod hacks {

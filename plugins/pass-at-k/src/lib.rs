@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 
+use alft_sdk::estimate::Share;
 use alft_sdk::worth::{self, Worth};
 use alft_sdk::{Bundle, Error, Group, Manifest, Objective, Plugin, Result, Valuation, export, manifest};
 
@@ -65,19 +66,43 @@ impl PassAtK {
         levels.sort_by(f64::total_cmp);
         levels.dedup();
         let mut utility = levels[0];
-        let mut rewards = vec![0.0; values.len()];
-        for steps in levels.windows(2) {
-            let (step, level) = (steps[1] - steps[0], steps[1]);
-            let below = match level {
-                ..=0.0 => group.share(|answer| worth.of(answer) < level),
-                _ => group.share(|answer| worth.of(answer) >= level).complement(),
-            };
+        // What an answer of each level earns.
+        let mut earned = vec![0.0];
+        for (steps, below) in levels.windows(2).zip(shares_below(group, &values, &levels)) {
+            let step = steps[1] - steps[0];
             utility += step * (1.0 - below.power(self.k)?);
             let price = step * f64::from(self.k) * below.power_among_others(false, self.k - 1)?;
-            rewards.iter_mut().zip(&values).filter(|(_, value)| **value >= level).for_each(|(sum, _)| *sum += price);
+            earned.push(earned.last().copied().unwrap_or(0.0) + price);
         }
-        Some((utility, rewards))
+        Some((utility, values.iter().map(|value| earned[place(&levels, *value)]).collect()))
     }
+}
+
+/// The completions worth less than each level but the first. One pass up and one down: a share counted for each level would
+/// take the square of the answers.
+fn shares_below(group: &Group, values: &[f64], levels: &[f64]) -> Vec<Share> {
+    let nobody = Share { count: 0, size: group.size, frequency: 0.0 };
+    let mut own = vec![nobody; levels.len()];
+    for (answer, value) in group.answers.iter().zip(values) {
+        let share = Share { count: answer.count, size: group.size, frequency: answer.frequency };
+        own[place(levels, *value)].join(share);
+    }
+    let sums = |shares: &mut dyn Iterator<Item = &Share>| -> Vec<Share> {
+        let running = shares.scan(nobody, |sum, share| {
+            sum.join(*share);
+            Some(*sum)
+        });
+        running.collect()
+    };
+    let (up, down) = (sums(&mut own.iter()), sums(&mut own.iter().rev()));
+    // Completions without an answer are worth 0, so they are below the levels above it, and no others.
+    let below = |at: usize| if levels[at] > 0.0 { down[levels.len() - 1 - at].complement() } else { up[at - 1] };
+    (1..levels.len()).map(below).collect()
+}
+
+/// The level of an answer of this value.
+fn place(levels: &[f64], value: f64) -> usize {
+    levels.partition_point(|level| *level < value)
 }
 
 export!(PassAtK: Objective);

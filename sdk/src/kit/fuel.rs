@@ -1,7 +1,8 @@
 //! How the work grows with the input. Fuel counts instructions, so the figures are the same every time.
 
 use super::calls::Call;
-use super::{Case, Outcome, Role, inputs};
+use super::general::tolerated;
+use super::{Case, Outcome, Reply, Role, inputs};
 use crate::linked::Question;
 
 /// Inputs of 1, 2, 4 and 8 times a size.
@@ -16,12 +17,24 @@ type Growing<'a> = (&'static str, Box<dyn Fn(usize) -> Call + 'a>);
 
 /// Twice the input takes about twice the fuel, whatever it is that there is more of.
 pub(super) fn linear(case: &Case<'_>) -> Result<(), Outcome> {
-    let mut measured = false;
+    let mut skipped = Some("fuel is metered in components alone".to_owned());
     for (name, input) in growing(case) {
-        let fuel: Option<Vec<f64>> = TIMES.iter().map(|times| fuel(case, &input(*times))).collect();
-        // Not metered, or an input that it has an error for.
-        let Some(fuel) = fuel else { continue };
-        measured = true;
+        let mut fuel = Vec::new();
+        for times in TIMES {
+            let Reply { result, fuel: used } = input(times).to(case.subject, case.config);
+            match (result, used) {
+                (Ok(_), Some(used)) => fuel.push(used as f64),
+                (Ok(_), None) => {}
+                (Err(fault), _) => {
+                    tolerated(name, Err::<(), _>(fault.clone()))?;
+                    skipped = skipped.map(|_| format!("on {name}: {fault}"));
+                }
+            }
+        }
+        if fuel.len() < TIMES.len() {
+            continue;
+        }
+        skipped = None;
         let exponent = exponent(&fuel);
         if exponent > MOST {
             return Err(Outcome::Failed(format!(
@@ -29,12 +42,7 @@ pub(super) fn linear(case: &Case<'_>) -> Result<(), Outcome> {
             )));
         }
     }
-    if measured { Ok(()) } else { Err(Outcome::Skipped("fuel is metered in components alone".into())) }
-}
-
-fn fuel(case: &Case<'_>, call: &Call) -> Option<f64> {
-    let reply = call.to(case.subject, case.config);
-    reply.result.ok().and(reply.fuel).map(|fuel| fuel as f64)
+    skipped.map_or(Ok(()), |reason| Err(Outcome::Skipped(reason)))
 }
 
 /// From what each doubling adds, so that the price of the call itself does not hide it.

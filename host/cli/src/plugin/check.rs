@@ -104,7 +104,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<()> {
     let mut tests = Vec::new();
     check.tests(only, &mut |ran| {
         if !args.json {
-            print(&ran, &args.plugin);
+            print(&ran, args);
         }
         tests.push(ran);
     });
@@ -211,20 +211,36 @@ fn ok(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Passed | Outcome::Skipped(_))
 }
 
-fn print(ran: &Ran, plugin: &Path) {
+fn print(ran: &Ran, args: &CheckArgs) {
     let shows = Test::named(ran.test).map_or("", |test| test.shows);
     let reason = if ran.outcome == Outcome::Passed { shows } else { ran.outcome.reason() };
+    // A panic's message has lines of its own.
+    let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
     say!("{:<8} {:<22} {:>6} ms  {reason}", ran.outcome.name(), ran.test, ran.milliseconds);
     if !ok(&ran.outcome) {
-        let again = format!("alft plugin check {} --only {} --seed {}", plugin.display(), ran.test, ran.seed);
-        say!("{:<42}again: {again}", "");
+        say!("{:<42}again: alft plugin check {}", "", again(args, ran));
     }
+}
+
+/// The arguments that run a test again.
+fn again(args: &CheckArgs, ran: &Ran) -> String {
+    let mut again = format!("{} --only {} --seed {}", args.plugin.display(), ran.test, ran.seed);
+    if let Some(config) = &args.config {
+        again += &format!(" --config '{}'", Value::Object(config.clone()));
+    }
+    if let Some(kit) = &args.kit {
+        again += &format!(" --kit {}", kit.display());
+    }
+    if args.trust_native {
+        again += " --trust-native";
+    }
+    again
 }
 
 fn print_abuse(abuse: &Abuse) {
     say!("\nwhat a hack would earn under {}", abuse.config);
     if let Some(reason) = &abuse.reason {
-        say!("  no table: {reason}");
+        say!("  no table: {}", reason.split_whitespace().collect::<Vec<_>>().join(" "));
         return;
     }
     say!("  {:<30} {:<26} {:<14} {:>7}  verdict", "hack", "text", "key", "score");
