@@ -26,7 +26,7 @@ fn a_weight_follows_its_schedule() {
 fn edits_are_taken_between_steps_and_made_again_by_a_resumed_run() {
     let small = Small::prebuilt();
     // Nothing is to be built while the steps go by.
-    ["gini", "tsallis"].iter().for_each(|name| drop(component(name)));
+    ["gini", "majority"].iter().for_each(|name| drop(component(name)));
     let stderr = fs::File::create(small.path().join("told.txt")).unwrap();
     let mut command = small.train("run");
     command.args(["--set", "train.steps=1200"]).stderr(stderr);
@@ -69,7 +69,7 @@ fn edits_are_taken_between_steps_and_made_again_by_a_resumed_run() {
         plugin(run, "rarity").insert("path".into(), "absent-file.wasm".into());
     });
     run.until(|| told().contains("absent-file"));
-    edit(&small, |run| *plugin(run, "rarity") = entry("rarity", "tsallis"));
+    edit(&small, |run| *plugin(run, "rarity") = entry("rarity", "majority"));
     run.until(|| changed() == 3);
     run.end();
 
