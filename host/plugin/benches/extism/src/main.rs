@@ -1,0 +1,142 @@
+//! One verifier in five ways, timed in turn so that all meet the same machine: as a component (a fresh instance for each
+//! call), as a native library in this process and in a child process, and as an Extism plugin that takes and returns JSON
+//! (a fresh instance for each call, and one instance for all).
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use alft_build::Form;
+use alft_plugin_host::{Engine, Limits, NativeTrust, Plugin, Source, Worker};
+use alft_sdk::Prompt;
+use alft_sdk::linked::Question;
+use anyhow::{Context, Result, ensure};
+
+/// The argument that makes this program a worker of the plugin host.
+const WORKER: &str = "plugin-worker";
+
+/// Answers of a question, and their length.
+const GROUP: usize = 8;
+const BYTES: usize = 200;
+
+/// Answers a call.
+const SIZES: [usize; 3] = [1, 8, 64];
+
+/// Calls of each kind and size.
+const CALLS: usize = 3000;
+
+/// A way to score a batch.
+struct Way {
+    name: &'static str,
+    score: Box<dyn FnMut(&[Question]) -> Result<Vec<f64>>>,
+}
+
+fn main() -> Result<ExitCode> {
+    if std::env::args().nth(1).as_deref() == Some(WORKER) {
+        return Ok(alft_plugin_host::worker::serve(std::env::args_os().skip(2)));
+    }
+    let mut ways = ways()?;
+    println!("{BYTES} bytes an answer, {CALLS} calls each, µs a call\n");
+    println!("| answers | way | p50 | p99 | p50 ÷ native |\n| ---: | --- | ---: | ---: | ---: |");
+    for answers in SIZES {
+        let batch = batch(answers);
+        let mut times = vec![Vec::with_capacity(CALLS); ways.len()];
+        let wanted = (ways[0].score)(&batch)?;
+        for _ in 0..CALLS {
+            for (way, times) in ways.iter_mut().zip(&mut times) {
+                let started = Instant::now();
+                let scores = (way.score)(&batch)?;
+                times.push(started.elapsed());
+                ensure!(scores == wanted, "{} scored {scores:?}, not {wanted:?}", way.name);
+            }
+        }
+        times.iter_mut().for_each(|times| times.sort_unstable());
+        let micros = |time: Duration| time.as_secs_f64() * 1e6;
+        let median = |times: &[Duration]| micros(times[CALLS / 2]);
+        let native = median(&times[1]);
+        for (way, times) in ways.iter().zip(&times) {
+            let (p50, p99) = (median(times), micros(times[CALLS * 99 / 100]));
+            println!("| {answers} | {} | {p50:.1} | {p99:.1} | {:.2} |", way.name, p50 / native);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Questions of [`GROUP`] answers each, all different.
+fn batch(answers: usize) -> Vec<Question> {
+    const WORDS: [&str; 12] =
+        ["The", "train", "leaves", "Berlin", "at", "noon,", "and", "reaches", "Prague", "before", "(about)", "five."];
+    let text = |seed: usize| -> String {
+        let mut words = (0..).map(|at| WORDS[(seed * 7 + at * (seed % 5 + 1)) % WORDS.len()]);
+        let mut text = String::new();
+        while text.len() < BYTES {
+            text.push_str(words.next().expect("endless"));
+            text.push(' ');
+        }
+        text.truncate(BYTES);
+        text
+    };
+    let question = |at: usize| Question {
+        prompt: Prompt { id: format!("q{at}"), reference: Some(text(at)), ..Prompt::default() },
+        texts: (0..GROUP.min(answers)).map(|own| text(at * GROUP + own + 1)).collect(),
+    };
+    (0..answers.div_ceil(GROUP)).map(question).collect()
+}
+
+fn ways() -> Result<Vec<Way>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let build = |form| alft_build::build(&folder.join("verifier"), form, &|line| eprintln!("{line}"));
+    let (component, library) = (build(Form::Component)?, build(Form::Native)?);
+    let worker = Worker { program: std::env::current_exe()?, arguments: vec![WORKER.into()] };
+    let engine = Engine::new(&Limits::default(), worker)?;
+    let alft = |name, path: &Path, native| -> Result<Way> {
+        let pin = Some(blake3::hash(&std::fs::read(path)?).to_hex().to_string());
+        let source = Source { path: path.into(), pin, native, config: "{}".into(), limits: Limits::default() };
+        let plugin = Plugin::open(&source, &engine)?;
+        let scores = move |batch: &[Question]| plugin.score(batch).items.into_iter().collect::<Result<Vec<f64>, _>>();
+        Ok(Way { name, score: Box::new(move |batch| scores(batch).map_err(|failure| anyhow::anyhow!("{failure}"))) })
+    };
+    let wasm = std::fs::read(extism_guest(folder)?)?;
+    let manifest = extism::Manifest::new([extism::Wasm::data(wasm)]).with_timeout(Duration::from_secs(10));
+    let compiled = extism::PluginBuilder::new(manifest).with_cache_disabled().compile()?;
+    let mut one = extism::Plugin::new_from_compiled(&compiled)?;
+    Ok(vec![
+        alft("alft, component", &component, NativeTrust::Refused)?,
+        alft("alft, native library", &library, NativeTrust::InProcess)?,
+        alft("alft, native library in a child process", &library, NativeTrust::Process)?,
+        Way {
+            name: "Extism, JSON",
+            score: Box::new(move |batch| json(&mut extism::Plugin::new_from_compiled(&compiled)?, batch)),
+        },
+        Way { name: "Extism, JSON, one instance for all", score: Box::new(move |batch| json(&mut one, batch)) },
+    ])
+}
+
+/// Scores through JSON.
+fn json(plugin: &mut extism::Plugin, batch: &[Question]) -> Result<Vec<f64>> {
+    let question = |q: &Question| serde_json::json!({"reference": q.prompt.reference, "answers": q.texts});
+    let input = serde_json::to_string(&batch.iter().map(question).collect::<Vec<_>>())?;
+    let output: String = plugin.call("score", input)?;
+    Ok(serde_json::from_str::<Vec<Vec<f64>>>(&output)?.concat())
+}
+
+/// The guest as a core module, by the compiler and the profile that build alft's components.
+fn extism_guest(folder: &Path) -> Result<PathBuf> {
+    const TARGET: &str = "wasm32-unknown-unknown";
+    let target = folder.join("target/guest");
+    let cache = std::env::var_os("ALFT_CACHE").map_or_else(|| target.join("cache"), PathBuf::from);
+    let toolchain = alft_build::wasm_toolchain(&cache, &|line| eprintln!("{line}"))?;
+    let built = Command::new("cargo")
+        .args(["rustc", "--release", "--lib", "--crate-type", "cdylib", "--package", "alft-bench-extism-guest"])
+        .args(["--target", TARGET])
+        .current_dir(folder)
+        .env("RUSTC", &toolchain.rustc)
+        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", toolchain.linker.with_file_name("rust-lld"))
+        .env("CARGO_TARGET_DIR", &target)
+        .envs([("CARGO_PROFILE_RELEASE_LTO", "true"), ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")])
+        .envs([("CARGO_PROFILE_RELEASE_PANIC", "abort"), ("CARGO_PROFILE_RELEASE_STRIP", "debuginfo")])
+        .status()
+        .context("cargo does not start")?;
+    ensure!(built.success(), "the Extism guest was not built");
+    Ok(target.join(TARGET).join("release/alft_bench_extism_guest.wasm"))
+}
