@@ -10,6 +10,7 @@
 //! | `ledger` | every scoring call is on file, and gives the same again |
 //! | `lock` | a run starts only with the plugins that were approved |
 //! | `misbehaving` | bad plugins are named and counted, and the run goes on |
+//! | `new` | a new plugin in every language, from nothing to the host |
 //! | `mistakes` | bad input gets a clear error and its exit code |
 
 mod games;
@@ -17,6 +18,7 @@ mod ledger;
 mod lock;
 mod misbehaving;
 mod mistakes;
+mod new;
 mod quickstart;
 mod random;
 mod reproducible;
