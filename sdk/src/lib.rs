@@ -46,6 +46,7 @@
 //! | [`linked`] | calls by configuration text, the way the host makes them |
 //! | [`native`] | the C ABI, for libraries |
 //! | [`kit`] | the conformance kit, for the author's own `cargo test`: [`conformance!`] |
+//! | [`languages`] | the contract and the sdks of Python, JavaScript and C, as text |
 //!
 //! The contract itself is `wit/objective.wit`; `include/alft.h` says the same in C.
 
@@ -60,6 +61,7 @@ pub mod estimate;
 mod export;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod kit;
+pub mod languages;
 pub mod linked;
 pub mod math;
 #[cfg(not(target_arch = "wasm32"))]

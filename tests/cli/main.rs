@@ -13,6 +13,7 @@
 //! | `dynamic` | plugins change while a run goes on |
 //! | `misbehaving` | bad plugins are named and counted, and the run goes on |
 //! | `tools` | authors' tools: check, inspect, bench |
+//! | `new` | a new plugin in every language, from nothing to the host |
 //! | `mistakes` | bad input gets a clear error and its exit code |
 
 mod dynamic;
@@ -22,6 +23,7 @@ mod ledger;
 mod lock;
 mod misbehaving;
 mod mistakes;
+mod new;
 mod quickstart;
 mod random;
 mod reproducible;

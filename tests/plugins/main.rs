@@ -7,11 +7,13 @@
 //! | `forged` | so is what only a component that was written by hand can do |
 //! | `replayed` | recorded calls are made again, and a bit that differs is named |
 //! | `fixtures` | components of the first published contract go on loading |
+//! | `languages` | a third party's plugin in Rust, Python, JavaScript and C |
 //! | `refused` | files that are no plugin of ours are refused, each with its reason |
 
 mod fixtures;
 mod forged;
 mod hostile;
+mod languages;
 mod refused;
 mod replayed;
 mod support;

@@ -3,15 +3,84 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::Form;
+use crate::{Form, Language};
 
 /// Why a plugin was not built.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The folder holds no crate.
-    #[error("{}: there is no Cargo.toml, so this is no plugin crate; name the folder that holds one", .0.display())]
-    NoManifest(PathBuf),
+    /// The folder holds no project.
+    #[error(
+        "{}: there is no Cargo.toml and no plugin.toml, so this is no plugin project; name the folder that holds one, \
+         or start one with `alft plugin new`", .0.display()
+    )]
+    NoProject(PathBuf),
+
+    /// plugin.toml cannot be used.
+    #[error("{}: {reason}", file.display())]
+    Project {
+        /// The plugin.toml.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// The author's file is not there.
+    #[error("{}: there is no such file, and a plugin in {language} is written in it", file.display())]
+    NoSource {
+        /// The file.
+        file: PathBuf,
+        /// The language of plugin.toml.
+        language: Language,
+    },
+
+    /// A native library was asked of a language that has none.
+    #[error("{name} is in {language}, which makes components alone; leave out --native (form = \"native\")")]
+    ComponentOnly {
+        /// The plugin's name.
+        name: String,
+        /// Its language.
+        language: Language,
+    },
+
+    /// A compiler is not there and cannot be fetched.
+    #[error("{tool} cannot be installed: {remedy}\n{failed}")]
+    NoTool {
+        /// Its package and version.
+        tool: String,
+        /// What it takes.
+        remedy: &'static str,
+        /// The package manager's last words.
+        failed: Failed,
+    },
+
+    /// A core module in C does not become a component.
+    #[error("{name} does not become a component: {reason}")]
+    Component {
+        /// The plugin's name.
+        name: String,
+        /// What does not fit.
+        reason: String,
+    },
+
+    /// A name that will not do.
+    #[error("{0}")]
+    Name(String),
+
+    /// A new plugin that does nothing.
+    #[error("a plugin has a role; name one or more of reader, verifier and objective")]
+    NoRole,
+
+    /// A new project would lie upon something.
+    #[error("{}: there is something in it already; name another folder with --dir", .0.display())]
+    NotEmpty(PathBuf),
+
+    /// A crate has no sdk to depend on.
+    #[error(
+        "a plugin in Rust depends on the crate alft-sdk, which is not published, and {}; name the folder of alft's \
+         checkout that holds it with --sdk", missing(.0.as_deref())
+    )]
+    NoSdk(Option<PathBuf>),
 
     /// The manifest is a workspace without a package of its own.
     #[error("{}: a workspace and no package; name the folder of the plugin within it", .0.display())]
@@ -116,6 +185,13 @@ pub struct Attempt {
 impl fmt::Display for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.what, self.why.replace('\n', "\n    "))
+    }
+}
+
+fn missing(sdk: Option<&std::path::Path>) -> String {
+    match sdk {
+        Some(sdk) => format!("{} does not hold it", sdk.display()),
+        None => "the checkout that this alft was built from is gone".to_owned(),
     }
 }
 

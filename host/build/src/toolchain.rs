@@ -116,14 +116,16 @@ pub(crate) fn find(active: &Rustc, dir: &Path, cache: &Path, say: &dyn Fn(&str))
     Err(Error::NoWasmToolchain(attempts))
 }
 
-/// Holds the cache for this process, so that no two make a toolchain. The system lets go of it if the process dies.
-fn lock(cache: &Path, say: &dyn Fn(&str)) -> Result<File, Error> {
-    fs::create_dir_all(cache).map_err(io("making", cache))?;
-    let path = cache.join("wasm-toolchain.lock");
+/// Holds a folder for this process, so that no two write into it at once. The system lets go of it if the process dies.
+pub(crate) fn lock(folder: &Path, say: &dyn Fn(&str)) -> Result<File, Error> {
+    fs::create_dir_all(folder).map_err(io("making", folder))?;
+    let path = folder.join("lock");
     let file = File::create(&path).map_err(io("writing", &path))?;
     match file.try_lock() {
         Ok(()) => return Ok(file),
-        Err(TryLockError::WouldBlock) => say("another process is preparing the compiler, waiting for it…"),
+        Err(TryLockError::WouldBlock) => {
+            say(&format!("another process is at work in {}, waiting for it…", folder.display()))
+        }
         Err(TryLockError::Error(source)) => return Err(io("locking", path)(source)),
     }
     file.lock().map_err(io("locking", path))?;

@@ -24,7 +24,7 @@ fn a_folder_without_a_crate() {
     for form in [Form::Component, Form::Native] {
         let error = build(&missing, form, &|_| {}).unwrap_err();
         assert!(error.to_string().contains("no-such-folder"), "{error}");
-        assert!(matches!(error, Error::NoManifest(path) if path == missing));
+        assert!(matches!(error, Error::NoProject(path) if path == missing));
     }
 }
 

@@ -47,8 +47,8 @@ pub(crate) enum Error {
     )]
     Failing { message: String, why: String },
 
-    /// A plugin crate cannot be built. Exit code 5.
-    #[error("{0}")]
+    /// A plugin project cannot be started or built. Exit code 5.
+    #[error(transparent)]
     #[diagnostic(code(alft::build))]
     Build(#[from] alft_build::Error),
 

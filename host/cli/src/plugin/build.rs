@@ -6,27 +6,29 @@ use alft_build::Form;
 
 use crate::error::Result;
 
-/// Build a plugin crate into a component, a native library, or both.
+/// Build a plugin project into a component, a native library, or both.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: alft plugin build plugins/entropy --native")]
+#[command(after_help = "\
+Example: alft plugin build plugins/entropy --native\n\n\
+The project is a crate, or a folder with a plugin.toml (see `alft plugin new`). Prints the files that were built. Compilers \
+that are not on this machine are fetched and kept in the folder ALFT_CACHE, or else in target/alft of the project.")]
 pub(crate) struct BuildArgs {
-    /// The folder of the plugin crate
+    /// The project's folder
     #[arg(value_name = "DIR")]
-    pub(crate) dir: PathBuf,
+    dir: PathBuf,
     /// Build the WebAssembly component (the default)
     #[arg(long)]
-    pub(crate) component: bool,
-    /// Build the native library
+    component: bool,
+    /// Build the native library (Rust and C)
     #[arg(long)]
-    pub(crate) native: bool,
+    native: bool,
 }
 
 pub(crate) fn run(args: &BuildArgs) -> Result<()> {
-    let say = |line: &str| eprintln!("{line}");
     let component = args.component || !args.native;
     for (wanted, form) in [(component, Form::Component), (args.native, Form::Native)] {
         if wanted {
-            say!("{}", alft_build::build(&args.dir, form, &say)?.display());
+            say!("{}", alft_build::build(&args.dir, form, &|line| eprintln!("{line}"))?.display());
         }
     }
     Ok(())

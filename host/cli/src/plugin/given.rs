@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 pub(crate) struct Given {
     /// The component or library.
     pub(crate) file: PathBuf,
-    /// The library beside the component, from the same crate.
+    /// The library beside the component, from the same source.
     pub(crate) twin: Option<PathBuf>,
     /// The project's folder.
     pub(crate) folder: Option<PathBuf>,
@@ -30,10 +30,12 @@ impl Given {
         Ok(Self { file: path.into(), twin: None, folder: None })
     }
 
-    /// Builds the native library too, where the project is a crate.
+    /// Builds the native library too, where the project's language makes one.
     pub(crate) fn with_twin(self) -> Result<Self> {
         let twin = match &self.folder {
-            Some(folder) if folder.join("Cargo.toml").is_file() => Some(alft_build::build(folder, Form::Native, &say)?),
+            Some(folder) if alft_build::language(folder)?.is_compiled() => {
+                Some(alft_build::build(folder, Form::Native, &say)?)
+            }
             _ => None,
         };
         Ok(Self { twin, ..self })

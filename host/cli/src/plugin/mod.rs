@@ -2,8 +2,10 @@
 //!
 //! | module | holds |
 //! | --- | --- |
+//! | `new` | `alft plugin new`: a project that builds as it is |
 //! | `build` | `alft plugin build`: a component or a library from its source |
 //! | `check` | `alft plugin check`: the conformance kit |
+//! | `watch` | `alft plugin watch`: both, at every change |
 //! | `inspect` | `alft plugin inspect`: what a plugin is, before it is trusted |
 //! | `bench` | `alft plugin bench`: what a call costs |
 //! | `lock` | `alft plugin lock`: the plugins of a run, as they were approved |
@@ -20,7 +22,9 @@ mod given;
 mod inspect;
 mod loaded;
 mod lock;
+mod new;
 mod replay;
+mod watch;
 
 use clap::Subcommand;
 
@@ -31,7 +35,9 @@ pub(crate) use lock::folder as lock_folder;
 /// Work on plugins.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
+    New(new::NewArgs),
     Build(build::BuildArgs),
+    Watch(watch::WatchArgs),
     Check(check::CheckArgs),
     Inspect(inspect::InspectArgs),
     Bench(bench::BenchArgs),
@@ -44,7 +50,9 @@ pub(crate) enum PluginCommand {
 
 pub(crate) fn run(command: &PluginCommand) -> Result<()> {
     match command {
+        PluginCommand::New(args) => new::run(args),
         PluginCommand::Build(args) => build::run(args),
+        PluginCommand::Watch(args) => watch::run(args),
         PluginCommand::Check(args) => check::run(args),
         PluginCommand::Inspect(args) => inspect::run(args),
         PluginCommand::Bench(args) => bench::run(args),

@@ -1,0 +1,127 @@
+/* The contract of alft's plugins for native libraries, version 1. It says what wit/objective.wit says; the Rust twin is
+ * src/native.rs of the crate alft-sdk.
+ *
+ * A library exports one function whose name begins with alft_plugin_v1 and which returns a pointer to a static struct.
+ * Memory never changes hands: arguments belong to the host for the time of the call, numbers are written into buffers
+ * of the host's, and texts go back through callbacks that copy them. Callbacks may be called during a call and on its
+ * thread alone. Nothing may unwind into the host. The host makes one call at a time.
+ *
+ * Every function is pure: the same arguments give the same result, bit for bit. Entries of a batch are independent: the
+ * host splits and merges batches as it likes. `config` is the plugin's own table of the run file, as a JSON object.
+ *
+ * This header never changes. What later contracts add comes with another entry symbol.
+ */
+#ifndef ALFT_H
+#define ALFT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define ALFT_VERSION 1u
+
+/* What a call returns. With any other than ALFT_OK, say why through alft_host.fail first. */
+enum { ALFT_OK = 0, ALFT_FAILED = 1, ALFT_PANICKED = 2 };
+
+/* UTF-8 text. A null pointer is "none" where an option is meant. */
+typedef struct alft_str { const uint8_t *ptr; size_t len; } alft_str;
+
+typedef struct alft_prompt {
+    alft_str id;
+    alft_str text;      /* the question itself, without the chat template around it */
+    alft_str reference; /* the known right answer, or none */
+    alft_str metadata;  /* a JSON object, "{}" at least */
+} alft_prompt;
+
+/* A prompt with completions (reader) or distinct answer keys (verifier). */
+typedef struct alft_question {
+    alft_prompt prompt;
+    const alft_str *texts;
+    size_t texts_len;
+} alft_question;
+
+/* One class of equal answers within a group. */
+typedef struct alft_answer {
+    alft_str key;
+    uint32_t count;          /* completions of the group that gave it; 0 where probabilities are exact */
+    const double *scores;    /* one for each verifier of the bundle */
+    double frequency;        /* count / group size, or the exact probability nu */
+    double others;           /* (count - 1) / (group size - 1) */
+    double surprisal;        /* estimate of -log nu */
+    double pooled_surprisal; /* estimate of -log of nu averaged over the bundle's prompts */
+    double reference;        /* estimate of its probability under the reference policy, where the manifest asks; or 0 */
+    double pooled_reference; /* the same averaged over the bundle's prompts */
+} alft_answer;
+
+typedef struct alft_group {
+    alft_prompt prompt;
+    uint32_t size;           /* completions sampled, those without an answer included; 0: exact probabilities */
+    const alft_answer *answers; /* sorted by the bytes of their keys */
+    size_t answers_len;
+} alft_group;
+
+/* Prompts that ask the same thing. */
+typedef struct alft_bundle {
+    alft_str id;
+    const alft_str *verifiers; /* names, in the order of alft_answer.scores */
+    size_t verifiers_len;
+    double multiplier;       /* the price mu >= 0 that the host has reached for this objective's violation */
+    uint32_t exact;          /* 1: probabilities are exact rather than estimated from samples */
+    const alft_group *groups;
+    size_t groups_len;
+} alft_bundle;
+
+/* Filled by describe, and read on ALFT_OK alone. The texts stay valid until the library's next call. */
+typedef struct alft_manifest {
+    uint32_t size;           /* of this struct, set by the host */
+    alft_str name;
+    alft_str version;
+    alft_str summary;        /* one sentence */
+    double score_low;        /* verifier: the range of scores; NaN for none */
+    double score_high;
+    uint32_t concave;        /* objective: 1 if the utility is concave in the answer marginals */
+    uint32_t gradient;       /* objective: 1 if rewards are the bundle size times the gradient of the utility */
+    uint32_t reference;      /* objective: 1 if it needs alft_answer.reference */
+} alft_manifest;
+
+/* What the host offers during a call. `context` goes back to it with every callback. */
+typedef struct alft_host {
+    uint32_t size;           /* of this struct */
+    void *context;
+    void (*log)(void *context, uint32_t level, alft_str message); /* 0 error, 1 warn, 2 info, 3 debug */
+    void (*fail)(void *context, alft_str message);
+    void (*key)(void *context, alft_str key); /* read: once for each completion, in order; none: no answer */
+} alft_host;
+
+/* A role that is not offered is NULL; every plugin has describe. */
+typedef struct alft_plugin {
+    uint32_t size;           /* of this struct */
+    uint32_t version;        /* ALFT_VERSION */
+
+    /* Checks the configuration and says what the plugin promises under it. */
+    int32_t (*describe)(const alft_host *host, alft_str config, alft_manifest *manifest);
+
+    /* Reader: calls host->key once for each completion of each question. */
+    int32_t (*read)(const alft_host *host, alft_str config, const alft_question *batch, size_t len);
+
+    /* Verifier: writes one finite number for each answer of each question, in order. */
+    int32_t (*score)(const alft_host *host, alft_str config, const alft_question *batch, size_t len, double *scores);
+
+    /* Objective: writes a utility and a violation (NaN for none) for each bundle, and one reward for each answer of
+     * each group of each bundle, in order. A completion without an answer is given the lesser of 0 and its group's
+     * lowest reward, so 0 should mean worthless. */
+    int32_t (*evaluate)(const alft_host *host, alft_str config, const alft_bundle *batch, size_t len,
+                        double *utilities, double *violations, double *rewards);
+} alft_plugin;
+
+/* The entry symbol. It may carry a suffix, as in alft_plugin_v1_entropy. */
+const alft_plugin *alft_plugin_v1(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
