@@ -40,7 +40,11 @@ fn outcomes<T: Clone>(called: &Called<T>) -> Vec<Result<T, (FailureKind, &str)>>
     fn words(failure: &Failure) -> (FailureKind, &str) {
         (failure.kind, &failure.detail)
     }
-    called.items.iter().map(|item| item.as_ref().map(T::clone).map_err(words)).collect()
+    let outcome = |item: &Result<T, Failure>| match item {
+        Ok(value) => Ok(value.clone()),
+        Err(failure) => Err(words(failure)),
+    };
+    called.items.iter().map(outcome).collect()
 }
 
 #[test]
