@@ -40,11 +40,11 @@ fn outcomes<T: Clone>(called: &Called<T>) -> Vec<Result<T, (FailureKind, &str)>>
     fn words(failure: &Failure) -> (FailureKind, &str) {
         (failure.kind, &failure.detail)
     }
-    let outcome = |item: &Result<T, Failure>| match item {
+    let outcomes = called.items.iter().map(|item| match item {
         Ok(value) => Ok(value.clone()),
         Err(failure) => Err(words(failure)),
-    };
-    called.items.iter().map(outcome).collect()
+    });
+    outcomes.collect()
 }
 
 #[test]
