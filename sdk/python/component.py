@@ -17,8 +17,13 @@ import alft_project
 import plugin as _
 from componentize_py_types import Err
 from wit_world.exports import about as wit_about
-from wit_world.exports import objective as wit_objective
 from wit_world.imports import diagnostics
+
+try:
+    from wit_world.exports import objective as wit_objective
+except ImportError:
+    # The plugin does not have this role.
+    wit_objective = None
 
 
 class Talk:

@@ -89,7 +89,8 @@ objective!(NaNForSure, (true, true), |bundle| {
 });
 objective!(NaNForNothing, (false, false), |bundle| {
     let total = bundle.mean(|group| group.answers.iter().map(|a| a.frequency).sum());
-    valuation(1.0 / total - 1.0 / total, bundle.rewards(|_, _| 0.0))
+    // NaN where there is nothing to add up, and 0 elsewhere.
+    valuation(0.0 / total, bundle.rewards(|_, _| 0.0))
 });
 objective!(OneShort, (false, false), |bundle| {
     let mut rewards = bundle.rewards(|_, _| 0.0);

@@ -122,9 +122,10 @@ impl Seat {
             (None, ..) => NativeTrust::Refused,
             (Some(Trust::Native), Some(Isolation::Process), _) => NativeTrust::Process,
             (Some(Trust::Native), Some(Isolation::InProcess), _) => NativeTrust::InProcess,
-            // Whoever has the source is the one who would mend its crashes; of a built library nobody knows.
-            (Some(Trust::Native), None, Some(_)) => NativeTrust::InProcess,
-            (Some(Trust::Native), None, None) => NativeTrust::Process,
+            // Whoever has the source is the one who would mend its crashes, and a crate of the sdk catches its panics; of a
+            // built library nobody knows.
+            (Some(Trust::Native), None, Some(source)) if source.join("Cargo.toml").is_file() => NativeTrust::InProcess,
+            (Some(Trust::Native), None, _) => NativeTrust::Process,
         };
         let pin = match (&entry.hash, &entry.source, approval) {
             (Some(hash), ..) => Some(hash.clone()),

@@ -64,8 +64,9 @@ pub(crate) fn config(limits: &Limits) -> Config {
     config.consume_fuel(true).epoch_interruption(true).max_wasm_stack(limits.stack);
     // Same bits everywhere: NaN payloads and relaxed SIMD are the two places where WebAssembly leaves a choice.
     config.cranelift_nan_canonicalization(true).wasm_relaxed_simd(false).relaxed_simd_deterministic(true);
-    // Nothing a plugin needs, and less to get wrong.
-    config.wasm_memory64(false).wasm_multi_memory(false);
+    // Nothing a plugin needs, and less to get wrong. (Of several memories in a module there is need: wasmtime's own glue
+    // between the modules of a component, as JavaScript's have them, uses two.)
+    config.wasm_memory64(false);
     config
 }
 
