@@ -151,7 +151,7 @@ impl Plugin {
                 let examined = native::examine(path, &bytes)?;
                 // What was examined is what is loaded, whatever becomes of the file.
                 let name = format!("{hash}.{}", std::env::consts::DLL_EXTENSION);
-                let copy = cache::folder("native").and_then(|folder| cache::file(&folder, &name, &bytes));
+                let copy = cache::folder("libraries").and_then(|folder| cache::file(&folder, &name, &bytes));
                 let copy = copy.map_err(|reason| Error::Copy { path: path.clone(), reason })?;
                 let unwinds = examined.unwinds();
                 fingerprint = examined.fingerprint;
