@@ -10,11 +10,23 @@ import { Plugin, name, version } from "./project.js";
 const say = (level) => (...words) => diagnostics.log(level, words.map(String).join(" "));
 globalThis.console = { error: say("error"), warn: say("warn"), log: say("info"), info: say("info"), debug: say("debug") };
 
+/** Nesting that JSON.parse takes on a component's small stack with room to spare; past its end there is only a trap. */
+const DEEPEST = 128;
+
+const parsed = (json) => {
+  let depth = 0;
+  for (const [token] of json.matchAll(/"(?:[^"\\]|\\.)*"|[[\]{}]/g)) {
+    depth += { "[": 1, "{": 1, "]": -1, "}": -1 }[token] ?? 0;
+    if (depth > DEEPEST) throw new Error(`it is nested more than ${DEEPEST} deep`);
+  }
+  return JSON.parse(json);
+};
+
 /** What an author's code throws would be a trap that says nothing: makes it the contract's error. */
 const contract = (call) => (config, batch) => {
   let opened;
   try {
-    opened = new Plugin(JSON.parse(config));
+    opened = new Plugin(parsed(config));
   } catch (error) {
     throw `its configuration is refused: ${error?.message ?? error}`;
   }

@@ -130,7 +130,7 @@ fn needs_above_the_limits() {
     for (core, key) in [
         ("(memory 2000)", "limits.memory"),
         ("(table 20000 funcref)", "limits.table_elements"),
-        (&"(table 1 funcref)".repeat(33), "limits.instances"),
+        (&"(table 1 funcref)".repeat(129), "limits.instances"),
     ] {
         let error = refused(&with_core(core)).to_string();
         assert!(error.contains(key), "{core}: {error}");

@@ -77,9 +77,9 @@ fn pooled(limits: &Limits) -> Config {
     let mut pooling = PoolingAllocationConfig::new();
     pooling
         .total_component_instances(64)
-        .total_core_instances(PARTS)
+        .total_core_instances(4 * PARTS)
         .total_memories(64)
-        .total_tables(PARTS)
+        .total_tables(4 * PARTS)
         .max_memory_size(1 << 32)
         .table_elements(limits.table_elements.max(100_000))
         .max_core_instances_per_component(PARTS)

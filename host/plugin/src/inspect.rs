@@ -103,7 +103,7 @@ mod tests {
     fn a_component_is_taken_apart_and_what_is_inside_it_is_not_its_own() {
         let text = r#"(component
             (import "alft:objective/diagnostics@1.0.0" (instance))
-            (core module (memory 3) (table 5 funcref) (import "inner" "thing" (func)))
+            (core module (import "inner" "thing" (func)) (memory 3) (table 5 funcref))
             (component (import "inner:one/thing" (instance)))
             (instance $v)
             (export "alft:objective/about@1.0.0" (instance $v)))"#;

@@ -25,7 +25,7 @@ pub struct Limits {
     pub table_elements: usize,
     /// Stack of a guest, in bytes. One for all plugins of a run.
     pub stack: usize,
-    /// Core instances, memories and tables that a component may have, each. What compilers make has three or four.
+    /// Core instances, memories and tables that a component may have, each. Rust makes three or four, Python some forty.
     pub instances: usize,
     /// Bytes that a call may hand back.
     pub output: usize,
@@ -52,7 +52,7 @@ impl Default for Limits {
             memory: 64 << 20,
             table_elements: 10_000,
             stack: 512 << 10,
-            instances: 32,
+            instances: 128,
             output: 16 << 20,
             log_lines: 100,
             log_bytes: 1000,
