@@ -14,9 +14,14 @@ globalThis.console = { error: say("error"), warn: say("warn"), log: say("info"),
 const DEEPEST = 128;
 
 const parsed = (json) => {
-  let depth = 0;
-  for (const [token] of json.matchAll(/"(?:[^"\\]|\\.)*"|[[\]{}]/g)) {
-    depth += { "[": 1, "{": 1, "]": -1, "}": -1 }[token] ?? 0;
+  const [quote, escape, opening, closing] = ['"', "\\", "[{", "]}"];
+  let [depth, quoted] = [0, false];
+  for (let at = 0; at < json.length; at++) {
+    const c = json[at];
+    if (quoted && c === escape) at++;
+    else if (c === quote) quoted = !quoted;
+    else if (!quoted && opening.includes(c)) depth++;
+    else if (!quoted && closing.includes(c)) depth--;
     if (depth > DEEPEST) throw new Error(`it is nested more than ${DEEPEST} deep`);
   }
   return JSON.parse(json);

@@ -9,6 +9,7 @@ import json
 import linecache
 import os
 import posix
+import re
 import sys
 import traceback
 
@@ -60,7 +61,7 @@ def contract(call):
     def guarded(self, config, *batch):
         seal()
         try:
-            configuration = json.loads(config)
+            configuration = parsed(config)
             try:
                 opened = alft.exported(**configuration)
             except (TypeError, ValueError) as error:
@@ -72,6 +73,20 @@ def contract(call):
             raise Err(told(error))
 
     return guarded
+
+
+# Nesting that json.loads takes on a component's small stack with room to spare; past its end there is only a trap.
+DEEPEST = 128
+TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[][{}]', re.DOTALL)
+
+
+def parsed(config):
+    depth = 0
+    for token in TOKEN.finditer(config):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0][0], 0)
+        if depth > DEEPEST:
+            raise Err(f"its configuration is refused: it is nested more than {DEEPEST} deep")
+    return json.loads(config)
 
 
 def told(error):

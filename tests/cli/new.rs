@@ -2,7 +2,9 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use alft_plugin_host::{Engine, Limits, NativeTrust, Plugin, Role, Source, Worker};
 use alft_sdk::bundle::{Bundle, Prompt, Samples};
@@ -108,23 +110,51 @@ fn what_will_not_do_is_refused_with_something_that_does() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing was written");
 }
 
-#[cfg(unix)]
+/// A command that goes on until it is stopped, and the lines it says.
+struct Running {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let said = BufReader::new(child.stderr.take().unwrap());
+        let (send, lines) = channel();
+        std::thread::spawn(move || said.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+        Self { child, lines }
+    }
+
+    fn wait(&self, words: &str) {
+        let mut said = String::new();
+        while let Ok(line) = self.lines.recv_timeout(Duration::from_secs(240)) {
+            if line.contains(words) {
+                return;
+            }
+            said += &line;
+            said.push('\n');
+        }
+        panic!("no \"{words}\" in: {said}");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended of itself.
+        let _ = self.child.kill().and_then(|()| self.child.wait());
+    }
+}
+
 #[test]
 fn watching_tells_of_every_change() {
     let folder = tempfile::tempdir().unwrap();
     let project = new(folder.path(), "c", "verifier");
-    let mut watch = alft(folder.path());
-    let mut watch = watch.args(["plugin", "watch"]).arg(&project).stderr(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(watch.stderr.take().unwrap()).lines().map(Result::unwrap);
-    let mut wait = |words: &str| assert!(lines.any(|line| line.contains(words)), "no \"{words}\" before its end");
-    wait("built first-c");
-    wait("passed in");
+    let watch = Running::start(alft(folder.path()).args(["plugin", "watch"]).arg(&project));
+    watch.wait("passed in");
     let source = std::fs::read_to_string(project.join("plugin.c")).unwrap();
     std::fs::write(project.join("plugin.c"), source.replace("ALFT_OK;", "ALFT_OH;")).unwrap();
-    wait("ALFT_OH");
-    wait("failed in");
+    watch.wait("ALFT_OH");
+    watch.wait("failed in");
     std::fs::write(project.join("plugin.c"), source).unwrap();
-    wait("passed in");
-    watch.kill().unwrap();
-    watch.wait().unwrap();
+    watch.wait("passed in");
 }
