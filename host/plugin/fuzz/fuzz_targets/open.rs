@@ -1,0 +1,6 @@
+//! Any bytes.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    alft_plugin_fuzz::open(bytes);
+});
