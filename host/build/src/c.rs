@@ -48,7 +48,9 @@ pub(crate) fn build(project: &Project, form: Form, say: &dyn Fn(&str)) -> Result
         Form::Component => {
             write("component.c", alft_sdk::languages::C_COMPONENT)?;
             let mut zig = zig(project, say)?;
-            zig.args(["-target", "wasm32-wasi", "-mexec-model=reactor", "-Wl,--no-entry", "-s"]);
+            // As much stack as Rust has: zig's own 16 MB would be a quarter of the memory that a plugin may take.
+            zig.args(["-target", "wasm32-wasi", "-mexec-model=reactor", "-Wl,--no-entry", "-Wl,-z,stack-size=1048576"]);
+            zig.arg("-s");
             include(&mut zig);
             zig.args(project.roles.iter().map(|role| format!("-DALFT_{}", role.to_string().to_uppercase())));
             zig.arg(stage.join("component.c")).arg("-o").arg(stage.join("core.wasm"));
