@@ -11,7 +11,7 @@ use alft_sdk::bundle::{Bundle, Prompt, Samples};
 use alft_sdk::estimate::PlugIn;
 use alft_sdk::linked::Question;
 
-use crate::support::{alft, fail, succeed};
+use crate::support::{alft, fail, root, succeed};
 
 /// The command's standard output, which is one path.
 fn path(command: &mut Command) -> PathBuf {
@@ -90,6 +90,13 @@ fn in_javascript() {
 #[test]
 fn in_c() {
     road("c", true);
+}
+
+#[test]
+fn the_worked_examples_pass_the_kit() {
+    for language in ["rust", "python", "js", "c"] {
+        succeed(alft(&root()).args(["plugin", "check"]).arg(root().join("examples/plugins").join(language)));
+    }
 }
 
 #[test]

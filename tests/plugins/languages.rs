@@ -77,10 +77,14 @@ fn python_reads_and_scores_dates() {
     let called = plugin.score(&[question(Some("1776-07-04"), &["1776-07-04", "1776-07-05", "1799-01-01"])]);
     assert_eq!(outcomes(&called), [Ok(1.0), Ok(0.75), Ok(0.0)]);
 
-    // One answer raises: its traceback arrives, and the others keep their scores.
-    let called = plugin.score(&[question(Some("1776-07-04"), &["1776-07-04", "soon"])]);
-    let [Ok(1.0), Err((FailureKind::Error, said))] = outcomes(&called)[..] else { panic!("{:?}", called.items) };
-    for part in ["plugin.py\", line", "date.fromisoformat(answer)", "ValueError: Invalid isoformat string: 'soon'"] {
+    // One question raises: its traceback arrives, and the others keep their scores.
+    let called = plugin.score(&[question(Some("1776-07-04"), &["soon"]), question(Some("soon"), &["1776-07-04"])]);
+    let [Ok(0.0), Err((FailureKind::Error, said))] = outcomes(&called)[..] else { panic!("{:?}", called.items) };
+    for part in [
+        "plugin.py\", line",
+        "right = date.fromisoformat(prompt.reference)",
+        "ValueError: Invalid isoformat string: 'soon'",
+    ] {
         assert!(said.contains(part), "{said}");
     }
     let called = plugin.score(&[question(None, &["1776-07-04"])]);

@@ -50,7 +50,11 @@ class Dates(alft.Plugin):
     def score(self, prompt, answer):
         if prompt.reference is None:
             raise ValueError(f"prompt {prompt.id} has no reference; give it the right date")
-        apart = abs((date.fromisoformat(answer) - date.fromisoformat(prompt.reference)).days)
+        right = date.fromisoformat(prompt.reference)
+        try:
+            apart = abs((date.fromisoformat(answer) - right).days)
+        except ValueError:
+            return 0.0  # no date at all is wrong; a reference that is none is an error
         return max(0.0, 1 - apart / (1 + self.tolerance_days))
 
 

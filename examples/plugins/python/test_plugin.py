@@ -15,6 +15,7 @@ class Tests(unittest.TestCase):
         prompt = alft.Prompt(reference="1776-07-04")
         self.assertEqual(Dates().score(prompt, "1776-07-04"), 1)
         self.assertEqual(Dates().score(prompt, "1776-07-05"), 0)
+        self.assertEqual(Dates().score(prompt, "soon"), 0)
         self.assertEqual(Dates(tolerance_days=3).score(prompt, "1776-07-05"), 0.75)
 
 
