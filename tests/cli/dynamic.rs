@@ -1,13 +1,14 @@
 //! Plugins change while a run goes on, and a resumed run makes the same changes again.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use toml::Table;
 
-use crate::support::{Small, component, fail, said, succeed};
+use crate::support::{Small, alft, component, fail, said, succeed};
 
 #[test]
 fn a_weight_follows_its_schedule() {
@@ -29,7 +30,7 @@ fn edits_are_taken_between_steps_and_made_again_by_a_resumed_run() {
     ["gini", "majority"].iter().for_each(|name| drop(component(name)));
     let stderr = fs::File::create(small.path().join("told.txt")).unwrap();
     let mut command = small.train("run");
-    command.args(["--set", "train.steps=1200"]).stderr(stderr);
+    command.args(["--set", "train.steps=400"]).stderr(stderr);
     let mut run = Running(command.stdout(Stdio::null()).spawn().unwrap());
     let steps = || small.lines("run/metrics.jsonl").iter().filter(|line| line["phase"] == "game").count();
     let changed = || small.lines("run/changes.jsonl").len();
@@ -38,22 +39,18 @@ fn edits_are_taken_between_steps_and_made_again_by_a_resumed_run() {
     run.until(|| steps() >= 2);
     // A state from before the changes, to go on from once more at the end.
     let early = small.path().join("early");
-    fs::create_dir(&early).unwrap();
-    for entry in fs::read_dir(small.path().join("run/state")).unwrap() {
-        let name = entry.unwrap().file_name();
-        if !name.to_str().unwrap().starts_with('.') {
-            fs::copy(small.path().join("run/state").join(&name), early.join(&name)).unwrap();
-        }
-    }
+    copy_files(&small.path().join("run/state"), &early);
 
     edit(&small, |run| {
         plugin(run, "coherence").insert("weight".into(), 0.1.into());
     });
     run.until(|| changed() == 1);
+    fs::copy(component("gini"), small.path().join("rarity.wasm")).unwrap();
     edit(&small, |run| {
         let plugins = run["plugin"].as_array_mut().unwrap();
         plugins.retain(|plugin| plugin["name"].as_str() != Some("entropy"));
-        plugins.push(entry("rarity", "gini").into());
+        let rarity = [("name", "rarity".into()), ("path", "rarity.wasm".into()), ("weight", 0.05.into())];
+        plugins.push(Table::from_iter(rarity.map(|(key, value)| (key.to_owned(), value))).into());
     });
     run.until(|| changed() == 2);
     // Neither of these can be taken.
@@ -69,7 +66,9 @@ fn edits_are_taken_between_steps_and_made_again_by_a_resumed_run() {
         plugin(run, "rarity").insert("path".into(), "absent-file.wasm".into());
     });
     run.until(|| told().contains("absent-file"));
-    edit(&small, |run| *plugin(run, "rarity") = entry("rarity", "majority"));
+    // The same path has another file now; what the run made of the first one can still be made again.
+    fs::copy(component("majority"), small.path().join("rarity.wasm")).unwrap();
+    edit(&small, |run| drop(plugin(run, "rarity").insert("path".into(), "rarity.wasm".into())));
     run.until(|| changed() == 3);
     run.end();
 
@@ -82,7 +81,7 @@ fn edits_are_taken_between_steps_and_made_again_by_a_resumed_run() {
     assert_eq!(changes[2]["hashes"]["rarity"].as_str().unwrap().len(), 64);
     assert_eq!(changes[2]["plugin"].as_array().unwrap().len(), 3, "a line has all that is in force");
     let lines = game(&small, "run");
-    assert_eq!(lines.len(), 1200);
+    assert_eq!(lines.len(), 400);
     for line in &lines {
         let step = line["step"].as_u64().unwrap();
         assert_eq!(weight(line, "coherence"), Some(if step <= at(0) { 0.6 } else { 0.1 }), "step {step}");
@@ -92,18 +91,18 @@ fn edits_are_taken_between_steps_and_made_again_by_a_resumed_run() {
         assert_eq!(line.get("changes"), change.map(|change| &change["what"]), "step {step}");
     }
 
-    let files = fs::read_dir(small.path().join("run")).unwrap().map(|entry| entry.unwrap().path());
-    fs::create_dir(small.path().join("again")).unwrap();
-    for file in files.filter(|path| path.is_file()) {
-        fs::copy(&file, small.path().join("again").join(file.file_name().unwrap())).unwrap();
-    }
+    copy_files(&small.path().join("run"), &small.path().join("again"));
+    copy_files(&small.path().join("run/plugins"), &small.path().join("again/plugins"));
     fs::rename(early, small.path().join("again/state")).unwrap();
-    let output = succeed(small.resume("again").args(["--set", "train.steps=1200"]));
+    let output = succeed(small.resume("again").args(["--set", "train.steps=400"]));
     assert!(said(&output).contains("as before: coherence.weight is 0.1 (was 0.6)"), "{}", said(&output));
     assert_eq!(small.metrics("again"), small.metrics("run"));
     assert_eq!(small.read("again/samples.jsonl"), small.read("run/samples.jsonl"));
     assert_eq!(small.read("again/changes.jsonl"), small.read("run/changes.jsonl"));
     assert_eq!(small.summary("again"), small.summary("run"));
+    let ledger = |run: &str| fs::read(small.path().join(run).join("ledger")).unwrap();
+    assert!(ledger("again") == ledger("run"));
+    succeed(alft(small.path()).args(["plugin", "replay", "again"]));
 }
 
 #[test]
@@ -120,6 +119,16 @@ fn a_run_resumed_with_other_plugins_has_changed_at_that_step() {
     assert_eq!(lines[6]["changes"][0], "coherence.weight is 0.0 (was 0.6)");
     succeed(small.resume("run").args(more));
     assert_eq!(small.lines("run/changes.jsonl").len(), 1, "it is the same now");
+
+    // A plugin that was mended where it lies: the same but for a section that says nothing.
+    let path = component("coherence");
+    let mended = [fs::read(path).unwrap().as_slice(), &[0, 2, 1, b'x']].concat();
+    fs::write(small.path().join("mended.wasm"), mended).unwrap();
+    let more = [&more[..], &["--set", "train.steps=9", "--set", "plugin.coherence.path=mended.wasm"]].concat();
+    let output = succeed(small.resume("run").args(more));
+    assert!(said(&output).contains("from step 9 on: coherence is another file"), "{}", said(&output));
+    assert_eq!(fs::read_dir(small.path().join("run/plugins")).unwrap().count(), 4, "both are kept");
+    succeed(alft(small.path()).args(["plugin", "replay", "run"]));
 }
 
 /// The lines of the game.
@@ -144,9 +153,15 @@ fn plugin<'a>(run: &'a mut Table, name: &str) -> &'a mut Table {
     plugins.into_iter().find(|plugin| plugin["name"].as_str() == Some(name)).unwrap()
 }
 
-fn entry(name: &str, of: &str) -> Table {
-    let path = component(of).display().to_string();
-    Table::from_iter([("name".into(), name.into()), ("path".into(), path.into()), ("weight".into(), 0.05.into())])
+/// Copies a folder's files, but for drafts that may vanish any moment.
+fn copy_files(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let name = entry.file_name();
+        if entry.path().is_file() && !name.to_str().unwrap().starts_with('.') {
+            fs::copy(entry.path(), to.join(&name)).unwrap();
+        }
+    }
 }
 
 /// A run in the background.

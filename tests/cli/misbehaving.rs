@@ -115,6 +115,22 @@ fn drop_group_leaves_whole_groups_out() {
 }
 
 #[test]
+fn a_group_objective_that_is_not_defined_for_a_group_is_its_verifiers_failure() {
+    // Of the four samples of a group the panicker takes those with a 1; the best of four is of four.
+    let small = panicking("1", "");
+    let sets =
+        ["plugin.arithmetic.group_objective={kind = \"max-at-k\", k = 4}", "plugin.arithmetic.on_error=drop-group"];
+    succeed(small.train("run").args(TAUGHT).args(sets.map(|set| ["--set", set]).as_flattened()));
+    let failures = &small.summary("run")["failures"];
+    assert!(failures["arithmetic"]["group-objective"].as_u64().unwrap() > 0, "{failures}");
+    let lines = small.lines("run/samples.jsonl");
+    let dropped = lines.chunks(4).map(|group| group.iter().filter(|sample| sample["advantage"].is_null()).count());
+    let dropped: Vec<usize> = dropped.collect();
+    assert!(dropped.contains(&0) && dropped.contains(&4), "{dropped:?}");
+    assert!(dropped.iter().all(|count| [0, 4].contains(count)), "all of a group or none: {dropped:?}");
+}
+
+#[test]
 fn a_score_takes_the_place_of_a_failure_and_is_counted() {
     let small = panicking("1", "on_error = { score = 0.25 }");
     // Scored by the weight 1, so that the score shows in the reward.

@@ -11,7 +11,7 @@ use alft_sdk::bundle::{Bundle, Prompt, Samples};
 use alft_sdk::estimate::PlugIn;
 use alft_sdk::linked::Question;
 
-use crate::support::{alft, fail, root, succeed};
+use crate::support::{alft, fail, root, said, succeed};
 
 /// The command's standard output, which is one path.
 fn path(command: &mut Command) -> PathBuf {
@@ -96,6 +96,16 @@ fn in_c() {
 fn the_worked_examples_pass_the_kit() {
     for language in ["rust", "python", "js", "c"] {
         succeed(alft(&root()).args(["plugin", "check"]).arg(root().join("examples/plugins").join(language)));
+    }
+}
+
+#[test]
+fn an_interpreters_system_is_within_it_and_grants_nothing() {
+    for (language, interpreted) in [("python", true), ("js", true), ("c", false)] {
+        let project = root().join("examples/plugins").join(language);
+        let told = said(&succeed(alft(&root()).args(["plugin", "inspect"]).arg(project)));
+        assert_eq!(told.contains("WASI       virtual"), interpreted, "{told}");
+        assert!(told.contains("can do I/O no"), "{told}");
     }
 }
 

@@ -15,11 +15,12 @@ use std::path::PathBuf;
 use alft_plugin_host::Limits;
 use serde::{Deserialize, Serialize};
 
+use crate::entry::PluginEntry;
 use crate::error::{Error, Result};
 use crate::folder::{Folder, Records};
 use crate::identity::difference;
 use crate::panel::Panel;
-use crate::runfile::{PluginEntry, RunFile};
+use crate::runfile::RunFile;
 
 /// The plugins of a run from some step on, and what they may use.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -3,9 +3,11 @@
 use alft_game::TargetConfig;
 use alft_policy::{Policy, Request, SampleConfig, Seed, sample};
 
+use crate::averages::Averages;
+use crate::deeds::Deeds;
 use crate::error::Result;
 use crate::panel::Panel;
-use crate::play::{Answered, Averages, Deeds, Memory, Rules, play};
+use crate::play::{Answered, Memory, Rules, play};
 use crate::progress::Progress;
 use crate::questions::Asked;
 use crate::runfile::RunFile;

@@ -56,6 +56,15 @@ impl Folder {
         self.path.join("ledger")
     }
 
+    pub(crate) fn plugins(&self) -> PathBuf {
+        self.path.join("plugins")
+    }
+
+    /// Where the run keeps the plugin's file of this BLAKE3.
+    pub(crate) fn plugin(&self, hash: &str) -> PathBuf {
+        self.plugins().join(hash)
+    }
+
     pub(crate) fn metrics(&self) -> PathBuf {
         self.path.join("metrics.jsonl")
     }
@@ -85,12 +94,12 @@ impl Folder {
     }
 
     /// Writes a whole file so that it appears complete or not at all.
-    pub(crate) fn write(&self, name: &str, text: &str) -> Result<()> {
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path.join(name);
         let partial = self.path.join(format!("{name}.partial"));
         let write = || -> std::io::Result<()> {
             let mut file = File::create(&partial)?;
-            file.write_all(text.as_bytes())?;
+            file.write_all(bytes)?;
             file.sync_all()?;
             std::fs::rename(&partial, &path)
         };

@@ -21,9 +21,13 @@
 #[macro_use]
 mod out;
 
+mod account;
 mod args;
+mod averages;
 mod change;
+mod deeds;
 mod engine;
+mod entry;
 mod error;
 mod estimator;
 mod evaluate;
@@ -31,12 +35,14 @@ mod folder;
 mod games;
 mod identity;
 mod judge;
+mod mean;
 mod metrics;
 mod order;
 mod panel;
 mod picture;
 mod play;
 mod plugin;
+mod position;
 mod progress;
 mod questions;
 mod reference;

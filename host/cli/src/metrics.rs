@@ -6,8 +6,11 @@ use std::collections::BTreeMap;
 use alft_game::Target;
 use serde::Serialize;
 
+use crate::averages::Averages;
+use crate::deeds::Deeds;
+use crate::mean::Mean;
 use crate::panel::Panel;
-use crate::play::{Answered, Averages, Deeds, Memory, Played};
+use crate::play::{Answered, Memory, Played};
 
 /// A step of supervised training.
 #[derive(Debug, Serialize)]
@@ -93,10 +96,9 @@ impl TargetLine {
             .zip(played)
             .filter_map(|(answered, played)| Some((memory.targets.get(&answered.asked.id)?, played)))
             .collect();
-        let mean = |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
         Some(Self {
-            distance: mean(seen.iter().filter_map(|(target, played)| target.distance(&played.readings)).collect())?,
-            entropy: mean(seen.iter().filter_map(|(target, _)| target.entropy()).collect())?,
+            distance: seen.iter().filter_map(|(t, played)| t.distance(&played.readings)).collect::<Mean>().get()?,
+            entropy: seen.iter().filter_map(|(target, _)| target.entropy()).collect::<Mean>().get()?,
             bundles: memory.targets.len(),
         })
     }
@@ -146,9 +148,9 @@ pub(crate) fn plugin_lines(panel: &Panel, deeds: &[Deeds], step: u64, memory: &M
     let line = |(seat, deeds): (&crate::panel::Seat, &Deeds)| {
         let line = PluginLine {
             weight: seat.weight.at(step),
-            reward: deeds.mean_reward(),
-            utility: deeds.mean_utility(),
-            multiplier: deeds.is_constraint().then(|| memory.multiplier(&seat.name)),
+            reward: deeds.reward.get(),
+            utility: deeds.utility.get(),
+            multiplier: deeds.violation.get().map(|_| memory.multiplier(&seat.name)),
             calls: deeds.calls,
             items: deeds.items,
             fuel: deeds.fuel,

@@ -1,5 +1,6 @@
 //! The plugins of a run: built, opened, and given their parts.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use alft_build::Form;
@@ -10,9 +11,10 @@ use alft_plugin_host::{Engine, Limits, NativeTrust, Plugin, Role, Source};
 use alft_sdk::Manifest;
 
 use crate::engine;
+use crate::entry::{Isolation, OnError, PluginEntry, PluginForm, RoleName, Trust};
 use crate::error::{Error, Result};
+use crate::folder::Folder;
 use crate::judge::Judge;
-use crate::runfile::{Isolation, OnError, PluginEntry, PluginForm, RoleName, Trust};
 use crate::weight::Weight;
 
 /// A plugin with its part in the run.
@@ -48,6 +50,8 @@ pub(crate) struct Panel {
 pub(crate) enum Approval<'a> {
     /// The lock in a folder, if there is one, and the hashes in the run file.
     Lock(Option<&'a Lock>, &'a Path),
+    /// The run itself, which had them in force before: by their hashes, and from the files that it kept.
+    Record(&'a BTreeMap<String, String>, &'a Folder),
     /// The user, now: `alft plugin lock`.
     Asked,
 }
@@ -87,6 +91,24 @@ impl Panel {
         }
     }
 
+    /// Keeps the plugins' files in the run's folder: a resumed run and a replay need them as they are now, whatever
+    /// becomes of those that the run file names.
+    pub(crate) fn keep(&self, folder: &Folder) -> Result<()> {
+        let plugins = folder.plugins();
+        std::fs::create_dir_all(&plugins).map_err(Error::io("create the folder", &plugins))?;
+        for seat in self.seats.iter().filter(|seat| !folder.plugin(&seat.hash).exists()) {
+            let Some(plugin) = seat.plugin.loaded() else { continue };
+            let path = &plugin.source().path;
+            let bytes = std::fs::read(path).map_err(Error::io("read the plugin", path))?;
+            if hash(&bytes) != seat.hash {
+                let reason = format!("its file {} was changed while it was opened; try again", path.display());
+                return Err(Error::Plugin { name: seat.name.clone(), reason });
+            }
+            folder.write(&format!("plugins/{}", seat.hash), &bytes)?;
+        }
+        Ok(())
+    }
+
     /// A panel of reference plugins, the first of which reads.
     pub(crate) fn linked(mut seats: Vec<Seat>) -> Self {
         seats[0].reads = true;
@@ -116,7 +138,10 @@ impl Seat {
         say: &dyn Fn(&str),
     ) -> Result<Self> {
         let name = entry.name.clone();
-        let path = file(entry, say)?;
+        let path = match approval {
+            Approval::Record(hashes, folder) => folder.plugin(hashes.get(&name).map_or("", String::as_str)),
+            Approval::Lock(..) | Approval::Asked => file(entry, say)?,
+        };
         let config = serde_json::to_string(&entry.config).expect("JSON values print");
         let native = match (entry.trust, entry.isolation, &entry.source) {
             (None, ..) => NativeTrust::Refused,
@@ -128,12 +153,13 @@ impl Seat {
             (Some(Trust::Native), None, _) => NativeTrust::Process,
         };
         let pin = match (&entry.hash, &entry.source, approval) {
+            (_, _, Approval::Record(hashes, _)) => hashes.get(&name).cloned(),
             (Some(hash), ..) => Some(hash.clone()),
             (None, None, Approval::Lock(lock, _)) => {
                 lock.and_then(|lock| lock.get(&name, &config)).map(|pinned| pinned.blake3.clone())
             }
             // It was built a moment ago from a source that the run file names, or is being approved.
-            (None, ..) => Some(hash(&path)?),
+            (None, ..) => Some(hash(&std::fs::read(&path).map_err(Error::io("read the plugin", &path))?)),
         };
         let source = Source { path, pin, native, config, limits: entry.limits(limits) };
         let plugin = Plugin::open(&source, engine)
@@ -226,7 +252,6 @@ fn file(entry: &PluginEntry, say: &dyn Fn(&str)) -> Result<PathBuf> {
     }
 }
 
-fn hash(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path).map_err(Error::io("read the plugin", path))?;
-    Ok(blake3::hash(&bytes).to_hex().to_string())
+fn hash(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
 }

@@ -2,22 +2,21 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use alft_game::advantage::{self, AdvantageConfig, Weighted};
 use alft_game::group::GroupObjective;
 use alft_game::{Reading, Target, TargetConfig, TargetDynamics, measure, multiplier, reading, reward};
-use alft_plugin_host::isolate::Call;
+use alft_plugin_host::Failure;
 use alft_plugin_host::ledger::Input;
-use alft_plugin_host::{Called, Failure};
 use alft_sdk::bundle::{Bundle, Prompt, Valuation};
 use alft_sdk::estimate::Estimator;
 use alft_sdk::linked::Question;
 use serde::{Deserialize, Serialize};
 
+use crate::deeds::{Deeds, Stands};
+use crate::entry::OnError;
 use crate::panel::Panel;
 use crate::questions::Asked;
-use crate::runfile::OnError;
 
 /// A bundle with the completions that the policy gave: one list for each of its prompts.
 #[derive(Debug, Clone)]
@@ -35,120 +34,6 @@ pub(crate) struct Played {
     /// Weighted rewards, summed.
     pub(crate) rewards: Vec<Vec<Option<f64>>>,
     pub(crate) advantages: Vec<Vec<Option<f64>>>,
-}
-
-/// What a plugin did in a step.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Deeds {
-    pub(crate) calls: u64,
-    /// Completions, answers and bundles that it was asked about.
-    pub(crate) items: u64,
-    /// Items without a value.
-    pub(crate) failed: u64,
-    pub(crate) fuel: u64,
-    /// Fuel of the dearest call.
-    pub(crate) dearest: u64,
-    /// Each sample's share of the fuel, in the order of bundles, prompts, samples. What the items of a batch took is
-    /// metered together, so it is shared out: by the bytes of each item's prompt and text, as fuel itself is granted by
-    /// bytes, and within an item equally over the samples that it stands for. What was asked about answers that only the
-    /// target remembers is no sample's.
-    pub(crate) shares: Vec<f64>,
-    pub(crate) time: Duration,
-    /// Failures by kind: how many, and the first one with where it came.
-    pub(crate) failures: BTreeMap<&'static str, (u64, String)>,
-    /// Lines of diagnostics.
-    pub(crate) log: Vec<String>,
-    /// What a loaded plugin was asked, and the calls that it took: for the ledger.
-    pub(crate) plays: Vec<(Input<'static>, Vec<Call>)>,
-    /// Sum and number of the samples' unweighted rewards.
-    reward: (f64, u64),
-    /// Sum and number of the bundles' utilities.
-    utility: (f64, u64),
-    /// Sum and number of the bundles' violations.
-    violation: (f64, u64),
-}
-
-impl Deeds {
-    /// Books a call over items that `of` tells apart for people, and that stand for these `samples` each.
-    fn take<T>(
-        &mut self,
-        called: Called<T>,
-        input: impl FnOnce() -> Input<'static>,
-        samples: &[Stands],
-        of: impl Fn(usize) -> String,
-    ) -> Vec<Result<T, Failure>> {
-        self.calls += called.bill.calls;
-        self.items += called.items.len() as u64;
-        self.failed += called.items.iter().filter(|item| item.is_err()).count() as u64;
-        self.fuel += called.bill.fuel;
-        self.dearest = self.dearest.max(called.bill.dearest);
-        self.time += called.bill.time;
-        self.log.extend(called.log);
-        self.share(called.bill.fuel, samples);
-        if !called.calls.is_empty() {
-            self.plays.push((input(), called.calls));
-        }
-        for (at, item) in called.items.iter().enumerate() {
-            if let Err(failure) = item {
-                self.fail(failure.kind.name(), || format!("{}: {failure}", of(at)));
-            }
-        }
-        called.items
-    }
-
-    fn share(&mut self, fuel: u64, items: &[Stands]) {
-        let bytes: usize = items.iter().map(|item| item.bytes).sum();
-        for Stands { bytes: own, samples } in items {
-            let share = fuel as f64 * *own as f64 / bytes as f64 / samples.len() as f64;
-            for &sample in samples {
-                if self.shares.len() <= sample {
-                    self.shares.resize(sample + 1, 0.0);
-                }
-                self.shares[sample] += share;
-            }
-        }
-    }
-
-    fn fail(&mut self, kind: &'static str, first: impl Fn() -> String) {
-        self.failures.entry(kind).or_insert_with(|| (0, first())).0 += 1;
-    }
-
-    fn reward(&mut self, rewards: &[Option<f64>]) {
-        rewards.iter().flatten().for_each(|reward| add(&mut self.reward, *reward));
-    }
-
-    pub(crate) fn mean_reward(&self) -> Option<f64> {
-        mean(self.reward)
-    }
-
-    pub(crate) fn mean_utility(&self) -> Option<f64> {
-        mean(self.utility)
-    }
-
-    pub(crate) fn is_constraint(&self) -> bool {
-        self.violation.1 > 0
-    }
-}
-
-/// An item of a batch: its size, and the samples of the step that it stands for.
-struct Stands {
-    bytes: usize,
-    samples: Vec<usize>,
-}
-
-impl Stands {
-    fn of(prompt: &Prompt, text: &str, samples: Vec<usize>) -> Self {
-        // Metadata is a JSON object: no item is without a byte.
-        Self { bytes: prompt.text.len() + prompt.metadata.len() + text.len(), samples }
-    }
-}
-
-fn mean((sum, count): (f64, u64)) -> Option<f64> {
-    (count > 0).then(|| sum / count as f64)
-}
-
-fn add(to: &mut (f64, u64), value: f64) {
-    *to = (to.0 + value, to.1 + 1);
 }
 
 /// The rules of a step.
@@ -221,7 +106,7 @@ pub(crate) fn play(
         played.push(settle(panel, counted, readings, &valuations, paid, rules, &mut deeds));
     }
     for (seat, deeds) in panel.seats.iter().zip(&deeds) {
-        if let Some(violation) = mean(deeds.violation) {
+        if let Some(violation) = deeds.violation.get() {
             let mu = multiplier::ascend(memory.multiplier(&seat.name), seat.multiplier_rate, violation);
             memory.multipliers.insert(seat.name.clone(), mu);
         }
@@ -453,9 +338,9 @@ fn price(panel: &Panel, counted: &[Counted], readings: &Readings, memory: &Memor
     for (own, deeds) in priced.valuations.iter_mut().zip(deeds) {
         priced.dropped.iter().for_each(|at| own[*at] = None);
         for valuation in own.iter().flatten() {
-            add(&mut deeds.utility, valuation.utility);
+            deeds.utility.add(valuation.utility);
             if let Some(violation) = valuation.violation {
-                add(&mut deeds.violation, violation);
+                deeds.violation.add(violation);
             }
         }
     }
@@ -483,7 +368,7 @@ fn standing_bundles(full: &[usize], counted: &[Counted], readings: &Readings) ->
 fn settle(
     panel: &Panel,
     counted: &Counted,
-    readings: Vec<Vec<Reading>>,
+    mut readings: Vec<Vec<Reading>>,
     valuations: &[Option<&Valuation>],
     penalty: Option<Penalty<'_>>,
     rules: Rules<'_>,
@@ -491,18 +376,18 @@ fn settle(
 ) -> Played {
     let (mut accuracies, mut totals, mut advantages) = (Vec::new(), Vec::new(), Vec::new());
     let mut sample = 0;
-    for (readings, place) in readings.iter().zip(&counted.places) {
+    for (readings, place) in readings.iter_mut().zip(&counted.places) {
         let first = sample;
         sample += readings.len();
         let nothing = vec![None; readings.len()];
+        let mut leave_out =
+            || [&mut accuracies, &mut totals, &mut advantages].into_iter().for_each(|all| all.push(nothing.clone()));
         let Some(i) = *place else {
-            accuracies.push(nothing.clone());
-            totals.push(nothing.clone());
-            advantages.push(nothing);
+            leave_out();
             continue;
         };
         let group = &counted.bundle.groups[i];
-        let mut weighted = Vec::new();
+        let (mut weighted, mut dropped) = (Vec::new(), false);
         let mut accuracy: Option<Vec<Option<f64>>> = None;
         let mut column = 0;
         for ((seat, valuation), deeds) in panel.seats.iter().zip(valuations).zip(&mut *deeds) {
@@ -515,6 +400,9 @@ fn settle(
                     Some(objective) => of_group(objective, &scores).unwrap_or_else(|error| {
                         let place = format!("prompt {}", group.prompt.id);
                         deeds.fail("group-objective", || format!("{place}: {error}"));
+                        // For the failure rate: it is the scores of all these answers that will not do.
+                        deeds.failed += group.answers.len() as u64;
+                        dropped |= seat.on_error == OnError::DropGroup;
                         scores.iter().map(|score| score.map(|_| 0.0)).collect()
                     }),
                 };
@@ -529,6 +417,11 @@ fn settle(
                 let weight = if valuation.violation.is_some() { 1.0 } else { seat.weight.at(rules.step) };
                 weighted.push(Weighted { weight, rewards });
             }
+        }
+        if dropped {
+            readings.fill(Reading::Dropped);
+            leave_out();
+            continue;
         }
         let total = |k: usize| -> Option<f64> {
             let own = |plugin: &Weighted| plugin.rewards[k].map(|reward| plugin.weight * reward);
@@ -561,52 +454,4 @@ fn of_group(objective: GroupObjective, scores: &[Option<f64>]) -> Result<Vec<Opt
     let kept: Vec<f64> = scores.iter().copied().flatten().collect();
     let mut rewards = objective.rewards(&kept)?.into_iter();
     Ok(scores.iter().map(|score| score.and_then(|_| rewards.next())).collect())
-}
-
-/// Averages over bundles, for metrics.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Averages {
-    /// Mean of the first verifier's score over kept samples; `None` without a verifier.
-    pub(crate) accuracy: Option<f64>,
-    /// Mean entropy of a group's answers, in nats.
-    pub(crate) entropy: f64,
-    /// Mean Jensen–Shannon divergence between a bundle's groups, in nats; `None` where no bundle has two.
-    pub(crate) jsd: Option<f64>,
-    /// Share of kept samples without a readable answer.
-    pub(crate) unreadable: f64,
-    /// Mean summed reward.
-    pub(crate) reward: f64,
-    /// Share of groups whose rewards have no spread.
-    pub(crate) groups_without_spread: f64,
-    /// Samples that a plugin failed on.
-    pub(crate) dropped: u64,
-}
-
-impl Averages {
-    pub(crate) fn over(played: &[Played]) -> Self {
-        let average = |values: &mut dyn Iterator<Item = f64>| {
-            let mut sum = (0.0, 0);
-            values.for_each(|value| add(&mut sum, value));
-            mean(sum)
-        };
-        let groups = || played.iter().flat_map(|p| &p.readings);
-        let readings = || groups().flatten();
-        let kept = || readings().filter(|reading| **reading != Reading::Dropped);
-        let flat = |none: &Vec<Option<f64>>| none.iter().flatten().all(|advantage| *advantage == 0.0);
-        let bundle_jsd =
-            |p: &Played| measure::jensen_shannon(&p.readings.iter().map(Vec::as_slice).collect::<Vec<_>>());
-        Self {
-            accuracy: average(&mut played.iter().flat_map(|p| p.accuracy.iter().flatten().flatten().copied())),
-            entropy: average(&mut groups().filter_map(|g| measure::entropy(g))).unwrap_or(0.0),
-            jsd: average(&mut played.iter().filter_map(bundle_jsd)),
-            unreadable: average(&mut kept().map(|r| f64::from(u8::from(*r == Reading::Unreadable)))).unwrap_or(0.0),
-            reward: average(&mut played.iter().flat_map(|p| p.rewards.iter().flatten().flatten().copied()))
-                .unwrap_or(0.0),
-            groups_without_spread: average(
-                &mut played.iter().flat_map(|p| &p.advantages).map(|a| f64::from(u8::from(flat(a)))),
-            )
-            .unwrap_or(0.0),
-            dropped: readings().filter(|reading| **reading == Reading::Dropped).count() as u64,
-        }
-    }
 }

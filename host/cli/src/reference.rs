@@ -2,10 +2,11 @@
 
 use alft_policy::Trainer;
 
+use crate::deeds::Deeds;
 use crate::error::Result;
 use crate::evaluate::draw;
 use crate::panel::Panel;
-use crate::play::{Deeds, Memory, marginals};
+use crate::play::{Memory, marginals};
 use crate::questions::Asked;
 use crate::runfile::RunFile;
 

@@ -7,10 +7,10 @@ use std::path::Path;
 use plotters::prelude::*;
 use serde::Serialize;
 
+use crate::averages::Averages;
 use crate::error::{Error, Result};
 use crate::folder::Folder;
 use crate::metrics::per_item;
-use crate::play::Averages;
 use crate::tally::{Tally, kinds};
 
 /// `summary.json`.

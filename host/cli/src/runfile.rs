@@ -1,20 +1,18 @@
 //! The run file: what to train, on what, against which plugins. Reading it finds every mistake that can be found
 //! without opening anything else.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use alft_game::estimator::SurprisalEstimator;
-use alft_game::group::GroupObjective;
-use alft_game::{AdvantageConfig, Combine, Scale, TargetConfig};
+use alft_game::{AdvantageConfig, Combine, TargetConfig};
 use alft_plugin_host::Limits;
 use alft_policy::{AdamWConfig, DevicePreference, GrpoConfig, KlPenalty, LoraConfig, SampleConfig, Schedule};
 use serde::{Deserialize, Serialize};
 
+use crate::entry::PluginEntry;
 use crate::error::{Error, Result};
 use crate::play::Rules;
 use crate::toml_source::Source;
-use crate::weight::Weight;
 
 /// A run file. Paths are relative to the file they stand in; `output` is relative to the current folder.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -169,125 +167,6 @@ pub(crate) struct WarmStart {
     pub(crate) adamw: AdamWConfig,
 }
 
-/// A plugin: `path` of a built one, or `crate` to build as `form`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct PluginEntry {
-    /// What the run calls it, in metrics and messages.
-    pub(crate) name: String,
-    /// A component (.wasm) or a native library.
-    pub(crate) path: Option<PathBuf>,
-    /// The folder of a plugin crate, which is built first: cargo runs its build script and macros, and those of its
-    /// dependencies, with all the rights of this program.
-    #[serde(rename = "crate")]
-    pub(crate) source: Option<PathBuf>,
-    /// What a `crate` is built into.
-    #[serde(default)]
-    pub(crate) form: PluginForm,
-    /// Multiplies its rewards. With 0 it is still called and measured.
-    #[serde(default)]
-    pub(crate) weight: Weight,
-    /// The roles it plays in this run; all that it has if this is left out.
-    pub(crate) roles: Option<Vec<RoleName>>,
-    /// `"native"` lets a native library run, with all the rights of this program.
-    pub(crate) trust: Option<Trust>,
-    /// The BLAKE3 of the file, in hexadecimal: no other will do. A native library that is not built here needs it.
-    pub(crate) hash: Option<String>,
-    /// Where a native library runs: in a process of its own, unless it is built here from a `crate`.
-    pub(crate) isolation: Option<Isolation>,
-    /// The run's `limits`, with these in their place.
-    #[serde(default)]
-    limits: serde_json::Map<String, serde_json::Value>,
-    /// What happens where it fails.
-    #[serde(default)]
-    pub(crate) on_error: OnError,
-    /// The share of its latest items above which its failures end the run: see `Tally::rate`.
-    #[serde(default = "max_failure_rate")]
-    pub(crate) max_failure_rate: f64,
-    /// What a verifier's scores of a group become before they are weighed; themselves if this is left out.
-    pub(crate) group_objective: Option<GroupObjective>,
-    /// How fast the multiplier of a constraint moves.
-    #[serde(default = "multiplier_rate")]
-    pub(crate) multiplier_rate: f64,
-    /// The plugin's own table.
-    #[serde(default)]
-    pub(crate) config: BTreeMap<String, serde_json::Value>,
-}
-
-fn multiplier_rate() -> f64 {
-    0.5
-}
-
-/// Above one half, what is left to learn from was chosen by the failures more than by the plugin. Below it a plugin
-/// that stumbles on hard answers, which is no reason to lose a night's run, can go on.
-fn max_failure_rate() -> f64 {
-    0.5
-}
-
-/// What happens where a plugin fails: on a completion that it reads, an answer that it verifies, a bundle that it
-/// prices. A failure is counted whatever happens.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum OnError {
-    /// The run ends.
-    Abort,
-    /// The samples that it failed on are left out; an objective is left out on the bundle that it failed on.
-    #[default]
-    DropSample,
-    /// The whole group is left out: all samples of the prompt, or of the bundle where an objective failed.
-    DropGroup,
-    /// A verifier's score of the answer.
-    Score(f64),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum PluginForm {
-    #[default]
-    Component,
-    Native,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum RoleName {
-    Reader,
-    Verifier,
-    Objective,
-}
-
-/// Where a native library runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Isolation {
-    /// In a child process, which is all that a crash or a hang costs.
-    Process,
-    /// In this one: no call costs more than its own work, and a crash ends the run.
-    InProcess,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Trust {
-    Native,
-}
-
-impl PluginEntry {
-    /// What one of its calls may use, in a run with these limits.
-    pub(crate) fn limits(&self, run: &Limits) -> Limits {
-        self.limited(run).expect("the run file was checked")
-    }
-
-    fn limited(&self, run: &Limits) -> std::result::Result<Limits, String> {
-        let mut limits = serde_json::to_value(run).expect("limits print");
-        let all = limits.as_object_mut().expect("limits are a table");
-        all.extend(self.limits.iter().map(|(key, value)| (key.clone(), value.clone())));
-        let limits: Limits = serde_json::from_value(limits).map_err(|error| error.to_string())?;
-        limits.check().map_err(|(_, why)| why)?;
-        Ok(limits)
-    }
-}
-
 /// A slower target would not notice a single sample.
 const MIN_TARGET_RATE: f64 = 0.001;
 
@@ -399,43 +278,8 @@ impl RunFile {
             if self.plugins[..at].iter().any(|other| other.name == *name) {
                 return Err(("name", format!("two plugins are named \"{name}\"; give each a name of its own")));
             }
-            if plugin.path.is_some() == plugin.source.is_some() {
-                return Err(("plugin", format!("plugin \"{name}\" needs either `path` or `crate`, and not both")));
-            }
-            if let Err(why) = plugin.limited(&self.limits) {
-                return Err(("limits", format!("plugin \"{name}\": {why}")));
-            }
-            if let Some(objective) = plugin.group_objective {
-                let smaller = self.game.group.min(self.eval.group) as u32;
-                let wrong =
-                    |why: String| Err(("group_objective", format!("plugin \"{name}\": group_objective: {why}")));
-                match objective {
-                    GroupObjective::PassAtK { k } | GroupObjective::MaxAtK { k } if !(1..=smaller).contains(&k) => {
-                        return wrong(format!("k = {k}; groups have {smaller} samples, so it takes 1 to {smaller}"));
-                    }
-                    GroupObjective::PassAtK { .. } | GroupObjective::MaxRl {} if scale == Scale::Std => {
-                        let why = "dividing by the group's deviation undoes it; set game.advantage.scale = \"none\"";
-                        return wrong(why.into());
-                    }
-                    _ => {}
-                }
-            }
-            plugin.weight.check().map_err(|why| ("weight", format!("plugin \"{name}\": {why}")))?;
-            let rate = plugin.multiplier_rate;
-            if !(rate >= 0.0 && rate.is_finite()) {
-                let why = format!("plugin \"{name}\": multiplier_rate = {rate}: it takes 0 or more");
-                return Err(("multiplier_rate", why));
-            }
-            if !(0.0..=1.0).contains(&plugin.max_failure_rate) {
-                let rate = plugin.max_failure_rate;
-                let why = format!("plugin \"{name}\": max_failure_rate = {rate}: it takes a share, 0 to 1");
-                return Err(("max_failure_rate", why));
-            }
-            if let OnError::Score(score) = plugin.on_error
-                && !score.is_finite()
-            {
-                return Err(("on_error", format!("plugin \"{name}\": on_error: a score of {score} is no number")));
-            }
+            let checked = plugin.check(&self.limits, self.game.group.min(self.eval.group), scale);
+            checked.map_err(|(key, why)| (key, format!("plugin \"{name}\": {why}")))?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use crate::play::Deeds;
+use crate::deeds::Deeds;
 
 /// What a plugin has done so far. It is part of the saved state, so a resumed run goes on counting.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -7,31 +7,32 @@
 //! weights, the optimiser, the multipliers, the plugins in force and the step's number. That is what is saved, and why a
 //! resumed run gives the same as one left alone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use alft_plugin_host::lock::Lock;
 use alft_policy::{Device, KlPenalty, OptimiserConfig, Policy, Schedule, Sequence, Trainer, Tuning, device, state};
-use serde::{Deserialize, Serialize};
 
+use crate::account::{account, record_samples};
 use crate::args::TrainArgs;
+use crate::averages::Averages;
 use crate::change::{Change, Changes, Lineup, Watch};
 use crate::error::{Error, Result};
 use crate::evaluate::{draw, evaluate, measured};
-use crate::folder::{Folder, Journal, Lengths, Records};
+use crate::folder::{Folder, Journal};
 use crate::identity::Identity;
-use crate::metrics::{DiagnosticsLine, GameLine, SampleLine, TargetLine, TimeLine, WarmStartLine, plugin_lines};
+use crate::metrics::{GameLine, TargetLine, TimeLine, WarmStartLine, plugin_lines};
 use crate::order::{GAME_ORDER, WARM_START_ORDER, chosen};
 use crate::panel::{Approval, Panel};
-use crate::play::{Answered, Averages, Deeds, Memory, Penalty, Played, play};
+use crate::play::{Memory, Penalty, play};
 use crate::plugin::lock_folder;
+use crate::position::{Phase, Position};
 use crate::progress::Progress;
 use crate::questions::{self, Asked, Worked};
 use crate::reference;
 use crate::report::{self, BillLine, Summary};
-use crate::runfile::{Embedded, OnError, RunFile};
-use crate::tally::{Tally, kinds};
+use crate::runfile::{Embedded, RunFile};
 
 /// During warm start the state is saved every so many steps.
 const WARM_START_SAVE: u64 = 100;
@@ -47,39 +48,6 @@ struct Setting {
     eval: Vec<Asked>,
     worked: Vec<Worked>,
     folder: Folder,
-}
-
-/// How far a run is: saved with the weights.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Position {
-    /// What was done last.
-    phase: Phase,
-    /// Steps of the game that are done.
-    step: u64,
-    /// What the target player keeps.
-    memory: Memory,
-    /// The measurement before the game.
-    before: Option<Averages>,
-    /// What each plugin has done so far.
-    tallies: BTreeMap<String, Tally>,
-    /// The plugins in force.
-    lineup: Lineup,
-    /// Changes that led to them: lines of `changes.jsonl`.
-    changes: usize,
-    /// Changes, in words, for the line of the next step.
-    news: Vec<String>,
-    /// The records that this state counts on.
-    lengths: Lengths,
-    /// What the run was, to refuse another.
-    identity: Identity,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Phase {
-    /// Steps of supervised training that are done.
-    WarmStart(u64),
-    Game,
 }
 
 pub(crate) fn train(args: &TrainArgs) -> Result<()> {
@@ -137,6 +105,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<()> {
         watch.forget();
         setting.put_in_force(&position.lineup, &say)?;
     } else {
+        setting.panel.keep(&setting.folder)?;
         take(Lineup::of(&setting.run, &setting.panel), &mut position, &mut changes, &say)?;
     }
     setting.write_run_file()?;
@@ -174,7 +143,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<()> {
         seconds: begun.elapsed().as_secs_f64(),
     };
     let json = serde_json::to_string_pretty(&summary).expect("a summary is plain data");
-    setting.folder.write("summary.json", &json)?;
+    setting.folder.write("summary.json", json.as_bytes())?;
     report::draw_curves(&setting.folder.metrics(), &setting.folder.curves())?;
     if args.json {
         say!("{json}")
@@ -238,62 +207,19 @@ fn check_questions(policy: &Policy, run: &RunFile, train: &[Asked], eval: &[Aske
     Ok(())
 }
 
-impl Position {
-    fn start(identity: Identity, lineup: Lineup) -> Self {
-        Self {
-            phase: Phase::WarmStart(0),
-            step: 0,
-            memory: Memory::default(),
-            before: None,
-            tallies: BTreeMap::new(),
-            lineup,
-            changes: 0,
-            news: Vec::new(),
-            lengths: Lengths::default(),
-            identity,
-        }
-    }
-
-    /// Goes on with other plugins. What is remembered of those that stay is kept.
-    fn adopt(&mut self, change: Change) {
-        let Change { what, lineup, .. } = change;
-        self.memory.multipliers.retain(|name, _| lineup.hashes.contains_key(name));
-        if !self.lineup.reads_as(&lineup) {
-            // They know answers by their keys, and another reader may have other keys.
-            self.memory.targets.clear();
-            self.memory.references.clear();
-        }
-        for (name, tally) in &mut self.tallies {
-            if !self.lineup.keeps(name, &lineup) {
-                tally.begin_anew();
-            }
-        }
-        self.lineup = lineup;
-        self.changes += 1;
-        self.news.extend(what);
-    }
-}
-
 impl Setting {
     /// Puts the plugins of a recorded change in the place of those that are open.
     fn put_in_force(&mut self, lineup: &Lineup, say: &dyn Fn(&str)) -> Result<()> {
         self.run.plugins.clone_from(&lineup.plugins);
         self.run.limits.clone_from(&lineup.limits);
-        self.panel = open_panel(&self.run, &self.lock_folder, say)?;
-        match self.panel.seats.iter().find(|seat| lineup.hashes.get(&seat.name) != Some(&seat.hash)) {
-            None => self.write_run_file(),
-            Some(seat) => Err(Error::Resume {
-                path: self.folder.path.clone(),
-                reason: format!(
-                    "the record of changes needs plugin {} as it was then, and its file is another one now; put it back",
-                    seat.name
-                ),
-            }),
-        }
+        let approval = Approval::Record(&lineup.hashes, &self.folder);
+        self.panel = Panel::open(&self.run.plugins, &self.run.limits, approval, say)?;
+        self.write_run_file()
     }
 
     fn write_run_file(&self) -> Result<()> {
-        self.folder.write("run.toml", &toml::to_string(&self.run).expect("a run file prints"))
+        let text = toml::to_string(&self.run).expect("a run file prints");
+        self.folder.write("run.toml", text.as_bytes())
     }
 }
 
@@ -332,9 +258,10 @@ fn heed(
         return Ok(());
     }
     let Some(edited) = watch.look(&setting.run) else { return Ok(()) };
-    let opened = edited.and_then(|run| match open_panel(&run, &setting.lock_folder, say) {
-        Ok(panel) => Ok((run, panel)),
-        Err(error) => Err(error.told()),
+    let opened = edited.and_then(|run| {
+        let panel = open_panel(&run, &setting.lock_folder, say);
+        let kept = panel.and_then(|panel| panel.keep(&setting.folder).map(|()| panel));
+        kept.map(|panel| (run, panel)).map_err(|error| error.told())
     });
     match opened {
         Ok((run, panel)) => {
@@ -391,10 +318,10 @@ fn measure(
     let mut memory = Memory { multipliers: position.memory.multipliers.clone(), ..Memory::default() };
     let asked: Vec<&Asked> = setting.eval.iter().take(run.eval.bundles).collect();
     let asking = reference::ask(panel, trainer, &asked, run, &mut memory)?;
-    account(setting, &asking, position, journal, &|line| eprintln!("{line}"))?;
+    account(panel, &asking, position, journal, &|line| eprintln!("{line}"))?;
     let (averages, deeds) = evaluate(name, trainer.policy(), panel, &setting.eval, run, position.step, &memory)?;
     for deeds in deeds {
-        account(setting, &deeds, position, journal, &|line| eprintln!("{line}"))?;
+        account(panel, &deeds, position, journal, &|line| eprintln!("{line}"))?;
     }
     Ok(Some(averages))
 }
@@ -485,7 +412,7 @@ fn step(
     let seed = (run.seed, position.step);
     let (answered, drawn) = draw(trainer.policy(), &asked, &run.prompts.template, run.game.group, &run.sampling, seed)?;
     let asking = reference::ask(panel, trainer, &asked, run, &mut position.memory)?;
-    account(setting, &asking, position, journal, &|line| progress.say(line))?;
+    account(panel, &asking, position, journal, &|line| progress.say(line))?;
     let sampling = begun.elapsed();
 
     let mut loss = run.train.loss.clone();
@@ -497,7 +424,7 @@ fn step(
     };
     let penalty = log_ratios.as_ref().map(|log_ratios| Penalty { beta: loss.beta, log_ratios });
     let (played, deeds) = play(panel, &answered, run.rules(position.step), penalty, &mut position.memory);
-    account(setting, &deeds, position, journal, &|line| progress.say(line))?;
+    account(panel, &deeds, position, journal, &|line| progress.say(line))?;
 
     let learning = Instant::now();
     let advantages = || played.iter().flat_map(|p| &p.advantages).flatten();
@@ -538,83 +465,6 @@ fn step(
             update: update.as_secs_f64(),
         },
     })
-}
-
-/// Books what the plugins did: keeps their diagnostics, counts their failures, and tells of each kind when it first
-/// comes. Ends the run where the run file wants that.
-fn account(
-    setting: &Setting,
-    deeds: &[Deeds],
-    position: &mut Position,
-    journal: &mut Journal,
-    say: &dyn Fn(&str),
-) -> Result<()> {
-    for (seat, deeds) in setting.panel.seats.iter().zip(deeds) {
-        for (input, calls) in &deeds.plays {
-            let plugin = seat.plugin.loaded().expect("what is linked in makes no calls");
-            journal.ledger.record(position.step + 1, &seat.name, plugin, input, calls)?;
-        }
-        for line in &deeds.log {
-            journal.diagnostics.append(&DiagnosticsLine { step: position.step + 1, plugin: &seat.name, line })?;
-        }
-        let tally = position.tallies.entry(seat.name.clone()).or_default();
-        let manifest = seat.plugin.manifest();
-        let who = format!("plugin {} ({} {}) failed", seat.name, manifest.name, manifest.version);
-        let step = position.step + 1;
-        for (kind, (_, first)) in &deeds.failures {
-            let told = format!("{who} at step {step}: {first}");
-            if seat.on_error == OnError::Abort {
-                let why = format!("plugin.{}.on_error is \"abort\"", seat.name);
-                return Err(Error::Failing { message: told, why });
-            }
-            if !tally.failures.contains_key(*kind) {
-                say(&told);
-            }
-        }
-        tally.book(deeds);
-        if let Some(rate) = tally.rate().filter(|rate| *rate > seat.max_failure_rate) {
-            let kinds = kinds(&tally.failures);
-            let message = format!("{who} on {:.0}% of its latest items by step {step}; in all {kinds}", 100.0 * rate);
-            let why = format!("plugin.{}.max_failure_rate is {}", seat.name, seat.max_failure_rate);
-            return Err(Error::Failing { message, why });
-        }
-    }
-    Ok(())
-}
-
-fn record_samples(
-    step: u64,
-    panel: &Panel,
-    answered: &[Answered<'_>],
-    played: &[Played],
-    deeds: &[Deeds],
-    samples: &mut Records,
-) -> Result<()> {
-    let mut flat = 0;
-    let mut fuel = || -> BTreeMap<&str, u64> {
-        let at = flat;
-        flat += 1;
-        let plugins = panel.seats.iter().zip(deeds);
-        let own = plugins.filter_map(|(seat, deeds)| Some((seat.name.as_str(), deeds.shares.get(at)?.round() as u64)));
-        own.filter(|(_, share)| *share > 0).collect()
-    };
-    for (answered, played) in answered.iter().zip(played) {
-        for (i, (prompt, completions)) in answered.asked.prompts.iter().zip(&answered.completions).enumerate() {
-            for (k, completion) in completions.iter().enumerate() {
-                samples.append(&SampleLine {
-                    step,
-                    prompt: &prompt.id,
-                    sample: k,
-                    completion,
-                    answer: played.readings[i][k].key(),
-                    reward: played.rewards[i][k],
-                    advantage: played.advantages[i][k],
-                    fuel: fuel(),
-                })?;
-            }
-        }
-    }
-    Ok(())
 }
 
 fn message(line: &GameLine) -> String {

@@ -1,5 +1,7 @@
 //! What a plugin's file says of itself, read without compiling, loading or running it.
 
+use std::collections::BTreeSet;
+
 use alft_sdk::native::ENTRY_PREFIX;
 use object::Object;
 use wasmparser::{Encoding, KnownCustom, Parser, Payload};
@@ -9,6 +11,9 @@ use wasmparser::{Encoding, KnownCustom, Parser, Payload};
 pub struct Anatomy {
     /// What it asks of its host, by name.
     pub imports: Vec<String>,
+    /// The system's interfaces (WASI) that modules within it ask for, by name: `wasi:filesystem/types@0.2.0`. Where the
+    /// component imports none of them itself, something within it answers for them.
+    pub system: BTreeSet<String>,
     /// What it offers.
     pub exports: Vec<String>,
     /// Languages and tools that it says it was made with: `language Rust`, `processed-by rustc 1.95.0`.
@@ -23,6 +28,9 @@ pub struct Anatomy {
 
 /// Bytes of a page of linear memory.
 const PAGE: u64 = 64 << 10;
+
+/// What the names of the system's interfaces begin with: `wasi:cli/…`, `wasi_snapshot_preview1`.
+const SYSTEM: &str = "wasi";
 
 /// Takes a component apart.
 ///
@@ -43,6 +51,14 @@ pub fn component(bytes: &[u8]) -> Result<Anatomy, String> {
                 Payload::ComponentImportSection(section) if depth == 1 => {
                     for import in section {
                         anatomy.imports.push(import?.name.name.to_owned());
+                    }
+                }
+                Payload::ImportSection(section) => {
+                    for import in section.into_imports() {
+                        let module = import?.module;
+                        if module.starts_with(SYSTEM) {
+                            anatomy.system.insert(module.to_owned());
+                        }
                     }
                 }
                 Payload::ComponentExportSection(section) if depth == 1 => {
@@ -104,13 +120,15 @@ mod tests {
         let text = r#"(component
             (import "alft:objective/diagnostics@1.0.0" (instance))
             (core module (import "inner" "thing" (func)) (memory 3) (table 5 funcref))
+            (core module (import "wasi:random/random@0.2.0" "get" (func)))
             (component (import "inner:one/thing" (instance)))
             (instance $v)
             (export "alft:objective/about@1.0.0" (instance $v)))"#;
         let anatomy = component(&wat::parse_str(text).unwrap()).unwrap();
         assert_eq!(anatomy.imports, ["alft:objective/diagnostics@1.0.0"]);
         assert_eq!(anatomy.exports, ["alft:objective/about@1.0.0"]);
-        assert_eq!((anatomy.modules, anatomy.memory, anatomy.table_elements), (1, 3 * PAGE, 5));
+        assert_eq!((anatomy.modules, anatomy.memory, anatomy.table_elements), (2, 3 * PAGE, 5));
+        assert_eq!(anatomy.system, BTreeSet::from(["wasi:random/random@0.2.0".to_owned()]));
         assert!(component(b"\0asm\x0d\0\x01\0\xff").is_err());
         assert!(entries(b"text").is_err());
     }

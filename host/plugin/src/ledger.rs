@@ -64,8 +64,6 @@ pub enum Record<'a> {
 pub struct Entrant<'a> {
     /// What the run called it.
     pub name: Cow<'a, str>,
-    /// Where its file was.
-    pub path: Cow<'a, Path>,
     /// BLAKE3 of the file, in hexadecimal.
     pub hash: Cow<'a, str>,
     /// What it was loaded as.
@@ -77,15 +75,15 @@ pub struct Entrant<'a> {
 }
 
 impl Entrant<'_> {
-    /// Where to open the same plugin from, in the same form, if the file is still the same.
-    pub fn source(&self) -> Source {
+    /// To open the same plugin in the same form, from its file at `path` now.
+    pub fn source(&self, path: PathBuf) -> Source {
         let native = match self.form {
             Form::Component => NativeTrust::Refused,
             Form::NativeProcess => NativeTrust::Process,
             Form::Native => NativeTrust::InProcess,
         };
         Source {
-            path: self.path.to_path_buf(),
+            path,
             pin: Some(self.hash.clone().into_owned()),
             native,
             config: self.config.clone().into_owned(),
@@ -194,10 +192,9 @@ impl Ledger {
         input: &Input<'_>,
         calls: &[Call],
     ) -> Result<(), Error> {
-        let Source { path, config, limits, .. } = plugin.source();
+        let Source { config, limits, .. } = plugin.source();
         let entrant = Entrant {
             name: name.into(),
-            path: path.into(),
             hash: plugin.hash().into(),
             form: plugin.form(),
             config: config.into(),
@@ -210,7 +207,6 @@ impl Ledger {
                 self.append(&Record::Plugin(entrant.clone()))?;
                 self.entrants.push(Entrant {
                     name: Cow::Owned(name.to_owned()),
-                    path: Cow::Owned(path.clone()),
                     hash: Cow::Owned(entrant.hash.into_owned()),
                     form: entrant.form,
                     config: Cow::Owned(config.clone()),

@@ -57,7 +57,7 @@ impl Default for Limits {
             log_lines: 100,
             log_bytes: 1000,
             component_size: 64 << 20,
-            compile_ms: 60_000,
+            compile_ms: 180_000,
         }
     }
 }

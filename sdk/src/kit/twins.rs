@@ -6,7 +6,7 @@ use super::{Case, Fault, Outcome, general, hostile, hostile_texts};
 /// Both say the same of ordinary inputs and of hostile ones, and fail on the same.
 pub(super) fn agree(case: &Case<'_>) -> Result<(), Outcome> {
     let Some(twin) = case.twin else {
-        return Err(Outcome::Skipped("it takes a Rust crate, which is built in both forms".into()));
+        return Err(Outcome::Skipped("it takes a project in Rust or C, which is built in both forms".into()));
     };
     let mut calls: Vec<Call> = (0..16).flat_map(|round| general::ordinary(case, &format!("twins {round}"))).collect();
     for (_, text) in hostile_texts::unicode().into_iter().chain(hostile_texts::adversarial()) {

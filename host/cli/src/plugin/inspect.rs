@@ -45,6 +45,9 @@ struct Facts {
     roles: Vec<String>,
     /// What it asks of its host; a library need not ask.
     imports: Option<Vec<String>>,
+    /// The system's interfaces that code within it asks for, and that something within it answers for: an interpreter's,
+    /// say. Nothing of the system is granted.
+    virtual_wasi: Vec<String>,
     /// Whether it can reach files, the network, a clock or anything else outside.
     can_do_io: bool,
     /// What it says that it was made with.
@@ -128,6 +131,7 @@ fn component(file: &Path, bytes: &[u8], config: String, claims: Asked) -> Result
         contract: exports.first().map(|(_, version)| format!("alft:objective@{version}")),
         roles: Role::ALL.iter().filter(|role| exported(role)).map(Role::to_string).collect(),
         can_do_io: !anatomy.imports.iter().all(harmless),
+        virtual_wasi: anatomy.system.into_iter().filter(|name| !anatomy.imports.contains(name)).collect(),
         imports: Some(anatomy.imports),
         producers: anatomy.producers,
         needs: Some(Needs { modules: anatomy.modules, memory: anatomy.memory, table_elements: anatomy.table_elements }),
@@ -149,6 +153,7 @@ fn library(file: &Path, bytes: &[u8], config: String, claims: Asked, loaded: &Lo
         roles: roles.into_iter().filter(|role| loaded.has(*role)).map(|role| role.to_string()).collect(),
         can_do_io: true,
         imports: None,
+        virtual_wasi: Vec::new(),
         producers: Vec::new(),
         needs: None,
         config,
@@ -179,6 +184,13 @@ fn print(facts: &Facts) {
     line("contract", facts.contract.as_deref().unwrap_or("none of ours"));
     line("roles", &list(&facts.roles));
     line("imports", &facts.imports.as_deref().map_or_else(|| "whatever it likes".into(), list));
+    if !facts.virtual_wasi.is_empty() {
+        let asked = facts.virtual_wasi.len();
+        line(
+            "WASI",
+            &format!("virtual: code within asks for {asked} interfaces, is answered within, and granted nothing"),
+        );
+    }
     line(
         "can do I/O",
         match (facts.form, facts.can_do_io) {

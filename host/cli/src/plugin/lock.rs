@@ -8,9 +8,10 @@ use alft_plugin_host::{Form, Plugin};
 
 use super::check::{Check, verdict};
 use super::given::Given;
+use crate::entry::PluginEntry;
 use crate::error::{Error, Result};
 use crate::panel::{Approval, Panel};
-use crate::runfile::{PluginEntry, RunFile};
+use crate::runfile::RunFile;
 
 /// Approve the plugins of a run file as they are now
 #[derive(Debug, clap::Args)]

@@ -17,8 +17,8 @@ use crate::progress::Progress;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example: alft plugin replay runs/quickstart\n\n\
-The run's ledger has every call of every plugin: input, answer and fuel. A plugin is found where it was during the run, \
-by its hash; if it is somewhere else now, say where with --plugin. Exit code 0 only if every call gave the same bits and took \
+The run's ledger has every call of every plugin: input, answer and fuel. The plugins are those that the run's folder \
+keeps; if one is somewhere else, say where with --plugin. Exit code 0 only if every call gave the same bits and took \
 the same fuel; calls that ran past their deadline are counted and not made again.")]
 pub(crate) struct ReplayArgs {
     /// The run's folder
@@ -145,10 +145,9 @@ fn plays(path: &Path) -> Result<u64> {
 }
 
 fn open(entrant: &Entrant<'_>, args: &ReplayArgs, engine: &Engine) -> Result<Plugin> {
-    let mut source: Source = entrant.source();
-    if let Some((_, file)) = args.plugins.iter().find(|(name, _)| *name == entrant.name) {
-        source.path.clone_from(file);
-    }
+    let given = args.plugins.iter().find(|(name, _)| *name == entrant.name).map(|(_, file)| file.clone());
+    let kept = || Folder { path: args.run.clone() }.plugin(&entrant.hash);
+    let source: Source = entrant.source(given.unwrap_or_else(kept));
     if !args.trust_native && source.native != NativeTrust::Refused {
         let reason = "it was a native library, which runs with all your rights; give --trust-native to run it again";
         return Err(Error::Plugin { name: entrant.name.to_string(), reason: reason.into() });
