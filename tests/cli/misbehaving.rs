@@ -118,9 +118,10 @@ fn drop_group_leaves_whole_groups_out() {
 fn a_group_objective_that_is_not_defined_for_a_group_is_its_verifiers_failure() {
     // Of the four samples of a group the panicker takes those with a 1; the best of four is of four.
     let small = panicking("1", "");
-    let sets =
-        ["plugin.arithmetic.group_objective={kind = \"max-at-k\", k = 4}", "plugin.arithmetic.on_error=drop-group"];
-    succeed(small.train("run").args(TAUGHT).args(sets.map(|set| ["--set", set]).as_flattened()));
+    let objective =
+        ["--set", "plugin.arithmetic.group_objective={kind = \"max-at-k\", k = 4}", "--set", "eval.group=4"];
+    let on_error = ["--set", "plugin.arithmetic.on_error=drop-group"];
+    succeed(small.train("run").args(TAUGHT).args(objective).args(on_error));
     let failures = &small.summary("run")["failures"];
     assert!(failures["arithmetic"]["group-objective"].as_u64().unwrap() > 0, "{failures}");
     let lines = small.lines("run/samples.jsonl");
