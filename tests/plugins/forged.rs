@@ -112,6 +112,15 @@ fn growth_and_loops_in_every_corner() {
             Memory,
             "`limits.memory` is 67108864",
         ),
+        (
+            "single instructions for a whole memory, which cost what they fill",
+            "(drop (memory.grow (i32.const 900)))
+             (loop $again (memory.fill (i32.const 131072) (i32.const 7) (i32.const 50000000)) (br $again)) (unreachable)",
+            "",
+            "",
+            OutOfFuel,
+            "20000000",
+        ),
         ("a loop in the allocator", "(i32.const 2048)", loops, "", OutOfFuel, "20000000"),
         ("an allocator that gives what it does not have", "(i32.const 2048)", lies, "", Trap, ""),
         ("recursion", "(call $deep) (i32.const 2048)", "", "(func $deep (call $deep))", StackOverflow, "limits"),

@@ -142,6 +142,17 @@ fn a_loop_with_endless_fuel_meets_its_deadline() {
 }
 
 #[test]
+fn one_that_burns_its_fuel_on_everything_has_one_deadline_for_all_of_it() {
+    let limits = Limits { fuel_base: 200_000_000, deadline_ms: 300, ..Limits::default() };
+    let plugin = open_file(&built("misbehave", Form::Component), r#"{"deed": "loop"}"#, limits).unwrap();
+    let called = plugin.score(&questions());
+    assert!(called.bill.calls < 20, "{} calls; alone with each of 16 answers it would take 31", called.bill.calls);
+    assert!(called.items.iter().all(Result::is_err));
+    let last = called.items[15].as_ref().unwrap_err();
+    assert!(last.kind == FailureKind::Deadline && last.detail.contains("was not asked"), "{last}");
+}
+
+#[test]
 fn wrong_shapes_of_an_objective_are_found() {
     let bundles = random_bundles(8, 5);
     for form in FORMS {

@@ -12,6 +12,7 @@ use wasmtime::{ResourceLimiter, Store, Trap, WasmBacktrace};
 use alft_sdk::linked::Question;
 use alft_sdk::{bundle, roles};
 
+use crate::deadline::Deadline;
 use crate::failure::cut;
 use crate::isolate::{Attempt, Bill};
 use crate::plugin::{Code, Roles};
@@ -111,9 +112,10 @@ impl Guest {
             export,
             reason: format!("{error:#}"),
         };
-        let mut store = self.store(0);
+        let deadline = Deadline::begin(&self.limits);
+        let mut store = self.store(0, deadline);
         let instance = self.pre.instantiate(&mut store).map_err(|error| {
-            let failure = failure(error, &store, 0);
+            let failure = failure(error, &store, 0, deadline);
             Error::Describe { path: path.to_path_buf(), failure }
         })?;
         instance
@@ -143,6 +145,7 @@ impl Guest {
         function: &ComponentExportIndex,
         arguments: P,
         input: usize,
+        deadline: Deadline,
         convert: impl FnOnce(R) -> Vec<T>,
     ) -> Attempt<T>
     where
@@ -152,21 +155,21 @@ impl Guest {
     {
         let begun = Instant::now();
         let fuel = self.limits.fuel(input);
-        let mut store = self.store(input);
+        let mut store = self.store(input, deadline);
         let reply = self.pre.instantiate(&mut store).and_then(|instance| {
             instance.get_typed_func::<P, (Result<R, String>,)>(&mut store, function)?.call(&mut store, arguments)
         });
         let result = match reply {
             Ok((Ok(value),)) => Ok(convert(value)),
             Ok((Err(message),)) => Err(Failure::new(FailureKind::Error, cut(message, self.limits.log_bytes))),
-            Err(error) => Err(failure(error, &store, input)),
+            Err(error) => Err(failure(error, &store, input, deadline)),
         };
         let used = fuel - store.get_fuel().unwrap_or(0).min(fuel);
         let bill = Bill { calls: 1, fuel: used, dearest: used, memory: store.data().memory, time: begun.elapsed() };
         Attempt { result, bill, log: store.into_data().log }
     }
 
-    fn store(&self, input: usize) -> Store<State> {
+    fn store(&self, input: usize, deadline: Deadline) -> Store<State> {
         let state = State {
             limits: self.limits.clone(),
             log: Vec::new(),
@@ -178,7 +181,7 @@ impl Guest {
         let mut store = Store::new(self.pre.engine(), state);
         store.limiter(|state| state);
         store.set_fuel(self.limits.fuel(input)).expect("the engine counts fuel");
-        store.set_epoch_deadline(engine::ticks(self.limits.deadline_ms));
+        store.set_epoch_deadline(engine::ticks(deadline.left()));
         store.set_hostcall_fuel(self.limits.output);
         store
     }
@@ -194,27 +197,32 @@ impl Code for Guest {
     }
 
     fn describe(&self, config: &str) -> Attempt<roles::Manifest> {
-        self.call(&self.describe, (config,), config.len(), |manifest: wire::Manifest| vec![manifest.into()])
+        let deadline = Deadline::begin(&self.limits);
+        self.call(&self.describe, (config,), config.len(), deadline, |manifest: wire::Manifest| vec![manifest.into()])
     }
 
-    fn read(&self, config: &str, batch: &[Question]) -> Attempt<Vec<Option<String>>> {
+    fn read(&self, config: &str, batch: &[Question], deadline: Deadline) -> Attempt<Vec<Option<String>>> {
         let wired: Vec<wire::Transcript<'_>> = batch.iter().map(Into::into).collect();
         let input = config.len() + batch.iter().map(question_size).sum::<usize>();
-        self.call(role(&self.read), (config, wired.as_slice()), input, |keys: Vec<Vec<Option<String>>>| keys)
+        self.call(role(&self.read), (config, wired.as_slice()), input, deadline, |keys: Vec<Vec<Option<String>>>| keys)
     }
 
-    fn score(&self, config: &str, batch: &[Question]) -> Attempt<Vec<f64>> {
+    fn score(&self, config: &str, batch: &[Question], deadline: Deadline) -> Attempt<Vec<f64>> {
         let wired: Vec<wire::VerifierQuestion<'_>> = batch.iter().map(Into::into).collect();
         let input = config.len() + batch.iter().map(question_size).sum::<usize>();
-        self.call(role(&self.score), (config, wired.as_slice()), input, |scores: Vec<Vec<f64>>| scores)
+        self.call(role(&self.score), (config, wired.as_slice()), input, deadline, |scores: Vec<Vec<f64>>| scores)
     }
 
-    fn evaluate(&self, config: &str, batch: &[bundle::Bundle]) -> Attempt<bundle::Valuation> {
+    fn evaluate(&self, config: &str, batch: &[bundle::Bundle], deadline: Deadline) -> Attempt<bundle::Valuation> {
         let wired: Vec<wire::Bundle<'_>> = batch.iter().map(Into::into).collect();
         let input = config.len() + batch.iter().map(bundle_size).sum::<usize>();
-        self.call(role(&self.evaluate), (config, wired.as_slice()), input, |valuations: Vec<wire::Valuation>| {
-            valuations.into_iter().map(Into::into).collect()
-        })
+        self.call(
+            role(&self.evaluate),
+            (config, wired.as_slice()),
+            input,
+            deadline,
+            |valuations: Vec<wire::Valuation>| valuations.into_iter().map(Into::into).collect(),
+        )
     }
 }
 
@@ -328,7 +336,7 @@ fn hear(state: &mut State, level: wire::Level, message: String) {
 
 /// What ended a call with so many bytes of input. `store` tells what the trap does not: a refused growth, a panic's
 /// last words.
-fn failure(error: wasmtime::Error, store: &Store<State>, input: usize) -> Failure {
+fn failure(error: wasmtime::Error, store: &Store<State>, input: usize, deadline: Deadline) -> Failure {
     let State { limits, refused, last_error, .. } = store.data();
     let (kind, detail) = match (refused, error.downcast_ref::<Trap>()) {
         (Some(refused), _) => (FailureKind::Memory, refused.clone()),
@@ -337,9 +345,7 @@ fn failure(error: wasmtime::Error, store: &Store<State>, input: usize) -> Failur
             let budget = format!("{base} and {per_byte} for each of {input} bytes of input");
             (FailureKind::OutOfFuel, format!("used its {fuel} units of fuel: {budget}"))
         }
-        (_, Some(Trap::Interrupt)) => {
-            (FailureKind::Deadline, format!("ran past its deadline of {} ms", limits.deadline_ms))
-        }
+        (_, Some(Trap::Interrupt)) => return deadline.missed(),
         (_, Some(Trap::StackOverflow)) => {
             (FailureKind::StackOverflow, format!("its stack of {} bytes is full", limits.stack))
         }

@@ -54,8 +54,8 @@ impl Engine {
 }
 
 /// Epochs until a deadline. One more than the division says: the first tick may come at once.
-pub(crate) fn ticks(deadline_ms: u64) -> u64 {
-    deadline_ms / TICK.as_millis() as u64 + 1
+pub(crate) fn ticks(left: Duration) -> u64 {
+    left.div_duration_f64(TICK) as u64 + 1
 }
 
 /// What decides how code is compiled and how it behaves.

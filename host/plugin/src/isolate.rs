@@ -7,6 +7,7 @@ use std::time::Duration;
 use alft_sdk::bundle::Valuation;
 use serde::{Deserialize, Serialize};
 
+use crate::deadline::Deadline;
 use crate::{Failure, FailureKind};
 
 /// What calls used.
@@ -138,14 +139,15 @@ impl<T> Attempt<T> {
     }
 }
 
-/// Calls over the entries in `range`, and over halves of what fails, down to single ones. `check` refuses a result that does not
-/// fit its entry's shape.
+/// Calls over the entries in `range`, and over halves of what fails, down to single ones, as long as there is time. `check`
+/// refuses a result that does not fit its entry's shape.
 ///
 /// Halving finds one bad item of n in about 2·log₂ n calls. A failure in a half that is bigger than one item is only a
 /// hint; the failure kept is the one that the item gives alone.
 pub(crate) fn isolate<I, T: Entry>(
     batch: &[I],
     range: Range<usize>,
+    deadline: Deadline,
     part: &dyn Fn(Range<usize>) -> Part,
     call: &dyn Fn(&[I]) -> Attempt<T>,
     check: &dyn Fn(&I, &T) -> Result<(), Failure>,
@@ -154,6 +156,9 @@ pub(crate) fn isolate<I, T: Entry>(
         return Called::default();
     }
     let entries = &batch[range.clone()];
+    if deadline.left().is_zero() {
+        return Called { items: entries.iter().map(|_| Err(deadline.over())).collect(), ..Called::default() };
+    }
     let attempt = call(entries);
     let outcome = attempt.result.as_ref().map(|values| T::output(values)).map_err(Clone::clone);
     let mut calls = vec![Call { part: part(range.clone()), outcome, fuel: attempt.bill.fuel }];
@@ -166,7 +171,7 @@ pub(crate) fn isolate<I, T: Entry>(
         Ok(values) => {
             Called { items: values.into_iter().map(Ok).collect(), bill: attempt.bill, log: attempt.log, calls }
         }
-        // A deadline is chance and costs its whole length each time: halving would multiply the stall.
+        // Where a deadline stopped it is chance, and no time is left to find out more.
         Err(failure) if entries.len() == 1 || failure.kind == FailureKind::Deadline => {
             let items = entries.iter().map(|_| Err(failure.clone())).collect();
             Called { items, bill: attempt.bill, log: attempt.log, calls }
@@ -176,8 +181,8 @@ pub(crate) fn isolate<I, T: Entry>(
             // The failed call's own lines are dropped: they come again with the halves.
             let mut called = Called { items: Vec::new(), bill: attempt.bill, log: Vec::new(), calls: Vec::new() };
             called.calls.append(&mut calls);
-            called.extend(isolate(batch, range.start..middle, part, call, check));
-            called.extend(isolate(batch, middle..range.end, part, call, check));
+            called.extend(isolate(batch, range.start..middle, deadline, part, call, check));
+            called.extend(isolate(batch, middle..range.end, deadline, part, call, check));
             called
         }
     }
@@ -186,7 +191,9 @@ pub(crate) fn isolate<I, T: Entry>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Limits;
     use std::cell::Cell;
+    use std::time::Duration;
 
     #[test]
     fn only_the_bad_item_fails() {
@@ -201,7 +208,8 @@ mod tests {
             };
             Attempt { result, bill: Bill { calls: 1, fuel: 2, dearest: 2, ..Bill::default() }, log: Vec::new() }
         };
-        let called = isolate(&batch, 0..64, &part, &call, &|_, _| Ok(()));
+        let deadline = Deadline::begin(&Limits::default());
+        let called = isolate(&batch, 0..64, deadline, &part, &call, &|_, _| Ok(()));
         for (i, item) in called.items.iter().enumerate() {
             assert_eq!(item.is_err(), i == 41);
             assert!(item.as_ref().is_ok_and(|v| *v == [i as f64]) || i == 41);
@@ -211,5 +219,24 @@ mod tests {
         assert_eq!(called.calls[0].part.entries, 0..64);
         let failed = called.calls.iter().filter(|call| call.outcome.is_err()).map(|call| call.part.entries.len());
         assert_eq!(failed.collect::<Vec<_>>(), [64, 32, 16, 8, 4, 2, 1]);
+    }
+
+    #[test]
+    fn what_there_is_no_time_for_is_not_asked() {
+        let part = |entries| Part { entries, texts: None };
+        let call = |_: &[usize]| {
+            std::thread::sleep(Duration::from_millis(5));
+            Attempt::<Vec<f64>> {
+                result: Err(Failure::new(FailureKind::Panic, "always")),
+                bill: Bill { calls: 1, ..Bill::default() },
+                log: Vec::new(),
+            }
+        };
+        let deadline = Deadline::begin(&Limits { deadline_ms: 40, ..Limits::default() });
+        let called = isolate(&[0; 64], 0..64, deadline, &part, &call, &|_, _| Ok(()));
+        assert!(called.bill.calls <= 8, "{} calls of 5 ms or more", called.bill.calls);
+        assert_eq!(called.items.len(), 64);
+        let last = called.items[63].as_ref().unwrap_err();
+        assert!(last.kind == FailureKind::Deadline && last.detail.contains("was not asked"), "{last}");
     }
 }

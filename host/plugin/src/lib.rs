@@ -15,6 +15,7 @@
 //! | --- | --- |
 //! | [`plugin`] | `Plugin`: open, describe, and the three calls |
 //! | [`isolate`] | taking a failed batch apart |
+//! | `deadline` | the time that a batch has |
 //! | `spread`, `size` | splitting a large batch over the cores; bytes of input |
 //! | [`failure`] | why one item has no value |
 //! | [`limits`] | what a call may use |
@@ -30,6 +31,7 @@
 
 mod cache;
 mod component;
+mod deadline;
 pub mod engine;
 mod error;
 pub mod failure;

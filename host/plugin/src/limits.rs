@@ -12,8 +12,9 @@ pub struct Limits {
     pub fuel_base: u64,
     /// Fuel for each byte of input on top of that.
     pub fuel_per_byte: u64,
-    /// Wall-clock time of a call, in milliseconds. A call stopped by it fails as a whole: where it stops is chance, so
-    /// it is not taken apart to find the guilty item. Keep the fuel below it.
+    /// Wall-clock time of all calls on a batch together, in milliseconds: what a plugin can hold up a step in one of its
+    /// roles. A call stopped by it fails as a whole, for where it stops is chance, and what is left of the batch is not
+    /// asked any more. Keep the fuel below it.
     pub deadline_ms: u64,
     /// Bytes of input above which a batch is split into several calls, spread over the cores. It bounds what one call
     /// may burn, and so how long a single bad item can hold a step up.

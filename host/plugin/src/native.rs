@@ -16,6 +16,7 @@ use alft_sdk::native::{
 use alft_sdk::roles::Manifest;
 use object::{Architecture, BinaryFormat, Object, ObjectSection};
 
+use crate::deadline::Deadline;
 use crate::failure::cut;
 use crate::isolate::{Attempt, Bill};
 use crate::plugin::{Code, Roles};
@@ -109,7 +110,7 @@ impl Code for Library {
         })
     }
 
-    fn read(&self, config: &str, batch: &[Question]) -> Attempt<Vec<Option<String>>> {
+    fn read(&self, config: &str, batch: &[Question], _: Deadline) -> Attempt<Vec<Option<String>>> {
         let read = self.plugin.read.expect("Plugin asks only for roles that were found");
         let texts = Texts::of(batch);
         let questions = texts.questions(batch);
@@ -131,7 +132,7 @@ impl Code for Library {
         Attempt { result, bill: attempt.bill, log: attempt.log }
     }
 
-    fn score(&self, config: &str, batch: &[Question]) -> Attempt<Vec<f64>> {
+    fn score(&self, config: &str, batch: &[Question], _: Deadline) -> Attempt<Vec<f64>> {
         let score = self.plugin.score.expect("Plugin asks only for roles that were found");
         let texts = Texts::of(batch);
         let questions = texts.questions(batch);
@@ -145,7 +146,7 @@ impl Code for Library {
         })
     }
 
-    fn evaluate(&self, config: &str, batch: &[Bundle]) -> Attempt<Valuation> {
+    fn evaluate(&self, config: &str, batch: &[Bundle], _: Deadline) -> Attempt<Valuation> {
         let evaluate = self.plugin.evaluate.expect("Plugin asks only for roles that were found");
         let verifiers: Vec<Vec<Str>> =
             batch.iter().map(|b| b.verifiers.iter().map(|name| Str::new(name)).collect()).collect();

@@ -10,6 +10,7 @@ use alft_sdk::roles::Manifest;
 use serde::{Deserialize, Serialize};
 
 use crate::component::Guest;
+use crate::deadline::Deadline;
 use crate::isolate::{Attempt, Called, Entry, Output, Part, isolate};
 use crate::native::{self, Library};
 use crate::remote::Remote;
@@ -86,9 +87,9 @@ pub(crate) trait Code: Send + Sync {
         &[]
     }
     fn describe(&self, config: &str) -> Attempt<Manifest>;
-    fn read(&self, config: &str, batch: &[Question]) -> Attempt<Vec<Option<String>>>;
-    fn score(&self, config: &str, batch: &[Question]) -> Attempt<Vec<f64>>;
-    fn evaluate(&self, config: &str, batch: &[Bundle]) -> Attempt<Valuation>;
+    fn read(&self, config: &str, batch: &[Question], deadline: Deadline) -> Attempt<Vec<Option<String>>>;
+    fn score(&self, config: &str, batch: &[Question], deadline: Deadline) -> Attempt<Vec<f64>>;
+    fn evaluate(&self, config: &str, batch: &[Bundle], deadline: Deadline) -> Attempt<Valuation>;
 }
 
 /// What a plugin was loaded as.
@@ -229,12 +230,13 @@ impl Plugin {
     /// As a reader: each completion's answer key, `None` where no answer can be read. Items are completions, in order
     /// over all questions.
     pub fn read(&self, batch: &[Question]) -> Called<Option<String>> {
-        self.by_text(batch, &|batch| self.code.read(&self.source.config, batch), &|_| Ok(()))
+        let call = |batch: &[Question], deadline| self.code.read(&self.source.config, batch, deadline);
+        self.by_text(batch, &call, &|_| Ok(()))
     }
 
     /// As a verifier: each answer's score. Items are answers, in order over all questions.
     pub fn score(&self, batch: &[Question]) -> Called<f64> {
-        let call = |batch: &[Question]| self.code.score(&self.source.config, batch);
+        let call = |batch: &[Question], deadline| self.code.score(&self.source.config, batch, deadline);
         self.by_text(batch, &call, &|score| self.checked_score(*score))
     }
 
@@ -247,9 +249,10 @@ impl Plugin {
             let failure = Failure::new(FailureKind::Shape, "an answer does not have one score for each verifier");
             return Called { items: batch.iter().map(|_| Err(failure.clone())).collect(), ..Called::default() };
         }
-        let call = |batch: &[Bundle]| self.code.evaluate(&self.source.config, batch);
+        let deadline = self.deadline();
+        let call = |batch: &[Bundle]| self.code.evaluate(&self.source.config, batch, deadline);
         let mut called = self.spread(batch.iter().map(bundle_size), &|range| {
-            isolate(batch, range, &|entries| Part { entries, texts: None }, &call, &|_, _| Ok(()))
+            isolate(batch, range, deadline, &|entries| Part { entries, texts: None }, &call, &|_, _| Ok(()))
         });
         for (item, bundle) in called.items.iter_mut().zip(batch) {
             if let Err(failure) = item.as_ref().map_err(Clone::clone).and_then(|v| checked_valuation(v, bundle)) {
@@ -259,21 +262,26 @@ impl Plugin {
         called
     }
 
+    /// For a batch that is asked now.
+    fn deadline(&self) -> Deadline {
+        Deadline::begin(&self.source.limits)
+    }
+
     /// One call as it is, for a replay: what came back, unchecked, and its fuel.
     pub(crate) fn call_read(&self, batch: &[Question]) -> (Result<Output, Failure>, u64) {
-        let attempt = self.code.read(&self.source.config, batch);
+        let attempt = self.code.read(&self.source.config, batch, self.deadline());
         (attempt.result.map(Output::Keys), attempt.bill.fuel)
     }
 
     /// As [`Plugin::call_read`].
     pub(crate) fn call_score(&self, batch: &[Question]) -> (Result<Output, Failure>, u64) {
-        let attempt = self.code.score(&self.source.config, batch);
+        let attempt = self.code.score(&self.source.config, batch, self.deadline());
         (attempt.result.map(Output::Scores), attempt.bill.fuel)
     }
 
     /// As [`Plugin::call_read`].
     pub(crate) fn call_evaluate(&self, batch: &[Bundle]) -> (Result<Output, Failure>, u64) {
-        let attempt = self.code.evaluate(&self.source.config, batch);
+        let attempt = self.code.evaluate(&self.source.config, batch, self.deadline());
         (attempt.result.map(Output::Valuations), attempt.bill.fuel)
     }
 
@@ -300,15 +308,17 @@ impl Plugin {
     fn by_text<T: Clone + Send>(
         &self,
         batch: &[Question],
-        call: &(dyn Fn(&[Question]) -> Attempt<Vec<T>> + Sync),
+        call: &(dyn Fn(&[Question], Deadline) -> Attempt<Vec<T>> + Sync),
         check: &dyn Fn(&T) -> Result<(), Failure>,
     ) -> Called<T>
     where
         Vec<T>: Entry,
     {
+        let deadline = self.deadline();
+        let call = |batch: &[Question]| call(batch, deadline);
         let fits = |question: &Question, values: &Vec<T>| one_for_each_text(question, values.len());
         let whole = self.spread(batch.iter().map(question_size), &|range| {
-            isolate(batch, range, &|entries| Part { entries, texts: None }, call, &fits)
+            isolate(batch, range, deadline, &|entries| Part { entries, texts: None }, &call, &fits)
         });
         let mut out = Called { bill: whole.bill, log: whole.log, calls: whole.calls, ..Called::default() };
         for (at, (item, question)) in whole.items.into_iter().zip(batch).enumerate() {
@@ -322,7 +332,7 @@ impl Plugin {
                         |text: &String| Question { prompt: question.prompt.clone(), texts: vec![text.clone()] };
                     let singles: Vec<Question> = question.texts.iter().map(single).collect();
                     let part = |texts| Part { entries: at..at + 1, texts: Some(texts) };
-                    let parts = isolate(&singles, 0..singles.len(), &part, call, &fits);
+                    let parts = isolate(&singles, 0..singles.len(), deadline, &part, &call, &fits);
                     out.bill.add(parts.bill);
                     out.log.extend(parts.log);
                     out.calls.extend(parts.calls);

@@ -11,6 +11,7 @@ use alft_sdk::bundle::{Bundle, Valuation};
 use alft_sdk::linked::Question;
 use serde::{Deserialize, Serialize};
 
+use crate::deadline::Deadline;
 use crate::isolate::{Attempt, Bill};
 use crate::native::Library;
 use crate::plugin::{Code, Roles};
@@ -64,9 +65,9 @@ impl Remote {
         Ok(Self { worker: worker.clone(), path: path.into(), limits: limits.clone(), roles, child })
     }
 
-    fn call<T: for<'a> Deserialize<'a>>(&self, request: &Request<'_>) -> Attempt<T> {
+    fn call<T: for<'a> Deserialize<'a>>(&self, request: &Request<'_>, deadline: Deadline) -> Attempt<T> {
         let begun = Instant::now();
-        let (result, log) = match self.reply(&worker::encode(request)) {
+        let (result, log) = match self.reply(&worker::encode(request), deadline) {
             Ok(Reply { result, log }) => (result, log),
             Err(failure) => (Err(failure), Vec::new()),
         };
@@ -74,7 +75,7 @@ impl Remote {
         Attempt { result, bill, log }
     }
 
-    fn reply<T: for<'a> Deserialize<'a>>(&self, request: &[u8]) -> Result<Reply<T>, Failure> {
+    fn reply<T: for<'a> Deserialize<'a>>(&self, request: &[u8], deadline: Deadline) -> Result<Reply<T>, Failure> {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         // Taken out: a child that fails is not put back.
         let mut running = match child.take() {
@@ -84,9 +85,8 @@ impl Remote {
                 start(&self.path, &self.limits, &self.worker).map_err(crash)?.0
             }
         };
-        let deadline = self.limits.deadline_ms;
-        let reply = running.ask(request, Duration::from_millis(deadline)).map_err(|end| match end {
-            End::Late => Failure::new(FailureKind::Deadline, format!("ran past its deadline of {deadline} ms")),
+        let reply = running.ask(request, deadline.left()).map_err(|end| match end {
+            End::Late => deadline.missed(),
             End::TooLarge(bytes) => {
                 let detail = format!("handed back {bytes} bytes; `limits.output` is {}", self.limits.output);
                 Failure::new(FailureKind::Output, detail)
@@ -115,19 +115,19 @@ impl Code for Remote {
     }
 
     fn describe(&self, config: &str) -> Attempt<Manifest> {
-        self.call(&Request::Describe { config: config.into() })
+        self.call(&Request::Describe { config: config.into() }, Deadline::begin(&self.limits))
     }
 
-    fn read(&self, config: &str, batch: &[Question]) -> Attempt<Vec<Option<String>>> {
-        self.call(&Request::Read { config: config.into(), batch: batch.into() })
+    fn read(&self, config: &str, batch: &[Question], deadline: Deadline) -> Attempt<Vec<Option<String>>> {
+        self.call(&Request::Read { config: config.into(), batch: batch.into() }, deadline)
     }
 
-    fn score(&self, config: &str, batch: &[Question]) -> Attempt<Vec<f64>> {
-        self.call(&Request::Score { config: config.into(), batch: batch.into() })
+    fn score(&self, config: &str, batch: &[Question], deadline: Deadline) -> Attempt<Vec<f64>> {
+        self.call(&Request::Score { config: config.into(), batch: batch.into() }, deadline)
     }
 
-    fn evaluate(&self, config: &str, batch: &[Bundle]) -> Attempt<Valuation> {
-        self.call(&Request::Evaluate { config: config.into(), batch: batch.into() })
+    fn evaluate(&self, config: &str, batch: &[Bundle], deadline: Deadline) -> Attempt<Valuation> {
+        self.call(&Request::Evaluate { config: config.into(), batch: batch.into() }, deadline)
     }
 }
 
@@ -144,11 +144,13 @@ pub(crate) fn serve(requests: &Receiver<Vec<u8>>, reply: &mut dyn FnMut(&[u8]) -
     };
     reply(&worker::encode(&Ok::<_, String>(library.roles())));
     while let Ok(Ok(request)) = requests.recv().map(|bytes| worker::decode::<Request<'_>>(&bytes)) {
+        // The parent keeps the time.
+        let deadline = Deadline::begin(&open.limits);
         let done = match request {
             Request::Describe { config } => answer(library.describe(&config)),
-            Request::Read { config, batch } => answer(library.read(&config, &batch)),
-            Request::Score { config, batch } => answer(library.score(&config, &batch)),
-            Request::Evaluate { config, batch } => answer(library.evaluate(&config, &batch)),
+            Request::Read { config, batch } => answer(library.read(&config, &batch, deadline)),
+            Request::Score { config, batch } => answer(library.score(&config, &batch, deadline)),
+            Request::Evaluate { config, batch } => answer(library.evaluate(&config, &batch, deadline)),
         };
         if !reply(&done) {
             return;
