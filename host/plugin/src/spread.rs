@@ -4,8 +4,8 @@
 //! everywhere.
 
 use std::ops::Range;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex};
 
 use crate::isolate::Called;
 
@@ -32,9 +32,10 @@ pub(crate) fn split(sizes: impl Iterator<Item = usize>, most: usize) -> Vec<Rang
 
 /// Does the work for each range, on as many threads as there are cores, and puts the results together in order.
 pub(crate) fn each<T: Send>(ranges: Vec<Range<usize>>, work: &(dyn Fn(Range<usize>) -> Called<T> + Sync)) -> Called<T> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // Asking costs some 20 µs, for it reads files of the system.
+    static CORES: LazyLock<usize> = LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
     let mut called = Called::default();
-    if ranges.len() < 2 || cores < 2 {
+    if ranges.len() < 2 || *CORES < 2 {
         ranges.into_iter().for_each(|range| called.extend(work(range)));
         return called;
     }
@@ -46,7 +47,7 @@ pub(crate) fn each<T: Send>(ranges: Vec<Range<usize>>, work: &(dyn Fn(Range<usiz
         }
     };
     std::thread::scope(|scope| {
-        for _ in 1..cores.min(ranges.len()) {
+        for _ in 1..CORES.min(ranges.len()) {
             let thread = std::thread::Builder::new().name("alft-plugin".into()).stack_size(THREAD_STACK);
             // Where the system gives no thread, those that run do the work.
             let _ = thread.spawn_scoped(scope, run);

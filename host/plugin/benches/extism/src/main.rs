@@ -59,7 +59,42 @@ fn main() -> Result<ExitCode> {
             println!("| {answers} | {} | {p50:.1} | {p99:.1} | {:.2} |", way.name, p50 / native);
         }
     }
+    bad_sample()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What an endless loop costs on one of the 512 answers of a step, under the default limits.
+fn bad_sample() -> Result<()> {
+    const ANSWERS: usize = 512;
+    let misbehave = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../../plugins/misbehave");
+    let path = alft_build::build(&misbehave, Form::Component, &|line| eprintln!("{line}"))?;
+    let limits = Limits::default();
+    let engine = Engine::new(&limits, worker()?)?;
+    let config = r#"{"deed": "loop", "on": "loop"}"#.into();
+    let source = Source { path, pin: None, native: NativeTrust::Refused, config, limits: limits.clone() };
+    let plugin = Plugin::open(&source, &engine)?;
+    let good = batch(ANSWERS);
+    let mut bad = good.clone();
+    bad[ANSWERS / GROUP / 2].texts[3].replace_range(..4, "loop");
+    println!("\nan endless loop on one of {ANSWERS} answers, ms a step, deadline {} ms\n", limits.deadline_ms);
+    println!("| batch | p50 | longest | calls | failed |\n| --- | ---: | ---: | ---: | ---: |");
+    for (name, batch) in [("all good", &good), ("one loops", &bad)] {
+        let mut times = Vec::new();
+        let (mut calls, mut failed) = (0, 0);
+        for _ in 0..20 {
+            let started = Instant::now();
+            let called = plugin.score(batch);
+            times.push(started.elapsed().as_secs_f64() * 1e3);
+            (calls, failed) = (called.bill.calls, called.items.iter().filter(|item| item.is_err()).count());
+        }
+        times.sort_by(f64::total_cmp);
+        println!("| {name} | {:.1} | {:.1} | {calls} | {failed} |", times[times.len() / 2], times[times.len() - 1]);
+    }
+    Ok(())
+}
+
+fn worker() -> Result<Worker> {
+    Ok(Worker { program: std::env::current_exe()?, arguments: vec![WORKER.into()] })
 }
 
 /// Questions of [`GROUP`] answers each, all different.
@@ -87,8 +122,7 @@ fn ways() -> Result<Vec<Way>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let build = |form| alft_build::build(&folder.join("verifier"), form, &|line| eprintln!("{line}"));
     let (component, library) = (build(Form::Component)?, build(Form::Native)?);
-    let worker = Worker { program: std::env::current_exe()?, arguments: vec![WORKER.into()] };
-    let engine = Engine::new(&Limits::default(), worker)?;
+    let engine = Engine::new(&Limits::default(), worker()?)?;
     let alft = |name, path: &Path, native| -> Result<Way> {
         let pin = Some(blake3::hash(&std::fs::read(path)?).to_hex().to_string());
         let source = Source { path: path.into(), pin, native, config: "{}".into(), limits: Limits::default() };
