@@ -230,14 +230,16 @@ impl Plugin {
     /// As a reader: each completion's answer key, `None` where no answer can be read. Items are completions, in order
     /// over all questions.
     pub fn read(&self, batch: &[Question]) -> Called<Option<String>> {
-        let call = |batch: &[Question], deadline| self.code.read(&self.source.config, batch, deadline);
-        self.by_text(batch, &call, &|_| Ok(()))
+        let deadline = self.deadline();
+        let call = |batch: &[Question]| self.code.read(&self.source.config, batch, deadline);
+        self.by_text(batch, deadline, &call, &|_| Ok(()))
     }
 
     /// As a verifier: each answer's score. Items are answers, in order over all questions.
     pub fn score(&self, batch: &[Question]) -> Called<f64> {
-        let call = |batch: &[Question], deadline| self.code.score(&self.source.config, batch, deadline);
-        self.by_text(batch, &call, &|score| self.checked_score(*score))
+        let deadline = self.deadline();
+        let call = |batch: &[Question]| self.code.score(&self.source.config, batch, deadline);
+        self.by_text(batch, deadline, &call, &|score| self.checked_score(*score))
     }
 
     /// As an objective: each bundle's valuation.
@@ -308,17 +310,16 @@ impl Plugin {
     fn by_text<T: Clone + Send>(
         &self,
         batch: &[Question],
-        call: &(dyn Fn(&[Question], Deadline) -> Attempt<Vec<T>> + Sync),
+        deadline: Deadline,
+        call: &(dyn Fn(&[Question]) -> Attempt<Vec<T>> + Sync),
         check: &dyn Fn(&T) -> Result<(), Failure>,
     ) -> Called<T>
     where
         Vec<T>: Entry,
     {
-        let deadline = self.deadline();
-        let call = |batch: &[Question]| call(batch, deadline);
         let fits = |question: &Question, values: &Vec<T>| one_for_each_text(question, values.len());
         let whole = self.spread(batch.iter().map(question_size), &|range| {
-            isolate(batch, range, deadline, &|entries| Part { entries, texts: None }, &call, &fits)
+            isolate(batch, range, deadline, &|entries| Part { entries, texts: None }, call, &fits)
         });
         let mut out = Called { bill: whole.bill, log: whole.log, calls: whole.calls, ..Called::default() };
         for (at, (item, question)) in whole.items.into_iter().zip(batch).enumerate() {
@@ -332,7 +333,7 @@ impl Plugin {
                         |text: &String| Question { prompt: question.prompt.clone(), texts: vec![text.clone()] };
                     let singles: Vec<Question> = question.texts.iter().map(single).collect();
                     let part = |texts| Part { entries: at..at + 1, texts: Some(texts) };
-                    let parts = isolate(&singles, 0..singles.len(), deadline, &part, &call, &fits);
+                    let parts = isolate(&singles, 0..singles.len(), deadline, &part, call, &fits);
                     out.bill.add(parts.bill);
                     out.log.extend(parts.log);
                     out.calls.extend(parts.calls);

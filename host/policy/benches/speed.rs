@@ -1,9 +1,7 @@
-//! How fast the policy is on this machine. Not a test of anything: it prints.
+//! How fast the policy is on this machine: `cargo bench -p alft-policy`. It prints what it does, and what that took.
 //!
-//! ```text
-//! CANDLE_NUM_THREADS=1 cargo test -p alft-policy --release --test measure -- --ignored --nocapture --test-threads 1
-//! ALFT_MODEL=model.gguf …   also measures a real model: a GGUF file or a Hugging Face folder
-//! ```
+//! `ALFT_MODEL=model.gguf`, a GGUF file or a Hugging Face folder, measures a real model besides; `CANDLE_NUM_THREADS=1`
+//! keeps other cores out of it.
 
 use std::time::Instant;
 
@@ -58,8 +56,15 @@ fn pairs(seed: u64) -> impl Iterator<Item = (u64, u64)> {
     })
 }
 
-#[test]
-#[ignore = "measures"]
+fn main() {
+    tiny();
+    match std::env::var("ALFT_MODEL") {
+        Ok(path) => real(&path),
+        Err(_) => println!("ALFT_MODEL is not set: no real model was measured"),
+    }
+}
+
+/// Two-digit additions: supervised steps, then GRPO.
 fn tiny() {
     let device = DevicePreference::Auto.open().unwrap();
     let policy = Policy::tiny(1, &device).unwrap();
@@ -129,10 +134,8 @@ fn tiny() {
     );
 }
 
-#[test]
-#[ignore = "measures"]
-fn real() {
-    let Ok(path) = std::env::var("ALFT_MODEL") else { return println!("ALFT_MODEL is not set") };
+/// Sampling, scoring and training with LoRA.
+fn real(path: &str) {
     let device = DevicePreference::Auto.open().unwrap();
     println!("{}", alft_policy::device::describe(&device));
     let clock = Instant::now();
