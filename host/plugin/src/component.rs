@@ -13,7 +13,7 @@ use alft_sdk::linked::Question;
 use alft_sdk::{bundle, roles};
 
 use crate::deadline::Deadline;
-use crate::failure::cut;
+use crate::failure::{line, shown};
 use crate::isolate::{Attempt, Bill};
 use crate::plugin::{Code, Roles};
 use crate::size::{bundle_size, question_size};
@@ -161,7 +161,7 @@ impl Guest {
         });
         let result = match reply {
             Ok((Ok(value),)) => Ok(convert(value)),
-            Ok((Err(message),)) => Err(Failure::new(FailureKind::Error, cut(message, self.limits.log_bytes))),
+            Ok((Err(message),)) => Err(Failure::new(FailureKind::Error, shown(message, self.limits.log_bytes))),
             Err(error) => Err(failure(error, &store, input, deadline)),
         };
         let used = fuel - store.get_fuel().unwrap_or(0).min(fuel);
@@ -325,7 +325,7 @@ fn contract(path: &Path, version: &str) -> Error {
 }
 
 fn hear(state: &mut State, level: wire::Level, message: String) {
-    let message = cut(message, state.limits.log_bytes);
+    let message = shown(message, state.limits.log_bytes);
     if state.log.len() < state.limits.log_lines {
         state.log.push(format!("{}: {message}", level.name()));
     }
@@ -361,12 +361,15 @@ fn failure(error: wasmtime::Error, store: &Store<State>, input: usize, deadline:
                     let detail = format!("handed back more than the {} bytes of `limits.output`", limits.output);
                     (FailureKind::Output, detail)
                 }
-                false => (FailureKind::Trap, cut(message, limits.log_bytes)),
+                false => (FailureKind::Trap, shown(message, limits.log_bytes)),
             }
         }
     };
     Failure { backtrace: backtrace(&error), ..Failure::new(kind, detail) }
 }
+
+/// Bytes of a function's name that are kept: it stands in the component, whose author can write anything there.
+const NAME_BYTES: usize = 300;
 
 /// Frames of a backtrace that are kept; a recursion has thousands.
 const FRAMES: usize = 20;
@@ -375,7 +378,8 @@ const FRAMES: usize = 20;
 fn backtrace(error: &wasmtime::Error) -> Vec<String> {
     let Some(trace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
     let names = trace.frames().iter().filter_map(|frame| frame.func_name());
-    let names: Vec<String> = names.map(|name| format!("{:#}", rustc_demangle::demangle(name))).collect();
+    let names: Vec<String> =
+        names.map(|name| line(format!("{:#}", rustc_demangle::demangle(name)), NAME_BYTES)).collect();
     let machinery =
         |name: &String| ["rust_panic", "std::", "core::panicking", "__rust"].iter().any(|of| name.contains(of));
     let skipped = names.iter().take_while(|name| machinery(name)).count();

@@ -102,11 +102,38 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A text of a plugin's, cut to `most` bytes.
-pub(crate) fn cut(mut text: String, most: usize) -> String {
+/// A text of a plugin's as people may see it: cut to `most` bytes, and with what would steer a terminal written out.
+pub(crate) fn shown(mut text: String, most: usize) -> String {
     if text.len() > most {
         text.truncate(text.floor_char_boundary(most));
         text.push('…');
     }
+    // Control characters, and those that turn the direction of what follows.
+    let steers = |c: char| {
+        c.is_control() && !matches!(c, '\n' | '\t') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if text.contains(steers) {
+        let written = |c: char| if steers(c) { c.escape_unicode().to_string() } else { c.to_string() };
+        text = text.chars().map(written).collect();
+    }
     text
+}
+
+/// The same on one line.
+pub(crate) fn line(text: String, most: usize) -> String {
+    shown(text, most).replace(['\n', '\t'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugins_words_do_not_steer_a_terminal() {
+        assert_eq!(shown("größer\n\t5".into(), 100), "größer\n\t5");
+        assert_eq!(shown("a\u{1b}[2Jb\r".into(), 100), "a\\u{1b}[2Jb\\u{d}");
+        assert_eq!(shown("\u{202e}txt".into(), 100), "\\u{202e}txt");
+        assert_eq!(shown("ää".into(), 3), "ä…", "no half of a character");
+        assert_eq!(line("a\nb\tc".into(), 100), "a b c");
+    }
 }

@@ -6,6 +6,8 @@ use alft_sdk::native::ENTRY_PREFIX;
 use object::Object;
 use wasmparser::{Encoding, KnownCustom, Parser, Payload};
 
+use crate::failure::line;
+
 /// What stands in a component.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Anatomy {
@@ -31,6 +33,9 @@ const PAGE: u64 = 64 << 10;
 
 /// What the names of the system's interfaces begin with: `wasi:cli/…`, `wasi_snapshot_preview1`.
 const SYSTEM: &str = "wasi";
+
+/// Bytes of a producer or a symbol that are kept: its author can write anything there.
+const NAME_BYTES: usize = 200;
 
 /// Takes a component apart.
 ///
@@ -83,7 +88,7 @@ pub fn component(bytes: &[u8]) -> Result<Anatomy, String> {
                             for value in field.values {
                                 let value = value?;
                                 let said = format!("{} {} {}", field.name, value.name, value.version);
-                                anatomy.producers.push(said.trim_end().to_owned());
+                                anatomy.producers.push(line(said.trim_end().to_owned(), NAME_BYTES));
                             }
                         }
                     }
@@ -106,7 +111,7 @@ pub fn component(bytes: &[u8]) -> Result<Anatomy, String> {
 pub fn entries(bytes: &[u8]) -> Result<Vec<String>, String> {
     let file = object::File::parse(bytes).map_err(|error| error.to_string())?;
     let exports = file.exports().map_err(|error| error.to_string())?;
-    let names = exports.iter().map(|export| String::from_utf8_lossy(export.name()).into_owned());
+    let names = exports.iter().map(|export| line(String::from_utf8_lossy(export.name()).into_owned(), NAME_BYTES));
     // Mach-O puts an underscore before every name.
     Ok(names.filter(|name| name.trim_start_matches('_').starts_with(ENTRY_PREFIX)).collect())
 }

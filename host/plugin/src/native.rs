@@ -17,7 +17,7 @@ use alft_sdk::roles::Manifest;
 use object::{Architecture, BinaryFormat, Object, ObjectSection};
 
 use crate::deadline::Deadline;
-use crate::failure::cut;
+use crate::failure::shown;
 use crate::isolate::{Attempt, Bill};
 use crate::plugin::{Code, Roles};
 use crate::{Error, Failure, FailureKind, Limits};
@@ -310,14 +310,14 @@ fn call<T>(limits: &Limits, run: impl FnOnce(*const Host) -> (i32, Vec<T>)) -> A
         let (heard, message) = unsafe { (heard(context), message.copied()) };
         if heard.log.len() < heard.limits.log_lines {
             let name = ["error", "warn", "info"].get(level as usize).unwrap_or(&"debug");
-            heard.log.extend(message.map(|message| format!("{name}: {}", cut(message, heard.limits.log_bytes))));
+            heard.log.extend(message.map(|message| format!("{name}: {}", shown(message, heard.limits.log_bytes))));
         }
     }
     unsafe extern "C" fn fail(context: *mut c_void, message: Str) {
         // SAFETY: as above.
         unsafe {
             let heard = heard(context);
-            heard.error = cut(message.copied().unwrap_or_default(), heard.limits.log_bytes);
+            heard.error = shown(message.copied().unwrap_or_default(), heard.limits.log_bytes);
         }
     }
     unsafe extern "C" fn key(context: *mut c_void, key: Str) {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::component::Guest;
 use crate::deadline::Deadline;
+use crate::failure::line;
 use crate::isolate::{Attempt, Called, Entry, Output, Part, isolate};
 use crate::native::{self, Library};
 use crate::remote::Remote;
@@ -42,6 +43,9 @@ impl Role {
     /// All of them, in the order of a run.
     pub const ALL: [Self; 3] = [Self::Reader, Self::Verifier, Self::Objective];
 }
+
+/// Bytes of a plugin's name, and of its version, that are kept.
+const NAME_BYTES: usize = 100;
 
 /// The version of the contract that every plugin which this host opens speaks.
 pub const CONTRACT: &str = "1.0.0";
@@ -172,12 +176,19 @@ impl Plugin {
             }
         };
         let described = code.describe(&source.config);
-        let manifest = described.result.map(|mut one| one.remove(0)).map_err(|failure| match failure.kind {
+        let mut manifest = described.result.map(|mut one| one.remove(0)).map_err(|failure| match failure.kind {
             FailureKind::Error => {
                 Error::Config { path: path.clone(), config: source.config.clone(), reason: failure.detail }
             }
             _ => Error::Describe { path: path.clone(), failure },
         })?;
+        for (text, most) in [
+            (&mut manifest.name, NAME_BYTES),
+            (&mut manifest.version, NAME_BYTES),
+            (&mut manifest.summary, limits.log_bytes),
+        ] {
+            *text = line(std::mem::take(text), most);
+        }
         if manifest.score_range.is_some_and(|(low, high)| low.is_nan() || high.is_nan() || low > high) {
             let detail = format!("its score range is {:?}", manifest.score_range);
             let failure = Failure::new(FailureKind::OutOfRange, detail);
