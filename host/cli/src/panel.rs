@@ -7,7 +7,7 @@ use alft_build::Form;
 use alft_game::group::GroupObjective;
 use alft_linked::Configured;
 use alft_plugin_host::lock::Lock;
-use alft_plugin_host::{Engine, Limits, NativeTrust, Plugin, Role, Source};
+use alft_plugin_host::{Engine, Limits, NativeTrust, Plugin, Role, Source, file};
 use alft_sdk::Manifest;
 
 use crate::engine;
@@ -99,10 +99,13 @@ impl Panel {
         for seat in self.seats.iter().filter(|seat| !folder.plugin(&seat.hash).exists()) {
             let Some(plugin) = seat.plugin.loaded() else { continue };
             let path = &plugin.source().path;
-            let bytes = std::fs::read(path).map_err(Error::io("read the plugin", path))?;
-            if hash(&bytes) != seat.hash {
-                let reason = format!("its file {} was changed while it was opened; try again", path.display());
-                return Err(Error::Plugin { name: seat.name.clone(), reason });
+            let unusable = |reason: String| Error::Plugin { name: seat.name.clone(), reason };
+            let bytes = file::read(path, &plugin.source().limits).map_err(|error| unusable(error.to_string()))?;
+            if file::hash_of(&bytes) != seat.hash {
+                return Err(unusable(format!(
+                    "its file {} was changed while it was opened; try again",
+                    path.display()
+                )));
             }
             folder.write(&format!("plugins/{}", seat.hash), &bytes)?;
         }
@@ -138,9 +141,12 @@ impl Seat {
         say: &dyn Fn(&str),
     ) -> Result<Self> {
         let name = entry.name.clone();
+        let limits = entry.limits(limits);
+        let unusable =
+            |error: &alft_plugin_host::Error| Error::Plugin { name: name.clone(), reason: error.to_string() };
         let path = match approval {
             Approval::Record(hashes, folder) => folder.plugin(hashes.get(&name).map_or("", String::as_str)),
-            Approval::Lock(..) | Approval::Asked => file(entry, say)?,
+            Approval::Lock(..) | Approval::Asked => find(entry, say)?,
         };
         let config = serde_json::to_string(&entry.config).expect("JSON values print");
         let native = match (entry.trust, entry.isolation, &entry.source) {
@@ -159,11 +165,10 @@ impl Seat {
                 lock.and_then(|lock| lock.get(&name, &config)).map(|pinned| pinned.blake3.clone())
             }
             // It was built a moment ago from a source that the run file names, or is being approved.
-            (None, ..) => Some(hash(&std::fs::read(&path).map_err(Error::io("read the plugin", &path))?)),
+            (None, ..) => Some(file::hash(&path, &limits).map_err(|error| unusable(&error))?),
         };
-        let source = Source { path, pin, native, config, limits: entry.limits(limits) };
-        let plugin = Plugin::open(&source, engine)
-            .map_err(|error| Error::Plugin { name: name.clone(), reason: error.to_string() })?;
+        let source = Source { path, pin, native, config, limits };
+        let plugin = Plugin::open(&source, engine).map_err(|error| unusable(&error))?;
         if let Approval::Lock(Some(lock), folder) = approval {
             lock.check(folder, &name, &plugin)?;
         }
@@ -238,7 +243,7 @@ impl Seat {
 }
 
 /// The plugin's file, built first where the run file names a crate.
-fn file(entry: &PluginEntry, say: &dyn Fn(&str)) -> Result<PathBuf> {
+fn find(entry: &PluginEntry, say: &dyn Fn(&str)) -> Result<PathBuf> {
     match (&entry.path, &entry.source) {
         (Some(path), _) => Ok(path.clone()),
         (None, Some(source)) => {
@@ -250,8 +255,4 @@ fn file(entry: &PluginEntry, say: &dyn Fn(&str)) -> Result<PathBuf> {
         }
         (None, None) => unreachable!("the run file was checked"),
     }
-}
-
-fn hash(bytes: &[u8]) -> String {
-    blake3::hash(bytes).to_hex().to_string()
 }

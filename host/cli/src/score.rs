@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use alft_plugin_host::ledger::{self, Input, Record};
 use alft_plugin_host::replay::{self, Item};
-use alft_plugin_host::{Failure, Limits, NativeTrust, Plugin, Role, Source};
+use alft_plugin_host::{Failure, Limits, NativeTrust, Plugin, Role, Source, file};
 use serde::Serialize;
 
 use crate::engine;
@@ -110,16 +110,16 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
 fn open(args: &ScoreArgs) -> Result<Plugin> {
     let name = args.plugin.display().to_string();
     let limits = Limits::default();
-    let bytes = std::fs::read(&args.plugin).map_err(Error::io("read the plugin", &args.plugin))?;
+    let unusable = |error: alft_plugin_host::Error| Error::Plugin { name: name.clone(), reason: error.to_string() };
     let source = Source {
         path: args.plugin.clone(),
         // Whoever names a file and trusts it on the same command line means the file that is there now.
-        pin: args.trust_native.then(|| blake3::hash(&bytes).to_hex().to_string()),
+        pin: args.trust_native.then(|| file::hash(&args.plugin, &limits)).transpose().map_err(unusable)?,
         native: if args.trust_native { NativeTrust::Process } else { NativeTrust::Refused },
         config: args.config.clone(),
         limits: limits.clone(),
     };
-    Plugin::open(&source, &engine::start(&limits)?).map_err(|error| Error::Plugin { name, reason: error.to_string() })
+    Plugin::open(&source, &engine::start(&limits)?).map_err(unusable)
 }
 
 fn comparison<'a>(all: &'a mut Vec<Comparison>, with: &str, role: Role) -> &'a mut Comparison {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use alft_game::exact::{Solution, Term, solve, solve::Config};
-use alft_plugin_host::{Limits, NativeTrust, Plugin, Role, Source};
+use alft_plugin_host::{Limits, NativeTrust, Plugin, Role, Source, file};
 use alft_sdk::bundle::{Bundle, Valuation};
 use alft_sdk::linked::Question;
 
@@ -145,17 +145,10 @@ fn open(extras: &[ExtraPlugin], trust_native: bool) -> Result<Vec<Extra>> {
         .iter()
         .map(|extra| {
             // Whoever names a file and trusts it on the same command line means the file that is there now.
-            let pin = match trust_native {
-                true => Some(std::fs::read(&extra.path).map_err(|error| wrong(&extra.path, error.to_string()))?),
-                false => None,
-            };
-            let source = Source {
-                path: extra.path.clone(),
-                pin: pin.map(|bytes| blake3::hash(&bytes).to_hex().to_string()),
-                native,
-                config: extra.config.clone(),
-                limits: limits.clone(),
-            };
+            let pin = trust_native.then(|| file::hash(&extra.path, &limits)).transpose();
+            let pin = pin.map_err(|error| wrong(&extra.path, error.to_string()))?;
+            let source =
+                Source { path: extra.path.clone(), pin, native, config: extra.config.clone(), limits: limits.clone() };
             let plugin = Plugin::open(&source, &engine).map_err(|error| match error {
                 alft_plugin_host::Error::Untrusted { path } => wrong(&path, UNTRUSTED.into()),
                 error => wrong(&extra.path, error.to_string()),

@@ -16,7 +16,7 @@ use crate::isolate::{Attempt, Called, Entry, Output, Part, isolate};
 use crate::native::{self, Library};
 use crate::remote::Remote;
 use crate::size::{bundle_size, question_size};
-use crate::{Engine, Error, Failure, FailureKind, Limits, cache, spread};
+use crate::{Engine, Error, Failure, FailureKind, Limits, cache, file, spread};
 
 /// What a plugin can be asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -142,8 +142,8 @@ impl Plugin {
     /// Everything in [`Error`]: each names the file, the reason and the remedy.
     pub fn open(source: &Source, engine: &Engine) -> Result<Self, Error> {
         let (path, limits) = (&source.path, &source.limits);
-        let bytes = within(path, limits)?;
-        let hash = blake3::hash(&bytes).to_hex().to_string();
+        let bytes = file::read(path, limits)?;
+        let hash = file::hash_of(&bytes);
         if let Some(pinned) = source.pin.as_ref().filter(|pinned| **pinned != hash) {
             return Err(Error::Pinned { path: path.clone(), found: hash, pinned: pinned.clone() });
         }
@@ -369,16 +369,6 @@ impl Plugin {
             _ => Ok(()),
         }
     }
-}
-
-/// The file's bytes, if they are not too many: its size is looked at before it is read.
-fn within(path: &Path, limits: &Limits) -> Result<Vec<u8>, Error> {
-    let read = |reason| Error::Read { path: path.into(), reason };
-    let size = std::fs::metadata(path).map_err(read)?.len();
-    if size > limits.component_size {
-        return Err(Error::TooLarge { path: path.into(), size, limit: limits.component_size });
-    }
-    std::fs::read(path).map_err(read)
 }
 
 enum Kind {

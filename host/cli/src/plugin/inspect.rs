@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use alft_plugin_host::{Error as HostError, Limits, inspect};
+use alft_plugin_host::{Error as HostError, Limits, file, inspect};
 use alft_sdk::Manifest;
 use alft_sdk::kit::{Role, Subject};
 use serde::Serialize;
@@ -97,8 +97,8 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     let given = Given::of(&args.plugin)?;
     let settings = given.settings(None, args.config.as_ref())?;
     let config = Value::Object(settings.configs[0].clone()).to_string();
-    let bytes = std::fs::read(&given.file).map_err(Error::io("read", &given.file))?;
     let unusable = |reason: String| Error::Plugin { name: args.plugin.display().to_string(), reason };
+    let bytes = file::read(&given.file, &Limits::default()).map_err(|error| unusable(error.to_string()))?;
     let loaded =
         Loaded::new(&engine::start(&Limits::default())?, given.file.clone(), args.trust_native, config.clone());
     let claims = claims(&loaded, &config);
@@ -127,7 +127,7 @@ fn component(file: &Path, bytes: &[u8], config: String, claims: Asked) -> Result
         file: file.into(),
         form: "component",
         bytes: bytes.len(),
-        blake3: blake3::hash(bytes).to_hex().to_string(),
+        blake3: file::hash_of(bytes),
         contract: exports.first().map(|(_, version)| format!("alft:objective@{version}")),
         roles: Role::ALL.iter().filter(|role| exported(role)).map(Role::to_string).collect(),
         can_do_io: !anatomy.imports.iter().all(harmless),
@@ -148,7 +148,7 @@ fn library(file: &Path, bytes: &[u8], config: String, claims: Asked, loaded: &Lo
         file: file.into(),
         form: "native library",
         bytes: bytes.len(),
-        blake3: blake3::hash(bytes).to_hex().to_string(),
+        blake3: file::hash_of(bytes),
         contract: entries.first().cloned(),
         roles: roles.into_iter().filter(|role| loaded.has(*role)).map(|role| role.to_string()).collect(),
         can_do_io: true,

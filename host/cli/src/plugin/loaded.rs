@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use alft_plugin_host::{
-    Bill, Called, Engine, Error, Failure, FailureKind, Form, Limits, NativeTrust, Plugin, Role, Source,
+    Bill, Called, Engine, Error, Failure, FailureKind, Form, Limits, NativeTrust, Plugin, Role, Source, file,
 };
 use alft_sdk::Manifest;
 use alft_sdk::bundle::{Bundle, Valuation};
@@ -36,7 +36,7 @@ impl Loaded {
         let source = Source {
             path: self.path.clone(),
             // Who says `--trust-native` means the file that is there.
-            pin: self.trust_native.then(|| self.hash()).transpose()?,
+            pin: self.trust_native.then(|| file::hash(&self.path, &Limits::default())).transpose()?,
             native: if self.trust_native { NativeTrust::Process } else { NativeTrust::Refused },
             config: config.into(),
             limits: Limits::default(),
@@ -44,11 +44,6 @@ impl Loaded {
         let plugin = Rc::new(Plugin::open(&source, &self.engine)?);
         self.opened.borrow_mut().insert(config.into(), Rc::clone(&plugin));
         Ok(plugin)
-    }
-
-    fn hash(&self) -> Result<String, Error> {
-        let bytes = std::fs::read(&self.path).map_err(|reason| Error::Read { path: self.path.clone(), reason })?;
-        Ok(blake3::hash(&bytes).to_hex().to_string())
     }
 
     /// What its calls took, all together.
