@@ -74,6 +74,17 @@ fn panicking(on: &str, key: &str) -> Small {
     small
 }
 
+#[test]
+fn a_reward_that_no_sum_can_hold_is_a_failure() {
+    let small = panicking("1", "");
+    let run =
+        small.read("run.toml").replace("[\"verifier\"]", "[\"objective\"]").replace("weight = 0.0", "weight = 1.0");
+    small.write("run.toml", &run.replace("deed = \"panic\"", "deed = \"enormous\""));
+    let output = succeed(small.train("run").args(TAUGHT));
+    assert!(said(&output).contains("magnitude 1e300; training takes up to 1e12"), "{}", said(&output));
+    assert!(small.summary("run")["failures"]["panicker"]["out-of-range"].as_u64().unwrap() > 0);
+}
+
 const TAUGHT: [&str; 2] = ["--set", "warm_start.steps=150"];
 
 #[test]

@@ -8,6 +8,7 @@ use alft_plugin_host::ledger::Input;
 use alft_plugin_host::{Called, Failure};
 use alft_sdk::bundle::Prompt;
 
+use crate::bounded::Bounded;
 use crate::mean::Mean;
 
 /// What a plugin did in a step.
@@ -43,16 +44,17 @@ pub(crate) struct Deeds {
 
 impl Deeds {
     /// Books a call over items that `of` tells apart for people, and that stand for these `samples` each.
-    pub(crate) fn take<T>(
+    pub(crate) fn take<T: Bounded>(
         &mut self,
         called: Called<T>,
         input: impl FnOnce() -> Input<'static>,
         samples: &[Stands],
         of: impl Fn(usize) -> String,
     ) -> Vec<Result<T, Failure>> {
+        let items: Vec<_> = called.items.into_iter().map(|item| item.and_then(Bounded::bounded)).collect();
         self.calls += called.bill.calls;
-        self.items += called.items.len() as u64;
-        self.failed += called.items.iter().filter(|item| item.is_err()).count() as u64;
+        self.items += items.len() as u64;
+        self.failed += items.iter().filter(|item| item.is_err()).count() as u64;
         self.fuel += called.bill.fuel;
         self.dearest = self.dearest.max(called.bill.dearest);
         self.time += called.bill.time;
@@ -61,12 +63,12 @@ impl Deeds {
         if !called.calls.is_empty() {
             self.plays.push((input(), called.calls));
         }
-        for (at, item) in called.items.iter().enumerate() {
+        for (at, item) in items.iter().enumerate() {
             if let Err(failure) = item {
                 self.fail(failure.kind.name(), || format!("{}: {failure}", of(at)));
             }
         }
-        called.items
+        items
     }
 
     fn share(&mut self, fuel: u64, items: &[Stands]) {

@@ -24,6 +24,7 @@ mod out;
 mod account;
 mod args;
 mod averages;
+mod bounded;
 mod change;
 mod deeds;
 mod engine;

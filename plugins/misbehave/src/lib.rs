@@ -22,6 +22,8 @@ pub enum Deed {
     Infinity,
     /// Score 2, though 0 to 1 is promised.
     OutOfRange,
+    /// Give a reward of 1e300 (as an objective; as a verifier, score 2).
+    Enormous,
     /// Ask for memory until there is none.
     Memory,
     /// Recurse until the stack ends.
@@ -69,6 +71,10 @@ impl Objective for Misbehave {
         let on = bundle.groups.iter().flat_map(|group| &group.answers).any(|answer| answer.key.contains(&self.on));
         let utility = match self.deed {
             Deed::Short if on => rewards[0].pop().unwrap_or(0.0),
+            Deed::Enormous if on => {
+                rewards.iter_mut().flatten().take(1).for_each(|reward| *reward = 1e300);
+                0.0
+            }
             _ if on => self.misbehave()?,
             _ => 0.0,
         };
@@ -84,7 +90,7 @@ impl Misbehave {
             Deed::Error => return Err("told to fail".into()),
             Deed::Nan | Deed::Short => f64::NAN,
             Deed::Infinity => f64::INFINITY,
-            Deed::OutOfRange => 2.0,
+            Deed::OutOfRange | Deed::Enormous => 2.0,
             Deed::Memory => hoard(),
             Deed::Recursion => recurse(1.0),
             Deed::Abort => std::process::abort(),
