@@ -142,6 +142,17 @@ fn a_loop_with_endless_fuel_meets_its_deadline() {
 }
 
 #[test]
+fn an_answer_that_is_a_book_costs_its_sample_alone() {
+    let limits = Limits { key_bytes: 10, ..Limits::default() };
+    let plugin = open_file(&built("arithmetic", Form::Component), "{}", limits).unwrap();
+    let texts = ["1234567890", "12345678901", "7"].map(String::from).to_vec();
+    let called = plugin.read(&[Question { prompt: Prompt::default(), texts }]);
+    let failure = called.items[1].as_ref().unwrap_err();
+    assert!(failure.kind == FailureKind::Output && failure.detail.contains("`limits.key_bytes` is 10"), "{failure}");
+    assert_eq!([&called.items[0], &called.items[2]], [&Ok(Some("1234567890".into())), &Ok(Some("7".into()))]);
+}
+
+#[test]
 fn a_flood_of_lines_is_cut_for_the_whole_batch() {
     let limits = Limits { fuel_base: 2_000_000_000, batch_bytes: 1, log_lines: 7, log_bytes: 6, ..Limits::default() };
     let plugin = open_file(&built("misbehave", Form::Component), r#"{"deed": "flood", "on": "3"}"#, limits).unwrap();

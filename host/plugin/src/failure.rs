@@ -59,7 +59,7 @@ impl FailureKind {
             Self::Deadline => "raise `limits.deadline_ms`, or mend the plugin",
             Self::Memory => "raise `limits.memory` or `limits.table_elements`, or mend the plugin",
             Self::StackOverflow => "raise `limits.stack`, or mend the plugin",
-            Self::Output => "raise `limits.output`, or mend the plugin",
+            Self::Output => "raise `limits.output` or `limits.key_bytes`, or mend the plugin",
             Self::Error => "mend the input or the plugin's configuration",
             _ => "this is the plugin's mistake: show it to its author",
         }

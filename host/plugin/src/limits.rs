@@ -30,6 +30,8 @@ pub struct Limits {
     pub instances: usize,
     /// Bytes that a call may hand back.
     pub output: usize,
+    /// Bytes of the key of an answer that a reader gives: every other plugin gets it, and the records of a run.
+    pub key_bytes: usize,
     /// Lines of diagnostics kept of a batch.
     pub log_lines: usize,
     /// Bytes to which a line of diagnostics is cut.
@@ -55,6 +57,7 @@ impl Default for Limits {
             stack: 512 << 10,
             instances: 128,
             output: 16 << 20,
+            key_bytes: 64 << 10,
             log_lines: 100,
             log_bytes: 1000,
             component_size: 64 << 20,

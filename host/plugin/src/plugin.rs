@@ -243,7 +243,7 @@ impl Plugin {
     pub fn read(&self, batch: &[Question]) -> Called<Option<String>> {
         let deadline = self.deadline();
         let call = |batch: &[Question]| self.code.read(&self.source.config, batch, deadline);
-        self.by_text(batch, deadline, &call, &|_| Ok(()))
+        self.by_text(batch, deadline, &call, &|key| self.checked_key(key.as_deref()))
     }
 
     /// As a verifier: each answer's score. Items are answers, in order over all questions.
@@ -360,6 +360,17 @@ impl Plugin {
             }
         }
         out
+    }
+
+    fn checked_key(&self, key: Option<&str>) -> Result<(), Failure> {
+        let (bytes, limit) = (key.map_or(0, str::len), self.source.limits.key_bytes);
+        if bytes <= limit {
+            return Ok(());
+        }
+        Err(Failure::new(
+            FailureKind::Output,
+            format!("gave an answer of {bytes} bytes; `limits.key_bytes` is {limit}"),
+        ))
     }
 
     fn checked_score(&self, score: f64) -> Result<(), Failure> {
