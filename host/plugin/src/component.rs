@@ -2,6 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use wasmtime::component::{
@@ -15,6 +16,7 @@ use alft_sdk::{bundle, roles};
 use crate::deadline::Deadline;
 use crate::failure::{line, shown};
 use crate::isolate::{Attempt, Bill};
+use crate::permits::Permits;
 use crate::plugin::{Code, Roles};
 use crate::size::{bundle_size, question_size};
 use crate::{Engine, Error, Failure, FailureKind, Limits, cache, engine, wire};
@@ -26,6 +28,7 @@ const SUPPORTED: &str = crate::plugin::CONTRACT;
 /// A loaded component.
 pub(crate) struct Guest {
     pre: InstancePre<State>,
+    permits: Arc<Permits>,
     limits: Limits,
     imports: Vec<String>,
     describe: ComponentExportIndex,
@@ -99,7 +102,16 @@ impl Guest {
             })
             .map_err(refuse)?;
         let pre = linker.instantiate_pre(&component).map_err(refuse)?;
-        let guest = Self { pre, limits: limits.clone(), imports, describe, read, score, evaluate };
+        let guest = Self {
+            pre,
+            permits: Arc::clone(engine.permits()),
+            limits: limits.clone(),
+            imports,
+            describe,
+            read,
+            score,
+            evaluate,
+        };
         guest.check_types(path)?;
         Ok(guest)
     }
@@ -113,6 +125,7 @@ impl Guest {
             reason: format!("{error:#}"),
         };
         let deadline = Deadline::begin(&self.limits);
+        let _permit = self.permits.take();
         let mut store = self.store(0, deadline);
         let instance = self.pre.instantiate(&mut store).map_err(|error| {
             let failure = failure(error, &store, 0, deadline);
@@ -153,6 +166,7 @@ impl Guest {
         R: Send + Sync + 'static,
         (Result<R, String>,): ComponentNamedList + Lift,
     {
+        let _permit = self.permits.take();
         let begun = Instant::now();
         let fuel = self.limits.fuel(input);
         let mut store = self.store(input, deadline);

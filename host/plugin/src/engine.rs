@@ -1,13 +1,18 @@
 //! The WebAssembly engine: one for all plugins, so that one clock and one pool of instances serve them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::permits::Permits;
 use crate::{Error, Limits, Worker};
 
 /// wasmtime's major version. Fuel is the same number for the same call within one.
 pub const WASMTIME: u32 = 48;
+
+/// Calls that run at once at most. A pool that is full would fail a call, and fail it by chance.
+const AT_ONCE: u32 = 32;
 
 /// How often the engine's epoch advances: the grain of deadlines.
 const TICK: Duration = Duration::from_millis(10);
@@ -17,6 +22,7 @@ const TICK: Duration = Duration::from_millis(10);
 pub struct Engine {
     wasmtime: wasmtime::Engine,
     worker: Worker,
+    permits: Arc<Permits>,
 }
 
 impl Engine {
@@ -41,11 +47,16 @@ impl Engine {
                 }
             })
             .map_err(|error| Error::Engine { reason: error.to_string() })?;
-        Ok(Self { wasmtime: engine, worker })
+        Ok(Self { wasmtime: engine, worker, permits: Arc::new(Permits::new(AT_ONCE)) })
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.wasmtime
+    }
+
+    /// Every call takes one before it asks for an instance.
+    pub(crate) fn permits(&self) -> &Arc<Permits> {
+        &self.permits
     }
 
     pub(crate) fn worker(&self) -> &Worker {
@@ -74,16 +85,17 @@ pub(crate) fn config(limits: &Limits) -> Config {
 /// costs nothing: what is above a limit should be refused in the limit's own words.
 fn pooled(limits: &Limits) -> Config {
     const PARTS: u32 = 256;
+    const MEMORIES: u32 = 32;
     let mut pooling = PoolingAllocationConfig::new();
     pooling
-        .total_component_instances(64)
-        .total_core_instances(4 * PARTS)
-        .total_memories(64)
-        .total_tables(4 * PARTS)
+        .total_component_instances(AT_ONCE)
+        .total_core_instances(AT_ONCE * PARTS)
+        .total_memories(AT_ONCE * MEMORIES)
+        .total_tables(AT_ONCE * PARTS)
         .max_memory_size(1 << 32)
         .table_elements(limits.table_elements.max(100_000))
         .max_core_instances_per_component(PARTS)
-        .max_memories_per_component(64)
+        .max_memories_per_component(MEMORIES)
         .max_tables_per_component(PARTS)
         .max_tables_per_module(PARTS);
     // What a call has written to is wiped for the next instance rather than given back to the system and faulted in anew.

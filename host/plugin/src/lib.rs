@@ -16,6 +16,7 @@
 //! | [`plugin`] | `Plugin`: open, describe, and the three calls |
 //! | [`isolate`] | taking a failed batch apart |
 //! | `deadline` | the time that a batch has |
+//! | `permits` | how many calls run at once |
 //! | `spread`, `size` | splitting a large batch over the cores; bytes of input |
 //! | [`failure`] | why one item has no value |
 //! | [`limits`] | what a call may use |
@@ -43,6 +44,7 @@ pub mod ledger;
 pub mod limits;
 pub mod lock;
 mod native;
+mod permits;
 pub mod plugin;
 mod remote;
 pub mod replay;
