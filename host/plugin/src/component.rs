@@ -58,8 +58,8 @@ impl Guest {
             return Err(Error::CoreModule { path: path_buf() });
         }
         let wasmtime = engine.wasmtime();
-        let component =
-            compiled(bytes, engine, limits).map_err(|reason| Error::Compile { path: path_buf(), reason })?;
+        let refused = |reason| Error::Compile { path: path_buf(), reason: shown(reason, REASON_BYTES) };
+        let component = compiled(bytes, engine, limits).map_err(refused)?;
         let imports = allowed_imports(path, wasmtime, &component)?;
         modest(path, &component, limits)?;
 
@@ -381,6 +381,9 @@ fn failure(error: wasmtime::Error, store: &Store<State>, input: usize, deadline:
     };
     Failure { backtrace: backtrace(&error), ..Failure::new(kind, detail) }
 }
+
+/// Bytes of why a component is none that are kept: names of its own may be in it.
+const REASON_BYTES: usize = 2000;
 
 /// Bytes of a function's name that are kept: it stands in the component, whose author can write anything there.
 const NAME_BYTES: usize = 300;

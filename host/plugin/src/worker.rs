@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::failure::shown;
 use crate::{Limits, engine, remote};
 
 /// The program that becomes a worker by calling [`serve`] with what follows `arguments`.
@@ -149,7 +150,7 @@ impl Running {
                 // A process that it started may hold the pipe open for ever.
                 let words = self.last_words.recv_timeout(Duration::from_secs(1)).unwrap_or_default();
                 let words: Vec<u8> = words.into_iter().collect();
-                let words = String::from_utf8_lossy(&words);
+                let words = shown(String::from_utf8_lossy(&words).into_owned(), 3 * LAST_WORDS);
                 let colon = if words.trim().is_empty() { "" } else { ": " };
                 Err(End::Died(format!("ended with {how}{colon}{}", words.trim())))
             }
