@@ -104,6 +104,16 @@ fn a_library_that_dies_or_hangs_ends_its_test_and_not_the_kit() {
 }
 
 #[test]
+fn limits_of_the_command_line_hold() {
+    let entropy = path("entropy", Form::Component);
+    let starved = ["--only", "order-of-calls", "--limits", r#"{"fuel_base": 1000, "fuel_per_byte": 0}"#];
+    fail(&mut tool("check", &entropy, &starved), 5, &["1000 units of fuel", "--limits '{\"fuel_base\":1000,"]);
+    fail(&mut tool("inspect", &entropy, &["--limits", r#"{"component_size": 10}"#]), 5, &["above the limit of 10"]);
+    fail(&mut tool("bench", &entropy, &["--limits", r#"{"fule_base": 1}"#]), 2, &["unknown field `fule_base`"]);
+    fail(&mut tool("bench", &entropy, &["--limits", r#"{"deadline_ms": 0}"#]), 2, &["limits.deadline_ms = 0"]);
+}
+
+#[test]
 fn mistakes_of_the_command_line_are_explained() {
     let entropy = path("entropy", Form::Component);
     fail(&mut tool("check", &entropy, &["--only", "concav"]), 2, &["no test \"concav\"", "did you mean `concave`?"]);

@@ -40,6 +40,9 @@ pub(crate) struct BenchArgs {
     /// What fuel a call of 8 may take
     #[arg(long, value_name = "N")]
     fuel_budget: Option<u64>,
+    /// Under these limits: a JSON object with keys of the run file's `[limits]`
+    #[arg(long, value_name = "JSON", value_parser = given::limits, default_value = "{}")]
+    limits: Limits,
     /// Let a native library run, with all the rights of this program
     #[arg(long)]
     trust_native: bool,
@@ -90,7 +93,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let config = Value::Object(settings.configs[0].clone()).to_string();
     let unusable = |reason: String| Error::Plugin { name: args.plugin.display().to_string(), reason };
     let plugin =
-        Loaded::new(&engine::start(&Limits::default())?, given.file.clone(), args.trust_native, config.clone());
+        Loaded::new(&engine::start(&args.limits)?, given.file.clone(), args.trust_native, &args.limits, config.clone());
     let form = plugin.plugin(&config).map_err(|error| unusable(error.to_string()))?.form();
 
     if !args.json {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use alft_plugin_host::Limits;
 use alft_plugin_host::lock::Verdict;
 use alft_sdk::kit::{self, Outcome, Settings, TESTS, Test, abuse};
 use clap::builder::RangedU64ValueParser;
@@ -31,6 +32,9 @@ pub(crate) struct CheckArgs {
     /// What it needs in order to be tested (default: kit.json in the project's folder)
     #[arg(long, value_name = "FILE.json")]
     kit: Option<PathBuf>,
+    /// Under these limits: a JSON object with keys of the run file's `[limits]`
+    #[arg(long, value_name = "JSON", value_parser = given::limits, default_value = "{}")]
+    limits: Limits,
     /// The seed of every random input
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -55,6 +59,7 @@ pub(crate) struct Check {
     /// The native library of the same source.
     pub(crate) twin: Option<PathBuf>,
     pub(crate) trust_native: bool,
+    pub(crate) limits: Limits,
     pub(crate) settings: Settings,
     pub(crate) seed: u64,
     /// For each test.
@@ -98,6 +103,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<()> {
         file: given.file,
         twin: given.twin,
         trust_native: args.trust_native,
+        limits: args.limits.clone(),
         seed: args.seed,
         limit: Duration::from_secs(args.seconds),
     };
@@ -189,6 +195,7 @@ impl Check {
             file: self.file.clone(),
             twin: self.twin.clone(),
             trust_native: self.trust_native,
+            limits: self.limits.clone(),
             settings: self.settings.clone(),
             seed: self.seed,
             task,
@@ -227,6 +234,9 @@ fn again(args: &CheckArgs, ran: &Ran) -> String {
     let mut again = format!("{} --only {} --seed {}", args.plugin.display(), ran.test, ran.seed);
     if let Some(config) = &args.config {
         again += &format!(" --config '{}'", Value::Object(config.clone()));
+    }
+    if args.limits != Limits::default() {
+        again += &format!(" --limits '{}'", serde_json::to_string(&args.limits).expect("limits print"));
     }
     if let Some(kit) = &args.kit {
         again += &format!(" --kit {}", kit.display());

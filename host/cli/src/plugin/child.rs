@@ -28,6 +28,7 @@ pub(super) struct Job {
     pub(super) file: PathBuf,
     pub(super) twin: Option<PathBuf>,
     pub(super) trust_native: bool,
+    pub(super) limits: Limits,
     pub(super) settings: Settings,
     pub(super) seed: u64,
     pub(super) task: Task,
@@ -62,9 +63,9 @@ pub(crate) fn serve() -> Result<()> {
 
 impl Job {
     fn done(&self) -> Result<Answer> {
-        let engine = engine::start(&Limits::default())?;
+        let engine = engine::start(&self.limits)?;
         let config = serde_json::to_string(&self.settings.configs[0]).expect("a map is plain data");
-        let load = |file: &PathBuf, trust| Loaded::new(&engine, file.clone(), trust, config.clone());
+        let load = |file: &PathBuf, trust| Loaded::new(&engine, file.clone(), trust, &self.limits, config.clone());
         let subject = load(&self.file, self.trust_native);
         // It comes from a project that was built for this check: building it was trust enough.
         let twin = self.twin.as_ref().map(|file| load(file, true));

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use alft_build::Form;
+use alft_plugin_host::Limits;
 use alft_sdk::kit::Settings;
 use serde_json::{Map, Value};
 
@@ -58,6 +59,14 @@ impl Given {
 
 fn say(line: &str) {
     eprintln!("{line}");
+}
+
+/// Limits, for `--limits`.
+pub(super) fn limits(text: &str) -> std::result::Result<Limits, String> {
+    let limits: Limits =
+        serde_json::from_str(text).map_err(|error| format!("write a JSON object of limits: {error}"))?;
+    limits.check().map_err(|(_, why)| why)?;
+    Ok(limits)
 }
 
 /// A JSON object, for `--config`.

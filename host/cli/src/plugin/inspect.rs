@@ -26,6 +26,9 @@ pub(crate) struct InspectArgs {
     /// Show what it promises under this configuration, a JSON object (default: the first of kit.json, or {})
     #[arg(long, value_name = "JSON", value_parser = given::config)]
     config: Option<Map<String, Value>>,
+    /// Under these limits: a JSON object with keys of the run file's `[limits]`
+    #[arg(long, value_name = "JSON", value_parser = given::limits, default_value = "{}")]
+    limits: Limits,
     /// Let a native library run, with all the rights of this program
     #[arg(long)]
     trust_native: bool,
@@ -98,9 +101,9 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     let settings = given.settings(None, args.config.as_ref())?;
     let config = Value::Object(settings.configs[0].clone()).to_string();
     let unusable = |reason: String| Error::Plugin { name: args.plugin.display().to_string(), reason };
-    let bytes = file::read(&given.file, &Limits::default()).map_err(|error| unusable(error.to_string()))?;
+    let bytes = file::read(&given.file, &args.limits).map_err(|error| unusable(error.to_string()))?;
     let loaded =
-        Loaded::new(&engine::start(&Limits::default())?, given.file.clone(), args.trust_native, config.clone());
+        Loaded::new(&engine::start(&args.limits)?, given.file.clone(), args.trust_native, &args.limits, config.clone());
     let claims = claims(&loaded, &config);
     let facts = match bytes.starts_with(b"\0asm") {
         true => component(&given.file, &bytes, config, claims),

@@ -18,6 +18,7 @@ pub(super) struct Loaded {
     engine: Engine,
     path: PathBuf,
     trust_native: bool,
+    limits: Limits,
     /// Under which to find its roles.
     config: String,
     opened: RefCell<BTreeMap<String, Rc<Plugin>>>,
@@ -25,8 +26,9 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    pub(super) fn new(engine: &Engine, path: PathBuf, trust_native: bool, config: String) -> Self {
-        Self { engine: engine.clone(), path, trust_native, config, opened: RefCell::default(), bill: Cell::default() }
+    pub(super) fn new(engine: &Engine, path: PathBuf, trust_native: bool, limits: &Limits, config: String) -> Self {
+        let (engine, limits) = (engine.clone(), limits.clone());
+        Self { engine, path, trust_native, limits, config, opened: RefCell::default(), bill: Cell::default() }
     }
 
     pub(super) fn plugin(&self, config: &str) -> Result<Rc<Plugin>, Error> {
@@ -36,10 +38,10 @@ impl Loaded {
         let source = Source {
             path: self.path.clone(),
             // Who says `--trust-native` means the file that is there.
-            pin: self.trust_native.then(|| file::hash(&self.path, &Limits::default())).transpose()?,
+            pin: self.trust_native.then(|| file::hash(&self.path, &self.limits)).transpose()?,
             native: if self.trust_native { NativeTrust::Process } else { NativeTrust::Refused },
             config: config.into(),
-            limits: Limits::default(),
+            limits: self.limits.clone(),
         };
         let plugin = Rc::new(Plugin::open(&source, &self.engine)?);
         self.opened.borrow_mut().insert(config.into(), Rc::clone(&plugin));

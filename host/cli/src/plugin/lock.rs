@@ -9,7 +9,8 @@ use alft_plugin_host::{Form, Plugin};
 use super::check::{Check, verdict};
 use super::given::Given;
 use crate::entry::PluginEntry;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::folder::Folder;
 use crate::panel::{Approval, Panel};
 use crate::runfile::RunFile;
 
@@ -49,7 +50,7 @@ pub(crate) fn run(args: &LockArgs) -> Result<()> {
     let folder = folder(&args.run);
     let path = folder.join(lock::NAME);
     let lock = Lock::find(&folder).ok().flatten().unwrap_or_else(|| Lock::new(Vec::new())).with(plugins);
-    std::fs::write(&path, lock.text()).map_err(Error::io("write", &path))?;
+    Folder { path: folder }.write(lock::NAME, lock.text().as_bytes())?;
     say!("{} pins {} plugins", path.display(), panel.seats.len());
     Ok(())
 }
@@ -63,8 +64,8 @@ fn examine(entry: &PluginEntry, plugin: &Plugin, run: &RunFile) -> Result<Verdic
     let mut settings = given.settings(None, Some(&config))?;
     settings.verifiers.extend(run.plugins.iter().map(|entry| entry.name.clone()));
     let trust_native = plugin.form() != Form::Component;
-    let (file, twin) = (given.file, given.twin);
-    Ok(verdict(&Check { file, twin, trust_native, settings, seed: run.seed, limit: EXAMINATION }))
+    let (file, twin, limits) = (given.file, given.twin, source.limits.clone());
+    Ok(verdict(&Check { file, twin, trust_native, limits, settings, seed: run.seed, limit: EXAMINATION }))
 }
 
 /// How long a test of the kit may take.
