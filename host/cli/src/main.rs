@@ -4,8 +4,10 @@
 //! | --- | --- |
 //! | `train` | the loop: read it first |
 //! | `play` | one step of the game: completions in, advantages out |
+//! | `position` | how far a run is: what a resumed run goes on from |
 //! | `panel`, `judge`, `engine` | the plugins of a run, and what runs them |
-//! | `tally` | what each plugin has done, cost and failed at |
+//! | `deeds`, `bounded` | what a plugin did in a step, with numbers that can be added up |
+//! | `tally`, `account` | what each plugin has done, cost and failed at over a run; putting that on record |
 //! | `order`, `reference` | which questions a step meets; what the reference policy answers to them |
 //! | `weight`, `change` | weights by schedule; changes of the run file while its run goes on |
 //! | `identity` | what a resumed run must have in common with itself |
@@ -14,8 +16,8 @@
 //! | `estimator` | the tables: `alft estimator` |
 //! | `plugin`, `score` | what is done with plugins outside a run: `alft plugin …`, `alft score` |
 //! | `evaluate` | the measurement before and after |
-//! | `runfile`, `toml_source`, `questions`, `args` | what the user gives |
-//! | `folder`, `metrics`, `report`, `picture`, `progress`, `out` | what the user gets |
+//! | `runfile`, `entry`, `toml_source`, `questions`, `args` | what the user gives |
+//! | `folder`, `metrics`, `averages`, `mean`, `report`, `picture`, `progress`, `out` | what the user gets |
 //! | `error` | everything that can end a command, and the exit codes |
 
 #[macro_use]
