@@ -133,6 +133,41 @@ fn growth_and_loops_in_every_corner() {
     }
 }
 
+/// A component with one section.
+fn section(id: u8, content: &[u8]) -> Vec<u8> {
+    let length: Vec<u8> =
+        (0..5).map(|at| (content.len() >> (7 * at)) as u8 & 0x7f | if at < 4 { 0x80 } else { 0 }).collect();
+    [b"\0asm\x0d\0\x01\0", &[id][..], &length, content].concat()
+}
+
+/// Files that are hard on a parser or a compiler. What comes of them is a plugin or an error, and both in time.
+#[test]
+fn shapes_that_are_hard_to_compile() {
+    let nested =
+        |depth| verifier(&format!("{}{} i32.const 2048", "block ".repeat(depth), "end ".repeat(depth)), "", "");
+    let components = |depth| (0..depth).fold(b"\0asm\x0d\0\x01\0".to_vec(), |inner, _| section(4, &inner));
+    let exports: String = (0..50_000).map(|at| format!("(func (export \"f{at}\"))")).collect();
+    let table = format!("(block (br_table {}(local.get 0)))", "0 ".repeat(100_000));
+    let locals = format!("(func {} (nop))", "(local i64)".repeat(49_000));
+    let long_name = "n".repeat(90_000);
+    for (what, component) in [
+        ("blocks within blocks", nested(20_000)),
+        ("components within components", components(3_000)),
+        ("many functions", verifier("(i32.const 2048)", "", &exports)),
+        ("a long table of branches", verifier(&format!("{table} (i32.const 2048)"), "", "")),
+        ("many locals", verifier("(i32.const 2048)", "", &locals)),
+        ("a long name", verifier("(i32.const 2048)", "", &format!("(func ${long_name} (unreachable))"))),
+        ("a large memory", verifier("(i32.const 2048)", "", "(memory 65536)")),
+        ("data outside its memory", verifier("(i32.const 2048)", "", "(data (i32.const 131071) \"xx\")")),
+        ("a section that ends after the file", [verifier("(i32.const 2048)", "", ""), vec![0, 100, 1, b'x']].concat()),
+    ] {
+        match opened(&component) {
+            Ok(plugin) => assert!(!plugin.manifest().concave, "{what}"),
+            Err(error) => assert!(error.to_string().len() < 3_000, "{what}: {error}"),
+        }
+    }
+}
+
 #[test]
 fn a_loop_before_anything_is_called() {
     let component = verifier("(i32.const 2048)", "", "(func $start (loop $again (br $again))) (start $start)");
