@@ -68,7 +68,7 @@ pub(crate) enum Error {
     Budget { plugin: PathBuf, over: String },
 
     /// The model cannot be loaded, sampled or trained. Exit code 6.
-    #[error("{0}")]
+    #[error(transparent)]
     #[diagnostic(code(alft::model))]
     Model(#[from] alft_policy::Error),
 
@@ -96,19 +96,19 @@ pub(crate) enum Error {
     Replay { path: PathBuf, reason: String },
 
     /// As above.
-    #[error("{0}")]
+    #[error(transparent)]
     #[diagnostic(code(alft::ledger))]
     Ledger(#[from] ledger::Error),
 
     /// A plugin is not the one that was approved. Exit code 5.
-    #[error("{0}")]
+    #[error(transparent)]
     #[diagnostic(code(alft::lock))]
     Lock(#[from] alft_plugin_host::lock::Error),
 
     /// The file system said no. Exit code 1.
-    #[error("cannot {doing} {}: {source}", path.display())]
+    #[error("cannot {doing} {}: {reason}", path.display())]
     #[diagnostic(code(alft::io))]
-    Io { doing: &'static str, path: PathBuf, source: std::io::Error },
+    Io { doing: &'static str, path: PathBuf, reason: std::io::Error },
 
     /// The picture cannot be drawn. Exit code 1.
     #[error("cannot draw {}: {reason}", path.display())]
@@ -149,6 +149,6 @@ impl Error {
     /// For `map_err` on file operations: "cannot {doing} {path}".
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
-        move |source| Self::Io { doing, path, source }
+        move |reason| Self::Io { doing, path, reason }
     }
 }
