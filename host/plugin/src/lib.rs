@@ -20,7 +20,7 @@
 //! | `spread`, `size` | splitting a large batch over the cores; bytes of input |
 //! | [`failure`] | why one item has no value |
 //! | [`limits`] | what a call may use |
-//! | [`file`] | reading a plugin's file, and its hash |
+//! | [`mod@file`] | reading a plugin's file, and its hash |
 //! | [`engine`] | the WebAssembly engine, shared by all plugins |
 //! | [`inspect`] | what a plugin's file says of itself, read without running it |
 //! | `component`, `wire` | components: loading, calling, and the records that cross the boundary |

@@ -106,7 +106,8 @@ fn by_question<T>(reply: Reply<Vec<T>>, batch: &[Question]) -> Reply<Vec<Vec<T>>
 
 fn fault(failure: Failure) -> Fault {
     match failure.kind {
-        FailureKind::Error => Fault::Error(failure.detail),
+        // An answer as long as the text that it is read from is a matter of limits, and costs that text alone.
+        FailureKind::Error | FailureKind::Output => Fault::Error(failure.detail),
         FailureKind::Shape | FailureKind::NonFinite | FailureKind::OutOfRange => Fault::Invalid(failure.detail),
         kind => Fault::Crash(format!("{kind}: {}", failure.detail)),
     }
