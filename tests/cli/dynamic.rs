@@ -30,7 +30,7 @@ fn edits_are_taken_between_steps_and_made_again_by_a_resumed_run() {
     ["gini", "majority"].iter().for_each(|name| drop(component(name)));
     let stderr = fs::File::create(small.path().join("told.txt")).unwrap();
     let mut command = small.train("run");
-    command.args(["--set", "train.steps=400"]).stderr(stderr);
+    command.args(["--set", "train.steps=600"]).stderr(stderr);
     let mut run = Running(command.stdout(Stdio::null()).spawn().unwrap());
     let steps = || small.lines("run/metrics.jsonl").iter().filter(|line| line["phase"] == "game").count();
     let changed = || small.lines("run/changes.jsonl").len();
@@ -81,7 +81,7 @@ fn edits_are_taken_between_steps_and_made_again_by_a_resumed_run() {
     assert_eq!(changes[2]["hashes"]["rarity"].as_str().unwrap().len(), 64);
     assert_eq!(changes[2]["plugin"].as_array().unwrap().len(), 3, "a line has all that is in force");
     let lines = game(&small, "run");
-    assert_eq!(lines.len(), 400);
+    assert_eq!(lines.len(), 600);
     for line in &lines {
         let step = line["step"].as_u64().unwrap();
         assert_eq!(weight(line, "coherence"), Some(if step <= at(0) { 0.6 } else { 0.1 }), "step {step}");
@@ -94,7 +94,7 @@ fn edits_are_taken_between_steps_and_made_again_by_a_resumed_run() {
     copy_files(&small.path().join("run"), &small.path().join("again"));
     copy_files(&small.path().join("run/plugins"), &small.path().join("again/plugins"));
     fs::rename(early, small.path().join("again/state")).unwrap();
-    let output = succeed(small.resume("again").args(["--set", "train.steps=400"]));
+    let output = succeed(small.resume("again").args(["--set", "train.steps=600"]));
     assert!(said(&output).contains("as before: coherence.weight is 0.1 (was 0.6)"), "{}", said(&output));
     assert_eq!(small.metrics("again"), small.metrics("run"));
     assert_eq!(small.read("again/samples.jsonl"), small.read("run/samples.jsonl"));
