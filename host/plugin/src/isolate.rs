@@ -99,11 +99,17 @@ pub enum Output {
 /// What a role returns for one entry of a batch.
 pub(crate) trait Entry: Clone + Sized {
     fn output(entries: &[Self]) -> Output;
+    /// What it takes to keep it, about.
+    fn bytes(&self) -> usize;
 }
 
 impl Entry for Vec<Option<String>> {
     fn output(entries: &[Self]) -> Output {
         Output::Keys(entries.to_vec())
+    }
+
+    fn bytes(&self) -> usize {
+        self.iter().map(|key| 8 + key.as_ref().map_or(0, String::len)).sum()
     }
 }
 
@@ -111,11 +117,19 @@ impl Entry for Vec<f64> {
     fn output(entries: &[Self]) -> Output {
         Output::Scores(entries.to_vec())
     }
+
+    fn bytes(&self) -> usize {
+        8 * self.len()
+    }
 }
 
 impl Entry for Valuation {
     fn output(entries: &[Self]) -> Output {
         Output::Valuations(entries.to_vec())
+    }
+
+    fn bytes(&self) -> usize {
+        self.rewards.iter().map(|rewards| 8 + 8 * rewards.len()).sum()
     }
 }
 

@@ -242,14 +242,14 @@ impl Plugin {
     /// over all questions.
     pub fn read(&self, batch: &[Question]) -> Called<Option<String>> {
         let deadline = self.deadline();
-        let call = |batch: &[Question]| self.code.read(&self.source.config, batch, deadline);
+        let call = |batch: &[Question]| self.kept(texts(batch), self.code.read(&self.source.config, batch, deadline));
         self.by_text(batch, deadline, &call, &|key| self.checked_key(key.as_deref()))
     }
 
     /// As a verifier: each answer's score. Items are answers, in order over all questions.
     pub fn score(&self, batch: &[Question]) -> Called<f64> {
         let deadline = self.deadline();
-        let call = |batch: &[Question]| self.code.score(&self.source.config, batch, deadline);
+        let call = |batch: &[Question]| self.kept(texts(batch), self.code.score(&self.source.config, batch, deadline));
         self.by_text(batch, deadline, &call, &|score| self.checked_score(*score))
     }
 
@@ -263,7 +263,8 @@ impl Plugin {
             return Called { items: batch.iter().map(|_| Err(failure.clone())).collect(), ..Called::default() };
         }
         let deadline = self.deadline();
-        let call = |batch: &[Bundle]| self.code.evaluate(&self.source.config, batch, deadline);
+        let call =
+            |batch: &[Bundle]| self.kept(priced(batch), self.code.evaluate(&self.source.config, batch, deadline));
         let mut called = self.spread(batch.iter().map(bundle_size), &|range| {
             isolate(batch, range, deadline, &|entries| Part { entries, texts: None }, &call, &|_, _| Ok(()))
         });
@@ -276,6 +277,20 @@ impl Plugin {
         called
     }
 
+    /// Refuses what is too large to be kept until the step is on record: of calls that are taken apart there may be a
+    /// thousand. For `items` texts or answers there may be as many keys' bytes.
+    fn kept<T: Entry>(&self, items: usize, mut attempt: Attempt<T>) -> Attempt<T> {
+        // A list and a number besides, for each.
+        let most = self.source.limits.key_bytes.saturating_add(64).saturating_mul(items.max(1));
+        let bytes = attempt.result.as_ref().map_or(0, |values| values.iter().map(Entry::bytes).sum());
+        if bytes > most {
+            let limit = self.source.limits.key_bytes;
+            let detail = format!("handed back {bytes} bytes for {items} items; `limits.key_bytes` is {limit} for each");
+            attempt.result = Err(Failure::new(FailureKind::Output, detail));
+        }
+        attempt
+    }
+
     /// For a batch that is asked now.
     fn deadline(&self) -> Deadline {
         Deadline::begin(&self.source.limits)
@@ -283,19 +298,19 @@ impl Plugin {
 
     /// One call as it is, for a replay: what came back, unchecked, and its fuel.
     pub(crate) fn call_read(&self, batch: &[Question]) -> (Result<Output, Failure>, u64) {
-        let attempt = self.code.read(&self.source.config, batch, self.deadline());
+        let attempt = self.kept(texts(batch), self.code.read(&self.source.config, batch, self.deadline()));
         (attempt.result.map(Output::Keys), attempt.bill.fuel)
     }
 
     /// As [`Plugin::call_read`].
     pub(crate) fn call_score(&self, batch: &[Question]) -> (Result<Output, Failure>, u64) {
-        let attempt = self.code.score(&self.source.config, batch, self.deadline());
+        let attempt = self.kept(texts(batch), self.code.score(&self.source.config, batch, self.deadline()));
         (attempt.result.map(Output::Scores), attempt.bill.fuel)
     }
 
     /// As [`Plugin::call_read`].
     pub(crate) fn call_evaluate(&self, batch: &[Bundle]) -> (Result<Output, Failure>, u64) {
-        let attempt = self.code.evaluate(&self.source.config, batch, self.deadline());
+        let attempt = self.kept(priced(batch), self.code.evaluate(&self.source.config, batch, self.deadline()));
         (attempt.result.map(Output::Valuations), attempt.bill.fuel)
     }
 
@@ -382,6 +397,14 @@ impl Plugin {
             _ => Ok(()),
         }
     }
+}
+
+fn texts(batch: &[Question]) -> usize {
+    batch.iter().map(|question| question.texts.len()).sum()
+}
+
+fn priced(batch: &[Bundle]) -> usize {
+    batch.iter().flat_map(|bundle| &bundle.groups).map(|group| group.answers.len()).sum()
 }
 
 enum Kind {

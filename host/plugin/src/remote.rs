@@ -57,7 +57,7 @@ struct Reply<T> {
 impl Remote {
     /// Loads the library at `path` into a child.
     pub(crate) fn open(path: &Path, limits: &Limits, worker: &Worker) -> Result<Self, Error> {
-        let (child, roles) = start(path, limits, worker).map_err(|reason| Error::Load {
+        let (child, roles) = start(path, limits, worker, START).map_err(|reason| Error::Load {
             path: path.into(),
             reason: format!("in a process of its own, it {reason}"),
         })?;
@@ -82,7 +82,7 @@ impl Remote {
             Some(running) => running,
             None => {
                 let crash = |reason| Failure::new(FailureKind::Crash, format!("its new process {reason}"));
-                start(&self.path, &self.limits, &self.worker).map_err(crash)?.0
+                start(&self.path, &self.limits, &self.worker, deadline.left()).map_err(crash)?.0
             }
         };
         let reply = running.ask(request, deadline.left()).map_err(|end| match end {
@@ -99,11 +99,11 @@ impl Remote {
     }
 }
 
-fn start(path: &Path, limits: &Limits, worker: &Worker) -> Result<(Running, Roles), String> {
+fn start(path: &Path, limits: &Limits, worker: &Worker, patience: Duration) -> Result<(Running, Roles), String> {
     let mut child = Running::start(worker, worker::LIBRARY, limits.output)
         .map_err(|error| format!("cannot be started: {}: {error}", worker.program.display()))?;
     let open = Open { path: path.into(), limits: Cow::Borrowed(limits) };
-    let roles = child.ask(&worker::encode(&open), START).map_err(|end| end.to_string())?;
+    let roles = child.ask(&worker::encode(&open), patience.min(START)).map_err(|end| end.to_string())?;
     let roles =
         worker::decode::<Result<Roles, String>>(&roles)?.map_err(|reason| format!("does not load: {reason}"))?;
     Ok((child, roles))
