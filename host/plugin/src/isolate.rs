@@ -70,7 +70,7 @@ impl<T> Called<T> {
 pub struct Call {
     /// What of the batch it was about.
     pub part: Part,
-    /// What the plugin answered, unchecked.
+    /// What the plugin answered: bounded in size, and otherwise unchecked.
     pub outcome: Result<Output, Failure>,
     /// 0 for native libraries.
     pub fuel: u64,

@@ -30,7 +30,8 @@ pub struct Limits {
     pub instances: usize,
     /// Bytes that a call may hand back.
     pub output: usize,
-    /// Bytes of the key of an answer that a reader gives: every other plugin gets it, and the records of a run.
+    /// Bytes of the key of an answer that a reader gives: every other plugin gets it, and the records of a run. No call of
+    /// any role hands back more than this for each of its texts or answers, for all of it is kept until it is on record.
     pub key_bytes: usize,
     /// Lines of diagnostics kept of a batch.
     pub log_lines: usize,

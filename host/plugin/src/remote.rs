@@ -18,7 +18,7 @@ use crate::plugin::{Code, Roles};
 use crate::worker::{self, End, Running, Worker};
 use crate::{Error, Failure, FailureKind, Limits};
 
-/// Starting a child and loading the library into it may take so long before the first call.
+/// Starting a child and loading the library into it may take so long; within a call, no longer than its deadline leaves.
 const START: Duration = Duration::from_secs(30);
 
 /// Writable memory that a worker needs for itself.
