@@ -13,6 +13,15 @@ pub struct Question {
     pub texts: Vec<String>,
 }
 
+impl Question {
+    /// What a reader is shown of it: one that saw the right answer could read it out of every completion.
+    #[must_use]
+    pub fn unanswered(mut self) -> Self {
+        self.prompt.reference = None;
+        self
+    }
+}
+
 /// The plugin that a JSON object configures.
 ///
 /// # Errors

@@ -22,7 +22,7 @@ pub trait Plugin: DeserializeOwned {
 /// What is the final answer of this completion?
 pub trait Reader: Plugin {
     /// The answer in canonical form: two completions have the same answer exactly when their keys are equal.
-    /// `None` where no answer can be read.
+    /// `None` where no answer can be read. The prompt comes without its reference.
     fn read(&self, prompt: &Prompt, completion: &str) -> Result<Option<String>>;
 }
 
@@ -57,6 +57,14 @@ pub struct Manifest {
     /// Objective: it needs [`Answer::reference`](crate::Answer::reference). The host then samples the reference policy
     /// too.
     pub reference: bool,
+}
+
+impl Manifest {
+    /// Whether no finite number lies in the range that it promises.
+    pub fn range_is_empty(&self) -> bool {
+        let finite = |(low, high): (f64, f64)| low <= high && low < f64::INFINITY && high > f64::NEG_INFINITY;
+        self.score_range.is_some_and(|range| !finite(range))
+    }
 }
 
 /// A [`Manifest`] named after the crate it is written in, with one sentence of summary and no promises.

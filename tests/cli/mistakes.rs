@@ -1,6 +1,8 @@
 //! Bad input gets a clear error and its exit code.
 
-use crate::support::{Small, alft, fail, root};
+use std::process::Command;
+
+use crate::support::{Small, alft, fail, root, succeed};
 
 #[test]
 fn of_the_command_line() {
@@ -61,6 +63,30 @@ fn of_the_plugins() {
     fail(&mut small.train("x"), 5, &["future.wasm", "contract version 9.0.0", "this host speaks version 1.0.0"]);
     small.write("run.toml", &run.replace("plugins/arithmetic", "plugins/gini").replace("config = { marker", "# "));
     fail(&mut small.train("x"), 5, &["none of the plugins reads answers"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn of_the_runs_folder() {
+    let small = Small::prebuilt();
+    succeed(&mut small.train("run"));
+    std::fs::write(small.path().join("run/changes.jsonl"), b"\xff\n").unwrap();
+    fail(&mut small.resume("run"), 7, &["changes.jsonl", "no change that this alft made"]);
+    std::fs::write(small.path().join("run/changes.jsonl"), "").unwrap();
+    // Whoever opened a pipe would wait for ever.
+    for name in ["lock", "changes.jsonl", "samples.jsonl", "ledger"] {
+        let path = small.path().join("run").join(name);
+        let kept = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        succeed(Command::new("mkfifo").arg(&path));
+        fail(&mut small.resume("run"), 1, &[name, "it is not a file"]);
+        if name == "ledger" {
+            fail(alft(small.path()).args(["plugin", "replay", "run"]), 1, &["ledger", "it is not a file"]);
+        }
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, kept).unwrap();
+    }
+    succeed(small.resume("run").args(["--set", "train.steps=7"]));
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn what_misbehaves_is_named_test_by_test_and_the_kit_goes_on() {
         ("recursion", "unicode", "crashed", "stack"),
         ("error", "batch-equals-singles", "failed", "told to fail"),
         ("nan", "right-answer", "failed", "NaN"),
-        ("out-of-range", "score-range", "failed", "promises 0 to 1"),
+        ("out-of-range", "score-range", "failed", "promises 0.0 to 1.0"),
         ("short", "unanimous", "failed", "of the shape"),
     ] {
         let config = format!(r#"{{"deed": "{deed}"}}"#);

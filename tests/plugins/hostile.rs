@@ -42,7 +42,7 @@ fn each_deed_of_a_component_is_named_and_costs_its_sample_alone() {
         ("error", FailureKind::Error, "told to fail"),
         ("nan", FailureKind::NonFinite, "NaN"),
         ("infinity", FailureKind::NonFinite, "inf"),
-        ("out-of-range", FailureKind::OutOfRange, "scored 2, but promises 0 to 1"),
+        ("out-of-range", FailureKind::OutOfRange, "scored 2.0, but promises 0.0 to 1.0"),
         ("memory", FailureKind::Memory, "`limits.memory` is 67108864"),
         ("recursion", FailureKind::StackOverflow, "its stack of 524288 bytes"),
         ("abort", FailureKind::Trap, "unreachable"),
@@ -99,6 +99,35 @@ fn a_library_in_its_own_process_takes_nothing_with_it() {
     assert!(called.items.iter().all(|item| item.as_ref().unwrap_err().kind == FailureKind::Deadline));
     assert_eq!(called.bill.calls, 1, "a deadline is not met twice");
     assert!(looping.score(&questions()[..3]).items.iter().all(Result::is_ok), "a new process goes on");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_library_starts_ends_with_its_process() {
+    let path = built("misbehave", Form::Native);
+    let opened = |deed: &str| Plugin::open(&source(&path, NativeTrust::Process, &config(deed)), engine()).unwrap();
+    let forking = opened("fork");
+    for asked in 1..=4 {
+        let called = forking.score(&questions()[..asked]);
+        assert_eq!(called.items, vec![Ok(0.0); 4 * asked], "a twin's reply is nobody's");
+        assert_eq!(called.bill.calls, 1);
+    }
+    let leaving = opened("leave");
+    let (kind, detail) = failure(&leaving);
+    assert_eq!(kind, FailureKind::Error);
+    let process = detail.strip_prefix("process ").unwrap();
+    // The state is the first letter after the name: Z has ended, and waits for somebody to take note.
+    let lives = || {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok();
+        stat.is_some_and(|stat| !stat.rsplit(") ").next().unwrap().starts_with('Z'))
+    };
+    assert!(lives());
+    drop(leaving);
+    let begun = std::time::Instant::now();
+    while lives() {
+        assert!(begun.elapsed().as_secs() < 60, "process {process} outlives its plugin");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 
-use alft_plugin_host::Limits;
+use alft_plugin_host::{Limits, file};
 use serde::{Deserialize, Serialize};
 
 use crate::entry::PluginEntry;
@@ -127,12 +127,13 @@ impl Changes {
     /// never used, and is cut off.
     pub(crate) fn open(folder: &Folder, known: usize) -> Result<Self> {
         let path = folder.path.join("changes.jsonl");
-        let text = match std::fs::read_to_string(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        let bytes = match file::regular_if_any(&path).and_then(|()| std::fs::read(&path)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             read => read.map_err(Error::io("read", &path))?,
         };
-        let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        let lines: std::result::Result<Vec<Change>, _> = text[..whole].lines().map(serde_json::from_str).collect();
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let lines: std::result::Result<Vec<Change>, _> =
+            bytes[..whole].split_inclusive(|byte| *byte == b'\n').map(serde_json::from_slice).collect();
         let wrong = |reason: String| Error::Resume { path: path.clone(), reason };
         let lines = lines.map_err(|error| wrong(format!("a line is no change that this alft made: {error}")))?;
         if lines.len() < known {

@@ -7,6 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use alft_plugin_host::file;
 use alft_plugin_host::ledger::Ledger;
 use serde::{Deserialize, Serialize};
 
@@ -72,7 +73,8 @@ impl Folder {
     /// Keeps other processes out of the run until the file is dropped.
     pub(crate) fn lock(&self) -> Result<File> {
         let path = self.path.join("lock");
-        let file = File::create(&path).map_err(Error::io("create", &path))?;
+        let file =
+            file::regular_if_any(&path).and_then(|()| File::create(&path)).map_err(Error::io("create", &path))?;
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(std::fs::TryLockError::WouldBlock) => {
@@ -166,11 +168,8 @@ pub(crate) struct Records {
 impl Records {
     /// Opens the file and cuts it to `length` bytes: what came later belongs to steps that will be made again.
     pub(crate) fn open(path: PathBuf, length: u64) -> Result<Self> {
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
+        let file = file::regular_if_any(&path)
+            .and_then(|()| OpenOptions::new().create(true).truncate(false).write(true).open(&path))
             .map_err(Error::io("open", &path))?;
         let found = file.metadata().map_err(Error::io("look at", &path))?.len();
         if found < length {

@@ -125,8 +125,8 @@ type Readings = Vec<Vec<Vec<Reading>>>;
 fn read(panel: &Panel, answered: &[Answered<'_>], deeds: &mut [Deeds]) -> Readings {
     let at = panel.seats.iter().position(|seat| std::ptr::eq(seat, panel.reader())).expect("the reader has a seat");
     let groups = || answered.iter().flat_map(|a| a.asked.prompts.iter().zip(&a.completions));
-    let batch: Vec<Question> =
-        groups().map(|(prompt, texts)| Question { prompt: prompt.clone(), texts: texts.clone() }).collect();
+    let question = |(prompt, texts): (&Prompt, &Vec<String>)| Question { prompt: prompt.clone(), texts: texts.clone() };
+    let batch: Vec<Question> = groups().map(question).map(Question::unanswered).collect();
     let sample = |at: usize| {
         let mut from = at;
         let question = batch.iter().find(|question| match from.checked_sub(question.texts.len()) {

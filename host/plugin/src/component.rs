@@ -14,7 +14,7 @@ use alft_sdk::linked::Question;
 use alft_sdk::{bundle, roles};
 
 use crate::deadline::Deadline;
-use crate::failure::{line, shown};
+use crate::failure::{indented, line, shown};
 use crate::isolate::{Attempt, Bill};
 use crate::permits::Permits;
 use crate::plugin::{Code, Roles};
@@ -58,7 +58,7 @@ impl Guest {
             return Err(Error::CoreModule { path: path_buf() });
         }
         let wasmtime = engine.wasmtime();
-        let refused = |reason| Error::Compile { path: path_buf(), reason: shown(reason, REASON_BYTES) };
+        let refused = |reason| Error::Compile { path: path_buf(), reason: indented(&shown(reason, REASON_BYTES)) };
         let component = compiled(bytes, engine, limits).map_err(refused)?;
         let imports = allowed_imports(path, wasmtime, &component)?;
         modest(path, &component, limits)?;

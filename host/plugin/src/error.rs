@@ -15,7 +15,11 @@ pub enum Error {
     )]
     TooLarge { path: PathBuf, size: u64, limit: u64 },
 
-    #[error("{} is neither a WebAssembly component nor a native library of this machine: {reason}", path.display())]
+    #[error(
+        "{} is neither a WebAssembly component nor a native library of this machine: {reason}; `alft plugin build` makes \
+         either from a project",
+        path.display()
+    )]
     NotAPlugin { path: PathBuf, reason: String },
 
     #[error(

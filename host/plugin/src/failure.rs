@@ -97,7 +97,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} ({})", self.kind, self.detail, self.kind.remedy())?;
+        write!(f, "{}: {} ({})", self.kind, indented(&self.detail), self.kind.remedy())?;
         self.backtrace.iter().try_for_each(|function| write!(f, "\n    in {function}"))
     }
 }
@@ -119,7 +119,12 @@ pub(crate) fn shown(mut text: String, most: usize) -> String {
     text
 }
 
-/// The same on one line.
+/// A text of several lines, none of which but the first can pass for a line of ours.
+pub fn indented(text: &str) -> String {
+    text.replace('\n', "\n    | ")
+}
+
+/// What is [`shown`], on one line.
 pub(crate) fn line(text: String, most: usize) -> String {
     shown(text, most).replace(['\n', '\t'], " ")
 }
@@ -135,5 +140,11 @@ mod tests {
         assert_eq!(shown("\u{202e}txt".into(), 100), "\\u{202e}txt");
         assert_eq!(shown("ää".into(), 3), "ä…", "no half of a character");
         assert_eq!(line("a\nb\tc".into(), 100), "a b c");
+    }
+
+    #[test]
+    fn a_plugins_lines_do_not_pass_for_ours() {
+        let failure = Failure::new(FailureKind::Error, "no\nstep 9  reward 1.000");
+        assert!(failure.to_string().starts_with("error: no\n    | step 9  reward 1.000 ("), "{failure}");
     }
 }

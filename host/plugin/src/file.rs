@@ -1,6 +1,6 @@
 //! A plugin's file: read within its limit, and known by its hash.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -9,13 +9,11 @@ use crate::{Error, Limits};
 /// The file's bytes, of which there may be no more than `limits.component_size`.
 ///
 /// # Errors
-/// It cannot be read, is too large, or is no file: a device or a pipe may have no end, or none that comes.
+/// It cannot be read, is too large, or is no [regular] file.
 pub fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, Error> {
     let error = |reason| Error::Read { path: path.into(), reason };
     let (metadata, limit) = (std::fs::metadata(path).map_err(error)?, limits.component_size);
-    if !metadata.is_file() {
-        return Err(error(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")));
-    }
+    regular(&metadata).map_err(error)?;
     let too_large = |size| Error::TooLarge { path: path.into(), size, limit };
     if metadata.len() > limit {
         return Err(too_large(metadata.len()));
@@ -26,6 +24,25 @@ pub fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, Error> {
     match bytes.len() as u64 {
         size if size > limit => Err(too_large(size)),
         _ => Ok(bytes),
+    }
+}
+
+/// Refuses a folder, and a pipe or a device, which may have no end, or none that comes.
+fn regular(metadata: &Metadata) -> io::Result<()> {
+    match metadata.is_file() {
+        true => Ok(()),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")),
+    }
+}
+
+/// Refuses what is there and is not a [regular] file.
+///
+/// # Errors
+/// It is not, or nothing can be known of it.
+pub fn regular_if_any(path: &Path) -> io::Result<()> {
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        found => regular(&found?),
     }
 }
 

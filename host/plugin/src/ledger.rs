@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::WASMTIME;
 use crate::isolate::Call;
 use crate::plugin::{Form, Plugin, Role};
-use crate::{Limits, NativeTrust, Source};
+use crate::{Limits, NativeTrust, Source, file};
 
 /// The version of the file's format.
 const FORMAT: u32 = 1;
@@ -151,6 +151,7 @@ impl Ledger {
     /// The file cannot be opened, or is not whole up to there.
     pub fn open(path: &Path, length: u64) -> Result<Self, Error> {
         let io = |reason| Error::Io { path: path.into(), reason };
+        file::regular_if_any(path).map_err(io)?;
         let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path).map_err(io)?;
         let (mut link, mut entrants, mut end) = (Link::default(), Vec::new(), 0);
         if length > 0 {
@@ -279,7 +280,8 @@ pub struct Frames<R> {
 /// # Errors
 /// The file cannot be opened.
 pub fn read(path: &Path) -> Result<Frames<BufReader<File>>, Error> {
-    let file = File::open(path).map_err(|reason| Error::Io { path: path.into(), reason })?;
+    let file = file::regular_if_any(path).and_then(|()| File::open(path));
+    let file = file.map_err(|reason| Error::Io { path: path.into(), reason })?;
     Ok(Frames::new(path, BufReader::new(file)))
 }
 

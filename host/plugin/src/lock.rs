@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::WASMTIME;
+use crate::file;
 use crate::plugin::{CONTRACT, Form, Plugin, Role};
 
 /// The name of the file.
@@ -168,7 +169,7 @@ impl Lock {
     /// It cannot be read, is not ours, or is for another engine.
     pub fn find(folder: &Path) -> Result<Option<Self>, Error> {
         let path = folder.join(NAME);
-        let text = match std::fs::read_to_string(&path) {
+        let text = match file::regular_if_any(&path).and_then(|()| std::fs::read_to_string(&path)) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(reason) => return Err(Error::Read { path, reason }),

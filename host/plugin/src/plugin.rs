@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::component::Guest;
 use crate::deadline::Deadline;
-use crate::failure::line;
+use crate::failure::{indented, line};
 use crate::isolate::{Attempt, Called, Entry, Output, Part, isolate};
 use crate::native::{self, Library};
 use crate::remote::Remote;
@@ -178,7 +178,7 @@ impl Plugin {
         let described = code.describe(&source.config);
         let mut manifest = described.result.map(|mut one| one.remove(0)).map_err(|failure| match failure.kind {
             FailureKind::Error => {
-                Error::Config { path: path.clone(), config: source.config.clone(), reason: failure.detail }
+                Error::Config { path: path.clone(), config: source.config.clone(), reason: indented(&failure.detail) }
             }
             _ => Error::Describe { path: path.clone(), failure },
         })?;
@@ -189,8 +189,9 @@ impl Plugin {
         ] {
             *text = line(std::mem::take(text), most);
         }
-        if manifest.score_range.is_some_and(|(low, high)| low.is_nan() || high.is_nan() || low > high) {
-            let detail = format!("its score range is {:?}", manifest.score_range);
+        if manifest.range_is_empty() {
+            let (low, high) = manifest.score_range.unwrap_or_default();
+            let detail = format!("its score range is {low:?} to {high:?}, with no score in it");
             let failure = Failure::new(FailureKind::OutOfRange, detail);
             return Err(Error::Describe { path: path.clone(), failure });
         }
@@ -391,9 +392,10 @@ impl Plugin {
     fn checked_score(&self, score: f64) -> Result<(), Failure> {
         finite("score", score)?;
         match self.manifest.score_range {
-            Some((low, high)) if score < low || score > high => {
-                Err(Failure::new(FailureKind::OutOfRange, format!("scored {score}, but promises {low} to {high}")))
-            }
+            Some((low, high)) if score < low || score > high => Err(Failure::new(
+                FailureKind::OutOfRange,
+                format!("scored {score:?}, but promises {low:?} to {high:?}"),
+            )),
             _ => Ok(()),
         }
     }

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
@@ -60,7 +60,10 @@ impl Worker {
                         "compiling it takes longer than {} ms; raise `limits.compile_ms` if that is meant",
                         limits.compile_ms
                     ),
-                    other => format!("the compiler {other}"),
+                    other => format!(
+                        "the compiler {other}; it may take {} GiB of memory: write it in smaller functions if that is too little",
+                        COMPILE_MEMORY >> 30
+                    ),
                 })
             })?;
         decode::<Result<Vec<u8>, String>>(&code)?
@@ -70,6 +73,8 @@ impl Worker {
 /// A running worker. It ends when this is dropped.
 pub(crate) struct Running {
     child: Child,
+    /// Whether it was ended: from then on its number may be another's.
+    ended: bool,
     requests: Sender<Vec<u8>>,
     replies: Receiver<Result<Vec<u8>, End>>,
     /// Comes when standard error has ended.
@@ -102,6 +107,7 @@ impl Running {
     pub(crate) fn start(worker: &Worker, job: &str, most: usize) -> io::Result<Self> {
         let mut command = Command::new(&worker.program);
         command.args(&worker.arguments).arg(job);
+        apart(&mut command);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let piped = "it was piped";
         let (mut input, mut output) = (child.stdin.take().expect(piped), child.stdout.take().expect(piped));
@@ -133,7 +139,7 @@ impl Running {
             // Nobody may want to hear them.
             let _ = sender.send(words);
         });
-        Ok(Self { child, requests, replies, last_words })
+        Ok(Self { child, ended: false, requests, replies, last_words })
     }
 
     /// Asks and waits for the reply. After any [`End`] the worker is of no more use.
@@ -145,8 +151,7 @@ impl Running {
             Err(RecvTimeoutError::Timeout) => Err(End::Late),
             Err(RecvTimeoutError::Disconnected) => {
                 // Its output is closed, but it may go on living.
-                let _ = self.child.kill();
-                let how = self.child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
+                let how = self.end().map_or_else(|error| error.to_string(), |status| status.to_string());
                 // A process that it started may hold the pipe open for ever.
                 let words = self.last_words.recv_timeout(Duration::from_secs(1)).unwrap_or_default();
                 let words: Vec<u8> = words.into_iter().collect();
@@ -158,11 +163,46 @@ impl Running {
     }
 }
 
+impl Running {
+    /// Ends the worker and its group, if it has not ended by itself.
+    fn end(&mut self) -> io::Result<ExitStatus> {
+        #[cfg(unix)]
+        if !self.ended {
+            let _ = rustix::process::kill_process_group(
+                rustix::process::Pid::from_child(&self.child),
+                rustix::process::Signal::KILL,
+            );
+        }
+        self.ended = true;
+        let _ = self.child.kill();
+        self.child.wait()
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill().and_then(|()| self.child.wait());
+        let _ = self.end();
     }
+}
+
+/// Gives a worker a process group of its own, so that what it starts in turn ends with it. (A library may leave the
+/// group: it is trusted with all the rights of this user, and the group catches oversights.)
+#[cfg(unix)]
+fn apart(command: &mut Command) {
+    std::os::unix::process::CommandExt::process_group(command, 0);
+}
+
+#[cfg(not(unix))]
+fn apart(_: &mut Command) {}
+
+/// Ends this worker and what it has started.
+fn end_here() -> ! {
+    #[cfg(unix)]
+    if rustix::process::getpgrp() == rustix::process::getpid() {
+        let _ = rustix::process::kill_current_process_group(rustix::process::Signal::KILL);
+    }
+    // Not by way of exit handlers: the library may have left some, or be in the middle of an endless loop.
+    std::process::abort();
 }
 
 /// Does a worker's job: the last of `arguments`. Returns when the work is done; ends the process at once when whoever
@@ -183,10 +223,14 @@ pub fn serve(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 return;
             }
         }
-        // Not by way of exit handlers: the library may have left some, or be in the middle of an endless loop.
-        std::process::abort();
+        end_here();
     });
-    let mut reply = |bytes: &[u8]| write_frame(&mut output, bytes).is_ok();
+    let own = std::process::id();
+    // A library that forks returns twice. The twin has no more business here, and its reply would pass for the next.
+    let mut reply = |bytes: &[u8]| match std::process::id() == own {
+        true => write_frame(&mut output, bytes).is_ok(),
+        false => std::process::abort(),
+    };
     match job.to_str() {
         Some(COMPILE) => {
             hold(COMPILE_MEMORY);

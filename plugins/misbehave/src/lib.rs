@@ -3,8 +3,10 @@
 //! As a verifier it misbehaves on answers that contain `on`; as an objective, on bundles that have such an answer.
 //! Everything else it scores 0.
 
+use std::process::Command;
+
 use alft_sdk::diagnostics::{Level, log};
-use alft_sdk::{Bundle, Manifest, Objective, Plugin, Prompt, Result, Valuation, Verifier, export, manifest};
+use alft_sdk::{Bundle, Error, Manifest, Objective, Plugin, Prompt, Result, Valuation, Verifier, export, manifest};
 
 /// What to do.
 #[derive(Debug, Clone, Copy, serde::Deserialize)]
@@ -40,6 +42,10 @@ pub enum Deed {
     Print,
     /// Return an error of 64 MB.
     Huge,
+    /// Go on as two processes, if it is one at all, and then score 0.
+    Fork,
+    /// Leave a process behind, and return an error that says which.
+    Leave,
 }
 
 /// The plugin's table in the run file.
@@ -104,9 +110,29 @@ impl Misbehave {
                 0.0
             }
             Deed::Huge => return Err("a very long story ".repeat(4 << 20).into()),
+            Deed::Fork => {
+                fork();
+                0.0
+            }
+            Deed::Leave => {
+                let sleeper =
+                    Command::new("sleep").arg("600").spawn().map_err(|error| Error::new(error.to_string()))?;
+                return Err(format!("process {}", sleeper.id()).into());
+            }
         })
     }
 }
+
+#[cfg(unix)]
+fn fork() {
+    unsafe extern "C" {
+        safe fn fork() -> i32;
+    }
+    fork();
+}
+
+#[cfg(not(unix))]
+fn fork() {}
 
 fn spin() -> f64 {
     let mut x = 0u64;

@@ -84,7 +84,9 @@ impl Case<'_> {
 }
 
 pub(super) fn read(subject: &dyn Subject, config: &str, batch: &[Question]) -> Reply<Vec<Vec<Option<String>>>> {
-    checked(subject.read(config, batch), |keys| shaped(keys, batch))
+    // As in a run.
+    let shown: Vec<Question> = batch.iter().cloned().map(Question::unanswered).collect();
+    checked(subject.read(config, &shown), |keys| shaped(keys, batch))
 }
 
 pub(super) fn score(subject: &dyn Subject, config: &str, batch: &[Question]) -> Reply<Vec<Vec<f64>>> {

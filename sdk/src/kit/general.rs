@@ -14,7 +14,6 @@ pub(super) fn describes_itself(case: &Case<'_>) -> Result<(), Outcome> {
     })?;
     let has = |role| case.subject.has(role);
     let line = |text: &str| !text.trim().is_empty() && !text.contains(['\n', '\0']);
-    let empty = |(low, high): (f64, f64)| low.is_nan() || high.is_nan() || low > high;
     let objective = has(Role::Objective);
     let wrong = [
         (!line(&manifest.name), "its name is no line of text"),
@@ -22,7 +21,7 @@ pub(super) fn describes_itself(case: &Case<'_>) -> Result<(), Outcome> {
         (!line(&manifest.summary), "its summary is no line of text"),
         (!Role::ALL.into_iter().any(has), "it has no role: it is neither reader, verifier nor objective"),
         (manifest.score_range.is_some() && !has(Role::Verifier), "it promises a score range and is no verifier"),
-        (manifest.score_range.is_some_and(empty), "its score range is empty"),
+        (manifest.range_is_empty(), "its score range has no score in it"),
         (manifest.concave && !objective, "it promises a concave utility and is no objective"),
         (manifest.gradient && !objective, "it promises a gradient and is no objective"),
         (manifest.reference && !objective, "it asks for the reference policy's answers and is no objective"),

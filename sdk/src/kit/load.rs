@@ -15,7 +15,8 @@ pub fn question(settings: &Settings, role: Role, count: usize, bytes: usize, see
         let words = "so the sum is carried over and then ".chars().cycle();
         words.take(bytes.saturating_sub(end.len() + 1)).chain([' ']).chain(end.chars()).collect()
     };
-    Question { prompt: settings.prompt("p"), texts: (0..count).map(text).collect() }
+    let question = Question { prompt: settings.prompt("p"), texts: (0..count).map(text).collect() };
+    if role == Role::Reader { question.unanswered() } else { question }
 }
 
 /// A bundle of one prompt whose `count` completions gave the settings' answers.

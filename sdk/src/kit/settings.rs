@@ -32,6 +32,9 @@ pub struct Settings {
     pub verifiers: Vec<String>,
 }
 
+/// Every test takes the settings along.
+const MOST_BYTES: u64 = 1 << 20;
+
 /// A question with a right and a wrong answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -101,6 +104,10 @@ impl Settings {
     /// # Errors
     /// The file cannot be read, is no JSON, or has an unknown key or a value that is of no use.
     pub fn read(file: &Path) -> Result<Self, Error> {
+        let metadata = std::fs::metadata(file).map_err(Error::Read)?;
+        if !metadata.is_file() || metadata.len() > MOST_BYTES {
+            return Err(Error::Value("it is no file of at most 1 MiB"));
+        }
         let text = std::fs::read_to_string(file).map_err(Error::Read)?;
         let settings: Self = serde_json::from_str(&text).map_err(Error::Json)?;
         let usable = [
@@ -167,6 +174,10 @@ mod tests {
         ] {
             let error = written(text).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
+        }
+        let large = written(&" ".repeat(MOST_BYTES as usize + 1));
+        for read in [large, Settings::read(&folder), Settings::read("/dev/zero".as_ref())] {
+            assert!(read.unwrap_err().to_string().contains("at most 1 MiB"));
         }
         std::fs::remove_dir_all(folder).unwrap();
     }

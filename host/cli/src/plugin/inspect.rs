@@ -144,7 +144,11 @@ fn component(file: &Path, bytes: &[u8], config: String, claims: Asked) -> Result
 }
 
 fn library(file: &Path, bytes: &[u8], config: String, claims: Asked, loaded: &Loaded) -> Result<Facts, String> {
-    let entries = inspect::entries(bytes)?;
+    let entries = inspect::entries(bytes).map_err(|reason| {
+        format!(
+            "it is neither a component nor a native library: {reason}; `alft plugin build` makes either from a project"
+        )
+    })?;
     // Its roles are in a struct that only running it gives.
     let roles = if let Asked::Claims(_) = claims { Role::ALL.to_vec() } else { Vec::new() };
     Ok(Facts {
@@ -222,7 +226,7 @@ fn print(facts: &Facts) {
 
 impl Claims {
     fn promises(&self) -> Vec<String> {
-        let range = self.score_range.map(|(low, high)| format!("scores from {low} to {high}"));
+        let range = self.score_range.map(|(low, high)| format!("scores from {low:?} to {high:?}"));
         let flags = [
             (self.concave, "a concave utility"),
             (self.gradient, "rewards that are its gradient"),
