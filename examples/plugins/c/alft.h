@@ -32,7 +32,7 @@ typedef struct alft_str { const uint8_t *ptr; size_t len; } alft_str;
 typedef struct alft_prompt {
     alft_str id;
     alft_str text;      /* the question itself, without the chat template around it */
-    alft_str reference; /* the known right answer, or none */
+    alft_str reference; /* the known right answer, or none; readers are never told it */
     alft_str metadata;  /* a JSON object, "{}" at least */
 } alft_prompt;
 

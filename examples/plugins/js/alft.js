@@ -15,7 +15,7 @@
  *
  * | role      | method                                | is asked                                                     |
  * | --------- | ------------------------------------- | ------------------------------------------------------------ |
- * | reader    | `read(prompt, completion)`            | the final answer in canonical form, or null                  |
+ * | reader    | `read(prompt, completion)`            | the final answer in canonical form, or null; no reference    |
  * | verifier  | `score(prompt, answer)`               | what the answer is worth, a finite number                    |
  * | objective | `evaluate(bundle)`                    | `{ utility, rewards, violation }`, see `mean` and `rewards`  |
  *

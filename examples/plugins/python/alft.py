@@ -39,7 +39,9 @@ class Plugin:
     reference = False
 
     def read(self, prompt: "Prompt", completion: str) -> "str | None":
-        """The completion's final answer in canonical form: equal answers, equal keys. None where there is none."""
+        """The completion's final answer in canonical form: equal answers, equal keys. None where there is none.
+
+        The prompt comes without its reference."""
         raise NotImplementedError
 
     def score(self, prompt: "Prompt", answer: str) -> float:
