@@ -9,7 +9,7 @@ use crate::{Error, Limits};
 /// The file's bytes, of which there may be no more than `limits.component_size`.
 ///
 /// # Errors
-/// It cannot be read, is too large, or is no [regular] file.
+/// It cannot be read, is too large, or is no regular file: a pipe or a device may have no end, or none that comes.
 pub fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, Error> {
     let error = |reason| Error::Read { path: path.into(), reason };
     let (metadata, limit) = (std::fs::metadata(path).map_err(error)?, limits.component_size);
@@ -35,7 +35,7 @@ fn regular(metadata: &Metadata) -> io::Result<()> {
     }
 }
 
-/// Refuses what is there and is not a [regular] file.
+/// Refuses what is there and is not a regular file, such as a pipe, which may have no end.
 ///
 /// # Errors
 /// It is not, or nothing can be known of it.
