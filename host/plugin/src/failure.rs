@@ -120,7 +120,7 @@ pub(crate) fn shown(mut text: String, most: usize) -> String {
 }
 
 /// A text of several lines, none of which but the first can pass for a line of ours.
-pub fn indented(text: &str) -> String {
+pub(crate) fn indented(text: &str) -> String {
     text.replace('\n', "\n    | ")
 }
 

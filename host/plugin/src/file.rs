@@ -1,4 +1,4 @@
-//! A plugin's file: read within its limit, and known by its hash.
+//! Files that a stranger may have put there: a plugin's, read within its limit and known by its hash, and a run's.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -35,7 +35,7 @@ fn regular(metadata: &Metadata) -> io::Result<()> {
     }
 }
 
-/// Refuses what is there and is not a regular file, such as a pipe, which may have no end.
+/// Refuses what is there and is not a regular file; what is not there may be made.
 ///
 /// # Errors
 /// It is not, or nothing can be known of it.

@@ -189,8 +189,9 @@ impl Plugin {
         ] {
             *text = line(std::mem::take(text), most);
         }
-        if manifest.range_is_empty() {
-            let (low, high) = manifest.score_range.unwrap_or_default();
+        if let Some((low, high)) = manifest.score_range
+            && manifest.range_is_empty()
+        {
             let detail = format!("its score range is {low:?} to {high:?}, with no score in it");
             let failure = Failure::new(FailureKind::OutOfRange, detail);
             return Err(Error::Describe { path: path.clone(), failure });

@@ -61,7 +61,8 @@ impl Worker {
                         limits.compile_ms
                     ),
                     other => format!(
-                        "the compiler {other}; it may take {} GiB of memory: write it in smaller functions if that is too little",
+                        "the compiler {other}; it may take {} GiB of memory: if that is too little, smaller functions \
+                         take less",
                         COMPILE_MEMORY >> 30
                     ),
                 })
@@ -161,10 +162,8 @@ impl Running {
             }
         }
     }
-}
 
-impl Running {
-    /// Ends the worker and its group, if it has not ended by itself.
+    /// Ends the worker, and whatever is left of its group.
     fn end(&mut self) -> io::Result<ExitStatus> {
         #[cfg(unix)]
         if !self.ended {

@@ -144,11 +144,8 @@ fn component(file: &Path, bytes: &[u8], config: String, claims: Asked) -> Result
 }
 
 fn library(file: &Path, bytes: &[u8], config: String, claims: Asked, loaded: &Loaded) -> Result<Facts, String> {
-    let entries = inspect::entries(bytes).map_err(|reason| {
-        format!(
-            "it is neither a component nor a native library: {reason}; `alft plugin build` makes either from a project"
-        )
-    })?;
+    let entries =
+        inspect::entries(bytes).map_err(|reason| HostError::NotAPlugin { path: file.into(), reason }.to_string())?;
     // Its roles are in a struct that only running it gives.
     let roles = if let Asked::Claims(_) = claims { Role::ALL.to_vec() } else { Vec::new() };
     Ok(Facts {
