@@ -4,9 +4,8 @@
     cargo build
     python3 examples/coherence/sweep.py
 
-A run that has a summary.json is not run again, so an interrupted sweep continues where it stopped. Each starting policy
-also gets a short probe run, whose samples tell what the phrasings agreed on before any training. Writes results.jsonl
-beside this file, one line a run, then calls report.py for the table and the figure.
+A run that has a summary.json is not run again, so an interrupted sweep continues where it stopped. Writes results.jsonl
+beside this file, one line a run, then runs report.py for the tables and the figure.
 """
 
 import argparse
@@ -15,86 +14,69 @@ import math
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-import report
+from threading import Lock
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 RUN_FILE = HERE / "run.toml"
+RESULTS = HERE / "results.jsonl"
 
-# Supervised steps before the game: about 20, 60 and 90% right.
+# Supervised steps before the game: about 20, 50 and 90% right on average over the seeds.
 WARM_STARTS = [225, 450, 900]
 RULES = ["arithmetic", "geometric"]
-SEEDS = range(5)
 # Steps averaged into one point of a learning curve.
-BIN = 10
-# Samples of each phrasing in a probe run.
-PROBE = 32
+BIN = 15
+# Steps at either end of the game whose samples are looked at in detail. In the first ones the learning rate still rises.
+EDGE = 10
+# Each run first builds the plugins and copies them into its folder: a second build must not rewrite the files meanwhile.
+STARTING = Lock()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--alft", type=Path, default=ROOT / "target/debug/alft", help="the alft binary")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs/coherence-sweep", help="folder of the runs")
+    parser.add_argument("--seeds", type=int, default=5, choices=range(2, 11), metavar="N", help="runs of each kind")
     parser.add_argument("--jobs", type=int, default=2, help="runs at the same time")
     args = parser.parse_args()
 
-    # Once, before parallel runs would each build them.
-    for plugin in ["arithmetic", "coherence"]:
-        subprocess.run([args.alft, "plugin", "build", ROOT / "plugins" / plugin], check=True)
-
-    starts = [(warm, seed) for warm in WARM_STARTS for seed in SEEDS]
-    jobs = {run_dir(args.runs, warm, rule, seed): settings(warm, rule, seed)
-            for seed in SEEDS for warm in WARM_STARTS for rule in RULES}
-    jobs |= {probe_dir(args.runs, warm, seed): probe_settings(warm, seed) for warm, seed in starts}
+    runs = [(warm, rule, seed) for warm in WARM_STARTS for rule in RULES for seed in range(args.seeds)]
     with ThreadPoolExecutor(args.jobs) as pool:
-        list(pool.map(lambda job: train(args.alft, *job), jobs.items()))
+        list(pool.map(lambda run: train(args.alft, run_dir(args.runs, *run), *run), runs))
 
-    probes = {start: probe(probe_dir(args.runs, *start)) for start in starts}
-    rows = [result(run_dir(args.runs, warm, rule, seed), warm, rule, seed, probes[warm, seed])
-            for warm in WARM_STARTS for rule in RULES for seed in SEEDS]
-    report.RESULTS.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    report.main()
+    rows = [result(run_dir(args.runs, *run), *run) for run in runs]
+    RESULTS.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    subprocess.run([sys.executable, HERE / "report.py"], check=True)
 
 
 def run_dir(runs, warm, rule, seed):
     return runs / f"{warm}-{rule}-{seed}"
 
 
-def probe_dir(runs, warm, seed):
-    return runs / f"{warm}-probe-{seed}"
-
-
-def settings(warm, rule, seed):
-    return [f"warm_start.steps={warm}", f"plugin.coherence.config.consensus={rule}", f"seed={seed}"]
-
-
-def probe_settings(warm, seed):
-    """One step on all kept-out questions: its samples are drawn before its update, from the starting policy."""
-    return [f"warm_start.steps={warm}", f"seed={seed}", "train.steps=1", "prompts.train=../quickstart/eval.jsonl",
-            "game.bundles_per_step=100", f"game.group={PROBE}", "game.estimator=plug-in", "eval.bundles=1"]
-
-
-def train(alft, output, overrides):
+def train(alft, output, warm, rule, seed):
     """Runs `alft train` into the folder `output`, unless a finished run is there."""
     if (output / "summary.json").exists():
         return
     shutil.rmtree(output, ignore_errors=True)
     output.parent.mkdir(parents=True, exist_ok=True)
-    command = [alft, "train", RUN_FILE, "--output", output]
-    for override in overrides:
-        command += ["--set", override]
+    command = [alft, "train", RUN_FILE, "--output", output, "--seed", str(seed), "--set", f"warm_start.steps={warm}",
+               "--set", f"plugin.coherence.config.consensus={rule}", "--set", "train.save_every=300"]
     with open(output.with_suffix(".log"), "w") as log:
-        done = subprocess.run(command, stdout=log, stderr=log)
-    if done.returncode != 0:
-        sys.exit(f"{output.name} failed with exit code {done.returncode}: see {log.name}")
+        with STARTING:
+            process = subprocess.Popen(command, stdout=log, stderr=log)
+            while process.poll() is None and not (output / "run.toml").exists():
+                time.sleep(0.1)
+        code = process.wait()
+    if code != 0:
+        sys.exit(f"{output.name} failed with exit code {code}: see {log.name}")
     print(f"{output.name} done", file=sys.stderr, flush=True)
 
 
-def result(output, warm, rule, seed, probed):
+def result(output, warm, rule, seed):
     """One line of results.jsonl."""
     summary = json.loads((output / "summary.json").read_text())
     steps = [line for line in json_lines(output / "metrics.jsonl") if line["phase"] == "game"]
@@ -102,44 +84,57 @@ def result(output, warm, rule, seed, probed):
                 for when in ["before", "after"]}
     curves = {key: [round(mean(line[key] for line in steps[at:at + BIN]), 4) for at in range(0, len(steps), BIN)]
               for key in ["accuracy", "jsd"]}
+    samples = list(json_lines(output / "samples.jsonl"))
+    first = [sample for sample in samples if sample["step"] <= EDGE]
+    last = [sample for sample in samples if sample["step"] > len(steps) - EDGE]
     return {"warm_start_steps": warm, "consensus": rule, "seed": seed, "steps": len(steps), **measured,
-            "probe": probed, "bin": BIN, "curves": curves}
+            "majority": majority(first), "phrasings": {"first": phrasings(first), "last": phrasings(last)},
+            "answers": {"first": answers_in_use(first), "last": answers_in_use(last)},
+            "bin": BIN, "curves": curves}
 
 
-def probe(output):
-    """Probability of the right answer under the starting policy's consensus, averaged over questions."""
+def majority(samples):
+    """Share of questions whose most frequent answer, over all samples of all phrasings, is right. A tie counts in part."""
     answers = {}
-    for line in json_lines(output / "samples.jsonl"):
-        question, phrasing = line["prompt"].split("/")
-        answers.setdefault(question, {}).setdefault(phrasing, Counter())[line["answer"]] += 1
-    arithmetic, geometric, agreed = [], [], []
-    for question, phrasings in answers.items():
-        right = str(sum(int(term) for term in question.split("+")))
-        arithmetic.append(mean(counts[right] / counts.total() for counts in phrasings.values()))
-        consensus = geometric_mean(list(phrasings.values()))
-        geometric.append(consensus.get(right, 0.0))
-        agreed.append(max(consensus, key=consensus.get) == right)
-    return {"arithmetic": round(mean(arithmetic), 4), "geometric": round(mean(geometric), 4),
-            "mode": round(mean(agreed), 4)}
+    for sample in samples:
+        answers.setdefault(question(sample), Counter())[sample["answer"]] += 1
+    right = []
+    for asked, counts in answers.items():
+        most = max(counts.values())
+        leaders = [answer for answer, count in counts.items() if count == most]
+        right.append((gold(asked) in leaders) / len(leaders))
+    return round(mean(right), 4)
 
 
-def geometric_mean(phrasings):
-    """Normalised geometric mean of the phrasings' answer distributions. An answer that a phrasing's samples did not show
-    counts as half a sample there, as in the coherence plugin."""
-    answers = {answer for counts in phrasings for answer in counts if answer is not None}
-    logs = {answer: 0.0 for answer in sorted(answers)}
-    for counts in phrasings:
-        raised = {answer: max(counts[answer], 0.5) for answer in logs}
-        total = sum(raised.values())
-        for answer in logs:
-            logs[answer] += math.log(raised[answer] / total) / len(phrasings)
-    total = sum(math.exp(log) for log in logs.values())
-    return {answer: math.exp(log) / total for answer, log in logs.items()}
+def phrasings(samples):
+    """Accuracy of each phrasing."""
+    right = {}
+    for sample in samples:
+        right.setdefault(sample["prompt"].split("/")[1], []).append(sample["answer"] == gold(question(sample)))
+    return [round(mean(right[phrasing]), 4) for phrasing in sorted(right)]
+
+
+def answers_in_use(samples):
+    """Effective number of different answers, over all questions together: the exponential of their entropy."""
+    counts = Counter(sample["answer"] for sample in samples)
+    shares = [count / counts.total() for count in counts.values()]
+    return round(math.exp(-sum(share * math.log(share) for share in shares)), 2)
+
+
+def question(sample):
+    """A sample's prompt is named QUESTION/PHRASING."""
+    return sample["prompt"].split("/")[0]
+
+
+def gold(asked):
+    """Questions are named a+b."""
+    return str(sum(int(term) for term in asked.split("+")))
 
 
 def json_lines(path):
     with open(path) as lines:
-        return [json.loads(line) for line in lines]
+        for line in lines:
+            yield json.loads(line)
 
 
 def mean(values):
