@@ -6,24 +6,26 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// What multiplies a plugin's rewards.
+/// The factor of a plugin's rewards.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
-pub(crate) enum Weight {
+pub enum Weight {
+    /// The same weight at every step.
     Constant(f64),
+    /// A weight that moves with the step.
     Ramp(Ramp),
 }
 
-/// From one weight to another: `from` up to step `after`, then on the way for `over` steps, then `to`.
+/// A schedule from one weight to another: `from` up to step `after`, then `over` steps on the way, then `to`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Ramp {
+pub struct Ramp {
     from: f64,
     to: f64,
-    /// Steps of the run before it leaves `from`.
+    /// Steps of the run before the weight leaves `from`.
     #[serde(default)]
     after: u64,
-    /// Steps that the way takes; 0 is a jump.
+    /// Steps from `from` to `to`; 0 is a jump.
     over: u64,
     #[serde(default)]
     shape: Shape,
@@ -39,8 +41,8 @@ enum Shape {
 }
 
 impl Weight {
-    /// The weight in force when `step` steps of the run are done.
-    pub(crate) fn at(&self, step: u64) -> f64 {
+    /// Returns the weight in force when `step` steps of the run are done.
+    pub fn at(&self, step: u64) -> f64 {
         match self {
             Self::Constant(weight) => *weight,
             Self::Ramp(Ramp { from, to, after, over, shape }) => {
@@ -57,13 +59,17 @@ impl Weight {
         }
     }
 
-    /// A negative weight would make a completion without an answer the best choice.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    /// Refuses negative and non-finite weights: a negative one would make a completion without an answer the best
+    /// choice.
+    ///
+    /// # Errors
+    /// The weight and the range that is allowed.
+    pub fn check(&self) -> Result<(), String> {
         let (low, high) = match self {
             Self::Constant(weight) => (*weight, *weight),
             Self::Ramp(Ramp { from, to, .. }) => (from.min(*to), from.max(*to)),
         };
-        if low >= 0.0 && high.is_finite() { Ok(()) } else { Err(format!("weight = {self}: it takes 0 or more")) }
+        if low >= 0.0 && high.is_finite() { Ok(()) } else { Err(format!("must be 0 or more, not {self}")) }
     }
 }
 
@@ -84,7 +90,7 @@ impl Default for Weight {
     }
 }
 
-/// By hand, so that a misspelt key of a schedule is named as everywhere else.
+/// Written by hand: serde's untagged enums do not name a misspelt key.
 impl<'de> Deserialize<'de> for Weight {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Either;
@@ -128,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn follows_its_schedule() {
+    fn a_weight_follows_its_schedule() {
         let at = |text: &str, steps: &[u64]| -> Vec<f64> {
             let weight = weight(text).unwrap();
             steps.iter().map(|step| weight.at(*step)).collect()
@@ -143,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_one_is_named() {
+    fn a_bad_weight_is_named() {
         let wrong = |text: &str| weight(text).unwrap_err().message().to_owned();
         assert!(wrong("{ from = 0.0, too = 1.0, over = 3 }").starts_with("unknown field `too`"));
         assert!(wrong("\"much\"").contains("a number, or a schedule"));

@@ -6,18 +6,19 @@
 //!  "objectives": [{"kind": "entropy", "weight": 0.5}]}
 //! ```
 //!
-//! An objective's fields besides `kind` and `weight` are the configuration of the reference plugin of that name.
+//! An objective's fields besides `kind` and `weight` are the configuration of the builtin plugin of that name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use alft_game::exact::{self, Game, Term};
-use alft_linked::Role;
-use alft_sdk::bundle::{Bundle, Prompt, Valuation};
+use alft_builtin::Handler;
+use alft_sdk::{Bundle, Prompt, Valuation};
 use serde::Deserialize;
 
+use super::lines::read_lines;
+use crate::config::nearest;
 use crate::error::{Error, Result};
-use crate::questions::lines;
 
 /// One line of a games file.
 #[derive(Debug, Clone, Deserialize)]
@@ -26,8 +27,8 @@ struct Line {
     name: Option<String>,
     beta: f64,
     prompts: Vec<Prompts>,
-    objectives: Vec<Objective>,
-    /// Published instances come with their solution; here it is not looked at.
+    objectives: Vec<GameObjective>,
+    /// Published instances come with their solution, which is ignored.
     #[serde(default, rename = "solution")]
     _solution: serde::de::IgnoredAny,
 }
@@ -42,26 +43,28 @@ struct Prompts {
 /// A trace that the policy can give for a prompt.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Trace {
-    /// Its final answer.
-    pub(crate) answer: String,
-    /// Its probability under the reference.
+pub struct Trace {
+    /// The trace's final answer.
+    pub answer: String,
+    /// The trace's probability under the reference policy.
     #[serde(rename = "prob")]
-    pub(crate) probability: f64,
+    pub probability: f64,
 }
 
-/// An objective by the name of its reference plugin.
+/// An objective by the name of its builtin plugin.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Objective {
-    pub(crate) kind: String,
+pub struct GameObjective {
+    /// The builtin plugin's name.
+    pub kind: String,
+    /// The weight of the objective's utility.
     #[serde(default = "one")]
-    pub(crate) weight: f64,
+    pub weight: f64,
     #[serde(flatten)]
     config: serde_json::Map<String, serde_json::Value>,
 }
 
-impl Objective {
-    /// The plugin's configuration.
+impl GameObjective {
+    /// The plugin's configuration, a JSON object.
     pub(crate) fn config_text(&self) -> String {
         serde_json::to_string(&self.config).expect("JSON values print")
     }
@@ -73,26 +76,34 @@ fn one() -> f64 {
 
 /// A game with its objectives.
 #[derive(Debug)]
-pub(crate) struct Instance {
-    pub(crate) name: String,
-    /// Its line in the file, from 1.
-    pub(crate) line: usize,
-    pub(crate) prompts: Vec<Prompt>,
-    /// For each prompt its traces.
-    pub(crate) traces: Vec<Vec<Trace>>,
-    pub(crate) game: Game,
-    pub(crate) objectives: Vec<Objective>,
-    pub(crate) terms: Vec<Term<'static>>,
+pub struct Instance {
+    /// The game's name.
+    pub name: String,
+    /// The game's line in the file, from 1.
+    pub line: usize,
+    /// The prompts.
+    pub prompts: Vec<Prompt>,
+    /// The traces of each prompt.
+    pub traces: Vec<Vec<Trace>>,
+    /// The game, for the exact solver.
+    pub game: Game,
+    /// The objectives as the file has them.
+    pub objectives: Vec<GameObjective>,
+    /// The objectives as the exact solver calls them.
+    pub terms: Vec<Term<'static>>,
 }
 
 const SHAPE: &str = "a line is {\"name\": …, \"beta\": …, \"prompts\": [{\"id\": …, \"traces\": [{\"answer\": …, \"prob\": …}, …]}, …], \
                      \"objectives\": [{\"kind\": …, \"weight\": …, …}, …]}";
 
-/// Reads games. Every mistake is found here, with its line.
-pub(crate) fn read(path: &Path) -> Result<Vec<Instance>> {
+/// Reads games.
+///
+/// # Errors
+/// The first mistake, with its line and the remedy.
+pub fn read_games(path: &Path) -> Result<Vec<Instance>> {
     let mut names = BTreeMap::new();
     let mut instances = Vec::new();
-    for (number, line) in lines::<Line>(path, SHAPE)? {
+    for (number, line) in read_lines::<Line>(path, SHAPE)? {
         let name = line.name.clone().unwrap_or_else(|| number.to_string());
         let wrong = |(reason, help): (String, &'static str)| Error::DataLine {
             path: path.into(),
@@ -101,7 +112,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Instance>> {
             help,
         };
         if let Some(before) = names.insert(name.clone(), number) {
-            return Err(wrong((format!("its name is that of line {before}"), "give each game a name of its own")));
+            return Err(wrong((format!("the name is that of line {before}"), "give each game another name")));
         }
         let instance = instance(name.clone(), number, line).map_err(wrong)?;
         instances.push(instance);
@@ -115,7 +126,7 @@ type Wrong = (String, &'static str);
 fn instance(name: String, number: usize, line: Line) -> std::result::Result<Instance, Wrong> {
     let mut ids = BTreeSet::new();
     if let Some(twice) = line.prompts.iter().find(|prompt| !ids.insert(&prompt.id)) {
-        return Err((format!("two prompts have the id \"{}\"", twice.id), "give each prompt an id of its own"));
+        return Err((format!("two prompts have the id \"{}\"", twice.id), "give each prompt another id"));
     }
     let prompts: Vec<(Prompt, BTreeMap<String, f64>)> = line
         .prompts
@@ -126,7 +137,7 @@ fn instance(name: String, number: usize, line: Line) -> std::result::Result<Inst
                 if !(trace.probability >= 0.0 && trace.probability.is_finite()) {
                     return Err((
                         format!("prompt {}: a trace has the probability {}", prompt.id, trace.probability),
-                        "probabilities are 0 or more",
+                        "a probability must be 0 or more",
                     ));
                 }
                 *marginal.entry(trace.answer.clone()).or_insert(0.0) += trace.probability;
@@ -138,7 +149,7 @@ fn instance(name: String, number: usize, line: Line) -> std::result::Result<Inst
     let answers: BTreeSet<&str> =
         prompts.iter().flat_map(|(_, marginal)| marginal.keys().map(String::as_str)).collect();
     if line.objectives.is_empty() {
-        return Err(("it has no objectives".into(), SHAPE));
+        return Err(("the game has no objectives".into(), SHAPE));
     }
     let terms = line
         .objectives
@@ -156,38 +167,38 @@ fn instance(name: String, number: usize, line: Line) -> std::result::Result<Inst
     })
 }
 
-/// Tables of an objective that are keyed by answer. A name in one that no prompt can give is a mistake.
+/// The tables of an objective that are keyed by answer: an answer that no prompt can give is a mistake there.
 const BY_ANSWER: [&str; 3] = ["reward", "cost", "attribute"];
 
-fn term(objective: &Objective, bundle: &Bundle, answers: &BTreeSet<&str>) -> std::result::Result<Term<'static>, Wrong> {
-    let Objective { kind, weight, config } = objective;
+fn term(objective: &GameObjective, bundle: &Bundle, answers: &BTreeSet<&str>) -> std::result::Result<Term<'static>, Wrong> {
+    let GameObjective { kind, weight, config } = objective;
     let weight = *weight;
     let wrong =
         |reason: String| (format!("objective {kind}: {reason}"), "see the kinds and their fields in the README");
     if !(weight >= 0.0 && weight.is_finite()) {
-        return Err(wrong(format!("its weight is {weight}; weights are 0 or more")));
+        return Err(wrong(format!("the weight is {weight}; it must be 0 or more")));
     }
     for table in BY_ANSWER.iter().filter_map(|key| config.get(*key)?.as_object()) {
         if let Some(answer) = table.keys().find(|answer| !answers.contains(answer.as_str())) {
             return Err((
-                format!("objective {kind}: it names the answer \"{answer}\", which no prompt can give"),
+                format!("objective {kind}: the table names the answer \"{answer}\", which no prompt can give"),
                 "name answers of the traces",
             ));
         }
     }
-    let plugin = match alft_linked::open(kind, &objective.config_text()) {
+    let plugin = match alft_builtin::open(kind, &objective.config_text()) {
         None => {
-            let known: Vec<&str> = alft_linked::kinds().collect();
-            let near = crate::toml_source::nearest(kind, &known).map(|near| format!("; did you mean \"{near}\"?"));
+            let known: Vec<&str> = alft_builtin::kinds().collect();
+            let near = nearest(kind, &known).map(|near| format!("; did you mean \"{near}\"?"));
             let known = known.join(", ");
             return Err((
                 format!("unknown kind \"{kind}\"{}", near.unwrap_or_else(|| format!("; there is: {known}"))),
-                "a kind is the name of a reference plugin",
+                "a kind is the name of a builtin plugin",
             ));
         }
         Some(opened) => opened.map_err(|error| wrong(error.to_string()))?,
     };
-    // From samples it is no mistake that nothing was right yet; here it is known that nothing ever is.
+    // In training it is no mistake that no sample was right yet; here it is known that no trace ever is.
     if plugin.manifest.name == "alft-maximum-likelihood"
         && let Some(reward) = config.get("reward").and_then(|table| table.as_object())
     {
@@ -198,27 +209,27 @@ fn term(objective: &Objective, bundle: &Bundle, answers: &BTreeSet<&str>) -> std
             return Err(wrong(format!("prompt {id} has no answer with a reward, and the log of 0 is no utility")));
         }
     }
-    Ok(match plugin.role {
-        Role::Objective(evaluate) => Term {
+    Ok(match plugin.handler {
+        Handler::Objective(evaluate) => Term {
             name: kind.clone(),
             weight,
             concave: plugin.manifest.concave,
             evaluate: Box::new(move |bundle| evaluate(bundle).map_err(|error| error.to_string())),
         },
-        Role::Verifier(score) => {
+        Handler::Verifier(score) | Handler::Grader(score) => {
             let scores = bundle
                 .groups
                 .iter()
                 .map(|group| group.answers.iter().map(|answer| score(&group.prompt, &answer.key)).collect())
                 .collect::<alft_sdk::Result<Vec<Vec<f64>>>>()
                 .map_err(|error| wrong(error.to_string()))?;
-            linear(kind.clone(), weight, scores)
+            linear_term(kind.clone(), weight, scores)
         }
     })
 }
 
 /// A verifier's term: its scores are a linear utility, (1/m) Σ_i ⟨score, ν_i⟩.
-pub(crate) fn linear(name: String, weight: f64, scores: Vec<Vec<f64>>) -> Term<'static> {
+pub fn linear_term(name: String, weight: f64, scores: Vec<Vec<f64>>) -> Term<'static> {
     let evaluate = move |bundle: &Bundle| {
         let expected = |(group, scores): (&alft_sdk::Group, &Vec<f64>)| {
             group.answers.iter().zip(scores).map(|(answer, score)| answer.frequency * score).sum::<f64>()
@@ -230,8 +241,8 @@ pub(crate) fn linear(name: String, weight: f64, scores: Vec<Vec<f64>>) -> Term<'
 }
 
 impl Instance {
-    /// What the solver says of this game, with its place.
-    pub(crate) fn wrong(&self, path: &Path, error: &exact::Error) -> Error {
+    /// The solver's error on this game, with the game's place in its file.
+    pub fn error(&self, path: &Path, error: &exact::Error) -> Error {
         let help = match error {
             exact::Error::Infeasible { .. } => "raise the limit, or give the prompts answers of less cost",
             exact::Error::Priced { .. } => "to make a constraint dearer or cheaper, change its limit",
