@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::WASMTIME;
-use crate::file;
+use crate::wasm::engine::WASMTIME;
+use crate::source;
 use crate::plugin::{CONTRACT, Form, Plugin, Role};
 
 /// The name of the file.

@@ -9,13 +9,13 @@ use alft_sdk::linked::Question;
 use alft_sdk::roles::Manifest;
 use serde::{Deserialize, Serialize};
 
-use crate::component::Guest;
-use crate::deadline::Deadline;
+use crate::wasm::component::Guest;
+use crate::batch::deadline::Deadline;
 use crate::failure::{indented, line};
-use crate::isolate::{Attempt, Called, Entry, Output, Part, isolate};
-use crate::native::{self, Library};
-use crate::remote::Remote;
-use crate::size::{bundle_size, question_size};
+use crate::batch::bisect::{Attempt, Called, Entry, Output, Part, isolate};
+use crate::native::library::{self, Library};
+use crate::native::process::Remote;
+use crate::batch::size::{bundle_size, question_size};
 use crate::{Engine, Error, Failure, FailureKind, Limits, cache, file, spread};
 
 /// What a plugin can be asked to do.

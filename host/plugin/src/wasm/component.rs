@@ -13,12 +13,12 @@ use wasmtime::{ResourceLimiter, Store, Trap, WasmBacktrace};
 use alft_sdk::linked::Question;
 use alft_sdk::{bundle, roles};
 
-use crate::deadline::Deadline;
+use crate::batch::deadline::Deadline;
 use crate::failure::{indented, line, shown};
-use crate::isolate::{Attempt, Bill};
-use crate::permits::Permits;
+use crate::batch::bisect::{Attempt, Bill};
+use crate::wasm::semaphore::Permits;
 use crate::plugin::{Code, Roles};
-use crate::size::{bundle_size, question_size};
+use crate::batch::size::{bundle_size, question_size};
 use crate::{Engine, Error, Failure, FailureKind, Limits, cache, engine, wire};
 
 /// The package whose interfaces make a plugin, and the version this host speaks.

@@ -4,7 +4,7 @@
 use alft_sdk::bundle::{Bundle, Valuation};
 use alft_sdk::linked::Question;
 
-use crate::isolate::{Call, Output, Part};
+use crate::batch::bisect::{Call, Output, Part};
 use crate::ledger::Input;
 use crate::plugin::Plugin;
 use crate::{Failure, FailureKind};

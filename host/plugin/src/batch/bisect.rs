@@ -7,7 +7,7 @@ use std::time::Duration;
 use alft_sdk::bundle::Valuation;
 use serde::{Deserialize, Serialize};
 
-use crate::deadline::Deadline;
+use crate::batch::deadline::Deadline;
 use crate::{Failure, FailureKind};
 
 /// What calls used.

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex};
 
-use crate::isolate::Called;
+use crate::batch::bisect::Called;
 
 /// Guests run on these threads' stacks, which must be larger than [`crate::limits::MOST_STACK`].
 const THREAD_STACK: usize = 4 << 20;
@@ -63,7 +63,7 @@ pub(crate) fn each<T: Send>(ranges: Vec<Range<usize>>, work: &(dyn Fn(Range<usiz
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::isolate::Bill;
+    use crate::batch::bisect::Bill;
 
     #[test]
     fn ranges_keep_the_bytes_and_lose_no_entry() {

@@ -14,8 +14,8 @@ use alft_sdk::bundle::Bundle;
 use alft_sdk::linked::Question;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::WASMTIME;
-use crate::isolate::Call;
+use crate::wasm::engine::WASMTIME;
+use crate::batch::bisect::Call;
 use crate::plugin::{Form, Plugin, Role};
 use crate::{Limits, NativeTrust, Source, file};
 

@@ -16,9 +16,9 @@ use alft_sdk::native::{
 use alft_sdk::roles::Manifest;
 use object::{Architecture, BinaryFormat, Object, ObjectSection};
 
-use crate::deadline::Deadline;
+use crate::batch::deadline::Deadline;
 use crate::failure::shown;
-use crate::isolate::{Attempt, Bill};
+use crate::batch::bisect::{Attempt, Bill};
 use crate::plugin::{Code, Roles};
 use crate::{Error, Failure, FailureKind, Limits};
 

@@ -11,9 +11,9 @@ use alft_sdk::bundle::{Bundle, Valuation};
 use alft_sdk::linked::Question;
 use serde::{Deserialize, Serialize};
 
-use crate::deadline::Deadline;
-use crate::isolate::{Attempt, Bill};
-use crate::native::Library;
+use crate::batch::deadline::Deadline;
+use crate::batch::bisect::{Attempt, Bill};
+use crate::native::library::Library;
 use crate::plugin::{Code, Roles};
 use crate::worker::{self, End, Running, Worker};
 use crate::{Error, Failure, FailureKind, Limits};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use crate::permits::Permits;
+use crate::wasm::semaphore::Permits;
 use crate::{Error, Limits, Worker};
 
 /// wasmtime's major version. Fuel is the same number for the same call within one.

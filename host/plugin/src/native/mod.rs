@@ -1,0 +1,4 @@
+//! Native libraries.
+
+pub(crate) mod library;
+pub(crate) mod process;

@@ -1,0 +1,6 @@
+//! Child processes.
+
+mod parent;
+
+pub use parent::{Worker, serve};
+pub(crate) use parent::*;
