@@ -1,11 +1,12 @@
-//! When a plugin's time is up.
+//! The deadline of a batch.
 
 use std::time::{Duration, Instant};
 
-use crate::{Failure, FailureKind, Limits};
+use crate::failure::{Failure, FailureKind};
+use crate::limits::Limits;
 
-/// The end of the time that a plugin has for a batch, whatever number of calls that takes: a batch that is split, and
-/// taken apart where it fails, holds up a step no longer than a single call could.
+/// The deadline of a batch. It covers all calls of the batch: a batch that is split, and bisected where a call fails, takes
+/// no longer than a single call may.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline {
     end: Instant,
@@ -13,24 +14,24 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
-    /// From now on.
-    pub(crate) fn begin(limits: &Limits) -> Self {
+    /// Starts the clock.
+    pub(crate) fn start(limits: &Limits) -> Self {
         Self { end: Instant::now() + Duration::from_millis(limits.deadline_ms), ms: limits.deadline_ms }
     }
 
-    /// None is left when it is over.
-    pub(crate) fn left(self) -> Duration {
+    /// Returns the time until the deadline, or zero once the deadline has passed.
+    pub(crate) fn remaining(self) -> Duration {
         self.end.saturating_duration_since(Instant::now())
     }
 
-    /// Why a call was ended.
-    pub(crate) fn missed(self) -> Failure {
+    /// Returns the failure of a call that was stopped.
+    pub(crate) fn exceeded(self) -> Failure {
         Failure::new(FailureKind::Deadline, format!("ran past its deadline of {} ms", self.ms))
     }
 
-    /// Why a call was not made.
-    pub(crate) fn over(self) -> Failure {
-        let detail = format!("was not asked: other calls on the batch took the {} ms of its deadline", self.ms);
+    /// Returns the failure of items for which no time was left.
+    pub(crate) fn exhausted(self) -> Failure {
+        let detail = format!("was not called: other calls of the batch used all {} ms of its deadline", self.ms);
         Failure::new(FailureKind::Deadline, detail)
     }
 }

@@ -1,26 +1,27 @@
-//! How many calls run at once: as many as the engine's pool has places for, whatever the number of cores.
+//! A counting semaphore. It bounds the calls that run at once to the instances that the engine's pool has.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// Places for calls.
+/// A counting semaphore.
 #[derive(Debug)]
-pub(crate) struct Permits {
+pub(crate) struct Semaphore {
     free: Mutex<u32>,
-    returned: Condvar,
+    released: Condvar,
 }
 
-/// A place, taken until this is dropped.
-pub(crate) struct Permit<'a>(&'a Permits);
+/// A permit of a semaphore, returned when it is dropped.
+pub(crate) struct Permit<'a>(&'a Semaphore);
 
-impl Permits {
-    pub(crate) fn new(places: u32) -> Self {
-        Self { free: Mutex::new(places), returned: Condvar::new() }
+impl Semaphore {
+    /// Creates a semaphore with this many permits.
+    pub(crate) fn new(permits: u32) -> Self {
+        Self { free: Mutex::new(permits), released: Condvar::new() }
     }
 
-    /// Waits for a place.
-    pub(crate) fn take(&self) -> Permit<'_> {
+    /// Waits for a permit.
+    pub(crate) fn acquire(&self) -> Permit<'_> {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut free = self.returned.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.released.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
         *free -= 1;
         Permit(self)
     }
@@ -29,7 +30,7 @@ impl Permits {
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.0.returned.notify_one();
+        self.0.released.notify_one();
     }
 }
 
@@ -39,21 +40,21 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     #[test]
-    fn no_more_at_once_than_there_are_places() {
-        let (permits, inside, most) = (Permits::new(3), AtomicU32::new(0), AtomicU32::new(0));
+    fn no_more_threads_run_at_once_than_there_are_permits() {
+        let (semaphore, running, most) = (Semaphore::new(3), AtomicU32::new(0), AtomicU32::new(0));
         std::thread::scope(|scope| {
             for _ in 0..12 {
                 scope.spawn(|| {
                     for _ in 0..50 {
-                        let _permit = permits.take();
-                        most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                        let _permit = semaphore.acquire();
+                        most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                         std::thread::yield_now();
-                        inside.fetch_sub(1, Ordering::SeqCst);
+                        running.fetch_sub(1, Ordering::SeqCst);
                     }
                 });
             }
         });
         assert!((1..=3).contains(&most.into_inner()));
-        assert_eq!(*permits.free.lock().unwrap(), 3, "all are back");
+        assert_eq!(*semaphore.free.lock().unwrap(), 3, "every permit was returned");
     }
 }
