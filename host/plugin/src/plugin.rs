@@ -4,8 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use alft_sdk::batch::PromptTexts;
 use alft_sdk::bundle::{Bundle, Valuation};
-use alft_sdk::linked::Question;
 use alft_sdk::roles::Manifest;
 use serde::{Deserialize, Serialize};
 
@@ -91,8 +91,8 @@ pub(crate) trait Code: Send + Sync {
         &[]
     }
     fn describe(&self, config: &str) -> Attempt<Manifest>;
-    fn read(&self, config: &str, batch: &[Question], deadline: Deadline) -> Attempt<Vec<Option<String>>>;
-    fn score(&self, config: &str, batch: &[Question], deadline: Deadline) -> Attempt<Vec<f64>>;
+    fn read(&self, config: &str, batch: &[PromptTexts], deadline: Deadline) -> Attempt<Vec<Option<String>>>;
+    fn score(&self, config: &str, batch: &[PromptTexts], deadline: Deadline) -> Attempt<Vec<f64>>;
     fn evaluate(&self, config: &str, batch: &[Bundle], deadline: Deadline) -> Attempt<Valuation>;
 }
 
@@ -242,16 +242,18 @@ impl Plugin {
 
     /// As a reader: each completion's answer key, `None` where no answer can be read. Items are completions, in order
     /// over all questions.
-    pub fn read(&self, batch: &[Question]) -> Called<Option<String>> {
+    pub fn read(&self, batch: &[PromptTexts]) -> Called<Option<String>> {
         let deadline = self.deadline();
-        let call = |batch: &[Question]| self.kept(texts(batch), self.code.read(&self.source.config, batch, deadline));
+        let call =
+            |batch: &[PromptTexts]| self.kept(texts(batch), self.code.read(&self.source.config, batch, deadline));
         self.by_text(batch, deadline, &call, &|key| self.checked_key(key.as_deref()))
     }
 
     /// As a verifier: each answer's score. Items are answers, in order over all questions.
-    pub fn score(&self, batch: &[Question]) -> Called<f64> {
+    pub fn score(&self, batch: &[PromptTexts]) -> Called<f64> {
         let deadline = self.deadline();
-        let call = |batch: &[Question]| self.kept(texts(batch), self.code.score(&self.source.config, batch, deadline));
+        let call =
+            |batch: &[PromptTexts]| self.kept(texts(batch), self.code.score(&self.source.config, batch, deadline));
         self.by_text(batch, deadline, &call, &|score| self.checked_score(*score))
     }
 
@@ -299,13 +301,13 @@ impl Plugin {
     }
 
     /// One call as it is, for a replay: what came back, unchecked, and its fuel.
-    pub(crate) fn call_read(&self, batch: &[Question]) -> (Result<Output, Failure>, u64) {
+    pub(crate) fn call_read(&self, batch: &[PromptTexts]) -> (Result<Output, Failure>, u64) {
         let attempt = self.kept(texts(batch), self.code.read(&self.source.config, batch, self.deadline()));
         (attempt.result.map(Output::Keys), attempt.bill.fuel)
     }
 
     /// As [`Plugin::call_read`].
-    pub(crate) fn call_score(&self, batch: &[Question]) -> (Result<Output, Failure>, u64) {
+    pub(crate) fn call_score(&self, batch: &[PromptTexts]) -> (Result<Output, Failure>, u64) {
         let attempt = self.kept(texts(batch), self.code.score(&self.source.config, batch, self.deadline()));
         (attempt.result.map(Output::Scores), attempt.bill.fuel)
     }
@@ -338,15 +340,15 @@ impl Plugin {
     /// the question to its text.
     fn by_text<T: Clone + Send>(
         &self,
-        batch: &[Question],
+        batch: &[PromptTexts],
         deadline: Deadline,
-        call: &(dyn Fn(&[Question]) -> Attempt<Vec<T>> + Sync),
+        call: &(dyn Fn(&[PromptTexts]) -> Attempt<Vec<T>> + Sync),
         check: &dyn Fn(&T) -> Result<(), Failure>,
     ) -> Called<T>
     where
         Vec<T>: Entry,
     {
-        let fits = |question: &Question, values: &Vec<T>| one_for_each_text(question, values.len());
+        let fits = |question: &PromptTexts, values: &Vec<T>| one_for_each_text(question, values.len());
         let whole = self.spread(batch.iter().map(question_size), &|range| {
             isolate(batch, range, deadline, &|entries| Part { entries, texts: None }, call, &fits)
         });
@@ -359,8 +361,8 @@ impl Plugin {
                 }
                 Err(_) => {
                     let single =
-                        |text: &String| Question { prompt: question.prompt.clone(), texts: vec![text.clone()] };
-                    let singles: Vec<Question> = question.texts.iter().map(single).collect();
+                        |text: &String| PromptTexts { prompt: question.prompt.clone(), texts: vec![text.clone()] };
+                    let singles: Vec<PromptTexts> = question.texts.iter().map(single).collect();
                     let part = |texts| Part { entries: at..at + 1, texts: Some(texts) };
                     let parts = isolate(&singles, 0..singles.len(), deadline, &part, call, &fits);
                     out.bill.add(parts.bill);
@@ -402,7 +404,7 @@ impl Plugin {
     }
 }
 
-fn texts(batch: &[Question]) -> usize {
+fn texts(batch: &[PromptTexts]) -> usize {
     batch.iter().map(|question| question.texts.len()).sum()
 }
 
@@ -435,7 +437,7 @@ fn kind(path: &Path, bytes: &[u8]) -> Result<Kind, Error> {
     }
 }
 
-fn one_for_each_text(question: &Question, found: usize) -> Result<(), Failure> {
+fn one_for_each_text(question: &PromptTexts, found: usize) -> Result<(), Failure> {
     let wanted = question.texts.len();
     if found == wanted {
         return Ok(());

@@ -1,9 +1,9 @@
 //! Bytes of input: what fuel is counted by, and what batches are split by.
 
+use alft_sdk::batch::PromptTexts;
 use alft_sdk::bundle::{Answer, Bundle, Group, Prompt};
-use alft_sdk::linked::Question;
 
-pub(crate) fn question_size(q: &Question) -> usize {
+pub(crate) fn question_size(q: &PromptTexts) -> usize {
     prompt_size(&q.prompt) + q.texts.iter().map(String::len).sum::<usize>()
 }
 
@@ -14,5 +14,5 @@ pub(crate) fn bundle_size(bundle: &Bundle) -> usize {
 }
 
 fn prompt_size(p: &Prompt) -> usize {
-    p.id.len() + p.text.len() + p.reference.as_ref().map_or(0, String::len) + p.metadata.len()
+    p.id.len() + p.text.len() + p.gold.as_ref().map_or(0, String::len) + p.metadata.len()
 }
