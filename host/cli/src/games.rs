@@ -11,8 +11,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use alft_builtin::Role;
 use alft_game::exact::{self, Game, Term};
-use alft_linked::Role;
 use alft_sdk::bundle::{Bundle, Prompt, Valuation};
 use serde::Deserialize;
 
@@ -175,9 +175,9 @@ fn term(objective: &Objective, bundle: &Bundle, answers: &BTreeSet<&str>) -> std
             ));
         }
     }
-    let plugin = match alft_linked::open(kind, &objective.config_text()) {
+    let plugin = match alft_builtin::open(kind, &objective.config_text()) {
         None => {
-            let known: Vec<&str> = alft_linked::kinds().collect();
+            let known: Vec<&str> = alft_builtin::kinds().collect();
             let near = crate::toml_source::nearest(kind, &known).map(|near| format!("; did you mean \"{near}\"?"));
             let known = known.join(", ");
             return Err((

@@ -29,7 +29,8 @@ struct Line {
     id: Option<String>,
     prompt: Option<String>,
     prompts: Option<Vec<String>>,
-    reference: Option<Reference>,
+    #[serde(alias = "reference")]
+    gold: Option<Gold>,
     #[serde(flatten)]
     metadata: serde_json::Map<String, serde_json::Value>,
 }
@@ -37,12 +38,12 @@ struct Line {
 /// Data sets write answers as text or as numbers.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Reference {
+enum Gold {
     Text(String),
     Number(serde_json::Number),
 }
 
-const SHAPE: &str = "a line is {\"id\": …, \"prompts\": [\"…\", …], \"reference\": \"…\"}, or has one \"prompt\"";
+const SHAPE: &str = "a line is {\"id\": …, \"prompts\": [\"…\", …], \"gold\": \"…\"}, or has one \"prompt\"";
 
 /// Reads questions. Ids default to the line's number and must differ.
 pub(crate) fn read(path: &Path) -> Result<Vec<Asked>> {
@@ -64,16 +65,16 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Asked>> {
         if let Some(before) = ids.insert(id.clone(), number) {
             return Err(wrong(format!("its id \"{id}\" is that of line {before}")));
         }
-        let reference = line.reference.map(|reference| match reference {
-            Reference::Text(text) => text,
-            Reference::Number(number) => number.to_string(),
+        let gold = line.gold.map(|gold| match gold {
+            Gold::Text(text) => text,
+            Gold::Number(number) => number.to_string(),
         });
         let metadata = serde_json::Value::Object(line.metadata).to_string();
         let alone = texts.len() == 1;
         let prompt = |(at, text)| Prompt {
             id: if alone { id.clone() } else { format!("{id}/{at}") },
             text,
-            reference: reference.clone(),
+            gold: gold.clone(),
             metadata: metadata.clone(),
         };
         asked.push(Asked { prompts: texts.into_iter().enumerate().map(prompt).collect(), id });
@@ -126,13 +127,13 @@ mod tests {
     }
 
     #[test]
-    fn phrasings_share_their_reference_and_metadata() {
-        let text = br#"{"id": "q", "prompts": ["1+1=", "one and one"], "reference": 2, "level": "easy"}
+    fn phrasings_share_their_gold_answer_and_metadata() {
+        let text = br#"{"id": "q", "prompts": ["1+1=", "one and one"], "gold": 2, "level": "easy"}
 
 {"prompt": "2+2="}"#;
         let asked = read(file(text).path()).unwrap();
         assert_eq!(asked[0].prompts[1].id, "q/1");
-        assert_eq!(asked[0].prompts[1].reference.as_deref(), Some("2"));
+        assert_eq!(asked[0].prompts[1].gold.as_deref(), Some("2"));
         assert_eq!(asked[0].prompts[1].metadata, r#"{"level":"easy"}"#);
         assert_eq!((asked[1].id.as_str(), asked[1].prompts[0].id.as_str()), ("3", "3"));
     }

@@ -266,7 +266,7 @@ impl Trial<'_> {
 
 fn panel(instance: &Instance) -> Panel {
     let seats = instance.objectives.iter().enumerate().map(|(at, objective)| {
-        let plugin = alft_linked::open(&objective.kind, &objective.config_text())
+        let plugin = alft_builtin::open(&objective.kind, &objective.config_text())
             .expect("the game was read")
             .expect("the game was read");
         Seat::linked(format!("{} {}", at + 1, objective.kind), objective.weight, MULTIPLIER_RATE, plugin)

@@ -67,7 +67,7 @@ struct Claims {
     score_range: Option<(f64, f64)>,
     concave: bool,
     gradient: bool,
-    reference: bool,
+    needs_reference: bool,
 }
 
 /// What the conformance kit found, when the file was written.
@@ -132,7 +132,7 @@ impl Pinned {
                 score_range: manifest.score_range,
                 concave: manifest.concave,
                 gradient: manifest.gradient,
-                reference: manifest.reference,
+                needs_reference: manifest.needs_reference,
             },
             kit,
         }

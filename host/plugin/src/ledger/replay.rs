@@ -1,8 +1,8 @@
 //! Making recorded calls again: with the same plugin, to see that it answers alike to the last bit; with another, to see
 //! what would have changed.
 
+use alft_sdk::batch::PromptTexts;
 use alft_sdk::bundle::{Bundle, Valuation};
-use alft_sdk::linked::Question;
 
 use crate::batch::bisect::{Call, Output, Part};
 use crate::ledger::Input;
@@ -64,12 +64,12 @@ fn no_such(part: &Part) -> String {
     format!("its batch has no entries {:?} with texts {:?}", part.entries, part.texts)
 }
 
-fn questions(batch: &[Question], part: &Part) -> Result<Vec<Question>, String> {
+fn questions(batch: &[PromptTexts], part: &Part) -> Result<Vec<PromptTexts>, String> {
     let entries = batch.get(part.entries.clone()).ok_or_else(|| no_such(part))?;
     let Some(texts) = &part.texts else { return Ok(entries.to_vec()) };
     let [question] = entries else { return Err(no_such(part)) };
     let texts = question.texts.get(texts.clone()).ok_or_else(|| no_such(part))?;
-    Ok(texts.iter().map(|text| Question { prompt: question.prompt.clone(), texts: vec![text.clone()] }).collect())
+    Ok(texts.iter().map(|text| PromptTexts { prompt: question.prompt.clone(), texts: vec![text.clone()] }).collect())
 }
 
 fn bundles<'a>(batch: &'a [Bundle], part: &Part) -> Result<&'a [Bundle], String> {

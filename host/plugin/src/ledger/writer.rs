@@ -10,8 +10,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use alft_sdk::batch::PromptTexts;
 use alft_sdk::bundle::Bundle;
-use alft_sdk::linked::Question;
 use serde::{Deserialize, Serialize};
 
 use crate::wasm::engine::WASMTIME;
@@ -96,9 +96,9 @@ impl Entrant<'_> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Input<'a> {
     /// To read completions.
-    Read(Cow<'a, [Question]>),
+    Read(Cow<'a, [PromptTexts]>),
     /// To score answers.
-    Score(Cow<'a, [Question]>),
+    Score(Cow<'a, [PromptTexts]>),
     /// To price bundles.
     Evaluate(Cow<'a, [Bundle]>),
 }
@@ -365,7 +365,7 @@ mod tests {
     use super::*;
 
     fn play(step: u64) -> Record<'static> {
-        let question = Question { prompt: Default::default(), texts: vec!["a".into(); 3] };
+        let question = PromptTexts { prompt: Default::default(), texts: vec!["a".into(); 3] };
         Record::Play { step, plugin: 0, input: Input::Score(Cow::Owned(vec![question])), calls: Cow::Owned(Vec::new()) }
     }
 

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use alft_sdk::batch::PromptTexts;
 use alft_sdk::bundle::{Bundle, Prompt, Valuation};
-use alft_sdk::linked::Question;
 use alft_sdk::native::{
     CAnswer, CBundle, CGroup, CManifest, CPrompt, CQuestion, ENTRY_PREFIX, EntryFn, FINGERPRINT_PREFIX, Fingerprint,
     Host, OK, PANICKED, PluginV1, Str, TARGET, VERSION,
@@ -86,7 +86,7 @@ impl Code for Library {
                 score_high: f64::NAN,
                 concave: 0,
                 gradient: 0,
-                reference: 0,
+                needs_reference: 0,
             };
             let describe = self.plugin.describe.expect("checked when loaded");
             // SAFETY: the arguments live through the call, and the texts of `out` until the next one.
@@ -103,14 +103,14 @@ impl Code for Library {
                     score_range: (!out.score_low.is_nan()).then_some((out.score_low, out.score_high)),
                     concave: out.concave != 0,
                     gradient: out.gradient != 0,
-                    reference: out.reference != 0,
+                    needs_reference: out.needs_reference != 0,
                 };
                 (status, vec![manifest])
             }
         })
     }
 
-    fn read(&self, config: &str, batch: &[Question], _: Deadline) -> Attempt<Vec<Option<String>>> {
+    fn read(&self, config: &str, batch: &[PromptTexts], _: Deadline) -> Attempt<Vec<Option<String>>> {
         let read = self.plugin.read.expect("Plugin asks only for roles that were found");
         let texts = Texts::of(batch);
         let questions = texts.questions(batch);
@@ -132,7 +132,7 @@ impl Code for Library {
         Attempt { result, bill: attempt.bill, log: attempt.log }
     }
 
-    fn score(&self, config: &str, batch: &[Question], _: Deadline) -> Attempt<Vec<f64>> {
+    fn score(&self, config: &str, batch: &[PromptTexts], _: Deadline) -> Attempt<Vec<f64>> {
         let score = self.plugin.score.expect("Plugin asks only for roles that were found");
         let texts = Texts::of(batch);
         let questions = texts.questions(batch);
@@ -351,12 +351,12 @@ fn call<T>(limits: &Limits, run: impl FnOnce(*const Host) -> (i32, Vec<T>)) -> A
 struct Texts(Vec<Vec<Str>>);
 
 impl Texts {
-    fn of(batch: &[Question]) -> Self {
+    fn of(batch: &[PromptTexts]) -> Self {
         Self(batch.iter().map(|q| q.texts.iter().map(|text| Str::new(text)).collect()).collect())
     }
 
-    fn questions(&self, batch: &[Question]) -> Vec<CQuestion> {
-        let question = |(q, texts): (&Question, &Vec<Str>)| CQuestion {
+    fn questions(&self, batch: &[PromptTexts]) -> Vec<CQuestion> {
+        let question = |(q, texts): (&PromptTexts, &Vec<Str>)| CQuestion {
             prompt: prompt(&q.prompt),
             texts: texts.as_ptr(),
             texts_len: texts.len(),
@@ -369,7 +369,7 @@ fn prompt(p: &Prompt) -> CPrompt {
     CPrompt {
         id: Str::new(&p.id),
         text: Str::new(&p.text),
-        reference: p.reference.as_deref().map_or(Str::NULL, Str::new),
+        gold: p.gold.as_deref().map_or(Str::NULL, Str::new),
         metadata: Str::new(&p.metadata),
     }
 }
@@ -380,11 +380,11 @@ fn answer(a: &alft_sdk::Answer) -> CAnswer {
         count: a.count,
         scores: a.scores.as_ptr(),
         frequency: a.frequency,
-        others: a.others,
+        leave_one_out: a.leave_one_out,
         surprisal: a.surprisal,
         pooled_surprisal: a.pooled_surprisal,
-        reference: a.reference,
-        pooled_reference: a.pooled_reference,
+        reference_probability: a.reference_probability,
+        pooled_reference_probability: a.pooled_reference_probability,
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use alft_sdk::Manifest;
+use alft_sdk::batch::PromptTexts;
 use alft_sdk::bundle::{Bundle, Valuation};
-use alft_sdk::linked::Question;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::deadline::Deadline;
@@ -43,8 +43,8 @@ struct Open<'a> {
 #[derive(Serialize, Deserialize)]
 enum Request<'a> {
     Describe { config: Cow<'a, str> },
-    Read { config: Cow<'a, str>, batch: Cow<'a, [Question]> },
-    Score { config: Cow<'a, str>, batch: Cow<'a, [Question]> },
+    Read { config: Cow<'a, str>, batch: Cow<'a, [PromptTexts]> },
+    Score { config: Cow<'a, str>, batch: Cow<'a, [PromptTexts]> },
     Evaluate { config: Cow<'a, str>, batch: Cow<'a, [Bundle]> },
 }
 
@@ -118,11 +118,11 @@ impl Code for Remote {
         self.call(&Request::Describe { config: config.into() }, Deadline::begin(&self.limits))
     }
 
-    fn read(&self, config: &str, batch: &[Question], deadline: Deadline) -> Attempt<Vec<Option<String>>> {
+    fn read(&self, config: &str, batch: &[PromptTexts], deadline: Deadline) -> Attempt<Vec<Option<String>>> {
         self.call(&Request::Read { config: config.into(), batch: batch.into() }, deadline)
     }
 
-    fn score(&self, config: &str, batch: &[Question], deadline: Deadline) -> Attempt<Vec<f64>> {
+    fn score(&self, config: &str, batch: &[PromptTexts], deadline: Deadline) -> Attempt<Vec<f64>> {
         self.call(&Request::Score { config: config.into(), batch: batch.into() }, deadline)
     }
 

@@ -10,7 +10,7 @@ use wasmtime::component::{
 };
 use wasmtime::{ResourceLimiter, Store, Trap, WasmBacktrace};
 
-use alft_sdk::linked::Question;
+use alft_sdk::batch::PromptTexts;
 use alft_sdk::{bundle, roles};
 
 use crate::batch::deadline::Deadline;
@@ -215,13 +215,13 @@ impl Code for Guest {
         self.call(&self.describe, (config,), config.len(), deadline, |manifest: wire::Manifest| vec![manifest.into()])
     }
 
-    fn read(&self, config: &str, batch: &[Question], deadline: Deadline) -> Attempt<Vec<Option<String>>> {
+    fn read(&self, config: &str, batch: &[PromptTexts], deadline: Deadline) -> Attempt<Vec<Option<String>>> {
         let wired: Vec<wire::Transcript<'_>> = batch.iter().map(Into::into).collect();
         let input = config.len() + batch.iter().map(question_size).sum::<usize>();
         self.call(role(&self.read), (config, wired.as_slice()), input, deadline, |keys: Vec<Vec<Option<String>>>| keys)
     }
 
-    fn score(&self, config: &str, batch: &[Question], deadline: Deadline) -> Attempt<Vec<f64>> {
+    fn score(&self, config: &str, batch: &[PromptTexts], deadline: Deadline) -> Attempt<Vec<f64>> {
         let wired: Vec<wire::VerifierQuestion<'_>> = batch.iter().map(Into::into).collect();
         let input = config.len() + batch.iter().map(question_size).sum::<usize>();
         self.call(role(&self.score), (config, wired.as_slice()), input, deadline, |scores: Vec<Vec<f64>>| scores)

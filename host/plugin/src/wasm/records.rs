@@ -3,7 +3,7 @@
 
 use wasmtime::component::{ComponentType, Lift, Lower};
 
-use alft_sdk::linked::Question;
+use alft_sdk::batch::PromptTexts;
 use alft_sdk::{bundle, roles};
 
 #[derive(ComponentType, Lower, Clone, Copy)]
@@ -11,7 +11,7 @@ use alft_sdk::{bundle, roles};
 pub(crate) struct Prompt<'a> {
     id: &'a str,
     text: &'a str,
-    reference: Option<&'a str>,
+    gold: Option<&'a str>,
     metadata: &'a str,
 }
 
@@ -36,13 +36,15 @@ pub(crate) struct Answer<'a> {
     count: u32,
     scores: &'a [f64],
     frequency: f64,
-    others: f64,
+    #[component(name = "leave-one-out")]
+    leave_one_out: f64,
     surprisal: f64,
     #[component(name = "pooled-surprisal")]
     pooled_surprisal: f64,
-    reference: f64,
-    #[component(name = "pooled-reference")]
-    pooled_reference: f64,
+    #[component(name = "reference-probability")]
+    reference_probability: f64,
+    #[component(name = "pooled-reference-probability")]
+    pooled_reference_probability: f64,
 }
 
 #[derive(ComponentType, Lower)]
@@ -88,7 +90,8 @@ pub(crate) struct Manifest {
     score_range: Option<Interval>,
     concave: bool,
     gradient: bool,
-    reference: bool,
+    #[component(name = "needs-reference")]
+    needs_reference: bool,
 }
 
 #[derive(ComponentType, Lift, Clone, Copy)]
@@ -119,18 +122,18 @@ impl Level {
 
 impl<'a> From<&'a bundle::Prompt> for Prompt<'a> {
     fn from(p: &'a bundle::Prompt) -> Self {
-        Self { id: &p.id, text: &p.text, reference: p.reference.as_deref(), metadata: &p.metadata }
+        Self { id: &p.id, text: &p.text, gold: p.gold.as_deref(), metadata: &p.metadata }
     }
 }
 
-impl<'a> From<&'a Question> for Transcript<'a> {
-    fn from(q: &'a Question) -> Self {
+impl<'a> From<&'a PromptTexts> for Transcript<'a> {
+    fn from(q: &'a PromptTexts) -> Self {
         Self { prompt: (&q.prompt).into(), completions: &q.texts }
     }
 }
 
-impl<'a> From<&'a Question> for VerifierQuestion<'a> {
-    fn from(q: &'a Question) -> Self {
+impl<'a> From<&'a PromptTexts> for VerifierQuestion<'a> {
+    fn from(q: &'a PromptTexts) -> Self {
         Self { prompt: (&q.prompt).into(), answers: &q.texts }
     }
 }
@@ -142,11 +145,11 @@ impl<'a> From<&'a bundle::Bundle> for Bundle<'a> {
             count: a.count,
             scores: &a.scores,
             frequency: a.frequency,
-            others: a.others,
+            leave_one_out: a.leave_one_out,
             surprisal: a.surprisal,
             pooled_surprisal: a.pooled_surprisal,
-            reference: a.reference,
-            pooled_reference: a.pooled_reference,
+            reference_probability: a.reference_probability,
+            pooled_reference_probability: a.pooled_reference_probability,
         };
         let group = |g: &'a bundle::Group| Group {
             prompt: (&g.prompt).into(),
@@ -178,7 +181,7 @@ impl From<Manifest> for roles::Manifest {
             score_range: m.score_range.map(|range| (range.low, range.high)),
             concave: m.concave,
             gradient: m.gradient,
-            reference: m.reference,
+            needs_reference: m.needs_reference,
         }
     }
 }

@@ -1,26 +1,9 @@
 //! Calls by configuration text over a whole batch, the way the host makes them. The component and the native library
 //! go through here too, so a plugin linked into a program behaves like a loaded one.
 
-use crate::bundle::{Bundle, Prompt, Valuation};
+use crate::batch::PromptTexts;
+use crate::bundle::{Bundle, Valuation};
 use crate::roles::{Manifest, Objective, Plugin, Reader, Result, Verifier};
-
-/// One prompt and the texts to judge: completions for a reader, distinct answers for a verifier.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Question {
-    /// The question.
-    pub prompt: Prompt,
-    /// Completions or answer keys.
-    pub texts: Vec<String>,
-}
-
-impl Question {
-    /// What a reader is shown of it: one that saw the right answer could read it out of every completion.
-    #[must_use]
-    pub fn unanswered(mut self) -> Self {
-        self.prompt.reference = None;
-        self
-    }
-}
 
 /// The plugin that a JSON object configures.
 ///
@@ -50,7 +33,7 @@ pub fn describe<P: Plugin>(config: &str) -> Result<Manifest> {
 ///
 /// # Errors
 /// As [`configure`], and the first error of the reader.
-pub fn read<P: Reader>(config: &str, batch: &[Question]) -> Result<Vec<Vec<Option<String>>>> {
+pub fn read<P: Reader>(config: &str, batch: &[PromptTexts]) -> Result<Vec<Vec<Option<String>>>> {
     let plugin: P = configure(config)?;
     batch.iter().map(|q| q.texts.iter().map(|text| plugin.read(&q.prompt, text)).collect()).collect()
 }
@@ -59,7 +42,7 @@ pub fn read<P: Reader>(config: &str, batch: &[Question]) -> Result<Vec<Vec<Optio
 ///
 /// # Errors
 /// As [`configure`], and the first error of the verifier.
-pub fn score<P: Verifier>(config: &str, batch: &[Question]) -> Result<Vec<Vec<f64>>> {
+pub fn score<P: Verifier>(config: &str, batch: &[PromptTexts]) -> Result<Vec<Vec<f64>>> {
     let plugin: P = configure(config)?;
     batch.iter().map(|q| q.texts.iter().map(|text| plugin.score(&q.prompt, text)).collect()).collect()
 }

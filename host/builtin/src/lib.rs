@@ -2,7 +2,7 @@
 //! sandbox between. A game names an objective by its kind; this is what it means.
 
 use alft_sdk::bundle::{Bundle, Prompt, Valuation};
-use alft_sdk::linked::configure;
+use alft_sdk::dispatch::configure;
 use alft_sdk::{Manifest, Objective, Plugin, Result, Verifier};
 
 /// A plugin with its configuration.

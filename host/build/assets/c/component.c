@@ -115,7 +115,7 @@ static alft_str why(const call *said)
 
 typedef struct { alft_str name, version, summary;
                  struct { uint8_t some; double low, high; } score_range;
-                 uint8_t concave, gradient, reference; } wit_manifest;
+                 uint8_t concave, gradient, needs_reference; } wit_manifest;
 typedef struct { uint8_t error; union { wit_manifest manifest; alft_str message; }; } described;
 _Static_assert(sizeof(wit_manifest) == 56 && sizeof(described) == 64, "the canonical ABI's layout");
 
@@ -150,7 +150,7 @@ EXPORT("alft:objective/about@1.0.0#describe") described *about_describe(const ui
     reply->manifest = (wit_manifest){
         m.name, m.version, m.summary,
         {!isnan(m.score_low) || !isnan(m.score_high), m.score_low, m.score_high},
-        m.concave != 0, m.gradient != 0, m.reference != 0,
+        m.concave != 0, m.gradient != 0, m.needs_reference != 0,
     };
     return reply;
 }
@@ -163,7 +163,7 @@ EXPORT("cabi_post_alft:objective/about@1.0.0#describe") void after_describe(desc
 
 /* ---- Prompts and questions, for all roles. ---- */
 
-typedef struct { alft_str id, text; option_str reference; alft_str metadata; } wit_prompt;
+typedef struct { alft_str id, text; option_str gold; alft_str metadata; } wit_prompt;
 typedef struct { wit_prompt prompt; alft_str *texts; size_t texts_len; } wit_question;
 typedef struct { void *ptr; size_t len; } wit_list;
 typedef struct { uint8_t error; union { wit_list values; alft_str message; }; } listed;
@@ -171,8 +171,8 @@ _Static_assert(sizeof(wit_prompt) == 36 && sizeof(wit_question) == 44 && sizeof(
 
 static inline alft_prompt prompt(const wit_prompt *p)
 {
-    alft_str reference = p->reference.some ? text(p->reference.value) : (alft_str){0};
-    return (alft_prompt){text(p->id), text(p->text), reference, text(p->metadata)};
+    alft_str gold = p->gold.some ? text(p->gold.value) : (alft_str){0};
+    return (alft_prompt){text(p->id), text(p->text), gold, text(p->metadata)};
 }
 
 static inline alft_question *questions(const wit_question *batch, size_t len, size_t *total)
@@ -255,7 +255,8 @@ EXPORT("cabi_post_alft:objective/verifier@1.0.0#score") void after_score(listed 
 
 #ifdef ALFT_OBJECTIVE
 typedef struct { alft_str key; uint32_t count; double *scores; size_t scores_len;
-                 double frequency, others, surprisal, pooled_surprisal, reference, pooled_reference; } wit_answer;
+                 double frequency, leave_one_out, surprisal, pooled_surprisal, reference_probability,
+                        pooled_reference_probability; } wit_answer;
 typedef struct { wit_prompt prompt; uint32_t size; wit_answer *answers; size_t answers_len; } wit_group;
 typedef struct { alft_str id; alft_str *verifiers; size_t verifiers_len; double multiplier; uint8_t exact;
                  wit_group *groups; size_t groups_len; } wit_bundle;
@@ -268,8 +269,8 @@ static alft_group group(const wit_group *g)
     alft_answer *answers = allocate(g->answers_len, sizeof *answers);
     for (size_t i = 0; i < g->answers_len; i++) {
         const wit_answer *a = &g->answers[i];
-        answers[i] = (alft_answer){text(a->key), a->count, a->scores, a->frequency, a->others, a->surprisal,
-                                   a->pooled_surprisal, a->reference, a->pooled_reference};
+        answers[i] = (alft_answer){text(a->key), a->count, a->scores, a->frequency, a->leave_one_out, a->surprisal,
+                                   a->pooled_surprisal, a->reference_probability, a->pooled_reference_probability};
     }
     return (alft_group){prompt(&g->prompt), g->size, answers, g->answers_len};
 }

@@ -2,19 +2,19 @@
 //! `alft plugin build` compiles with it. No plugin in Rust needs any of it.
 
 /// The contract.
-pub const WIT: &str = include_str!("../wit/objective.wit");
+pub const WIT: &str = include_str!("../../../sdk/wit/objective.wit");
 
 /// alft.h: the contract for native libraries, and all that a plugin in C includes.
-pub const HEADER: &str = include_str!("../include/alft.h");
+pub const HEADER: &str = include_str!("../../../sdk/include/alft.h");
 /// What makes a component of a plugin on [`HEADER`].
-pub const C_COMPONENT: &str = include_str!("../c/component.c");
+pub const C_COMPONENT: &str = include_str!("../assets/c/component.c");
 
 /// alft.py: the module that a plugin in Python imports.
-pub const PYTHON: &str = include_str!("../python/alft.py");
+pub const PYTHON: &str = include_str!("../assets/python/alft.py");
 /// What makes a component of a plugin on [`PYTHON`].
-pub const PYTHON_COMPONENT: &str = include_str!("../python/component.py");
+pub const PYTHON_COMPONENT: &str = include_str!("../assets/python/component.py");
 
 /// alft.js: the module that a plugin in JavaScript imports.
-pub const JAVASCRIPT: &str = include_str!("../js/alft.js");
+pub const JAVASCRIPT: &str = include_str!("../assets/js/alft.js");
 /// What makes a component of a plugin in JavaScript.
-pub const JAVASCRIPT_COMPONENT: &str = include_str!("../js/component.js");
+pub const JAVASCRIPT_COMPONENT: &str = include_str!("../assets/js/component.js");

@@ -107,7 +107,7 @@ class About:
             score_range=range_ and wit_about.Interval(*map(float, range_)),
             concave=opened.concave,
             gradient=opened.gradient,
-            reference=opened.reference,
+            needs_reference=opened.needs_reference,
         )
 
 

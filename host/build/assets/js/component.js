@@ -50,7 +50,7 @@ export const about = {
     scoreRange: plugin.scoreRange ? { low: plugin.scoreRange[0], high: plugin.scoreRange[1] } : null,
     concave: plugin.concave ?? false,
     gradient: plugin.gradient ?? false,
-    reference: plugin.reference ?? false,
+    needsReference: plugin.needsReference ?? false,
   })),
 };
 

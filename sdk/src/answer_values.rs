@@ -2,7 +2,7 @@
 //! run's verifiers.
 //!
 //! The two keys stand among the plugin's own, for `serde` cannot both flatten a struct and refuse unknown keys. The
-//! plugin hands them to [`check`] when it is configured and to [`Worth::find`] when it is called.
+//! plugin hands them to [`check`] when it is configured and to [`AnswerValues::find`] when it is called.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,14 @@ use crate::{Answer, Bundle, Result};
 
 /// Where an answer's number is.
 #[derive(Debug, Clone, Copy)]
-pub enum Worth<'a> {
+pub enum AnswerValues<'a> {
     /// In a table, by key; an answer that it does not name has 0.
     Table(&'a BTreeMap<String, f64>),
     /// Among the answer's scores, at this position.
     Score(usize),
 }
 
-impl<'a> Worth<'a> {
+impl<'a> AnswerValues<'a> {
     /// The score of `verifier` if one is named, else the number in `table`.
     ///
     /// # Errors
