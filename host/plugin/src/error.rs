@@ -71,8 +71,11 @@ pub enum Error {
     #[error("{} has no role: it exports none of {} of alft:objective@1", path.display(), Role::ALL.map(Role::name).join(", "))]
     NoRole { path: PathBuf },
 
-    #[error("the export {export} of {} does not have the contract's type", path.display())]
-    Type { path: PathBuf, export: String, source: ForeignError },
+    #[error("{} does not export {export}, which the contract requires", path.display())]
+    MissingExport { path: PathBuf, export: String },
+
+    #[error("the {item} of {} does not have the contract's type", path.display())]
+    Type { path: PathBuf, item: String, source: ForeignError },
 
     #[error(
         "{} is a native library, which runs with all the rights of this program; add `trust = \"native\"` to the \
@@ -108,8 +111,8 @@ pub enum Error {
     #[error("the plugin {} refuses the configuration {config}: {reason}", path.display())]
     Config { path: PathBuf, config: String, reason: String },
 
-    #[error("the plugin {} failed while describing itself", path.display())]
-    Describe { path: PathBuf, source: Failure },
+    #[error("the plugin {} failed while starting or describing itself", path.display())]
+    Start { path: PathBuf, source: Failure },
 }
 
 /// A file that is in no format of a plugin.

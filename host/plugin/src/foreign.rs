@@ -17,14 +17,7 @@ pub struct ForeignError(String);
 impl ForeignError {
     /// Joins the messages of `error` and of its causes.
     pub(crate) fn new(error: &dyn Error) -> Self {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        Self::from(text)
+        Self::from(chain(error))
     }
 }
 
@@ -38,6 +31,12 @@ impl From<wasmtime::Error> for ForeignError {
     fn from(error: wasmtime::Error) -> Self {
         Self::new(error.as_ref())
     }
+}
+
+/// Joins the messages of `error` and of its causes.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |&error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Truncates `text` to `max_bytes` bytes and escapes the characters that steer a terminal.

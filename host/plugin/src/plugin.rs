@@ -49,7 +49,7 @@ impl Plugin {
     /// # Errors
     /// Fails for each of the reasons in [`Error`], all of which name the file and the remedy.
     pub fn open(source: &Source, engine: &Engine) -> Result<Self, Error> {
-        let Source { path, pin, native, config, limits } = source;
+        let Source { path, pin, native, limits, .. } = source;
         let bytes = source::read(path, limits)?;
         let hash = source::hash_bytes(&bytes);
         if let Some(pinned) = pin.as_ref().filter(|pinned| **pinned != hash) {
@@ -171,7 +171,7 @@ fn describe(backend: &dyn Backend, source: &Source) -> Result<Manifest, Error> {
         FailureKind::Error => {
             Error::Config { path: path.clone(), config: config.clone(), reason: indent(&failure.detail) }
         }
-        _ => Error::Describe { path: path.clone(), source: failure },
+        _ => Error::Start { path: path.clone(), source: failure },
     };
     let mut manifest = backend.describe(config).map_err(failed)?;
     if let Some((low, high)) = manifest.score_range

@@ -1,163 +1,122 @@
-//! A native library in a child process of its own: a crash, an abort or a hang costs the child, never the run.
+//! [`ProcessBackend`]: a library in a child process. If it crashes, aborts or hangs, it costs the child and not the run.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::Receiver;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use alft_sdk::Manifest;
-use alft_sdk::batch::PromptTexts;
-use alft_sdk::bundle::{Bundle, Valuation};
-use serde::{Deserialize, Serialize};
+use alft_sdk::batch::{Batch, Roles};
+use alft_sdk::roles::Manifest;
+use serde::Deserialize;
 
+use crate::backend::Backend;
+use crate::batch::call::{CallResult, Usage};
 use crate::batch::deadline::Deadline;
-use crate::batch::bisect::{Attempt, Bill};
-use crate::native::library::Library;
-use crate::plugin::{Code, Roles};
-use crate::worker::{self, End, Running, Worker};
-use crate::{Error, Failure, FailureKind, Limits};
+use crate::error::{Error, LoadError};
+use crate::failure::{Failure, FailureKind};
+use crate::foreign::chain;
+use crate::limits::Limits;
+use crate::source::Form;
+use crate::worker::parent::{Worker, WorkerError, WorkerProcess};
+use crate::worker::protocol::{
+    CallReply, DescribeReply, LIBRARY, LibraryRequest, OpenReply, OpenRequest, decode, encode,
+};
 
-/// Starting a child and loading the library into it may take so long; within a call, no longer than its deadline leaves.
-const START: Duration = Duration::from_secs(30);
+/// Time for starting a child and loading the library into it. Within a call, the deadline may leave less.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Writable memory that a worker needs for itself.
-const OWN_MEMORY: u64 = 256 << 20;
-
-/// A library that lives elsewhere.
-pub(crate) struct Remote {
+/// A library in a child process.
+pub(crate) struct ProcessBackend {
     worker: Worker,
     path: PathBuf,
     limits: Limits,
     roles: Roles,
-    /// `None` after it has died: the next call starts another.
-    child: Mutex<Option<Running>>,
+    /// `None` after the child has died. The next call starts another.
+    child: Mutex<Option<WorkerProcess>>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Open<'a> {
-    path: Cow<'a, Path>,
-    limits: Cow<'a, Limits>,
-}
-
-#[derive(Serialize, Deserialize)]
-enum Request<'a> {
-    Describe { config: Cow<'a, str> },
-    Read { config: Cow<'a, str>, batch: Cow<'a, [PromptTexts]> },
-    Score { config: Cow<'a, str>, batch: Cow<'a, [PromptTexts]> },
-    Evaluate { config: Cow<'a, str>, batch: Cow<'a, [Bundle]> },
-}
-
-#[derive(Serialize, Deserialize)]
-struct Reply<T> {
-    result: Result<Vec<T>, Failure>,
-    log: Vec<String>,
-}
-
-impl Remote {
-    /// Loads the library at `path` into a child.
-    pub(crate) fn open(path: &Path, limits: &Limits, worker: &Worker) -> Result<Self, Error> {
-        let (child, roles) = start(path, limits, worker, START).map_err(|reason| Error::Load {
-            path: path.into(),
-            reason: format!("in a process of its own, it {reason}"),
-        })?;
+impl ProcessBackend {
+    /// Loads the library at `path` into a child process.
+    pub(crate) fn start(path: &Path, limits: &Limits, worker: &Worker) -> Result<Self, Error> {
+        let (child, roles) = start_child(path, limits, worker, START_TIMEOUT)
+            .map_err(|source| Error::Load { path: path.into(), source })?;
         let child = Mutex::new(Some(child));
         Ok(Self { worker: worker.clone(), path: path.into(), limits: limits.clone(), roles, child })
     }
 
-    fn call<T: for<'a> Deserialize<'a>>(&self, request: &Request<'_>, deadline: Deadline) -> Attempt<T> {
-        let begun = Instant::now();
-        let (result, log) = match self.reply(&worker::encode(request), deadline) {
-            Ok(Reply { result, log }) => (result, log),
-            Err(failure) => (Err(failure), Vec::new()),
-        };
-        let bill = Bill { calls: 1, time: begun.elapsed(), ..Bill::default() };
-        Attempt { result, bill, log }
-    }
-
-    fn reply<T: for<'a> Deserialize<'a>>(&self, request: &[u8], deadline: Deadline) -> Result<Reply<T>, Failure> {
+    fn request<R: for<'a> Deserialize<'a>>(
+        &self,
+        request: &LibraryRequest<'_>,
+        deadline: Deadline,
+    ) -> Result<R, Failure> {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        // Taken out: a child that fails is not put back.
-        let mut running = match child.take() {
-            Some(running) => running,
-            None => {
-                let crash = |reason| Failure::new(FailureKind::Crash, format!("its new process {reason}"));
-                start(&self.path, &self.limits, &self.worker, deadline.left()).map_err(crash)?.0
-            }
+        // A child that fails is not put back.
+        let mut process = match child.take() {
+            Some(process) => process,
+            None => start_child(&self.path, &self.limits, &self.worker, deadline.remaining()).map_err(restart_failure)?.0,
         };
-        let reply = running.ask(request, deadline.left()).map_err(|end| match end {
-            End::Late => deadline.missed(),
-            End::TooLarge(bytes) => {
-                let detail = format!("handed back {bytes} bytes; `limits.output` is {}", self.limits.output);
-                Failure::new(FailureKind::Output, detail)
-            }
-            End::Died(how) => Failure::new(FailureKind::Crash, format!("its process {how}")),
-        })?;
-        let reply = worker::decode(&reply).map_err(|reason| Failure::new(FailureKind::Crash, reason))?;
-        *child = Some(running);
+        let reply = process.request(&encode(request), deadline.remaining());
+        let reply = reply.and_then(|reply| Ok(decode(&reply)?)).map_err(|error| self.failure(error, deadline))?;
+        *child = Some(process);
         Ok(reply)
     }
+
+    fn failure(&self, error: WorkerError, deadline: Deadline) -> Failure {
+        match error {
+            WorkerError::Deadline => deadline.exceeded(),
+            WorkerError::ReplyTooLarge { bytes } => {
+                let detail = format!("returned {bytes} bytes; `limits.output` is {}", self.limits.output);
+                Failure::new(FailureKind::Output, detail)
+            }
+            WorkerError::Died { status, stderr } if stderr.is_empty() => {
+                Failure::new(FailureKind::Crash, format!("its child process ended with {status}"))
+            }
+            WorkerError::Died { status, stderr } => {
+                Failure::new(FailureKind::Crash, format!("its child process ended with {status}: {stderr}"))
+            }
+            error => Failure::new(FailureKind::Crash, chain(&error)),
+        }
+    }
 }
 
-fn start(path: &Path, limits: &Limits, worker: &Worker, patience: Duration) -> Result<(Running, Roles), String> {
-    let mut child = Running::start(worker, worker::LIBRARY, limits.output)
-        .map_err(|error| format!("cannot be started: {}: {error}", worker.program.display()))?;
-    let open = Open { path: path.into(), limits: Cow::Borrowed(limits) };
-    let roles = child.ask(&worker::encode(&open), patience.min(START)).map_err(|end| end.to_string())?;
-    let roles =
-        worker::decode::<Result<Roles, String>>(&roles)?.map_err(|reason| format!("does not load: {reason}"))?;
-    Ok((child, roles))
-}
+impl Backend for ProcessBackend {
+    fn form(&self) -> Form {
+        Form::NativeProcess
+    }
 
-impl Code for Remote {
     fn roles(&self) -> Roles {
         self.roles
     }
 
-    fn describe(&self, config: &str) -> Attempt<Manifest> {
-        self.call(&Request::Describe { config: config.into() }, Deadline::begin(&self.limits))
+    fn describe(&self, config: &str) -> Result<Manifest, Failure> {
+        let request = LibraryRequest::Describe { config: config.into() };
+        self.request::<DescribeReply>(&request, Deadline::start(&self.limits))?
     }
 
-    fn read(&self, config: &str, batch: &[PromptTexts], deadline: Deadline) -> Attempt<Vec<Option<String>>> {
-        self.call(&Request::Read { config: config.into(), batch: batch.into() }, deadline)
-    }
-
-    fn score(&self, config: &str, batch: &[PromptTexts], deadline: Deadline) -> Attempt<Vec<f64>> {
-        self.call(&Request::Score { config: config.into(), batch: batch.into() }, deadline)
-    }
-
-    fn evaluate(&self, config: &str, batch: &[Bundle], deadline: Deadline) -> Attempt<Valuation> {
-        self.call(&Request::Evaluate { config: config.into(), batch: batch.into() }, deadline)
-    }
-}
-
-/// The child's side: loads a library and makes the calls that are asked for.
-pub(crate) fn serve(requests: &Receiver<Vec<u8>>, reply: &mut dyn FnMut(&[u8]) -> bool) {
-    let Ok(Ok(open)) = requests.recv().map(|bytes| worker::decode::<Open<'_>>(&bytes)) else { return };
-    worker::hold(OWN_MEMORY + open.limits.memory as u64);
-    let library = match Library::load(&open.path, &open.limits) {
-        Ok(library) => library,
-        Err(error) => {
-            reply(&worker::encode(&Err::<Roles, _>(error.to_string())));
-            return;
-        }
-    };
-    reply(&worker::encode(&Ok::<_, String>(library.roles())));
-    while let Ok(Ok(request)) = requests.recv().map(|bytes| worker::decode::<Request<'_>>(&bytes)) {
-        // The parent keeps the time.
-        let deadline = Deadline::begin(&open.limits);
-        let done = match request {
-            Request::Describe { config } => answer(library.describe(&config)),
-            Request::Read { config, batch } => answer(library.read(&config, &batch, deadline)),
-            Request::Score { config, batch } => answer(library.score(&config, &batch, deadline)),
-            Request::Evaluate { config, batch } => answer(library.evaluate(&config, &batch, deadline)),
+    fn call(&self, config: &str, batch: &Batch<'_>, deadline: Deadline) -> CallResult {
+        let started = Instant::now();
+        let request = LibraryRequest::Call { config: config.into(), batch: batch.borrowed() };
+        let (result, log) = match self.request(&request, deadline) {
+            Ok(CallReply { result, log }) => (result, log),
+            Err(failure) => (Err(failure), Vec::new()),
         };
-        if !reply(&done) {
-            return;
-        }
+        CallResult { result, usage: Usage::unmetered(started.elapsed()), log }
     }
 }
 
-fn answer<T: Serialize>(attempt: Attempt<T>) -> Vec<u8> {
-    worker::encode(&Reply { result: attempt.result, log: attempt.log })
+fn start_child(
+    path: &Path,
+    limits: &Limits,
+    worker: &Worker,
+    timeout: Duration,
+) -> Result<(WorkerProcess, Roles), LoadError> {
+    let mut process = WorkerProcess::start(worker, LIBRARY, limits.output)?;
+    let open = OpenRequest { path: path.into(), limits: Cow::Borrowed(limits) };
+    let reply = process.request(&encode(&open), timeout.min(START_TIMEOUT))?;
+    let opened: OpenReply = decode(&reply).map_err(WorkerError::from)?;
+    Ok((process, opened.map_err(LoadError::Child)?))
+}
+
+fn restart_failure(error: LoadError) -> Failure {
+    Failure::new(FailureKind::Crash, format!("cannot be started again: {}", chain(&error)))
 }

@@ -1,5 +1,5 @@
-//! The contract's records as they cross into and out of a component: borrowed on the way in, so that a batch is
-//! copied once, into the guest's memory.
+//! The contract's records, as they are lowered into and lifted out of a component. Arguments are borrowed, so that a batch
+//! is copied only once, into the component's memory.
 
 use wasmtime::component::{ComponentType, Lift, Lower};
 
@@ -24,7 +24,7 @@ pub(crate) struct Transcript<'a> {
 
 #[derive(ComponentType, Lower)]
 #[component(record)]
-pub(crate) struct VerifierQuestion<'a> {
+pub(crate) struct Question<'a> {
     prompt: Prompt<'a>,
     answers: &'a [String],
 }
@@ -97,7 +97,7 @@ pub(crate) struct Manifest {
 #[derive(ComponentType, Lift, Clone, Copy)]
 #[component(enum)]
 #[repr(u8)]
-#[allow(dead_code, reason = "made by lifting")]
+#[allow(dead_code, reason = "constructed by lifting")]
 pub(crate) enum Level {
     #[component(name = "error")]
     Error,
@@ -127,14 +127,14 @@ impl<'a> From<&'a bundle::Prompt> for Prompt<'a> {
 }
 
 impl<'a> From<&'a PromptTexts> for Transcript<'a> {
-    fn from(q: &'a PromptTexts) -> Self {
-        Self { prompt: (&q.prompt).into(), completions: &q.texts }
+    fn from(entry: &'a PromptTexts) -> Self {
+        Self { prompt: (&entry.prompt).into(), completions: &entry.texts }
     }
 }
 
-impl<'a> From<&'a PromptTexts> for VerifierQuestion<'a> {
-    fn from(q: &'a PromptTexts) -> Self {
-        Self { prompt: (&q.prompt).into(), answers: &q.texts }
+impl<'a> From<&'a PromptTexts> for Question<'a> {
+    fn from(entry: &'a PromptTexts) -> Self {
+        Self { prompt: (&entry.prompt).into(), answers: &entry.texts }
     }
 }
 
