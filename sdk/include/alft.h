@@ -32,7 +32,7 @@ typedef struct alft_str { const uint8_t *ptr; size_t len; } alft_str;
 typedef struct alft_prompt {
     alft_str id;
     alft_str text;      /* the question itself, without the chat template around it */
-    alft_str reference; /* the known right answer, or none; readers are never told it */
+    alft_str gold;      /* the known right answer, or none; readers are never told it */
     alft_str metadata;  /* a JSON object, "{}" at least */
 } alft_prompt;
 
@@ -49,11 +49,12 @@ typedef struct alft_answer {
     uint32_t count;          /* completions of the group that gave it; 0 where probabilities are exact */
     const double *scores;    /* one for each verifier of the bundle */
     double frequency;        /* count / group size, or the exact probability nu */
-    double others;           /* (count - 1) / (group size - 1) */
+    double leave_one_out;    /* (count - 1) / (group size - 1) */
     double surprisal;        /* estimate of -log nu */
     double pooled_surprisal; /* estimate of -log of nu averaged over the bundle's prompts */
-    double reference;        /* estimate of its probability under the reference policy, where the manifest asks; or 0 */
-    double pooled_reference; /* the same averaged over the bundle's prompts */
+    /* estimate of its probability under the reference policy, where the manifest asks; or 0 */
+    double reference_probability;
+    double pooled_reference_probability; /* the same averaged over the bundle's prompts */
 } alft_answer;
 
 typedef struct alft_group {
@@ -84,7 +85,7 @@ typedef struct alft_manifest {
     double score_high;
     uint32_t concave;        /* objective: 1 if the utility is concave in the answer marginals */
     uint32_t gradient;       /* objective: 1 if rewards are the bundle size times the gradient of the utility */
-    uint32_t reference;      /* objective: 1 if it needs alft_answer.reference */
+    uint32_t needs_reference;     /* objective: 1 if it needs alft_answer.reference_probability */
 } alft_manifest;
 
 /* What the host offers during a call. `context` goes back to it with every callback. */

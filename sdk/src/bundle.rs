@@ -15,14 +15,14 @@ pub struct Prompt {
     /// The question itself, without the chat template around it.
     pub text: String,
     /// The known right answer, if there is one.
-    pub reference: Option<String>,
+    pub gold: Option<String>,
     /// A JSON object, `{}` at least: whatever else the prompts file said of this question.
     pub metadata: String,
 }
 
 impl Default for Prompt {
     fn default() -> Self {
-        Self { id: String::new(), text: String::new(), reference: None, metadata: "{}".into() }
+        Self { id: String::new(), text: String::new(), gold: None, metadata: "{}".into() }
     }
 }
 
@@ -38,16 +38,16 @@ pub struct Answer {
     /// n/K, or the exact ν.
     pub frequency: f64,
     /// (n − 1)/(K − 1): unbiased for a sample that gave this answer. Or the exact ν.
-    pub others: f64,
+    pub leave_one_out: f64,
     /// Estimate of −log ν by the run's estimator, in nats.
     pub surprisal: f64,
     /// Estimate of −log ν̄, ν̄ the probability averaged over the bundle's prompts, in nats.
     pub pooled_surprisal: f64,
     /// Estimate of its probability under the reference policy, for plugins whose manifest asks for it; 0 for an answer
     /// that the reference was not seen to give.
-    pub reference: f64,
+    pub reference_probability: f64,
     /// The same averaged over the bundle's prompts.
-    pub pooled_reference: f64,
+    pub pooled_reference_probability: f64,
 }
 
 /// The answers to one prompt. Completions without a readable answer (⊥) count in `size` but are not among the
@@ -120,11 +120,11 @@ impl Bundle {
             count: 0,
             scores: Vec::new(),
             frequency: *p,
-            others: *p,
+            leave_one_out: *p,
             surprisal: -math::ln(*p),
             pooled_surprisal: -math::ln(pooled[key]),
-            reference: *p,
-            pooled_reference: pooled[key],
+            reference_probability: *p,
+            pooled_reference_probability: pooled[key],
         };
         let group = |(prompt, marginal): &(&Prompt, &BTreeMap<&str, f64>)| Group {
             prompt: (*prompt).clone(),
@@ -169,11 +169,11 @@ impl Group {
             count,
             scores: Vec::new(),
             frequency: 0.0,
-            others: 0.0,
+            leave_one_out: 0.0,
             surprisal: 0.0,
             pooled_surprisal: 0.0,
-            reference: 0.0,
-            pooled_reference: 0.0,
+            reference_probability: 0.0,
+            pooled_reference_probability: 0.0,
         });
         Self { prompt: samples.prompt.clone(), size: samples.keys.len() as u32, answers: answers.collect() }
     }

@@ -3,13 +3,23 @@
 
 use std::sync::Once;
 
+use crate::batch::PromptTexts;
 use crate::diagnostics::Level;
-use crate::linked::{self, Question};
+use crate::dispatch;
 use crate::roles::{Objective, Plugin, Reader, Verifier};
 
 /// Where the bindings take the records of `alft:objective/types` from.
 pub mod types {
     pub use crate::bundle::Prompt;
+
+    /// `types.transcript`.
+    #[derive(Debug, Clone)]
+    pub struct Transcript {
+        /// The prompt that the completions belong to.
+        pub prompt: Prompt,
+        /// Completions.
+        pub completions: Vec<String>,
+    }
 }
 
 /// Bindings of the `about` interface.
@@ -94,11 +104,11 @@ fn speak_before_trapping() {
 /// `about.describe` of `P`.
 ///
 /// # Errors
-/// As [`linked::describe`].
+/// As [`dispatch::describe`].
 pub fn describe<P: Plugin>(config: &str) -> Reply<wit::about::Manifest> {
     use wit::about::{Interval, Manifest};
     speak_before_trapping();
-    let manifest = linked::describe::<P>(config).map_err(|error| error.to_string())?;
+    let manifest = dispatch::describe::<P>(config).map_err(|error| error.to_string())?;
     Ok(Manifest {
         name: manifest.name,
         version: manifest.version,
@@ -106,34 +116,34 @@ pub fn describe<P: Plugin>(config: &str) -> Reply<wit::about::Manifest> {
         score_range: manifest.score_range.map(|(low, high)| Interval { low, high }),
         concave: manifest.concave,
         gradient: manifest.gradient,
-        reference: manifest.reference,
+        needs_reference: manifest.needs_reference,
     })
 }
 
 /// `reader.read` of `P`.
 ///
 /// # Errors
-/// As [`linked::read`].
+/// As [`dispatch::read`].
 pub fn read<P: Reader>(config: &str, batch: Vec<wit::reader::Transcript>) -> Reply<Vec<Vec<Option<String>>>> {
     speak_before_trapping();
-    let batch: Vec<_> = batch.into_iter().map(|t| Question { prompt: t.prompt, texts: t.completions }).collect();
-    linked::read::<P>(config, &batch).map_err(|error| error.to_string())
+    let batch: Vec<_> = batch.into_iter().map(|t| PromptTexts { prompt: t.prompt, texts: t.completions }).collect();
+    dispatch::read::<P>(config, &batch).map_err(|error| error.to_string())
 }
 
 /// `verifier.score` of `P`.
 ///
 /// # Errors
-/// As [`linked::score`].
+/// As [`dispatch::score`].
 pub fn score<P: Verifier>(config: &str, batch: Vec<wit::verifier::Question>) -> Reply<Vec<Vec<f64>>> {
     speak_before_trapping();
-    let batch: Vec<_> = batch.into_iter().map(|q| Question { prompt: q.prompt, texts: q.answers }).collect();
-    linked::score::<P>(config, &batch).map_err(|error| error.to_string())
+    let batch: Vec<_> = batch.into_iter().map(|q| PromptTexts { prompt: q.prompt, texts: q.answers }).collect();
+    dispatch::score::<P>(config, &batch).map_err(|error| error.to_string())
 }
 
 /// `objective.evaluate` of `P`.
 ///
 /// # Errors
-/// As [`linked::evaluate`].
+/// As [`dispatch::evaluate`].
 pub fn evaluate<P: Objective>(
     config: &str,
     batch: Vec<wit::objective::Bundle>,
@@ -146,11 +156,11 @@ pub fn evaluate<P: Objective>(
         count: a.count,
         scores: a.scores,
         frequency: a.frequency,
-        others: a.others,
+        leave_one_out: a.leave_one_out,
         surprisal: a.surprisal,
         pooled_surprisal: a.pooled_surprisal,
-        reference: a.reference,
-        pooled_reference: a.pooled_reference,
+        reference_probability: a.reference_probability,
+        pooled_reference_probability: a.pooled_reference_probability,
     };
     let group =
         |g: wit::Group| Group { prompt: g.prompt, size: g.size, answers: g.answers.into_iter().map(answer).collect() };
@@ -162,7 +172,7 @@ pub fn evaluate<P: Objective>(
         groups: b.groups.into_iter().map(group).collect(),
     };
     let batch: Vec<_> = batch.into_iter().map(bundle).collect();
-    let valuations = linked::evaluate::<P>(config, &batch).map_err(|error| error.to_string())?;
+    let valuations = dispatch::evaluate::<P>(config, &batch).map_err(|error| error.to_string())?;
     let valuation =
         |v: crate::bundle::Valuation| wit::Valuation { utility: v.utility, rewards: v.rewards, violation: v.violation };
     Ok(valuations.into_iter().map(valuation).collect())

@@ -40,7 +40,7 @@ pub fn fill(bundle: &mut Bundle, estimator: &dyn Estimator) {
     for group in &mut bundle.groups {
         for answer in &mut group.answers {
             answer.frequency = f64::from(answer.count) / f64::from(group.size);
-            answer.others = others(answer.count, group.size);
+            answer.leave_one_out = leave_one_out(answer.count, group.size);
             answer.surprisal = estimator.surprisal(answer.count, group.size);
             answer.pooled_surprisal = pooled[&answer.key];
         }
@@ -123,7 +123,7 @@ fn falling_ratio(n: u32, m: u32, j: u32) -> Option<f64> {
 
 /// (n − 1)/(K − 1): the share of the *other* samples that gave the answer, an unbiased estimate of ν for a sample
 /// that gave it. A group of one has no others: 0.
-pub fn others(count: u32, size: u32) -> f64 {
+pub fn leave_one_out(count: u32, size: u32) -> f64 {
     if size <= 1 { 0.0 } else { f64::from(count - 1) / f64::from(size - 1) }
 }
 
@@ -143,7 +143,7 @@ mod tests {
         let groups = [Samples { prompt: &prompt, keys: &first }, Samples { prompt: &prompt, keys: &second }];
         let bundle = Bundle::sampled("b", &groups, &PlugIn);
         let seven = bundle.groups[0].answer("7").unwrap();
-        assert_eq!((seven.count, seven.frequency, seven.others), (2, 0.5, 1.0 / 3.0));
+        assert_eq!((seven.count, seven.frequency, seven.leave_one_out), (2, 0.5, 1.0 / 3.0));
         assert!((seven.surprisal - 2f64.ln()).abs() < 1e-15);
         assert!((seven.pooled_surprisal - (8.0f64 / 3.0).ln()).abs() < 1e-15);
         assert_eq!(bundle.groups[0].answers.iter().map(|a| a.frequency).sum::<f64>(), 0.75);

@@ -10,9 +10,10 @@ use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, Once, PoisonError};
 
+use crate::batch::PromptTexts;
 use crate::bundle::{Answer, Bundle, Group, Prompt, Valuation};
 use crate::diagnostics::Level;
-use crate::linked::{self, Question};
+use crate::dispatch;
 use crate::roles::{Objective, Plugin, Reader, Result, Verifier};
 
 /// The version of the C contract; the number in the entry symbol's name.
@@ -86,7 +87,7 @@ pub struct Str {
 pub struct CPrompt {
     pub id: Str,
     pub text: Str,
-    pub reference: Str,
+    pub gold: Str,
     pub metadata: Str,
 }
 
@@ -111,11 +112,11 @@ pub struct CAnswer {
     pub count: u32,
     pub scores: *const f64,
     pub frequency: f64,
-    pub others: f64,
+    pub leave_one_out: f64,
     pub surprisal: f64,
     pub pooled_surprisal: f64,
-    pub reference: f64,
-    pub pooled_reference: f64,
+    pub reference_probability: f64,
+    pub pooled_reference_probability: f64,
 }
 
 /// `objective.group`.
@@ -164,7 +165,7 @@ pub struct CManifest {
     /// 1 if the rewards are the bundle size times the gradient.
     pub gradient: u32,
     /// 1 if it needs estimates of the reference policy's answers.
-    pub reference: u32,
+    pub needs_reference: u32,
 }
 
 /// What the host offers during a call. `context` goes back to it with every callback.
@@ -268,7 +269,7 @@ unsafe fn prompt(c: &CPrompt) -> Prompt {
         Prompt {
             id: c.id.copied().unwrap_or_default(),
             text: c.text.copied().unwrap_or_default(),
-            reference: c.reference.copied(),
+            gold: c.gold.copied(),
             metadata: c.metadata.copied().unwrap_or_default(),
         }
     }
@@ -276,10 +277,10 @@ unsafe fn prompt(c: &CPrompt) -> Prompt {
 
 /// # Safety
 /// The batch is valid as the contract has it.
-unsafe fn questions(batch: *const CQuestion, len: usize) -> Vec<Question> {
+unsafe fn questions(batch: *const CQuestion, len: usize) -> Vec<PromptTexts> {
     // SAFETY: the caller's promise.
     unsafe {
-        let question = |c: &CQuestion| Question {
+        let question = |c: &CQuestion| PromptTexts {
             prompt: prompt(&c.prompt),
             texts: slice(c.texts, c.texts_len).iter().map(|text| text.copied().unwrap_or_default()).collect(),
         };
@@ -297,11 +298,11 @@ unsafe fn bundles(batch: *const CBundle, len: usize) -> Vec<Bundle> {
             count: c.count,
             scores: slice(c.scores, verifiers).to_vec(),
             frequency: c.frequency,
-            others: c.others,
+            leave_one_out: c.leave_one_out,
             surprisal: c.surprisal,
             pooled_surprisal: c.pooled_surprisal,
-            reference: c.reference,
-            pooled_reference: c.pooled_reference,
+            reference_probability: c.reference_probability,
+            pooled_reference_probability: c.pooled_reference_probability,
         };
         let group = |c: &CGroup, verifiers: usize| Group {
             prompt: prompt(&c.prompt),
@@ -367,7 +368,7 @@ pub unsafe extern "C" fn describe<P: Plugin>(host: *const Host, config: Str, out
     // SAFETY: the host keeps its promises.
     unsafe {
         guarded(host, || {
-            let manifest = linked::describe::<P>(&config.copied().unwrap_or_default())?;
+            let manifest = dispatch::describe::<P>(&config.copied().unwrap_or_default())?;
             let (score_low, score_high) = manifest.score_range.unwrap_or((f64::NAN, f64::NAN));
             *out = CManifest {
                 size: (*out).size,
@@ -378,7 +379,7 @@ pub unsafe extern "C" fn describe<P: Plugin>(host: *const Host, config: Str, out
                 score_high,
                 concave: manifest.concave.into(),
                 gradient: manifest.gradient.into(),
-                reference: manifest.reference.into(),
+                needs_reference: manifest.needs_reference.into(),
             };
             *MANIFEST.lock().unwrap_or_else(PoisonError::into_inner) =
                 [manifest.name, manifest.version, manifest.summary];
@@ -396,7 +397,7 @@ pub unsafe extern "C" fn read<P: Reader>(host: *const Host, config: Str, batch: 
     // SAFETY: the host keeps its promises.
     unsafe {
         guarded(host, || {
-            let keys = linked::read::<P>(&config.copied().unwrap_or_default(), &questions(batch, len))?;
+            let keys = dispatch::read::<P>(&config.copied().unwrap_or_default(), &questions(batch, len))?;
             for key in keys.iter().flatten() {
                 ((*host).key)((*host).context, key.as_deref().map_or(Str::NULL, Str::new));
             }
@@ -420,7 +421,7 @@ pub unsafe extern "C" fn score<P: Verifier>(
     // SAFETY: the host keeps its promises.
     unsafe {
         guarded(host, || {
-            let scores = linked::score::<P>(&config.copied().unwrap_or_default(), &questions(batch, len))?;
+            let scores = dispatch::score::<P>(&config.copied().unwrap_or_default(), &questions(batch, len))?;
             for (at, score) in scores.iter().flatten().enumerate() {
                 out.add(at).write(*score);
             }
@@ -449,7 +450,7 @@ pub unsafe extern "C" fn evaluate<P: Objective>(
             let batch = bundles(batch, len);
             let mut next = 0;
             for (at, valuation) in
-                linked::evaluate::<P>(&config.copied().unwrap_or_default(), &batch)?.iter().enumerate()
+                dispatch::evaluate::<P>(&config.copied().unwrap_or_default(), &batch)?.iter().enumerate()
             {
                 in_shape(&batch[at], valuation)?;
                 utilities.add(at).write(valuation.utility);

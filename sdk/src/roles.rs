@@ -54,9 +54,9 @@ pub struct Manifest {
     pub concave: bool,
     /// Objective: the rewards are the bundle size times the gradient of the utility.
     pub gradient: bool,
-    /// Objective: it needs [`Answer::reference`](crate::Answer::reference). The host then samples the reference policy
+    /// Objective: it needs [`Answer::reference_probability`](crate::Answer::reference_probability). The host then samples the reference policy
     /// too.
-    pub reference: bool,
+    pub needs_reference: bool,
 }
 
 impl Manifest {
@@ -78,7 +78,7 @@ macro_rules! manifest {
             score_range: None,
             concave: false,
             gradient: false,
-            reference: false,
+            needs_reference: false,
         }
     };
 }

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use alft_sdk::batch::PromptTexts;
 use alft_sdk::bundle::{Bundle, Prompt, Valuation};
 use alft_sdk::kit::{Linked, Outcome, Reply, Role, Settings, Subject, TESTS, Test, Trial};
-use alft_sdk::linked::Question;
 use alft_sdk::{Manifest, Objective, Plugin, Reader, Result, Verifier, manifest, math};
 use serde::Deserialize;
 
@@ -171,7 +171,7 @@ impl<const FAULT: u8> Reader for LastWord<FAULT> {
 
 impl<const FAULT: u8> Verifier for LastWord<FAULT> {
     fn score(&self, prompt: &Prompt, answer: &str) -> Result<f64> {
-        let right = prompt.reference.as_deref() == Some(answer);
+        let right = prompt.gold.as_deref() == Some(answer);
         Ok(match FAULT {
             SCORES_UPSIDE_DOWN => f64::from(!right),
             SCORES_OUT_OF_RANGE => answer.len() as f64 / 100.0,
@@ -219,7 +219,7 @@ struct Metered {
 }
 
 impl Metered {
-    fn burnt<T>(&self, batch: &[Question], reply: Reply<T>) -> Reply<T> {
+    fn burnt<T>(&self, batch: &[PromptTexts], reply: Reply<T>) -> Reply<T> {
         let input: usize = batch.iter().flat_map(|question| &question.texts).map(String::len).sum();
         Reply { fuel: Some((1e5 + (input as f64).powf(self.power)) as u64), ..reply }
     }
@@ -234,11 +234,11 @@ impl Subject for Metered {
         self.linked.describe(config)
     }
 
-    fn read(&self, config: &str, batch: &[Question]) -> Reply<Vec<Vec<Option<String>>>> {
+    fn read(&self, config: &str, batch: &[PromptTexts]) -> Reply<Vec<Vec<Option<String>>>> {
         self.burnt(batch, self.linked.read(config, batch))
     }
 
-    fn score(&self, config: &str, batch: &[Question]) -> Reply<Vec<Vec<f64>>> {
+    fn score(&self, config: &str, batch: &[PromptTexts]) -> Reply<Vec<Vec<f64>>> {
         self.burnt(batch, self.linked.score(config, batch))
     }
 

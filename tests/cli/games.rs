@@ -332,7 +332,7 @@ fn every_kind_is_known_by_its_name_and_all_but_the_heuristics_are_proved() {
         _ => panic!("the kind {kind} is not tested"),
     };
     let prompts = [prompt("x", &[("A", 0.8), ("B", 0.2)]), prompt("y", &[("A", 0.3), ("B", 0.7)])];
-    let games: Vec<Value> = alft_linked::kinds()
+    let games: Vec<Value> = alft_builtin::kinds()
         .map(|kind| {
             let objectives = [with(&json!({"kind": kind}), fields(kind))];
             json!({"name": kind, "beta": 0.2, "prompts": prompts, "objectives": objectives})

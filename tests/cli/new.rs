@@ -7,9 +7,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use alft_plugin_host::{Engine, Limits, NativeTrust, Plugin, Role, Source, Worker};
+use alft_sdk::batch::PromptTexts;
 use alft_sdk::bundle::{Bundle, Prompt, Samples};
 use alft_sdk::estimate::PlugIn;
-use alft_sdk::linked::Question;
 
 use crate::support::{alft, fail, root, said, succeed};
 
@@ -46,8 +46,8 @@ fn plays_all_roles(file: &Path) {
     assert_eq!(plugin.manifest().score_range, Some((0.0, 1.0)));
 
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-    let prompt = Prompt { id: "q".into(), reference: Some(" größer".into()), ..Prompt::default() };
-    let question = |these: &[&str]| [Question { prompt: prompt.clone(), texts: texts(these) }];
+    let prompt = Prompt { id: "q".into(), gold: Some(" größer".into()), ..Prompt::default() };
+    let question = |these: &[&str]| [PromptTexts { prompt: prompt.clone(), texts: texts(these) }];
     let keys = plugin.read(&question(&["#### 1\n#### größer \n", "####", "", "größer"]));
     let keys: Vec<Option<String>> = keys.items.into_iter().map(Result::unwrap).collect();
     assert_eq!(keys, [Some("größer".to_owned()), None, None, None]);

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use alft_builtin::Role;
 use alft_game::exact::objective::Oracle;
 use alft_game::exact::solve::Config;
 use alft_game::exact::{Certificate, Game, Solution, Term, solve};
-use alft_linked::Role;
 use alft_sdk::bundle::{Bundle, Prompt, Valuation};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -111,7 +111,7 @@ fn tilt(logs: &[f64]) -> (Vec<f64>, f64) {
 }
 
 fn term(kind: &str, weight: f64, config: &Value) -> Term<'static> {
-    let plugin = alft_linked::open(kind, &config.to_string()).expect("a kind").unwrap();
+    let plugin = alft_builtin::open(kind, &config.to_string()).expect("a kind").unwrap();
     let Role::Objective(evaluate) = plugin.role else { panic!("{kind} is no objective") };
     let evaluate = move |bundle: &Bundle| evaluate(bundle).map_err(|error| error.to_string());
     Term { name: kind.into(), weight, concave: plugin.manifest.concave, evaluate: Box::new(evaluate) }
@@ -170,8 +170,9 @@ fn value_of(game: &Game, terms: &[Term<'_>], reference: &Marginals, nu: &Margina
     // What the reference gives stays, as it does in a game.
     for (group, own) in bundle.groups.iter_mut().zip(own.groups) {
         for (answer, own) in group.answers.iter_mut().zip(own.answers) {
-            let (reference, pooled_reference) = (answer.reference, answer.pooled_reference);
-            *answer = alft_sdk::Answer { reference, pooled_reference, ..own };
+            let (reference_probability, pooled_reference_probability) =
+                (answer.reference_probability, answer.pooled_reference_probability);
+            *answer = alft_sdk::Answer { reference_probability, pooled_reference_probability, ..own };
         }
     }
     let utility: f64 = terms.iter().map(|term| term.weight * (term.evaluate)(&bundle).unwrap().utility).sum();

@@ -115,7 +115,7 @@ proptest! {
             prop_assert_eq!(case.manifest.summary.contains("heuristic"), heuristic, "{}", case.name);
             let constraint = case.evaluate(&draw.bundle(&draw.nu[0], &names)).violation.is_some();
             prop_assert_eq!(constraint, case.manifest.name == "alft-constraint", "{}", case.name);
-            prop_assert_eq!(case.manifest.reference, case.name.contains("\"reference\""), "{}", case.name);
+            prop_assert_eq!(case.manifest.needs_reference, case.name.contains("\"reference\""), "{}", case.name);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use alft_correctness::Correctness;
 use alft_sdk::bundle::{Bundle, Prompt, Valuation};
-use alft_sdk::linked::configure;
+use alft_sdk::dispatch::configure;
 use alft_sdk::{Manifest, Objective, Plugin, Verifier};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -79,7 +79,8 @@ impl Draw {
         let signed = self.signed();
         for (group, frozen) in bundle.groups.iter_mut().zip(reference.groups) {
             for (answer, frozen) in group.answers.iter_mut().zip(frozen.answers) {
-                (answer.reference, answer.pooled_reference) = (frozen.reference, frozen.pooled_reference);
+                (answer.reference_probability, answer.pooled_reference_probability) =
+                    (frozen.reference_probability, frozen.pooled_reference_probability);
                 let at = names.answers.iter().position(|name| *name == answer.key).expect("a name of ours");
                 answer.scores = vec![signed[at], self.numbers[at]];
             }

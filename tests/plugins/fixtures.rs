@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use alft_plugin_host::{Limits, Plugin, Role};
+use alft_sdk::batch::PromptTexts;
 use alft_sdk::bundle::{Prompt, Valuation};
-use alft_sdk::linked::{self, Question};
+use alft_sdk::dispatch;
 
 use crate::support::{open_file, random_bundles};
 
@@ -24,7 +25,7 @@ fn an_objective_of_contract_1_0_0() {
     assert_eq!((manifest.name.as_str(), manifest.concave, manifest.gradient), ("alft-entropy", true, true));
     assert_eq!(Role::ALL.map(|role| plugin.has(role)), [false, false, true]);
     let bundles = random_bundles(100, 11);
-    let linked = linked::evaluate::<alft_entropy::Entropy>("{}", &bundles).unwrap();
+    let linked = dispatch::evaluate::<alft_entropy::Entropy>("{}", &bundles).unwrap();
     let bits = |v: &Valuation| v.rewards.iter().flatten().chain([&v.utility]).map(|x| x.to_bits()).collect::<Vec<_>>();
     for (item, linked) in plugin.evaluate(&bundles).items.iter().zip(&linked) {
         assert_eq!(bits(item.as_ref().unwrap()), bits(linked));
@@ -36,8 +37,8 @@ fn a_reader_and_verifier_of_contract_1_0_0() {
     let plugin = open("arithmetic.wasm", r#"{"marker": ":"}"#);
     assert_eq!(plugin.manifest().score_range, Some((0.0, 1.0)));
     assert_eq!(Role::ALL.map(|role| plugin.has(role)), [true, true, false]);
-    let prompt = Prompt { id: "q".into(), reference: Some("25/2".into()), ..Prompt::default() };
-    let ask = |texts: &[&str]| Question {
+    let prompt = Prompt { id: "q".into(), gold: Some("25/2".into()), ..Prompt::default() };
+    let ask = |texts: &[&str]| PromptTexts {
         prompt: prompt.clone(),
         texts: texts.iter().map(|text| (*text).to_owned()).collect(),
     };

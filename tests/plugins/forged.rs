@@ -1,8 +1,8 @@
 //! Components written by hand, which do what no compiler would let them: each is refused or fails alone.
 
 use alft_plugin_host::{Error, FailureKind, Limits, Plugin};
+use alft_sdk::batch::PromptTexts;
 use alft_sdk::bundle::Prompt;
-use alft_sdk::linked::Question;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
@@ -39,7 +39,7 @@ fn opened(component: &[u8]) -> Result<Plugin, Error> {
 /// What comes of scoring one answer.
 fn scored(score: &str, realloc: &str, also: &str) -> Result<f64, (FailureKind, String)> {
     let plugin = opened(&verifier(score, realloc, also)).unwrap_or_else(|error| panic!("{error}"));
-    let question = Question { prompt: Prompt::default(), texts: vec!["4".into()] };
+    let question = PromptTexts { prompt: Prompt::default(), texts: vec!["4".into()] };
     let mut called = plugin.score(&[question]);
     assert_eq!(called.items.len(), 1);
     called.items.remove(0).map_err(|failure| (failure.kind, failure.detail))
@@ -187,7 +187,7 @@ fn a_manifest_that_lies_about_its_range() {
 fn any_byte_changed_in_a_component_is_refused_or_contained() {
     let score = format!("(f64.store (i32.const 3200) (f64.const 0.5)) {}", answer(1, 3200, 1));
     let whole = verifier(&score, "", "");
-    let question = Question { prompt: Prompt::default(), texts: vec!["4".into()] };
+    let question = PromptTexts { prompt: Prompt::default(), texts: vec!["4".into()] };
     // Every position would take minutes: compiling happens in a process of its own each time.
     for at in (0..whole.len()).step_by(whole.len() / 40) {
         let mut changed = whole.clone();

@@ -2,14 +2,14 @@
 
 use alft_build::Form;
 use alft_plugin_host::{FailureKind, Limits, NativeTrust, Plugin, Source};
+use alft_sdk::batch::PromptTexts;
 use alft_sdk::bundle::Prompt;
-use alft_sdk::linked::Question;
 
 use crate::support::{FORMS, built, engine, open, open_file, random_bundles, source};
 
 /// Four questions with four answers each; "13" is where the plugin misbehaves.
-fn questions() -> Vec<Question> {
-    let question = |q: usize| Question {
+fn questions() -> Vec<PromptTexts> {
+    let question = |q: usize| PromptTexts {
         prompt: Prompt { id: q.to_string(), ..Prompt::default() },
         texts: (0..4).map(|a| (4 * q + a).to_string()).collect(),
     };
@@ -135,8 +135,8 @@ fn one_sample_of_512_that_burns_its_budget_costs_itself_alone() {
     let path = built("misbehave", Form::Component);
     let plugin = open_file(&path, &config("loop"), Limits { fuel_per_byte: 1000, ..Limits::default() }).unwrap();
     let text = |at: usize| if at == 300 { "13".to_owned() } else { "x".repeat(200) };
-    let batch: Vec<Question> = (0..64)
-        .map(|q| Question { prompt: Prompt::default(), texts: (8 * q..8 * q + 8).map(text).collect() })
+    let batch: Vec<PromptTexts> = (0..64)
+        .map(|q| PromptTexts { prompt: Prompt::default(), texts: (8 * q..8 * q + 8).map(text).collect() })
         .collect();
     let called = plugin.score(&batch);
     assert_eq!(called.items.len(), 512);
@@ -176,7 +176,7 @@ fn an_answer_that_is_a_book_costs_its_sample_alone() {
     let limits = Limits { key_bytes: 10, ..Limits::default() };
     let plugin = open_file(&built("arithmetic", Form::Component), "{}", limits).unwrap();
     let texts = ["1234567890", "12345678901", "7"].map(String::from).to_vec();
-    let called = plugin.read(&[Question { prompt: Prompt::default(), texts }]);
+    let called = plugin.read(&[PromptTexts { prompt: Prompt::default(), texts }]);
     let failure = called.items[1].as_ref().unwrap_err();
     assert!(failure.kind == FailureKind::Output && failure.detail.contains("`limits.key_bytes` is 10"), "{failure}");
     assert_eq!([&called.items[0], &called.items[2]], [&Ok(Some("1234567890".into())), &Ok(Some("7".into()))]);
@@ -186,7 +186,7 @@ fn an_answer_that_is_a_book_costs_its_sample_alone() {
 fn an_answer_that_is_not_kept_is_refused_before_it_is_recorded() {
     let limits = Limits { key_bytes: 10, ..Limits::default() };
     let plugin = open_file(&built("arithmetic", Form::Component), "{}", limits).unwrap();
-    let called = plugin.read(&[Question { prompt: Prompt::default(), texts: vec!["7".repeat(200)] }]);
+    let called = plugin.read(&[PromptTexts { prompt: Prompt::default(), texts: vec!["7".repeat(200)] }]);
     assert_eq!(called.items[0].as_ref().unwrap_err().kind, FailureKind::Output);
     assert!(called.calls.iter().all(|call| call.outcome.is_err()), "its 200 digits are not in the record");
 }

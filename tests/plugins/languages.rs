@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use alft_build::{Error, Form};
 use alft_plugin_host::{Called, Failure, FailureKind, Limits, NativeTrust, Plugin};
 use alft_sdk::Manifest;
+use alft_sdk::batch::PromptTexts;
 use alft_sdk::bundle::{Bundle, Prompt};
-use alft_sdk::linked::Question;
 
 use crate::support::{FORMS, engine, open_file, random_bundles, source};
 
@@ -35,9 +35,9 @@ fn refused(language: &str, form: Form, config: &str) -> String {
     tried(language, form, config).unwrap_err().to_string()
 }
 
-fn question(reference: Option<&str>, texts: &[&str]) -> Question {
-    let prompt = Prompt { id: "q".into(), reference: reference.map(Into::into), ..Prompt::default() };
-    Question { prompt, texts: texts.iter().map(|text| (*text).to_owned()).collect() }
+fn question(gold: Option<&str>, texts: &[&str]) -> PromptTexts {
+    let prompt = Prompt { id: "q".into(), gold: gold.map(Into::into), ..Prompt::default() };
+    PromptTexts { prompt, texts: texts.iter().map(|text| (*text).to_owned()).collect() }
 }
 
 /// Values where there are some, and the kind and words of the failure elsewhere.
@@ -80,16 +80,14 @@ fn python_reads_and_scores_dates() {
     // One question raises: its traceback arrives, and the others keep their scores.
     let called = plugin.score(&[question(Some("1776-07-04"), &["soon"]), question(Some("soon"), &["1776-07-04"])]);
     let [Ok(0.0), Err((FailureKind::Error, said))] = outcomes(&called)[..] else { panic!("{:?}", called.items) };
-    for part in [
-        "plugin.py\", line",
-        "right = date.fromisoformat(prompt.reference)",
-        "ValueError: Invalid isoformat string: 'soon'",
-    ] {
+    for part in
+        ["plugin.py\", line", "right = date.fromisoformat(prompt.gold)", "ValueError: Invalid isoformat string: 'soon'"]
+    {
         assert!(said.contains(part), "{said}");
     }
     let called = plugin.score(&[question(None, &["1776-07-04"])]);
     let [Err((FailureKind::Error, said))] = outcomes(&called)[..] else { panic!("{:?}", called.items) };
-    assert!(said.contains("prompt q has no reference"), "{said}");
+    assert!(said.contains("prompt q has no gold answer"), "{said}");
 
     let said = refused("python", Form::Component, r#"{"tolerance": 3}"#);
     assert!(said.contains("unexpected keyword argument 'tolerance'"), "{said}");
@@ -215,7 +213,7 @@ fn only_rust_and_c_make_libraries() {
 
 #[test]
 fn the_examples_hold_the_sdk_as_it_is() {
-    use alft_sdk::languages::{HEADER, JAVASCRIPT, PYTHON};
+    use alft_build::languages::{HEADER, JAVASCRIPT, PYTHON};
     for (file, text) in [("python/alft.py", PYTHON), ("js/alft.js", JAVASCRIPT), ("c/alft.h", HEADER)] {
         assert!(
             std::fs::read_to_string(example(file)).unwrap() == text,

@@ -6,8 +6,8 @@ use alft_build::Form;
 use alft_plugin_host::isolate::{Call, Output};
 use alft_plugin_host::ledger::Input;
 use alft_plugin_host::replay::{self, Difference, Item};
+use alft_sdk::batch::PromptTexts;
 use alft_sdk::bundle::Prompt;
-use alft_sdk::linked::Question;
 
 use crate::support::{FORMS, open, random_bundles};
 
@@ -38,11 +38,11 @@ fn calls_made_again_are_alike_and_a_changed_bit_or_fuel_count_is_named() {
 #[test]
 fn a_batch_that_was_taken_apart_is_put_together_again() {
     let plugin = open("misbehave", Form::Component, r#"{"deed": "panic", "on": "7"}"#);
-    let question = |q: usize| Question {
+    let question = |q: usize| PromptTexts {
         prompt: Prompt { id: q.to_string(), ..Prompt::default() },
         texts: (0..3).map(|a| (3 * q + a).to_string()).collect(),
     };
-    let batch: Vec<Question> = (0..6).map(question).collect();
+    let batch: Vec<PromptTexts> = (0..6).map(question).collect();
     let called = plugin.score(&batch);
     let input = Input::Score(Cow::Borrowed(&batch));
     for call in &called.calls {

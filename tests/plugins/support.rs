@@ -47,7 +47,7 @@ pub(crate) fn random_bundles(count: usize, seed: u64) -> Vec<Bundle> {
             .map(|i| Prompt {
                 id: format!("{at}/{i}"),
                 text: "Grüße, 世界?".into(),
-                reference: (i % 2 == 0).then(|| "7".into()),
+                gold: (i % 2 == 0).then(|| "7".into()),
                 metadata: "{}".into(),
             })
             .collect();
@@ -64,7 +64,8 @@ pub(crate) fn random_bundles(count: usize, seed: u64) -> Vec<Bundle> {
         let mut bundle = Bundle::sampled(&at.to_string(), &samples, estimator);
         for answer in bundle.groups.iter_mut().flat_map(|group| &mut group.answers) {
             // What an objective sees of the reference is the host's to say: any two numbers, told apart, will do.
-            (answer.reference, answer.pooled_reference) = (rng.random_range(0.0..1.0), rng.random_range(0.0..1.0));
+            (answer.reference_probability, answer.pooled_reference_probability) =
+                (rng.random_range(0.0..1.0), rng.random_range(0.0..1.0));
         }
         bundle
     };

@@ -1,8 +1,9 @@
 //! One source gives the same bits linked in, as a library and as a component.
 
 use alft_build::Form;
+use alft_sdk::batch::PromptTexts;
 use alft_sdk::bundle::{Prompt, Valuation};
-use alft_sdk::linked::{self, Question};
+use alft_sdk::dispatch;
 
 use crate::support::{FORMS, open, random_bundles};
 
@@ -15,7 +16,7 @@ fn bits(valuation: &Valuation) -> Vec<u64> {
 #[test]
 fn entropy_has_identical_bits_in_every_form_on_1000_bundles() {
     let bundles = random_bundles(1000, 1);
-    let linked = linked::evaluate::<alft_entropy::Entropy>("{}", &bundles).unwrap();
+    let linked = dispatch::evaluate::<alft_entropy::Entropy>("{}", &bundles).unwrap();
     for form in FORMS {
         let called = open("entropy", form, "{}").evaluate(&bundles);
         assert!(called.bill.calls < 10, "a call carries as many as `limits.batch_bytes` allows");
@@ -29,7 +30,7 @@ fn entropy_has_identical_bits_in_every_form_on_1000_bundles() {
 fn coherence_has_identical_bits_in_every_form() {
     let bundles = random_bundles(200, 2);
     for config in [r#"{"consensus": "arithmetic"}"#, r#"{"consensus": "geometric"}"#] {
-        let linked = linked::evaluate::<alft_coherence::Coherence>(config, &bundles).unwrap();
+        let linked = dispatch::evaluate::<alft_coherence::Coherence>(config, &bundles).unwrap();
         for form in FORMS {
             let called = open("coherence", form, config).evaluate(&bundles);
             for (loaded, linked) in called.items.iter().zip(&linked) {
@@ -50,7 +51,7 @@ fn scores_multipliers_and_violations_cross_in_every_form() {
         }
     }
     let config = r#"{"verifier": "unsafe", "limit": 0.1}"#;
-    let linked = linked::evaluate::<alft_constraint::Constraint>(config, &bundles).unwrap();
+    let linked = dispatch::evaluate::<alft_constraint::Constraint>(config, &bundles).unwrap();
     assert!(linked.iter().all(|valuation| valuation.violation.is_some()));
     assert!(linked[9].rewards.iter().flatten().all(|reward| *reward < 0.0), "{:?}", linked[9]);
     for form in FORMS {
@@ -66,13 +67,13 @@ fn scores_multipliers_and_violations_cross_in_every_form() {
 
 #[test]
 fn arithmetic_reads_and_scores_alike_in_every_form() {
-    let prompt = Prompt { id: "q".into(), reference: Some("25/2".into()), ..Prompt::default() };
+    let prompt = Prompt { id: "q".into(), gold: Some("25/2".into()), ..Prompt::default() };
     let texts = ["so $12.50.", "no number", "", "12,5", "= −12.5", "世界 50/4", "٣"].map(str::to_owned).to_vec();
-    let batch = [Question { prompt: prompt.clone(), texts }, Question { prompt: prompt.clone(), texts: vec![] }];
-    let keys = linked::read::<alft_arithmetic::Arithmetic>("{}", &batch).unwrap();
+    let batch = [PromptTexts { prompt: prompt.clone(), texts }, PromptTexts { prompt: prompt.clone(), texts: vec![] }];
+    let keys = dispatch::read::<alft_arithmetic::Arithmetic>("{}", &batch).unwrap();
     let answers: Vec<String> = keys[0].iter().flatten().cloned().collect();
     assert_eq!(answers, ["25/2", "5", "-25/2", "25/2"]);
-    let question = [Question { prompt, texts: answers }];
+    let question = [PromptTexts { prompt, texts: answers }];
     for form in FORMS {
         let plugin = open("arithmetic", form, "{}");
         let read: Vec<_> = plugin.read(&batch).items.into_iter().map(Result::unwrap).collect();

@@ -1,6 +1,6 @@
-/* A number that is close enough to the reference: within a relative tolerance, `config = { tolerance = 0.01 }`.
+/* A number that is close enough to the gold answer: within a relative tolerance, `config = { tolerance = 0.01 }`.
  *
- * What is no number scores 0. A reference that is no number is an error: nothing could be right.
+ * What is no number scores 0. A gold answer that is no number is an error: nothing could be right.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -44,7 +44,7 @@ static int32_t describe(const alft_host *host, alft_str config, alft_manifest *m
     }
     manifest->name = text("close");
     manifest->version = text("0.1.0");
-    manifest->summary = text("Scores 1 for a number within a relative tolerance of the reference.");
+    manifest->summary = text("Scores 1 for a number within a relative tolerance of the gold answer.");
     manifest->score_low = 0;
     manifest->score_high = 1;
     return ALFT_OK;
@@ -54,9 +54,9 @@ static int32_t score(const alft_host *host, alft_str config, const alft_question
 {
     const double allowed = tolerance(config);
     for (const alft_question *q = batch; q < batch + len; q++) {
-        const double wanted = number(q->prompt.reference);
+        const double wanted = number(q->prompt.gold);
         if (isnan(wanted)) {
-            host->fail(host->context, text("a prompt's reference is missing or no number; give it the right number"));
+            host->fail(host->context, text("a prompt's gold answer is missing or no number; give it the right number"));
             return ALFT_FAILED;
         }
         for (size_t i = 0; i < q->texts_len; i++)

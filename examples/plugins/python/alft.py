@@ -6,11 +6,11 @@ plugin's table of the run file.
     import alft
 
     class Exact(alft.Plugin):
-        summary = "Is the answer the reference, letter for letter?"
+        summary = "Is the answer the gold answer, letter for letter?"
         score_range = (0.0, 1.0)
 
         def score(self, prompt, answer):
-            return float(answer == prompt.reference)
+            return float(answer == prompt.gold)
 
     alft.export(Exact)
 
@@ -35,13 +35,13 @@ class Plugin:
     concave = False
     #: Objective: the rewards are the bundle size times the gradient of the utility.
     gradient = False
-    #: Objective: it needs `Answer.reference`. The host then samples the reference policy too.
-    reference = False
+    #: Objective: it needs `Answer.reference_probability`. The host then samples the reference policy too.
+    needs_reference = False
 
     def read(self, prompt: "Prompt", completion: str) -> "str | None":
         """The completion's final answer in canonical form: equal answers, equal keys. None where there is none.
 
-        The prompt comes without its reference."""
+        The prompt comes without its gold answer."""
         raise NotImplementedError
 
     def score(self, prompt: "Prompt", answer: str) -> float:
@@ -60,7 +60,7 @@ class Prompt:
     id: str = ""
     text: str = ""
     #: The known right answer, if there is one.
-    reference: "str | None" = None
+    gold: "str | None" = None
     #: A JSON object: whatever else the prompts file said of this question.
     metadata: str = "{}"
 
@@ -77,15 +77,15 @@ class Answer:
     #: Estimate of its probability ν: count / group size, or exact.
     frequency: float = 0.0
     #: Leave-one-out estimate of ν: (count − 1) / (group size − 1).
-    others: float = 0.0
+    leave_one_out: float = 0.0
     #: Estimate of −log ν by the run's estimator.
     surprisal: float = 0.0
     #: Estimate of −log of ν averaged over the bundle's prompts.
     pooled_surprisal: float = 0.0
     #: Estimate of its probability under the reference policy, where the plugin asks for it.
-    reference: float = 0.0
+    reference_probability: float = 0.0
     #: The same averaged over the bundle's prompts.
-    pooled_reference: float = 0.0
+    pooled_reference_probability: float = 0.0
 
 
 @dataclass

@@ -48,13 +48,13 @@ class Dates(alft.Plugin):
         return found and found[1].isoformat()
 
     def score(self, prompt, answer):
-        if prompt.reference is None:
-            raise ValueError(f"prompt {prompt.id} has no reference; give it the right date")
-        right = date.fromisoformat(prompt.reference)
+        if prompt.gold is None:
+            raise ValueError(f"prompt {prompt.id} has no gold answer; give it the right date")
+        right = date.fromisoformat(prompt.gold)
         try:
             apart = abs((date.fromisoformat(answer) - right).days)
         except ValueError:
-            return 0.0  # no date at all is wrong; a reference that is none is an error
+            return 0.0  # no date at all is wrong; a gold answer that is none is an error
         return max(0.0, 1 - apart / (1 + self.tolerance_days))
 
 

@@ -12,7 +12,7 @@ class Tests(unittest.TestCase):
             self.assertIsNone(Dates().read(alft.Prompt(), text), text)
 
     def test_near_days_score_if_the_configuration_says_so(self):
-        prompt = alft.Prompt(reference="1776-07-04")
+        prompt = alft.Prompt(gold="1776-07-04")
         self.assertEqual(Dates().score(prompt, "1776-07-04"), 1)
         self.assertEqual(Dates().score(prompt, "1776-07-05"), 0)
         self.assertEqual(Dates().score(prompt, "soon"), 0)

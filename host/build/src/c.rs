@@ -27,7 +27,7 @@ pub(crate) fn build(project: &Project, form: Form, say: &dyn Fn(&str)) -> Result
     let source = project.source("plugin.c")?;
     let stage = project.stage()?;
     let write = |file: &str, text: &str| fs::write(stage.join(file), text).map_err(io("writing", stage.join(file)));
-    write("alft.h", alft_sdk::languages::HEADER)?;
+    write("alft.h", crate::languages::HEADER)?;
     let include = |command: &mut Command| {
         // The project's own header comes first.
         command.args(FLAGS).arg("-I").arg(&project.dir).arg("-I").arg(&stage).arg(&source);
@@ -46,7 +46,7 @@ pub(crate) fn build(project: &Project, form: Form, say: &dyn Fn(&str)) -> Result
             file
         }
         Form::Component => {
-            write("component.c", alft_sdk::languages::C_COMPONENT)?;
+            write("component.c", crate::languages::C_COMPONENT)?;
             let mut zig = zig(project, say)?;
             // As much stack as Rust has: zig's own 16 MB would be a quarter of the memory that a plugin may take.
             zig.args(["-target", "wasm32-wasi", "-mexec-model=reactor", "-Wl,--no-entry", "-Wl,-z,stack-size=1048576"]);

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use alft_sdk::languages::JAVASCRIPT_COMPONENT;
+use crate::languages::JAVASCRIPT_COMPONENT;
 
 use crate::error::Error;
 use crate::process::{clean, io, run};

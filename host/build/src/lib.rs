@@ -7,6 +7,7 @@
 //! | `project` | plugin.toml, which says what cargo does not know of |
 //! | `fresh` | what need not be built again |
 //! | `new` | a new project, from `templates/` |
+//! | `languages` | the contract and the modules of Python, JavaScript and C, as text |
 //! | `cargo` | what cargo says of a crate |
 //! | `toolchain`, `debian` | a Rust compiler for WebAssembly |
 //! | `tools` | the compilers of the other languages, from their registries |
@@ -18,6 +19,7 @@ mod debian;
 mod error;
 mod fresh;
 mod javascript;
+pub mod languages;
 mod new;
 mod process;
 mod project;

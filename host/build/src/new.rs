@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use alft_sdk::languages;
+use crate::languages;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, context};
 
@@ -95,7 +95,7 @@ fn test(language: Language) -> &'static str {
 fn summary(roles: &BTreeSet<Role>) -> String {
     let part = |role: &Role| match role {
         Role::Reader => "reads what follows the last marker",
-        Role::Verifier => "scores the reference 1 and all else 0",
+        Role::Verifier => "scores the gold answer 1 and all else 0",
         Role::Objective => "pays less for an answer the commoner it is",
     };
     let parts = roles.iter().map(part).collect::<Vec<_>>().join("; ");

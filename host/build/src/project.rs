@@ -248,10 +248,7 @@ impl Project {
     /// The contract, with a world `plugin` that exports this project's roles.
     pub(crate) fn wit(&self) -> String {
         let exports: String = self.roles.iter().map(|role| format!("    export {role};\n")).collect();
-        format!(
-            "{}\nworld plugin {{\n    import diagnostics;\n    export about;\n{exports}}}\n",
-            alft_sdk::languages::WIT
-        )
+        format!("{}\nworld plugin {{\n    import diagnostics;\n    export about;\n{exports}}}\n", crate::languages::WIT)
     }
 }
 

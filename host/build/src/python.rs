@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::Path;
 
-use alft_sdk::languages::PYTHON_COMPONENT;
+use crate::languages::PYTHON_COMPONENT;
 
 use crate::error::Error;
 use crate::process::{clean, io, run};

@@ -1,10 +1,10 @@
 //! What a seat of the panel does: a loaded plugin does it in its sandbox, a reference plugin linked in does it directly.
 
-use alft_linked::{Configured, Role};
+use alft_builtin::{Configured, Role};
 use alft_plugin_host::{Called, Failure, FailureKind, Plugin};
 use alft_sdk::Manifest;
+use alft_sdk::batch::PromptTexts;
 use alft_sdk::bundle::{Bundle, Valuation};
-use alft_sdk::linked::Question;
 
 /// The three calls of the contract, with a result for each item.
 pub(crate) trait Judge: std::fmt::Debug {
@@ -14,9 +14,9 @@ pub(crate) trait Judge: std::fmt::Debug {
         None
     }
     /// A result for each completion of each question.
-    fn read(&self, batch: &[Question]) -> Called<Option<String>>;
+    fn read(&self, batch: &[PromptTexts]) -> Called<Option<String>>;
     /// A result for each answer of each question.
-    fn score(&self, batch: &[Question]) -> Called<f64>;
+    fn score(&self, batch: &[PromptTexts]) -> Called<f64>;
     /// A result for each bundle.
     fn evaluate(&self, batch: &[Bundle]) -> Called<Valuation>;
 }
@@ -30,11 +30,11 @@ impl Judge for Plugin {
         Some(self)
     }
 
-    fn read(&self, batch: &[Question]) -> Called<Option<String>> {
+    fn read(&self, batch: &[PromptTexts]) -> Called<Option<String>> {
         self.read(batch)
     }
 
-    fn score(&self, batch: &[Question]) -> Called<f64> {
+    fn score(&self, batch: &[PromptTexts]) -> Called<f64> {
         self.score(batch)
     }
 
@@ -50,11 +50,11 @@ impl Judge for Configured {
         &self.manifest
     }
 
-    fn read(&self, batch: &[Question]) -> Called<Option<String>> {
+    fn read(&self, batch: &[PromptTexts]) -> Called<Option<String>> {
         called(texts(batch).map(|(_, text)| Ok(Some(text.to_owned()))))
     }
 
-    fn score(&self, batch: &[Question]) -> Called<f64> {
+    fn score(&self, batch: &[PromptTexts]) -> Called<f64> {
         match &self.role {
             Role::Verifier(score) => {
                 called(texts(batch).map(|(question, text)| finite(score(&question.prompt, text)?)))
@@ -86,7 +86,7 @@ fn finite(number: f64) -> alft_sdk::Result<f64> {
     }
 }
 
-fn texts(batch: &[Question]) -> impl Iterator<Item = (&Question, &str)> {
+fn texts(batch: &[PromptTexts]) -> impl Iterator<Item = (&PromptTexts, &str)> {
     batch.iter().flat_map(|question| question.texts.iter().map(move |text| (question, text.as_str())))
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use alft_build::Form;
+use alft_builtin::Configured;
 use alft_game::group::GroupObjective;
-use alft_linked::Configured;
 use alft_plugin_host::lock::Lock;
 use alft_plugin_host::{Engine, Limits, NativeTrust, Plugin, Role, Source, file};
 use alft_sdk::Manifest;
@@ -216,7 +216,7 @@ impl Seat {
 
     /// A reference plugin, linked in.
     pub(crate) fn linked(name: String, weight: f64, multiplier_rate: f64, plugin: Configured) -> Self {
-        let verifies = matches!(plugin.role, alft_linked::Role::Verifier(_));
+        let verifies = matches!(plugin.role, alft_builtin::Role::Verifier(_));
         Self {
             reads: false,
             verifies,

@@ -8,9 +8,9 @@ use alft_game::group::GroupObjective;
 use alft_game::{Reading, Target, TargetConfig, TargetDynamics, measure, multiplier, reading, reward};
 use alft_plugin_host::Failure;
 use alft_plugin_host::ledger::Input;
+use alft_sdk::batch::PromptTexts;
 use alft_sdk::bundle::{Bundle, Prompt, Valuation};
 use alft_sdk::estimate::Estimator;
-use alft_sdk::linked::Question;
 use serde::{Deserialize, Serialize};
 
 use crate::deeds::{Deeds, Stands};
@@ -125,8 +125,9 @@ type Readings = Vec<Vec<Vec<Reading>>>;
 fn read(panel: &Panel, answered: &[Answered<'_>], deeds: &mut [Deeds]) -> Readings {
     let at = panel.seats.iter().position(|seat| std::ptr::eq(seat, panel.reader())).expect("the reader has a seat");
     let groups = || answered.iter().flat_map(|a| a.asked.prompts.iter().zip(&a.completions));
-    let question = |(prompt, texts): (&Prompt, &Vec<String>)| Question { prompt: prompt.clone(), texts: texts.clone() };
-    let batch: Vec<Question> = groups().map(question).map(Question::unanswered).collect();
+    let question =
+        |(prompt, texts): (&Prompt, &Vec<String>)| PromptTexts { prompt: prompt.clone(), texts: texts.clone() };
+    let batch: Vec<PromptTexts> = groups().map(question).map(PromptTexts::without_gold).collect();
     let sample = |at: usize| {
         let mut from = at;
         let question = batch.iter().find(|question| match from.checked_sub(question.texts.len()) {
@@ -190,8 +191,8 @@ fn verify(
     }
     for (at, seat) in panel.verifiers() {
         let groups = answered.iter().zip(&scores).flat_map(|(a, scores)| a.asked.prompts.iter().zip(scores));
-        let batch: Vec<Question> = groups
-            .map(|(prompt, scores)| Question { prompt: prompt.clone(), texts: scores.keys().cloned().collect() })
+        let batch: Vec<PromptTexts> = groups
+            .map(|(prompt, scores)| PromptTexts { prompt: prompt.clone(), texts: scores.keys().cloned().collect() })
             .collect();
         let answers: Vec<(&Prompt, &str)> =
             batch.iter().flat_map(|q| q.texts.iter().map(|text| (&q.prompt, text.as_str()))).collect();
@@ -223,7 +224,7 @@ fn verify(
 }
 
 /// For each answer asked about the samples that gave it. `batch` has a question for each group.
-fn standing(batch: &[Question], readings: &Readings) -> Vec<Stands> {
+fn standing(batch: &[PromptTexts], readings: &Readings) -> Vec<Stands> {
     let (mut stand, mut first) = (Vec::new(), 0);
     for (question, group) in batch.iter().zip(readings.iter().flatten()) {
         for text in &question.texts {

@@ -20,7 +20,7 @@ pub(crate) fn ask(
     memory: &mut Memory,
 ) -> Result<Vec<Deeds>> {
     let mut deeds = vec![Deeds::default(); panel.seats.len()];
-    if !panel.seats.iter().any(|seat| seat.prices && seat.plugin.manifest().reference) {
+    if !panel.seats.iter().any(|seat| seat.prices && seat.plugin.manifest().needs_reference) {
         return Ok(deeds);
     }
     let Some(reference) = trainer.reference_policy() else { return Ok(deeds) };

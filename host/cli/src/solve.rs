@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use alft_game::exact::{Solution, Term, solve, solve::Config};
 use alft_plugin_host::{Limits, NativeTrust, Plugin, Role, Source, file};
+use alft_sdk::batch::PromptTexts;
 use alft_sdk::bundle::{Bundle, Valuation};
-use alft_sdk::linked::Question;
 
 use crate::args::{ExtraPlugin, SolveArgs};
 use crate::engine;
@@ -178,10 +178,10 @@ impl Extra {
                 evaluate: Box::new(move |bundle| one(plugin.evaluate(std::slice::from_ref(bundle)).items)),
             });
         }
-        let batch: Vec<Question> = bundle
+        let batch: Vec<PromptTexts> = bundle
             .groups
             .iter()
-            .map(|group| Question {
+            .map(|group| PromptTexts {
                 prompt: group.prompt.clone(),
                 texts: group.answers.iter().map(|answer| answer.key.clone()).collect(),
             })

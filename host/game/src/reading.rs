@@ -59,8 +59,9 @@ pub fn set_reference<'a>(bundle: &mut Bundle, marginal: impl Fn(&str) -> Option<
     let m = marginals.len() as f64;
     for (group, own) in bundle.groups.iter_mut().zip(&marginals) {
         for answer in &mut group.answers {
-            answer.reference = of(own, &answer.key);
-            answer.pooled_reference = marginals.iter().map(|marginal| of(marginal, &answer.key)).sum::<f64>() / m;
+            answer.reference_probability = of(own, &answer.key);
+            answer.pooled_reference_probability =
+                marginals.iter().map(|marginal| of(marginal, &answer.key)).sum::<f64>() / m;
         }
     }
 }

@@ -236,6 +236,6 @@ mod tests {
         let bundle = target.bundle("x", &[Prompt::default()]);
         let a = bundle.groups[0].answer("a").unwrap();
         assert!(bundle.exact && bundle.groups[0].size == 0);
-        assert_eq!((a.count, a.frequency, a.others), (0, 0.5, 0.5));
+        assert_eq!((a.count, a.frequency, a.leave_one_out), (0, 0.5, 0.5));
     }
 }

@@ -46,11 +46,10 @@ impl Reader for Arithmetic {
 
 impl Verifier for Arithmetic {
     fn score(&self, prompt: &Prompt, answer: &str) -> Result<f64> {
-        let missing = || Error::new(format!("prompt {} has no reference; give it the right answer", prompt.id));
-        let reference = prompt.reference.as_deref().ok_or_else(missing)?;
-        let wanted = number::parse(reference).ok_or_else(|| {
-            Error::new(format!("the reference of prompt {} is no number: \"{reference}\"", prompt.id))
-        })?;
+        let missing = || Error::new(format!("prompt {} has no gold answer; give it one", prompt.id));
+        let gold = prompt.gold.as_deref().ok_or_else(missing)?;
+        let wanted = number::parse(gold)
+            .ok_or_else(|| Error::new(format!("the gold answer of prompt {} is no number: \"{gold}\"", prompt.id)))?;
         Ok(if number::parse(answer) == Some(wanted) { 1.0 } else { 0.0 })
     }
 }
@@ -100,8 +99,8 @@ mod tests {
 
     #[test]
     fn values_are_compared_and_not_texts() {
-        let score = |reference: &str, answer: &str| {
-            Arithmetic::default().score(&Prompt { reference: Some(reference.into()), ..Prompt::default() }, answer)
+        let score = |gold: &str, answer: &str| {
+            Arithmetic::default().score(&Prompt { gold: Some(gold.into()), ..Prompt::default() }, answer)
         };
         assert_eq!(score("0.50", "1/2"), Ok(1.0));
         assert_eq!(score("51.0", "51"), Ok(1.0));

@@ -39,7 +39,7 @@ impl Plugin for Coherence {
         Manifest {
             concave: true,
             gradient: true,
-            reference: self.consensus == Consensus::Reference,
+            needs_reference: self.consensus == Consensus::Reference,
             ..manifest!("Draws the phrasings of a question to one answer.")
         }
     }
@@ -54,8 +54,12 @@ impl Objective for Coherence {
                 // What the reference was not seen to give counts as half a sample of all that the bundle has. Where
                 // probabilities are exact but the reference was sampled, nobody says of how many.
                 let least = if bundle.exact { UNSEEN } else { least(group) / bundle.groups.len() as f64 };
-                let known = bundle.exact && answer.pooled_reference > 0.0;
-                math::ln(if known { answer.pooled_reference } else { answer.pooled_reference.max(least) })
+                let known = bundle.exact && answer.pooled_reference_probability > 0.0;
+                math::ln(if known {
+                    answer.pooled_reference_probability
+                } else {
+                    answer.pooled_reference_probability.max(least)
+                })
             })),
         }
     }
@@ -182,10 +186,10 @@ mod tests {
     fn the_references_consensus_stays_where_it_was() {
         let mut bundle = bundle(&[&["a", "b"], &["a", "c"]]);
         for answer in bundle.groups.iter_mut().flat_map(|group| &mut group.answers) {
-            answer.pooled_reference = if answer.key == "a" { 0.75 } else { 0.0 };
+            answer.pooled_reference_probability = if answer.key == "a" { 0.75 } else { 0.0 };
         }
         let plugin = Coherence { consensus: Consensus::Reference };
-        assert!(plugin.manifest().reference);
+        assert!(plugin.manifest().needs_reference);
         let valuation = plugin.evaluate(&bundle).unwrap();
         let (seen, unseen) = (1.5f64.ln(), 0.25f64.ln());
         for reward in valuation.rewards {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use alft_sdk::worth::{self, Worth};
+use alft_sdk::answer_values::{self, AnswerValues};
 use alft_sdk::{Bundle, Manifest, Objective, Plugin, Result, Valuation, export, manifest};
 
 /// The plugin's table in the run file: what an answer costs, by a list or by a verifier.
@@ -29,7 +29,7 @@ impl Plugin for Constraint {
     }
 
     fn check(&self) -> Result<()> {
-        worth::check("cost", &self.cost, self.verifier.as_deref())?;
+        answer_values::check("cost", &self.cost, self.verifier.as_deref())?;
         if !self.limit.is_finite() {
             return Err(format!("limit is {}; it must be finite", self.limit).into());
         }
@@ -39,7 +39,7 @@ impl Plugin for Constraint {
 
 impl Objective for Constraint {
     fn evaluate(&self, bundle: &Bundle) -> Result<Valuation> {
-        let cost = Worth::find(&self.cost, self.verifier.as_deref(), bundle)?;
+        let cost = AnswerValues::find(&self.cost, self.verifier.as_deref(), bundle)?;
         let expected = bundle.mean(|group| group.answers.iter().map(|a| a.frequency * cost.of(a)).sum());
         let violation = expected - self.limit;
         Ok(Valuation {
@@ -57,8 +57,8 @@ alft_sdk::conformance!(Constraint: Objective);
 mod tests {
     use super::*;
     use alft_sdk::bundle::{Prompt, Samples};
+    use alft_sdk::dispatch;
     use alft_sdk::estimate::PlugIn;
-    use alft_sdk::linked;
 
     fn bundle() -> Bundle {
         let keys = ["bad", "good", "good", "good"].map(|key| Some(key.to_owned()));
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn the_costly_answer_pays_the_multiplier() {
         let config = r#"{"cost": {"bad": 1.0}, "limit": 0.1}"#;
-        let valuation = &linked::evaluate::<Constraint>(config, &[bundle()]).unwrap()[0];
+        let valuation = &dispatch::evaluate::<Constraint>(config, &[bundle()]).unwrap()[0];
         assert_eq!(valuation.rewards, [[-2.0, 0.0]]);
         assert!((valuation.violation.unwrap() - 0.15).abs() < 1e-15);
     }
@@ -80,8 +80,8 @@ mod tests {
         bundle.verifiers = vec!["safety".into()];
         bundle.groups[0].answers.iter_mut().zip([0.5, 0.0]).for_each(|(a, cost)| a.scores = vec![cost]);
         let config = r#"{"verifier": "safety", "limit": 0.1}"#;
-        assert_eq!(linked::evaluate::<Constraint>(config, &[bundle.clone()]).unwrap()[0].rewards, [[-1.0, 0.0]]);
-        let error = linked::evaluate::<Constraint>(r#"{"verifier": "safty", "limit": 0}"#, &[bundle]).unwrap_err();
+        assert_eq!(dispatch::evaluate::<Constraint>(config, &[bundle.clone()]).unwrap()[0].rewards, [[-1.0, 0.0]]);
+        let error = dispatch::evaluate::<Constraint>(r#"{"verifier": "safty", "limit": 0}"#, &[bundle]).unwrap_err();
         assert!(error.to_string().contains("there is: safety"), "{error}");
     }
 }

@@ -20,8 +20,9 @@ impl Plugin for Gini {
 impl Objective for Gini {
     fn evaluate(&self, bundle: &Bundle) -> Result<Valuation> {
         Ok(Valuation {
-            utility: bundle.mean(|group| 1.0 - group.answers.iter().map(|a| a.frequency * a.others).sum::<f64>()),
-            rewards: bundle.rewards(|_, answer| -2.0 * answer.others),
+            utility: bundle
+                .mean(|group| 1.0 - group.answers.iter().map(|a| a.frequency * a.leave_one_out).sum::<f64>()),
+            rewards: bundle.rewards(|_, answer| -2.0 * answer.leave_one_out),
             violation: None,
         })
     }

@@ -90,14 +90,14 @@ alft_sdk::conformance!(Marginal: Objective);
 mod tests {
     use super::*;
     use alft_sdk::bundle::{Prompt, Samples};
+    use alft_sdk::dispatch;
     use alft_sdk::estimate::PlugIn;
-    use alft_sdk::linked;
 
     fn evaluate(config: &str, keys: &str) -> Result<Valuation> {
         let keys: Vec<_> = keys.chars().map(|key| Some(key.to_string())).collect();
         let prompt = Prompt { id: "q".into(), ..Prompt::default() };
         let bundle = Bundle::sampled("b", &[Samples { prompt: &prompt, keys: &keys }], &PlugIn);
-        Ok(linked::evaluate::<Marginal>(config, &[bundle])?.remove(0))
+        Ok(dispatch::evaluate::<Marginal>(config, &[bundle])?.remove(0))
     }
 
     #[test]
@@ -126,7 +126,7 @@ mod tests {
             (r#"{"attribute": {"a": "p"}, "target": {"p": 0.7, "q": 0.7}}"#, "sums to 1.4"),
             (r#"{"attribute": {}, "target": {"p": 1}}"#, "attribute is empty"),
         ] {
-            let error = linked::describe::<Marginal>(config).unwrap_err().to_string();
+            let error = dispatch::describe::<Marginal>(config).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
     }

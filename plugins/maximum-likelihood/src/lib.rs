@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use alft_sdk::worth::{self, Worth};
+use alft_sdk::answer_values::{self, AnswerValues};
 use alft_sdk::{Bundle, Group, Manifest, Objective, Plugin, Result, Valuation, export, manifest, math};
 
 /// The plugin's table in the run file: what an answer is worth, by a list or by a verifier.
@@ -28,7 +28,7 @@ impl Plugin for MaximumLikelihood {
     }
 
     fn check(&self) -> Result<()> {
-        worth::check("reward", &self.reward, self.verifier.as_deref())?;
+        answer_values::check("reward", &self.reward, self.verifier.as_deref())?;
         match self.reward.iter().find(|(_, reward)| **reward < 0.0) {
             Some((key, reward)) => Err(format!("reward: \"{key}\" has {reward}; it must be 0 or more").into()),
             None => Ok(()),
@@ -38,7 +38,7 @@ impl Plugin for MaximumLikelihood {
 
 impl Objective for MaximumLikelihood {
     fn evaluate(&self, bundle: &Bundle) -> Result<Valuation> {
-        let worth = Worth::find(&self.reward, self.verifier.as_deref(), bundle)?;
+        let worth = AnswerValues::find(&self.reward, self.verifier.as_deref(), bundle)?;
         let priced = bundle.groups.iter().map(|group| price(group, worth));
         let (utilities, rewards) = priced.collect::<Result<(Vec<f64>, Vec<_>)>>()?;
         let utility = utilities.iter().sum::<f64>() / bundle.groups.len() as f64;
@@ -47,7 +47,7 @@ impl Objective for MaximumLikelihood {
 }
 
 /// A group's utility and rewards.
-fn price(group: &Group, worth: Worth<'_>) -> Result<(f64, Vec<f64>)> {
+fn price(group: &Group, worth: AnswerValues<'_>) -> Result<(f64, Vec<f64>)> {
     let id = &group.prompt.id;
     if let Some(answer) = group.answers.iter().find(|answer| worth.of(answer) < 0.0) {
         let (key, score) = (&answer.key, worth.of(answer));
@@ -69,8 +69,8 @@ alft_sdk::conformance!(MaximumLikelihood: Objective);
 mod tests {
     use super::*;
     use alft_sdk::bundle::{Prompt, Samples};
+    use alft_sdk::dispatch;
     use alft_sdk::estimate::PlugIn;
-    use alft_sdk::linked;
 
     fn evaluate(rewards: &[Option<f64>]) -> Valuation {
         let keys: Vec<_> = rewards.iter().map(|reward| reward.map(|reward| reward.to_string())).collect();
@@ -115,8 +115,8 @@ mod tests {
         let wrong = evaluate(&[Some(0.0), Some(0.0)]);
         assert_eq!((wrong.utility, wrong.rewards), (math::ln(0.25), vec![vec![0.0]]));
         let exact = Bundle::exact("x", &[(&Prompt::default(), &BTreeMap::from([("a", 1.0)]))]);
-        let valuation = &linked::evaluate::<MaximumLikelihood>(r#"{"reward": {"b": 1}}"#, &[exact]).unwrap()[0];
+        let valuation = &dispatch::evaluate::<MaximumLikelihood>(r#"{"reward": {"b": 1}}"#, &[exact]).unwrap()[0];
         assert!(valuation.utility.is_finite() && valuation.rewards == [[0.0]]);
-        assert!(linked::describe::<MaximumLikelihood>(r#"{"reward": {"b": -1}}"#).is_err());
+        assert!(dispatch::describe::<MaximumLikelihood>(r#"{"reward": {"b": -1}}"#).is_err());
     }
 }

@@ -109,7 +109,7 @@ impl Divergence {
     fn pull(self, answer: &Answer, partner: Option<&Answer>) -> f64 {
         match self {
             Self::Jsd => 0.5 * log_mean_ratio(partner.map_or(f64::NEG_INFINITY, |partner| log_ratio(partner, answer))),
-            Self::SquaredL2 => 2.0 * (partner.map_or(0.0, |partner| partner.frequency) - answer.others),
+            Self::SquaredL2 => 2.0 * (partner.map_or(0.0, |partner| partner.frequency) - answer.leave_one_out),
         }
     }
 
@@ -142,8 +142,8 @@ alft_sdk::conformance!(Pairwise: Objective);
 mod tests {
     use super::*;
     use alft_sdk::bundle::{Prompt, Samples};
+    use alft_sdk::dispatch;
     use alft_sdk::estimate::PlugIn;
-    use alft_sdk::linked;
 
     /// A bundle of prompts "p0", "p1", …
     fn evaluate(config: &str, groups: &[&str]) -> Result<Valuation> {
@@ -152,7 +152,7 @@ mod tests {
         let keys: Vec<Vec<_>> = groups.iter().map(|g| g.chars().map(|key| Some(key.to_string())).collect()).collect();
         let samples: Vec<_> = prompts.iter().zip(&keys).map(|(prompt, keys)| Samples { prompt, keys }).collect();
         let bundle = Bundle::sampled("b", &samples, &PlugIn);
-        Ok(linked::evaluate::<Pairwise>(config, &[bundle])?.remove(0))
+        Ok(dispatch::evaluate::<Pairwise>(config, &[bundle])?.remove(0))
     }
 
     #[test]

@@ -64,15 +64,15 @@ alft_sdk::conformance!(Parity: Objective);
 mod tests {
     use super::*;
     use alft_sdk::bundle::{Prompt, Samples};
+    use alft_sdk::dispatch;
     use alft_sdk::estimate::PlugIn;
-    use alft_sdk::linked;
 
     fn evaluate(groups: &[&str]) -> Valuation {
         let prompt = Prompt::default();
         let keys: Vec<Vec<_>> = groups.iter().map(|g| g.chars().map(|key| Some(key.to_string())).collect()).collect();
         let samples: Vec<_> = keys.iter().map(|keys| Samples { prompt: &prompt, keys }).collect();
         let config = r#"{"attribute": {"a": "p", "b": "p"}}"#;
-        linked::evaluate::<Parity>(config, &[Bundle::sampled("b", &samples, &PlugIn)]).unwrap().remove(0)
+        dispatch::evaluate::<Parity>(config, &[Bundle::sampled("b", &samples, &PlugIn)]).unwrap().remove(0)
     }
 
     #[test]
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_table_that_tells_nothing_apart_is_refused() {
-        let error = linked::describe::<Parity>(r#"{"attribute": {}}"#).unwrap_err().to_string();
+        let error = dispatch::describe::<Parity>(r#"{"attribute": {}}"#).unwrap_err().to_string();
         assert!(error.contains("attribute is empty"), "{error}");
     }
 }

@@ -10,8 +10,8 @@
 
 use std::collections::BTreeMap;
 
+use alft_sdk::answer_values::{self, AnswerValues};
 use alft_sdk::estimate::Share;
-use alft_sdk::worth::{self, Worth};
 use alft_sdk::{Bundle, Error, Group, Manifest, Objective, Plugin, Result, Valuation, export, manifest};
 
 /// The plugin's table in the run file: k, and what an answer is worth, by a list or by a verifier.
@@ -37,13 +37,13 @@ impl Plugin for PassAtK {
         if self.k == 0 {
             return Err("k is 0; it must be 1 or more".into());
         }
-        worth::check("reward", &self.reward, self.verifier.as_deref())
+        answer_values::check("reward", &self.reward, self.verifier.as_deref())
     }
 }
 
 impl Objective for PassAtK {
     fn evaluate(&self, bundle: &Bundle) -> Result<Valuation> {
-        let worth = Worth::find(&self.reward, self.verifier.as_deref(), bundle)?;
+        let worth = AnswerValues::find(&self.reward, self.verifier.as_deref(), bundle)?;
         let too_small = |group: &Group| {
             Error::new(format!(
                 "k is {}, but prompt {} has {} completions: lower k or sample more",
@@ -59,7 +59,7 @@ impl Objective for PassAtK {
 
 impl PassAtK {
     /// A group's utility and rewards; `None` if it has too few completions.
-    fn price(&self, group: &Group, worth: Worth<'_>) -> Option<(f64, Vec<f64>)> {
+    fn price(&self, group: &Group, worth: AnswerValues<'_>) -> Option<(f64, Vec<f64>)> {
         let values: Vec<f64> = group.answers.iter().map(|answer| worth.of(answer)).collect();
         // 0 is a level too: that of completions without an answer.
         let mut levels: Vec<f64> = values.iter().copied().chain([0.0]).collect();

@@ -60,8 +60,8 @@ alft_sdk::conformance!(Target: Objective);
 mod tests {
     use super::*;
     use alft_sdk::bundle::{Prompt, Samples};
+    use alft_sdk::dispatch;
     use alft_sdk::estimate::PlugIn;
-    use alft_sdk::linked;
 
     #[test]
     fn utility_is_zero_and_rewards_are_equal_at_the_target() {
@@ -69,16 +69,16 @@ mod tests {
         let samples = [Samples { prompt: &Prompt::default(), keys: &keys }];
         let bundle = Bundle::sampled("x", &samples, &PlugIn);
         let config = r#"{"target": {"a": 0.75, "b": 0.25}}"#;
-        let valuation = &linked::evaluate::<Target>(config, &[bundle]).unwrap()[0];
+        let valuation = &dispatch::evaluate::<Target>(config, &[bundle]).unwrap()[0];
         assert!(valuation.utility.abs() < 1e-15);
         assert!((valuation.rewards[0][0] - valuation.rewards[0][1]).abs() < 1e-15);
     }
 
     #[test]
     fn impossible_probabilities_are_refused_by_name() {
-        let error = linked::describe::<Target>(r#"{"target": {"a": -0.5}}"#).unwrap_err().to_string();
+        let error = dispatch::describe::<Target>(r#"{"target": {"a": -0.5}}"#).unwrap_err().to_string();
         assert!(error.contains("\"a\" has -0.5"), "{error}");
-        assert!(linked::describe::<Target>(r#"{"target": {"a": 0.7, "b": 0.7}}"#).is_err());
-        assert!(linked::describe::<Target>("{}").is_err());
+        assert!(dispatch::describe::<Target>(r#"{"target": {"a": 0.7, "b": 0.7}}"#).is_err());
+        assert!(dispatch::describe::<Target>("{}").is_err());
     }
 }

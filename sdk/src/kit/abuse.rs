@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calls::{self, shortened};
 use super::{Fault, Role, Settings, Subject};
-use crate::linked::Question;
+use crate::batch::PromptTexts;
 
 /// What a text came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,7 +61,7 @@ pub fn table(subject: &dyn Subject, settings: &Settings, config: &str) -> Result
         return Ok(Vec::new());
     }
     let judge = Judge { subject, settings, config };
-    let right = judge.judged(&judge.honest(&settings.question.reference))?;
+    let right = judge.judged(&judge.honest(&settings.question.gold))?;
     let wrong = judge.judged(&judge.honest(&settings.question.wrong))?;
     let row = |(hack, text, fair): (&str, String, Fair)| {
         let (judged, earning) = match judge.judged(&text) {
@@ -97,7 +97,7 @@ impl Judge<'_> {
     }
 
     fn judged(&self, text: &str) -> Result<Judged, Fault> {
-        let ask = |text: &str| [Question { prompt: self.settings.prompt("p"), texts: vec![text.into()] }];
+        let ask = |text: &str| [PromptTexts { prompt: self.settings.prompt("p"), texts: vec![text.into()] }];
         let mut key = Some(text.to_owned());
         if self.subject.has(Role::Reader) {
             key = calls::read(self.subject, self.config, &ask(text)).result?.remove(0).remove(0);
@@ -128,7 +128,7 @@ impl Judged {
 
 fn hacks(judge: &Judge<'_>) -> Vec<(&'static str, String, Fair)> {
     let question = &judge.settings.question;
-    let (right, wrong) = (question.reference.as_str(), question.wrong.as_str());
+    let (right, wrong) = (question.gold.as_str(), question.wrong.as_str());
     let honest = |answer: &str| judge.honest(answer);
     let candidates: Vec<String> = (0..100).map(|n| n.to_string()).chain([right.into()]).collect();
     let digits = |zero: u32| -> String {

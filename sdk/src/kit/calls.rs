@@ -3,14 +3,14 @@
 use std::fmt::Debug;
 
 use super::{Case, Fault, Reply, Role, Subject};
+use crate::batch::PromptTexts;
 use crate::bundle::{Bundle, Valuation};
-use crate::linked::Question;
 
 /// A call of any role.
 #[derive(Debug, Clone)]
 pub(super) enum Call {
-    Read(Vec<Question>),
-    Score(Vec<Question>),
+    Read(Vec<PromptTexts>),
+    Score(Vec<PromptTexts>),
     Evaluate(Vec<Bundle>),
 }
 
@@ -20,8 +20,8 @@ pub(super) type Said = Vec<String>;
 impl Call {
     /// Calls over its entries one by one: first questions and bundles, then the texts of a question.
     pub(super) fn singles(&self) -> Vec<Self> {
-        let texts = |q: &Question| -> Vec<Question> {
-            q.texts.iter().map(|text| Question { prompt: q.prompt.clone(), texts: vec![text.clone()] }).collect()
+        let texts = |q: &PromptTexts| -> Vec<PromptTexts> {
+            q.texts.iter().map(|text| PromptTexts { prompt: q.prompt.clone(), texts: vec![text.clone()] }).collect()
         };
         match self {
             Self::Read(batch) => batch.iter().flat_map(texts).map(|q| Self::Read(vec![q])).collect(),
@@ -32,9 +32,11 @@ impl Call {
 
     /// The same entries from last to first, the texts of a question too.
     pub(super) fn reversed(&self) -> Self {
-        let back = |batch: &[Question]| -> Vec<Question> {
-            let turned =
-                |q: &Question| Question { prompt: q.prompt.clone(), texts: q.texts.iter().rev().cloned().collect() };
+        let back = |batch: &[PromptTexts]| -> Vec<PromptTexts> {
+            let turned = |q: &PromptTexts| PromptTexts {
+                prompt: q.prompt.clone(),
+                texts: q.texts.iter().rev().cloned().collect(),
+            };
             batch.iter().rev().map(turned).collect()
         };
         match self {
@@ -63,12 +65,12 @@ impl Case<'_> {
     }
 
     /// As a reader.
-    pub(super) fn read(&self, batch: &[Question]) -> Result<Vec<Vec<Option<String>>>, Fault> {
+    pub(super) fn read(&self, batch: &[PromptTexts]) -> Result<Vec<Vec<Option<String>>>, Fault> {
         read(self.subject, self.config, batch).result
     }
 
     /// As a verifier.
-    pub(super) fn score(&self, batch: &[Question]) -> Result<Vec<Vec<f64>>, Fault> {
+    pub(super) fn score(&self, batch: &[PromptTexts]) -> Result<Vec<Vec<f64>>, Fault> {
         score(self.subject, self.config, batch).result
     }
 
@@ -83,13 +85,13 @@ impl Case<'_> {
     }
 }
 
-pub(super) fn read(subject: &dyn Subject, config: &str, batch: &[Question]) -> Reply<Vec<Vec<Option<String>>>> {
+pub(super) fn read(subject: &dyn Subject, config: &str, batch: &[PromptTexts]) -> Reply<Vec<Vec<Option<String>>>> {
     // As in a run.
-    let shown: Vec<Question> = batch.iter().cloned().map(Question::unanswered).collect();
+    let shown: Vec<PromptTexts> = batch.iter().cloned().map(PromptTexts::without_gold).collect();
     checked(subject.read(config, &shown), |keys| shaped(keys, batch))
 }
 
-pub(super) fn score(subject: &dyn Subject, config: &str, batch: &[Question]) -> Reply<Vec<Vec<f64>>> {
+pub(super) fn score(subject: &dyn Subject, config: &str, batch: &[PromptTexts]) -> Reply<Vec<Vec<f64>>> {
     checked(subject.score(config, batch), |scores| {
         shaped(scores, batch)?;
         finite("a score", scores.iter().flatten())
@@ -121,7 +123,7 @@ fn checked<T>(reply: Reply<T>, check: impl FnOnce(&T) -> Result<(), String>) -> 
     Reply { result, ..reply }
 }
 
-fn shaped<T>(results: &[Vec<T>], batch: &[Question]) -> Result<(), String> {
+fn shaped<T>(results: &[Vec<T>], batch: &[PromptTexts]) -> Result<(), String> {
     counted(results.len(), batch.len())?;
     results.iter().zip(batch).try_for_each(|(results, question)| counted(results.len(), question.texts.len()))
 }

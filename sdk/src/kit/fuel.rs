@@ -3,7 +3,7 @@
 use super::calls::Call;
 use super::general::tolerated;
 use super::{Case, Outcome, Reply, Role, inputs};
-use crate::linked::Question;
+use crate::batch::PromptTexts;
 
 /// Inputs of 1, 2, 4 and 8 times a size.
 const TIMES: [usize; 4] = [1, 2, 4, 8];
@@ -55,8 +55,8 @@ fn exponent(fuel: &[f64]) -> f64 {
 
 fn growing<'a>(case: &'a Case<'_>) -> Vec<Growing<'a>> {
     let settings = case.settings;
-    let one = move |text: String| vec![Question { prompt: settings.prompt("p"), texts: vec![text] }];
-    let several = move |texts: Vec<String>| vec![Question { prompt: settings.prompt("p"), texts }];
+    let one = move |text: String| vec![PromptTexts { prompt: settings.prompt("p"), texts: vec![text] }];
+    let several = move |texts: Vec<String>| vec![PromptTexts { prompt: settings.prompt("p"), texts }];
     let words = |times: usize| inputs::words(400 * times, &mut case.random("fuel"));
     let answers = |times: usize| (0..64 * times).map(|at| at.to_string()).collect::<Vec<_>>();
     let mut all: Vec<Growing<'a>> = Vec::new();

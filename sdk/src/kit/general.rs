@@ -24,7 +24,7 @@ pub(super) fn describes_itself(case: &Case<'_>) -> Result<(), Outcome> {
         (manifest.range_is_empty(), "its score range has no score in it"),
         (manifest.concave && !objective, "it promises a concave utility and is no objective"),
         (manifest.gradient && !objective, "it promises a gradient and is no objective"),
-        (manifest.reference && !objective, "it asks for the reference policy's answers and is no objective"),
+        (manifest.needs_reference && !objective, "it asks for the reference policy's answers and is no objective"),
     ];
     if let Some((_, reason)) = wrong.into_iter().find(|(wrong, _)| *wrong) {
         return Err(Outcome::Failed(reason.into()));

@@ -4,8 +4,8 @@ use super::calls::Call;
 use super::general::tolerated;
 use super::hostile_texts::{self, Named};
 use super::{Case, Outcome, Role, inputs};
+use crate::batch::PromptTexts;
 use crate::bundle::Prompt;
-use crate::linked::Question;
 
 /// How much text is huge, in bytes, and how many answers.
 const HUGE: usize = 1 << 20;
@@ -22,7 +22,7 @@ pub(super) fn empty(case: &Case<'_>) -> Result<(), Outcome> {
             let call = |batch| if role == Role::Reader { Call::Read(batch) } else { Call::Score(batch) };
             let prompt = case.settings.prompt("p");
             let texts = |prompt: &Prompt, texts: &[&str]| {
-                call(vec![Question {
+                call(vec![PromptTexts {
                     prompt: prompt.clone(),
                     texts: texts.iter().map(|text| (*text).into()).collect(),
                 }])
@@ -33,7 +33,7 @@ pub(super) fn empty(case: &Case<'_>) -> Result<(), Outcome> {
                 texts(&prompt, &[""]),
                 texts(&prompt, &["", " ", "\n", ""]),
                 texts(&Prompt::default(), &["", "42"]),
-                texts(&Prompt { reference: Some(String::new()), ..prompt.clone() }, &["", "42"]),
+                texts(&Prompt { gold: Some(String::new()), ..prompt.clone() }, &["", "42"]),
             ]
         }
         Role::Objective => {
@@ -69,9 +69,9 @@ pub(super) fn huge(case: &Case<'_>) -> Result<(), Outcome> {
         vec![match role {
             Role::Reader => {
                 let completions = many.iter().map(|answer| case.settings.completed(answer)).collect();
-                Call::Read(vec![Question { prompt: case.settings.prompt("p"), texts: completions }])
+                Call::Read(vec![PromptTexts { prompt: case.settings.prompt("p"), texts: completions }])
             }
-            Role::Verifier => Call::Score(vec![Question { prompt: case.settings.prompt("p"), texts: many.clone() }]),
+            Role::Verifier => Call::Score(vec![PromptTexts { prompt: case.settings.prompt("p"), texts: many.clone() }]),
             Role::Objective => {
                 let keys: Vec<Option<String>> = many.iter().cloned().map(Some).collect();
                 Call::Evaluate(vec![inputs::counted(case.settings, &[keys.clone(), keys], random)])
@@ -110,16 +110,16 @@ fn alone(case: &Case<'_>, texts: &[Named]) -> Result<(), Outcome> {
 pub(super) fn wherever(case: &Case<'_>, texts: &[String]) -> Vec<Call> {
     let random = &mut case.random("wherever");
     let text = texts[0].clone();
-    let prompt = Prompt { id: text.clone(), text: text.clone(), reference: Some(text), ..case.settings.prompt("p") };
+    let prompt = Prompt { id: text.clone(), text: text.clone(), gold: Some(text), ..case.settings.prompt("p") };
     case.calls(|role| {
         let questions = vec![
-            Question { prompt: case.settings.prompt("p"), texts: texts.to_vec() },
-            Question { prompt: prompt.clone(), texts: texts.to_vec() },
+            PromptTexts { prompt: case.settings.prompt("p"), texts: texts.to_vec() },
+            PromptTexts { prompt: prompt.clone(), texts: texts.to_vec() },
         ];
         match role {
             Role::Reader => {
                 let completed = texts.iter().map(|text| case.settings.completed(text)).collect();
-                let completed = Question { prompt: case.settings.prompt("p"), texts: completed };
+                let completed = PromptTexts { prompt: case.settings.prompt("p"), texts: completed };
                 vec![Call::Read(questions), Call::Read(vec![completed])]
             }
             Role::Verifier => vec![Call::Score(questions)],

@@ -1,9 +1,9 @@
 //! Ordinary inputs, and the randomness that they come from.
 
 use super::{Case, Settings};
+use crate::batch::PromptTexts;
 use crate::bundle::{Bundle, Prompt, Samples};
 use crate::estimate::{Estimator, Harmonic, PlugIn};
-use crate::linked::Question;
 
 /// SplitMix64 (Steele, Lea, Flood, 2014): a few lines, and the same numbers on every machine.
 #[derive(Debug, Clone)]
@@ -56,7 +56,7 @@ impl Case<'_> {
 
 /// Answers to the settings' question, the right one among them.
 pub(super) fn answers(settings: &Settings, random: &mut Random) -> Vec<String> {
-    let given = [&settings.question.reference, &settings.question.wrong].map(Clone::clone);
+    let given = [&settings.question.gold, &settings.question.wrong].map(Clone::clone);
     given.into_iter().chain((0..6).map(|_| random.below(1000).to_string())).collect()
 }
 
@@ -80,9 +80,9 @@ pub(super) fn words(n: usize, random: &mut Random) -> String {
 }
 
 /// Some phrasings of the question with these texts, in parts.
-pub(super) fn questions(settings: &Settings, texts: &[String]) -> Vec<Question> {
+pub(super) fn questions(settings: &Settings, texts: &[String]) -> Vec<PromptTexts> {
     let parts = texts.chunks(texts.len().div_ceil(3).max(1)).enumerate();
-    parts.map(|(at, texts)| Question { prompt: settings.prompt(&format!("p{at}")), texts: texts.to_vec() }).collect()
+    parts.map(|(at, texts)| PromptTexts { prompt: settings.prompt(&format!("p{at}")), texts: texts.to_vec() }).collect()
 }
 
 /// How many completions an ordinary group has.
@@ -113,7 +113,8 @@ pub(super) fn counted(settings: &Settings, keys: &[Vec<Option<String>>], random:
         // An answer is worth the same wherever it is given.
         let mut own = Random::new(seed, &answer.key);
         answer.scores = settings.verifiers.iter().map(|_| own.between(0.05, 1.0)).collect();
-        (answer.reference, answer.pooled_reference) = (own.between(0.0, 0.2), own.between(0.0, 0.2));
+        (answer.reference_probability, answer.pooled_reference_probability) =
+            (own.between(0.0, 0.2), own.between(0.0, 0.2));
     }
     bundle
 }

@@ -2,12 +2,12 @@
 
 use super::inputs::{Random, counted};
 use super::{Role, Settings};
+use crate::batch::PromptTexts;
 use crate::bundle::Bundle;
-use crate::linked::Question;
 
 /// A question with `count` texts of about `bytes` bytes, each ending in an answer: completions for a reader, answers for
 /// a verifier.
-pub fn question(settings: &Settings, role: Role, count: usize, bytes: usize, seed: u64) -> Question {
+pub fn question(settings: &Settings, role: Role, count: usize, bytes: usize, seed: u64) -> PromptTexts {
     let random = &mut Random::new(seed, "load");
     let text = |_| {
         let answer = random.below(1000).to_string();
@@ -15,8 +15,8 @@ pub fn question(settings: &Settings, role: Role, count: usize, bytes: usize, see
         let words = "so the sum is carried over and then ".chars().cycle();
         words.take(bytes.saturating_sub(end.len() + 1)).chain([' ']).chain(end.chars()).collect()
     };
-    let question = Question { prompt: settings.prompt("p"), texts: (0..count).map(text).collect() };
-    if role == Role::Reader { question.unanswered() } else { question }
+    let question = PromptTexts { prompt: settings.prompt("p"), texts: (0..count).map(text).collect() };
+    if role == Role::Reader { question.without_gold() } else { question }
 }
 
 /// A bundle of one prompt whose `count` completions gave the settings' answers.

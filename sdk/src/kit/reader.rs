@@ -2,14 +2,13 @@
 
 use super::calls::shortened;
 use super::{Case, Outcome, inputs};
-use crate::linked::Question;
+use crate::batch::PromptTexts;
 
 /// A completion that ends in an answer has a key, and another answer has another.
 pub(super) fn reads_the_answer(case: &Case<'_>) -> Result<(), Outcome> {
     let question = &case.settings.question;
-    let texts: Vec<String> =
-        [&question.reference, &question.wrong].map(|answer| case.settings.completed(answer)).into();
-    let keys = case.read(&[Question { prompt: case.settings.prompt("p"), texts: texts.clone() }])?.remove(0);
+    let texts: Vec<String> = [&question.gold, &question.wrong].map(|answer| case.settings.completed(answer)).into();
+    let keys = case.read(&[PromptTexts { prompt: case.settings.prompt("p"), texts: texts.clone() }])?.remove(0);
     match &keys[..] {
         [Some(right), Some(wrong)] if right != wrong => Ok(()),
         [Some(key), Some(_)] => Err(Outcome::Failed(format!("it reads \"{key}\" from {texts:?}, which differ"))),
@@ -24,7 +23,7 @@ pub(super) fn reads_the_answer(case: &Case<'_>) -> Result<(), Outcome> {
 pub(super) fn same_text(case: &Case<'_>) -> Result<(), Outcome> {
     let texts = inputs::completions(case.settings, &mut case.random("same text"));
     let twice: Vec<String> = texts.iter().chain(&texts).cloned().collect();
-    let ask = |id: &str| Question { prompt: case.settings.prompt(id), texts: twice.clone() };
+    let ask = |id: &str| PromptTexts { prompt: case.settings.prompt(id), texts: twice.clone() };
     let keys: Vec<Option<String>> = case.read(&[ask("one"), ask("two")])?.into_iter().flatten().collect();
     for (at, text) in texts.iter().enumerate() {
         let read: Vec<&Option<String>> = keys.iter().skip(at).step_by(texts.len()).collect();

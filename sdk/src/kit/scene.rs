@@ -61,7 +61,8 @@ impl<'a> Scene<'a> {
         bundle.multiplier = self.multiplier;
         for (group, frozen) in bundle.groups.iter_mut().zip(reference.groups) {
             for (answer, frozen) in group.answers.iter_mut().zip(frozen.answers) {
-                (answer.reference, answer.pooled_reference) = (frozen.reference, frozen.pooled_reference);
+                (answer.reference_probability, answer.pooled_reference_probability) =
+                    (frozen.reference_probability, frozen.pooled_reference_probability);
                 let at = names.iter().position(|name| *name == answer.key).expect("a name of ours");
                 answer.scores = self.scores[at].clone();
             }

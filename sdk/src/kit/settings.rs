@@ -42,7 +42,7 @@ pub struct Question {
     /// As the prompts file has it.
     pub prompt: String,
     /// The right answer.
-    pub reference: String,
+    pub gold: String,
     /// A wrong one.
     pub wrong: String,
     /// Whatever else the prompts file would say of it.
@@ -88,7 +88,7 @@ impl Default for Question {
     fn default() -> Self {
         Self {
             prompt: "What is 17 + 25: is it 41, or is it 42?".into(),
-            reference: "42".into(),
+            gold: "42".into(),
             wrong: "41".into(),
             metadata: Map::new(),
         }
@@ -139,7 +139,7 @@ impl Settings {
         Prompt {
             id: id.into(),
             text: self.question.prompt.clone(),
-            reference: Some(self.question.reference.clone()),
+            gold: Some(self.question.gold.clone()),
             metadata: Value::Object(self.question.metadata.clone()).to_string(),
         }
     }
@@ -165,7 +165,7 @@ mod tests {
         };
         let settings = written(r#"{"configs": [{"k": 2}], "question": {"wrong": "7"}}"#).unwrap();
         assert_eq!(settings.configurations(), [r#"{"k":2}"#]);
-        assert_eq!((settings.question.wrong.as_str(), settings.question.reference.as_str()), ("7", "42"));
+        assert_eq!((settings.question.wrong.as_str(), settings.question.gold.as_str()), ("7", "42"));
         for (text, words) in [
             (r#"{"confgs": []}"#, "confgs"),
             (r#"{"configs": []}"#, "configs is empty"),

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::batch::PromptTexts;
 use crate::bundle::{Bundle, Valuation};
-use crate::linked::{self, Question};
+use crate::dispatch;
 use crate::roles::{Manifest, Objective, Plugin, Reader, Verifier};
 
 /// What a plugin can be asked to do.
@@ -69,9 +70,9 @@ pub trait Subject {
     /// `about.describe`.
     fn describe(&self, config: &str) -> Reply<Manifest>;
     /// `reader.read`.
-    fn read(&self, config: &str, batch: &[Question]) -> Reply<Vec<Vec<Option<String>>>>;
+    fn read(&self, config: &str, batch: &[PromptTexts]) -> Reply<Vec<Vec<Option<String>>>>;
     /// `verifier.score`.
-    fn score(&self, config: &str, batch: &[Question]) -> Reply<Vec<Vec<f64>>>;
+    fn score(&self, config: &str, batch: &[PromptTexts]) -> Reply<Vec<Vec<f64>>>;
     /// `objective.evaluate`.
     fn evaluate(&self, config: &str, batch: &[Bundle]) -> Reply<Vec<Valuation>>;
 }
@@ -82,30 +83,30 @@ type Call<I, O> = fn(&str, &[I]) -> crate::Result<Vec<O>>;
 #[derive(Debug, Clone, Copy)]
 pub struct Linked {
     describe: fn(&str) -> crate::Result<Manifest>,
-    read: Option<Call<Question, Vec<Option<String>>>>,
-    score: Option<Call<Question, Vec<f64>>>,
+    read: Option<Call<PromptTexts, Vec<Option<String>>>>,
+    score: Option<Call<PromptTexts, Vec<f64>>>,
     evaluate: Option<Call<Bundle, Valuation>>,
 }
 
 impl Linked {
     /// A plugin without roles as yet.
     pub fn new<P: Plugin>() -> Self {
-        Self { describe: linked::describe::<P>, read: None, score: None, evaluate: None }
+        Self { describe: dispatch::describe::<P>, read: None, score: None, evaluate: None }
     }
 
     /// That is a reader too.
     pub fn reader<P: Reader>(self) -> Self {
-        Self { read: Some(linked::read::<P>), ..self }
+        Self { read: Some(dispatch::read::<P>), ..self }
     }
 
     /// That is a verifier too.
     pub fn verifier<P: Verifier>(self) -> Self {
-        Self { score: Some(linked::score::<P>), ..self }
+        Self { score: Some(dispatch::score::<P>), ..self }
     }
 
     /// That is an objective too.
     pub fn objective<P: Objective>(self) -> Self {
-        Self { evaluate: Some(linked::evaluate::<P>), ..self }
+        Self { evaluate: Some(dispatch::evaluate::<P>), ..self }
     }
 }
 
@@ -122,11 +123,11 @@ impl Subject for Linked {
         caught(|| (self.describe)(config))
     }
 
-    fn read(&self, config: &str, batch: &[Question]) -> Reply<Vec<Vec<Option<String>>>> {
+    fn read(&self, config: &str, batch: &[PromptTexts]) -> Reply<Vec<Vec<Option<String>>>> {
         called(self.read, Role::Reader, config, batch)
     }
 
-    fn score(&self, config: &str, batch: &[Question]) -> Reply<Vec<Vec<f64>>> {
+    fn score(&self, config: &str, batch: &[PromptTexts]) -> Reply<Vec<Vec<f64>>> {
         called(self.score, Role::Verifier, config, batch)
     }
 

@@ -1,7 +1,7 @@
 //! Tests of verifiers.
 
 use super::{Case, Outcome, Role, hostile_texts, inputs};
-use crate::linked::Question;
+use crate::batch::PromptTexts;
 
 /// The key of an answer: as the plugin reads it, if it reads; as it stands, if not.
 pub(super) fn key(case: &Case<'_>, answer: &str) -> Result<String, Outcome> {
@@ -9,7 +9,7 @@ pub(super) fn key(case: &Case<'_>, answer: &str) -> Result<String, Outcome> {
         return Ok(answer.into());
     }
     let completion = case.settings.completed(answer);
-    let keys = case.read(&[Question { prompt: case.settings.prompt("p"), texts: vec![completion.clone()] }])?;
+    let keys = case.read(&[PromptTexts { prompt: case.settings.prompt("p"), texts: vec![completion.clone()] }])?;
     let unread = || Outcome::Failed(format!("it reads no answer in \"{completion}\", see reads-the-answer"));
     keys[0][0].clone().ok_or_else(unread)
 }
@@ -17,8 +17,8 @@ pub(super) fn key(case: &Case<'_>, answer: &str) -> Result<String, Outcome> {
 /// The right answer is worth no less than a wrong one.
 pub(super) fn right_answer(case: &Case<'_>) -> Result<(), Outcome> {
     let question = &case.settings.question;
-    let keys = vec![key(case, &question.reference)?, key(case, &question.wrong)?];
-    let scores = case.score(&[Question { prompt: case.settings.prompt("p"), texts: keys.clone() }])?.remove(0);
+    let keys = vec![key(case, &question.gold)?, key(case, &question.wrong)?];
+    let scores = case.score(&[PromptTexts { prompt: case.settings.prompt("p"), texts: keys.clone() }])?.remove(0);
     if scores[0] >= scores[1] {
         return Ok(());
     }
@@ -39,7 +39,7 @@ pub(super) fn score_range(case: &Case<'_>) -> Result<(), Outcome> {
     (0..20).for_each(|_| texts.extend(inputs::answers(case.settings, random)));
     texts.extend(hostile_texts::unicode().into_iter().chain(hostile_texts::adversarial()).map(|(_, text)| text));
     for text in texts {
-        let question = Question { prompt: case.settings.prompt("p"), texts: vec![text] };
+        let question = PromptTexts { prompt: case.settings.prompt("p"), texts: vec![text] };
         match case.score(std::slice::from_ref(&question)) {
             Ok(scores) if (low..=high).contains(&scores[0][0]) => {}
             Ok(scores) => {

@@ -87,7 +87,7 @@ struct Claims {
     score_range: Option<(f64, f64)>,
     concave: bool,
     gradient: bool,
-    reference: bool,
+    needs_reference: bool,
 }
 
 /// What the names of a plugin's interfaces begin with.
@@ -168,9 +168,9 @@ fn library(file: &Path, bytes: &[u8], config: String, claims: Asked, loaded: &Lo
 fn claims(loaded: &Loaded, config: &str) -> Asked {
     let reason = match loaded.plugin(config) {
         Ok(plugin) => {
-            let Manifest { name, version, summary, score_range, concave, gradient, reference } =
+            let Manifest { name, version, summary, score_range, concave, gradient, needs_reference } =
                 plugin.manifest().clone();
-            return Asked::Claims(Claims { name, version, summary, score_range, concave, gradient, reference });
+            return Asked::Claims(Claims { name, version, summary, score_range, concave, gradient, needs_reference });
         }
         Err(HostError::Untrusted { .. }) => "not asked: --trust-native lets it run".into(),
         Err(HostError::Config { reason, .. }) => format!("it refuses this configuration ({reason}); see --config"),
@@ -227,7 +227,7 @@ impl Claims {
         let flags = [
             (self.concave, "a concave utility"),
             (self.gradient, "rewards that are its gradient"),
-            (self.reference, "to ask for the reference policy's answers"),
+            (self.needs_reference, "to ask for the reference policy's answers"),
         ];
         range
             .into_iter()

@@ -9,9 +9,9 @@ use alft_plugin_host::{
     Bill, Called, Engine, Error, Failure, FailureKind, Form, Limits, NativeTrust, Plugin, Role, Source, file,
 };
 use alft_sdk::Manifest;
+use alft_sdk::batch::PromptTexts;
 use alft_sdk::bundle::{Bundle, Valuation};
 use alft_sdk::kit::{self, Fault, Reply, Subject};
-use alft_sdk::linked::Question;
 
 /// A component or library, opened once for each configuration that it is asked under.
 pub(super) struct Loaded {
@@ -82,11 +82,11 @@ impl Subject for Loaded {
         Reply { result: self.plugin(config).map(|plugin| plugin.manifest().clone()).map_err(refused), fuel: None }
     }
 
-    fn read(&self, config: &str, batch: &[Question]) -> Reply<Vec<Vec<Option<String>>>> {
+    fn read(&self, config: &str, batch: &[PromptTexts]) -> Reply<Vec<Vec<Option<String>>>> {
         by_question(self.called(config, batch, Plugin::read), batch)
     }
 
-    fn score(&self, config: &str, batch: &[Question]) -> Reply<Vec<Vec<f64>>> {
+    fn score(&self, config: &str, batch: &[PromptTexts]) -> Reply<Vec<Vec<f64>>> {
         by_question(self.called(config, batch, Plugin::score), batch)
     }
 
@@ -96,7 +96,7 @@ impl Subject for Loaded {
 }
 
 /// The host gives a result for each text of a batch, in order.
-fn by_question<T>(reply: Reply<Vec<T>>, batch: &[Question]) -> Reply<Vec<Vec<T>>> {
+fn by_question<T>(reply: Reply<Vec<T>>, batch: &[PromptTexts]) -> Reply<Vec<Vec<T>>> {
     let result = reply.result.map(|items| {
         let mut items = items.into_iter();
         batch.iter().map(|question| items.by_ref().take(question.texts.len()).collect()).collect()

@@ -174,7 +174,7 @@ impl<'a> Oracle<'a> {
         let answers = self.bundle.groups.iter_mut().flat_map(|group| &mut group.answers);
         for (((answer, p), log_p), column) in answers.zip(nu).zip(log_nu).zip(&self.game.columns) {
             answer.frequency = *p;
-            answer.others = *p;
+            answer.leave_one_out = *p;
             answer.surprisal = -log_p;
             answer.pooled_surprisal = self.pooled[*column];
         }

@@ -14,7 +14,7 @@ use alft_plugin_host::{Engine, Limits, NativeTrust, Plugin, Role, Source, Worker
 use alft_sdk::Prompt;
 use alft_sdk::bundle::{Bundle, Samples};
 use alft_sdk::estimate::PlugIn;
-use alft_sdk::linked::Question;
+use alft_sdk::batch::PromptTexts;
 
 /// Code compiled of so many inputs is thrown away at once: nearly every one is new.
 const CACHED: u64 = 1000;
@@ -27,8 +27,8 @@ pub fn open(bytes: &[u8]) {
     let source = Source { path, pin: None, native: NativeTrust::Refused, config: "{}".into(), limits: limits() };
     forget_code();
     let Ok(plugin) = Plugin::open(&source, engine()) else { return };
-    let prompt = Prompt { id: "q".into(), text: "1 + 1?".into(), reference: Some("2".into()), ..Prompt::default() };
-    let question = Question { prompt: prompt.clone(), texts: vec!["2".into(), "it is 3/4".into()] };
+    let prompt = Prompt { id: "q".into(), text: "1 + 1?".into(), gold: Some("2".into()), ..Prompt::default() };
+    let question = PromptTexts { prompt: prompt.clone(), texts: vec!["2".into(), "it is 3/4".into()] };
     if plugin.has(Role::Reader) {
         assert_eq!(plugin.read(std::slice::from_ref(&question)).items.len(), 2);
     }

@@ -11,8 +11,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use alft_game::exact::{self, Game, Term};
 use alft_builtin::Handler;
+use alft_game::exact::{self, Game, Term};
 use alft_sdk::{Bundle, Prompt, Valuation};
 use serde::Deserialize;
 

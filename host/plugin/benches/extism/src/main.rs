@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use alft_build::Form;
 use alft_plugin_host::{Engine, Limits, NativeTrust, Plugin, Source, Worker};
 use alft_sdk::Prompt;
-use alft_sdk::linked::Question;
+use alft_sdk::batch::PromptTexts;
 use anyhow::{Context, Result, ensure};
 
 /// The argument that makes this program a worker of the plugin host.
@@ -28,7 +28,7 @@ const CALLS: usize = 3000;
 /// A way to score a batch.
 struct Way {
     name: &'static str,
-    score: Box<dyn FnMut(&[Question]) -> Result<Vec<f64>>>,
+    score: Box<dyn FnMut(&[PromptTexts]) -> Result<Vec<f64>>>,
 }
 
 fn main() -> Result<ExitCode> {
@@ -98,7 +98,7 @@ fn worker() -> Result<Worker> {
 }
 
 /// Questions of [`GROUP`] answers each, all different.
-fn batch(answers: usize) -> Vec<Question> {
+fn batch(answers: usize) -> Vec<PromptTexts> {
     const WORDS: [&str; 12] =
         ["The", "train", "leaves", "Berlin", "at", "noon,", "and", "reaches", "Prague", "before", "(about)", "five."];
     let text = |seed: usize| -> String {
@@ -111,8 +111,8 @@ fn batch(answers: usize) -> Vec<Question> {
         text.truncate(BYTES);
         text
     };
-    let question = |at: usize| Question {
-        prompt: Prompt { id: format!("q{at}"), reference: Some(text(at)), ..Prompt::default() },
+    let question = |at: usize| PromptTexts {
+        prompt: Prompt { id: format!("q{at}"), gold: Some(text(at)), ..Prompt::default() },
         texts: (0..GROUP.min(answers)).map(|own| text(at * GROUP + own + 1)).collect(),
     };
     (0..answers.div_ceil(GROUP)).map(question).collect()
@@ -127,7 +127,7 @@ fn ways() -> Result<Vec<Way>> {
         let pin = Some(blake3::hash(&std::fs::read(path)?).to_hex().to_string());
         let source = Source { path: path.into(), pin, native, config: "{}".into(), limits: Limits::default() };
         let plugin = Plugin::open(&source, &engine)?;
-        let scores = move |batch: &[Question]| plugin.score(batch).items.into_iter().collect::<Result<Vec<f64>, _>>();
+        let scores = move |batch: &[PromptTexts]| plugin.score(batch).items.into_iter().collect::<Result<Vec<f64>, _>>();
         Ok(Way { name, score: Box::new(move |batch| scores(batch).map_err(|failure| anyhow::anyhow!("{failure}"))) })
     };
     let wasm = std::fs::read(extism_guest(folder)?)?;
@@ -147,8 +147,8 @@ fn ways() -> Result<Vec<Way>> {
 }
 
 /// Scores through JSON.
-fn json(plugin: &mut extism::Plugin, batch: &[Question]) -> Result<Vec<f64>> {
-    let question = |q: &Question| serde_json::json!({"reference": q.prompt.reference, "answers": q.texts});
+fn json(plugin: &mut extism::Plugin, batch: &[PromptTexts]) -> Result<Vec<f64>> {
+    let question = |q: &PromptTexts| serde_json::json!({"gold": q.prompt.gold, "answers": q.texts});
     let input = serde_json::to_string(&batch.iter().map(question).collect::<Vec<_>>())?;
     let output: String = plugin.call("score", input)?;
     Ok(serde_json::from_str::<Vec<Vec<f64>>>(&output)?.concat())

@@ -16,7 +16,7 @@ impl Plugin for Overlap {
 
 impl Verifier for Overlap {
     fn score(&self, prompt: &Prompt, answer: &str) -> Result<f64> {
-        Ok(overlap::overlap(answer, prompt.reference.as_deref().unwrap_or_default()))
+        Ok(overlap::overlap(answer, prompt.gold.as_deref().unwrap_or_default()))
     }
 }
 
