@@ -117,10 +117,8 @@ fn the_c_example_scores_numbers_alike_in_both_forms() {
     for form in FORMS {
         let plugin = open("c", form, r#"{"tolerance":0.01}"#);
         assert_eq!(plugin.manifest().score_range, Some((0.0, 1.0)));
-        let pi = entry(
-            Some("3.14159265"),
-            &["3.14", "3", "", "three", "inf", "3.1415926535897932384626433832795028841971"],
-        );
+        let pi =
+            entry(Some("3.14159265"), &["3.14", "3", "", "three", "inf", "3.1415926535897932384626433832795028841971"]);
         let result = score(&plugin, &[pi, entry(Some("0"), &["0", "-0.0"])]);
         assert_eq!(outcomes(&result), [1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0].map(Ok), "as a {form}");
 

@@ -50,7 +50,10 @@ fn another_version_of_the_contract_is_refused() {
     assert!(matches!(error, Error::Contract { .. }));
     assert!(error.to_string().contains("has version 2.0.0 of the contract; this host has version 1.0.0"), "{error}");
     let error = refused(&exporting("1.3.0"));
-    assert!(matches!(error, Error::Type { .. }), "a later minor version is compatible, and its types are checked: {error}");
+    assert!(
+        matches!(error, Error::Type { .. }),
+        "a later minor version is compatible, and its types are checked: {error}"
+    );
 }
 
 #[test]
