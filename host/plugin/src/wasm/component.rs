@@ -117,7 +117,7 @@ impl ComponentBackend {
         input_bytes: usize,
         deadline: Deadline,
         convert: impl FnOnce(R) -> T,
-    ) -> (Result<T, Failure>, Usage, Vec<String>)
+    ) -> CallResult<T>
     where
         A: ComponentNamedList + Lower,
         R: Send + Sync + 'static,
@@ -138,7 +138,7 @@ impl ComponentBackend {
         let fuel = granted - store.get_fuel().unwrap_or(0).min(granted);
         let usage =
             Usage { calls: 1, fuel, max_call_fuel: fuel, memory: store.data().memory(), time: started.elapsed() };
-        (result, usage, store.into_data().into_log())
+        CallResult { result, usage, log: store.into_data().into_log() }
     }
 
     fn store(&self, input_bytes: usize, deadline: Deadline) -> Store<State> {
@@ -166,13 +166,14 @@ impl Backend for ComponentBackend {
 
     fn describe(&self, config: &str) -> Result<Manifest, Failure> {
         let deadline = Deadline::start(&self.limits);
-        self.invoke(&self.describe, (config,), config.len(), deadline, |manifest: records::Manifest| manifest.into()).0
+        let convert = |manifest: records::Manifest| manifest.into();
+        self.invoke(&self.describe, (config,), config.len(), deadline, convert).result
     }
 
     fn call(&self, config: &str, batch: &Batch<'_>, deadline: Deadline) -> CallResult {
         let function = &self.functions[&batch.role()];
         let input_bytes = config.len() + entry_bytes(batch).iter().sum::<usize>();
-        let (result, usage, log) = match batch {
+        match batch {
             Batch::Reader(entries) => {
                 let records: Vec<records::Transcript<'_>> = entries.iter().map(Into::into).collect();
                 self.invoke(function, (config, records.as_slice()), input_bytes, deadline, Output::Keys)
@@ -183,19 +184,13 @@ impl Backend for ComponentBackend {
             }
             Batch::Objective(bundles) => {
                 let records: Vec<records::Bundle<'_>> = bundles.iter().map(Into::into).collect();
-                self.invoke(
-                    function,
-                    (config, records.as_slice()),
-                    input_bytes,
-                    deadline,
-                    |valuations: Vec<records::Valuation>| {
-                        Output::Valuations(valuations.into_iter().map(Into::into).collect())
-                    },
-                )
+                let convert = |valuations: Vec<records::Valuation>| {
+                    Output::Valuations(valuations.into_iter().map(Into::into).collect())
+                };
+                self.invoke(function, (config, records.as_slice()), input_bytes, deadline, convert)
             }
             Batch::Grader(_) => unreachable!("not among the functions"),
-        };
-        CallResult { result, usage, log }
+        }
     }
 }
 
