@@ -1,7 +1,7 @@
 //! Tests with hostile inputs. An error is a fair reply to them; a crash, a NaN or a wrong shape is not.
 
 use alft_sdk::batch::{Batch, PromptTexts, Role};
-use alft_sdk::bundle::Prompt;
+use alft_sdk::bundle::{Bundle, Prompt};
 
 use super::tolerance::tolerated;
 use crate::case::{Case, texts_batch};
@@ -26,7 +26,7 @@ pub(crate) fn empty(case: &Case<'_>) -> Result<(), Outcome> {
                 Batch::Objective(vec![inputs::counted(case.settings, keys, random)].into())
             };
             vec![
-                Batch::Objective(Vec::new().into()),
+                Batch::Objective(Vec::<Bundle>::new().into()),
                 bundle(&[none(8)]),
                 bundle(&[none(8), none(8), none(8)]),
                 bundle(&[some(answer, 8), none(8)]),
