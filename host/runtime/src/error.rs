@@ -59,7 +59,7 @@ pub enum Error {
 
     /// The WebAssembly engine does not start.
     #[error("the plugins cannot be run")]
-    Engine(#[source] alft_plugin_host::Error),
+    Engine(#[from] alft_plugin_host::EngineError),
 
     /// A plugin is not the one that `alft.lock` pins.
     #[error(transparent)]

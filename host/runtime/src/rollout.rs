@@ -2,7 +2,8 @@
 
 use alft_game::Answer;
 use alft_policy::{Completion, Policy, Request, SampleConfig, Seed, Sequence, sample};
-use alft_sdk::{Prompt, Role};
+use alft_sdk::batch::Role;
+use alft_sdk::Prompt;
 use std::collections::BTreeMap;
 
 use crate::data::Question;

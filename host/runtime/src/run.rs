@@ -419,7 +419,7 @@ fn prepare_estimator(config: &RunFile, train: &[Question], eval: &[Question]) ->
 fn check_questions(policy: &Policy, config: &RunFile, train: &[Question], eval: &[Question]) -> Result<()> {
     let eval_path = config.prompts.eval.as_ref().unwrap_or(&config.prompts.train);
     let files = [(&config.prompts.train, train), (eval_path, eval)];
-    let context = policy.config().context;
+    let context = policy.config().context_length;
     for (path, question) in files.into_iter().flat_map(|(path, questions)| std::iter::repeat(path).zip(questions)) {
         for prompt in &question.prompts {
             let wrong = |reason: String| Error::Data { path: path.clone(), reason };

@@ -14,9 +14,10 @@ use alft_game::exact::objective::{Oracle, Price};
 use alft_game::exact::solve::Config;
 use alft_game::exact::{Certificate, Solution, solve};
 use alft_game::{AdvantageConfig, Scale, TargetConfig};
-use alft_policy::tabular::{Tabular, choose};
+use alft_policy::tabular::{TabularPolicy, sample_index};
 use alft_policy::{Completion, Decay, GrpoConfig, KlPenalty, OptimiserConfig, Schedule};
-use alft_sdk::{Prompt, Role};
+use alft_sdk::batch::Role;
+use alft_sdk::Prompt;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
@@ -192,7 +193,7 @@ impl Trial<'_> {
             decay: Decay::Cosine,
             total_steps: steps,
         };
-        let mut policy = Tabular::new(&reference, OptimiserConfig { schedule, ..Default::default() })?;
+        let mut policy = TabularPolicy::new(&reference, OptimiserConfig { schedule, ..Default::default() })?;
         let plugins = plugins(instance)?;
         let mut targets = TargetState::default();
         let reference_marginals = instance.game.by_answer(&instance.game.reference());
@@ -219,7 +220,7 @@ impl Trial<'_> {
             let log_ratios = policy.log_ratios()?;
             let mut rollout = Rollout { question: &question, groups: Vec::new() };
             for (prompt, own) in question.prompts.iter().zip(&probabilities) {
-                let drawn: Vec<usize> = (0..self.group).map(|_| choose(own, &mut rng)).collect();
+                let drawn: Vec<usize> = (0..self.group).map(|_| sample_index(own, &mut rng)).collect();
                 rollout.groups.push(self.group(prompt, &drawn));
             }
             if config.kl_penalty.is_some() {

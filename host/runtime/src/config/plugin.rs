@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use alft_game::{GroupObjective, Scale};
 use alft_plugin_host::Limits;
-use alft_sdk::Role;
+use alft_sdk::batch::Role;
 use serde::{Deserialize, Serialize};
 
 use super::source::InvalidSetting;
@@ -142,7 +142,7 @@ impl PluginEntry {
         let wrong = |key: &str, reason: String| InvalidSetting::new(self.key(key), reason);
         let limits: Limits =
             serde_json::from_value(limits).map_err(|error| wrong("limits", format!("cannot be read: {error}")))?;
-        limits.check().map_err(|invalid| wrong(&format!("limits.{}", invalid.key), invalid.reason))?;
+        limits.check().map_err(|invalid| InvalidSetting::limit(&self.key("limits"), &invalid))?;
         Ok(limits)
     }
 

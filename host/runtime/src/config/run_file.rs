@@ -299,7 +299,7 @@ impl RunFile {
                 Ok(()) => {}
             }
         }
-        self.limits.check().map_err(|invalid| InvalidSetting::new(format!("limits.{}", invalid.key), invalid.reason))?;
+        self.limits.check().map_err(|invalid| InvalidSetting::limit("limits", &invalid))?;
         for (place, plugin) in self.plugins.iter().enumerate() {
             let name = &plugin.name;
             if self.plugins[..place].iter().any(|other| other.name == *name) {

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use alft_plugin_host::limits::InvalidLimit;
 use toml::de::{DeTable, DeValue};
 
 /// The text of a run file under the name that errors call it by.
@@ -39,6 +40,13 @@ pub struct InvalidSetting {
 impl InvalidSetting {
     pub(super) fn new(key: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { key: key.into(), reason: reason.into() }
+    }
+
+    /// A limit of the table `table` that is out of bounds.
+    pub(super) fn limit(table: &str, invalid: &InvalidLimit) -> Self {
+        let InvalidLimit { key, value, min, max } = invalid;
+        let bounds = max.map_or_else(|| format!("at least {min}"), |max| format!("from {min} to {max}"));
+        Self::new(format!("{table}.{key}"), format!("must be {bounds}, not {value}"))
     }
 }
 

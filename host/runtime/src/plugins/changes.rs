@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use alft_plugin_host::{Limits, file};
+use alft_plugin_host::{Limits, source};
 use serde::{Deserialize, Serialize};
 
 use super::set::PluginSet;
@@ -123,7 +123,7 @@ impl ChangeLog {
     /// never used, and is cut off.
     pub(crate) fn open(dir: &RunDir, known: usize) -> Result<Self> {
         let path = dir.path.join("changes.jsonl");
-        let bytes = match file::regular_if_any(&path).and_then(|()| std::fs::read(&path)) {
+        let bytes = match source::require_regular_if_exists(&path).and_then(|()| std::fs::read(&path)) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             read => read.map_err(Error::io("read", &path))?,
         };

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use alft_sdk::Role;
+use alft_sdk::batch::Role;
 
 /// The reason why a plugin cannot take its part in a run.
 #[derive(Debug, thiserror::Error)]

@@ -2,8 +2,8 @@
 
 use alft_builtin::{Configured, Handler};
 use alft_plugin_host::{BatchResult, Failure, FailureKind};
-use alft_sdk::batch::{Batch, Item, PromptTexts, Roles};
-use alft_sdk::{Grader, Manifest, Objective, Prompt, Reader, Role, Valuation, Verifier, dispatch};
+use alft_sdk::batch::{Batch, Item, PromptTexts, Role, Roles};
+use alft_sdk::{Grader, Manifest, Objective, Prompt, Reader, Valuation, Verifier, dispatch};
 
 /// A plugin that can be called with a batch of one of its roles.
 pub trait Scorer: std::fmt::Debug + Send {

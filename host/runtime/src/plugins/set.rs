@@ -1,14 +1,15 @@
 //! The plugins of a run: built, opened, pinned, and given their roles.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use alft_build::{BuildEvent, Form};
 use alft_game::GroupObjective;
 use alft_plugin_host::lock::Lock;
-use alft_plugin_host::{Engine, Failure, Limits, NativeTrust, Plugin, Source, Worker, file};
-use alft_sdk::batch::Roles;
-use alft_sdk::{Manifest, Role};
+use alft_plugin_host::{Engine, Failure, Limits, NativeTrust, Plugin, Source, Worker, source};
+use alft_sdk::batch::{Role, Roles};
+use alft_sdk::Manifest;
 
 use super::error::PluginError;
 use super::scorer::Scorer;
@@ -93,7 +94,7 @@ impl PluginSet {
         observer: &mut dyn FnMut(PluginEvent<'_>),
     ) -> Result<Self> {
         let covering = entries.iter().fold(limits.clone(), |all, entry| all.covering(&entry.limits(limits)));
-        let engine = Engine::new(&covering, worker.clone()).map_err(Error::Engine)?;
+        let engine = Engine::new(&covering, worker.clone())?;
         let open = |entry: &PluginEntry| {
             let plugin = RunPlugin::open(entry, limits, pins, &engine, observer)?;
             observer(PluginEvent::Opened { name: &plugin.name, description: &plugin.describe() });
@@ -114,13 +115,15 @@ impl PluginSet {
         if !plugins.iter().any(rewards) {
             return Err(plugin_error(&names(&mut plugins.iter()), PluginError::NoReward));
         }
-        let mut readers = plugins.iter().enumerate().filter(|(_, plugin)| plugin.roles.has(Role::Reader));
-        match (readers.next(), readers.next()) {
-            (Some((reader, _)), None) => Ok(Self { plugins, reader }),
-            (None, _) => Err(plugin_error(&names(&mut plugins.iter()), PluginError::NoReader)),
-            (Some(_), Some(_)) => {
-                let mut readers = plugins.iter().filter(|plugin| plugin.roles.has(Role::Reader, PluginError::NoReader));
-                Err(plugin_error(&names(&mut readers), PluginError::SeveralReaders))
+        let places = plugins.iter().enumerate();
+        let readers: Vec<usize> =
+            places.filter(|(_, plugin)| plugin.roles.has(Role::Reader)).map(|(place, _)| place).collect();
+        match readers[..] {
+            [reader] => Ok(Self { plugins, reader }),
+            [] => Err(plugin_error(&names(&mut plugins.iter()), PluginError::NoReader)),
+            _ => {
+                let names = names(&mut readers.iter().map(|place| &plugins[*place]));
+                Err(plugin_error(&names, PluginError::SeveralReaders))
             }
         }
     }
@@ -148,13 +151,13 @@ impl PluginSet {
     /// Copies the plugins' files into the run's folder: a resumed run and a replay need them as they are now, whatever
     /// becomes of the files that the run file names.
     pub(crate) fn keep_files(&self, dir: &RunDir) -> Result<()> {
-        let folder = dir.plugins(, PluginError::SeveralReaders);
+        let folder = dir.plugins();
         std::fs::create_dir_all(&folder).map_err(Error::io("create the folder", &folder))?;
         for plugin in self.plugins.iter().filter(|plugin| !dir.plugin(&plugin.hash).exists()) {
             let Some(loaded) = plugin.scorer.loaded() else { continue };
             let Source { path, limits, .. } = loaded.source();
-            let bytes = file::read(path, limits).map_err(|error| plugin_error(&plugin.name, error.into()))?;
-            if file::hash_of(&bytes) != plugin.hash {
+            let bytes = source::read(path, limits).map_err(|error| plugin_error(&plugin.name, error.into()))?;
+            if source::hash_bytes(&bytes) != plugin.hash {
                 return Err(plugin_error(&plugin.name, PluginError::ChangedFile(path.clone())));
             }
             dir.write(&format!("plugins/{}", plugin.hash), &bytes)?;
@@ -204,7 +207,7 @@ impl RunPlugin {
                 lock.and_then(|lock| lock.get(&name, &config)).map(|pinned| pinned.blake3.clone())
             }
             // The file was built a moment ago from a source that the run file names, or is being approved.
-            (None, ..) => Some(file::hash(&path, &limits).map_err(|error| wrong(error.into()))?),
+            (None, ..) => Some(source::hash_file(&path, &limits).map_err(|error| wrong(error.into()))?),
         };
         let source = Source { path, pin, native: native_trust(entry), config, limits };
         let plugin = Plugin::open(&source, engine).map_err(|error| wrong(error.into()))?;
@@ -256,7 +259,9 @@ fn plugin_file(
                 PluginForm::Component => Form::Component,
                 PluginForm::Native => Form::Native,
             };
-            alft_build::build(source, form, &mut |event| observer(PluginEvent::Build { name: &entry.name, event: &event }))
+            let observer = RefCell::new(observer);
+            let show = |event| observer.borrow_mut()(PluginEvent::Build { name: &entry.name, event: &event });
+            alft_build::build(source, form, &show)
         }
         (None, None) => unreachable!("the run file was checked"),
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use alft_game::Target;
-use alft_policy::{GrpoReport, SupervisedReport};
+use alft_policy::{GrpoStats, SupervisedStats};
 use serde::Serialize;
 
 use crate::plugins::PluginSet;
@@ -123,8 +123,8 @@ pub struct TimeLine {
 }
 
 impl WarmStartLine {
-    pub(crate) fn new(step: u64, report: &SupervisedReport) -> Self {
-        let SupervisedReport { loss, grad_norm, learning_rate } = *report;
+    pub(crate) fn new(step: u64, report: &SupervisedStats) -> Self {
+        let SupervisedStats { loss, grad_norm, learning_rate } = *report;
         Self { phase: "warm-start", step, loss, grad_norm, learning_rate }
     }
 }
@@ -137,7 +137,7 @@ impl GameLine {
         rollouts: &[Rollout<'_>],
         (plugins, targets): (&PluginSet, &TargetState),
         stats: &StepStats,
-        update: &GrpoReport,
+        update: &GrpoStats,
         time: TimeLine,
     ) -> Self {
         let samples = || rollouts.iter().flat_map(Rollout::samples);

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use alft_plugin_host::file;
+use alft_plugin_host::source;
 
 use crate::error::{Error, Result};
 
@@ -101,7 +101,7 @@ impl RunDir {
     pub(crate) fn lock(&self) -> Result<File> {
         let path = self.path.join("lock");
         let file =
-            file::regular_if_any(&path).and_then(|()| File::create(&path)).map_err(Error::io("create", &path))?;
+            source::require_regular_if_exists(&path).and_then(|()| File::create(&path)).map_err(Error::io("create", &path))?;
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(std::fs::TryLockError::WouldBlock) => {

@@ -1,7 +1,6 @@
 //! Graders: what a completion is worth beside its answer (format, length, style).
 
-use alft_sdk::Role;
-use alft_sdk::batch::{Batch, PromptTexts};
+use alft_sdk::batch::{Batch, PromptTexts, Role};
 
 use super::call::{Replies, text_bytes};
 use super::config::RewardConfig;

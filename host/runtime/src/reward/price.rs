@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use alft_sdk::batch::Batch;
-use alft_sdk::{Bundle, Role};
+use alft_sdk::batch::{Batch, Role};
+use alft_sdk::Bundle;
 
 use super::bundle::{PluginValuation, RolloutBundle};
 use super::call::{Replies, bundle_bytes};

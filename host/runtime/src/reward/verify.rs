@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use alft_game::{Answer, GroupObjective, TargetDynamics, group};
-use alft_sdk::Role;
-use alft_sdk::batch::{Batch, PromptTexts};
+use alft_sdk::batch::{Batch, PromptTexts, Role};
 
 use super::call::{Replies, text_bytes};
 use super::config::RewardConfig;
