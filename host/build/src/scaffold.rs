@@ -98,10 +98,10 @@ fn test_command(language: Language) -> &'static str {
 /// Describes the template's plugin in one sentence. There is at least one role.
 fn summary(roles: Roles) -> String {
     let part = |role: Role| match role {
-        Role::Reader => "reads what follows the last marker",
-        Role::Grader => "grades a completion by its length",
-        Role::Verifier => "scores the gold answer 1 and all else 0",
-        Role::Objective => "pays less for an answer the commoner it is",
+        Role::Reader => "reads the answer after the last marker",
+        Role::Grader => "scores a completion 1 if it is short enough, and else 0",
+        Role::Verifier => "scores the gold answer 1 and all other answers 0",
+        Role::Objective => "rewards rare answers more than common ones",
     };
     let parts = roles.iter().map(part).collect::<Vec<_>>().join("; ");
     parts[..1].to_uppercase() + &parts[1..] + "."
@@ -132,11 +132,14 @@ pub fn new(wanted: &NewPlugin) -> Result<PathBuf, Error> {
         type => type_name(name.as_str()),
         language => language.key(),
         roles => wanted.roles.iter().map(Role::name).collect::<Vec<_>>(),
+        traits => wanted.roles.iter().map(|role| type_name(role.name())).collect::<Vec<_>>().join(" + "),
         reader => has(Role::Reader),
+        grader => has(Role::Grader),
         verifier => has(Role::Verifier),
         objective => has(Role::Objective),
         summary => summary(wanted.roles),
-        sdk => toml::Value::from(sdk.display().to_string()).to_string(),
+        sdk => quoted(&sdk),
+        conformance => quoted(&sdk.join("conformance")),
         test => test_command(language),
     };
     for file in files(language) {
@@ -155,6 +158,11 @@ pub fn new(wanted: &NewPlugin) -> Result<PathBuf, Error> {
         fs::write(&path, text).map_err(io("write", &path))?;
     }
     Ok(dir)
+}
+
+/// Returns a path as a TOML string.
+fn quoted(path: &Path) -> String {
+    toml::Value::from(path.display().to_string()).to_string()
 }
 
 /// Returns true if the folder does not exist or is empty, so that nothing would be overwritten.
