@@ -136,10 +136,10 @@ fn c_scores_numbers_alike_in_both_forms() {
 
         let called = plugin.score(&[question(Some("2"), &["2"]), question(None, &["2"])]);
         let [Ok(1.0), Err((FailureKind::Error, said))] = outcomes(&called)[..] else { panic!("{:?}", called.items) };
-        assert!(said.contains("missing or no number"), "as a {form}: {said}");
+        assert!(said.contains("missing or not a number"), "as a {form}: {said}");
         for config in [r#"{"tolerance":-1}"#, r#"{"tolerance":"1"}"#, r#"{"other":1}"#] {
             let said = refused("c", form, config);
-            assert!(said.contains("the one key is tolerance"), "{config} as a {form}: {said}");
+            assert!(said.contains("the only key is tolerance"), "{config} as a {form}: {said}");
         }
     }
 }

@@ -24,7 +24,7 @@
 //! | [`engine`] | the WebAssembly engine, shared by all plugins |
 //! | [`inspect`] | what a plugin's file says of itself, read without running it |
 //! | `component`, `wire` | components: loading, calling, and the records that cross the boundary |
-//! | `native` | libraries, through the C ABI of `alft_sdk::native` |
+//! | `native` | libraries, through the C ABI of `alft_sdk::abi` |
 //! | `remote` | libraries in a child process |
 //! | [`worker`] | child processes, and how to be one |
 //! | [`ledger`], [`replay`] | every call of a run on file; making them again, with the same plugin or another |

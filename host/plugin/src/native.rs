@@ -1,4 +1,4 @@
-//! Native libraries, through the C ABI of `alft_sdk::native`. Nothing here can hold a library back: it runs with the
+//! Native libraries, through the C ABI of `alft_sdk::abi`. Nothing here can hold a library back: it runs with the
 //! rights of this process, so one is only opened where the user trusts it by its hash; `remote` keeps its crashes out
 //! of this process.
 
@@ -7,12 +7,12 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use alft_sdk::batch::PromptTexts;
-use alft_sdk::bundle::{Bundle, Prompt, Valuation};
-use alft_sdk::native::{
-    CAnswer, CBundle, CGroup, CManifest, CPrompt, CQuestion, ENTRY_PREFIX, EntryFn, FINGERPRINT_PREFIX, Fingerprint,
+use alft_sdk::abi::{
+    CAnswer, CBundle, CGroup, CManifest, CPrompt, CPromptTexts, ENTRY_PREFIX, EntryFn, FINGERPRINT_PREFIX, Fingerprint,
     Host, OK, PANICKED, PluginV1, Str, TARGET, VERSION,
 };
+use alft_sdk::batch::PromptTexts;
+use alft_sdk::bundle::{Bundle, Prompt, Valuation};
 use alft_sdk::roles::Manifest;
 use object::{Architecture, BinaryFormat, Object, ObjectSection};
 
@@ -347,7 +347,7 @@ fn call<T>(limits: &Limits, run: impl FnOnce(*const Host) -> (i32, Vec<T>)) -> A
     Attempt { result, bill, log: heard_of.log }
 }
 
-/// The text pointers of a batch, which `CQuestion`s point into.
+/// The text pointers of a batch, which `CPromptTexts`s point into.
 struct Texts(Vec<Vec<Str>>);
 
 impl Texts {
@@ -355,8 +355,8 @@ impl Texts {
         Self(batch.iter().map(|q| q.texts.iter().map(|text| Str::new(text)).collect()).collect())
     }
 
-    fn questions(&self, batch: &[PromptTexts]) -> Vec<CQuestion> {
-        let question = |(q, texts): (&PromptTexts, &Vec<Str>)| CQuestion {
+    fn questions(&self, batch: &[PromptTexts]) -> Vec<CPromptTexts> {
+        let question = |(q, texts): (&PromptTexts, &Vec<Str>)| CPromptTexts {
             prompt: prompt(&q.prompt),
             texts: texts.as_ptr(),
             texts_len: texts.len(),

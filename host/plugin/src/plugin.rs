@@ -226,7 +226,7 @@ impl Plugin {
         self.code.imports()
     }
 
-    /// How a native library says it was built; see [`alft_sdk::native::Fingerprint`].
+    /// How a native library says it was built; see [`alft_sdk::abi::Fingerprint`].
     pub fn fingerprint(&self) -> Option<&str> {
         self.fingerprint.as_deref()
     }
