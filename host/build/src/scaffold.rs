@@ -95,9 +95,9 @@ fn test_command(language: Language) -> &'static str {
     }
 }
 
-/// Returns one sentence on the template's plugin. `roles` is not empty.
+/// Describes the template's plugin in one sentence. There is at least one role.
 fn summary(roles: Roles) -> String {
-    let part = |role| match role {
+    let part = |role: Role| match role {
         Role::Reader => "reads the answer after the last marker",
         Role::Grader => "scores a completion 1 if it is short enough, and else 0",
         Role::Verifier => "scores the gold answer 1 and all other answers 0",
