@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use alft_plugin_host::{EngineError, ledger, lock};
 use alft_runtime::Error as RuntimeError;
+pub(crate) use alft_runtime::chain;
 use alft_runtime::config::RunFileError;
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
@@ -199,10 +200,4 @@ pub(crate) fn exit_code(result: Result<()>) -> ExitCode {
             ExitCode::from(code)
         }
     }
-}
-
-/// An error and its causes on one line, for messages that do not end a command.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -136,3 +136,9 @@ impl Error {
         move |source| Self::Io { doing, path, source }
     }
 }
+
+/// An error and its causes on one line, for messages that do not end a program.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

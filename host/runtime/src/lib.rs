@@ -103,7 +103,7 @@ mod simulate;
 pub mod stats;
 mod step;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, chain};
 pub use event::{Observer, Phase, RunEvent};
 pub use run::{PluginOpener, PluginSource, Run, StepLine};
 pub use simulate::{Outcome, SimulationConfig, SimulationProgress, simulate};

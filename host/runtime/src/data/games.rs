@@ -12,13 +12,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use alft_builtin::Handler;
-use alft_game::exact::{self, Game, Term};
+use alft_game::exact::{self, Game, InvalidGame, Term};
 use alft_sdk::{Bundle, Prompt, Valuation};
 use serde::Deserialize;
 
 use super::lines::read_lines;
 use crate::config::nearest;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 
 /// One line of a games file.
 #[derive(Debug, Clone, Deserialize)]
@@ -214,9 +214,9 @@ fn term(objective: &GameObjective, bundle: &Bundle, answers: &BTreeSet<&str>) ->
             name: kind.clone(),
             weight,
             concave: plugin.manifest.concave,
-            evaluate: Box::new(move |bundle| evaluate(bundle).map_err(|error| error.to_string())),
+            evaluate: Box::new(move |bundle| evaluate(bundle).map_err(Into::into)),
         },
-        Handler::Verifier(score) | Handler::Grader(score) => {
+        Handler::Verifier(score) => {
             let scores = bundle
                 .groups
                 .iter()
@@ -245,10 +245,12 @@ impl Instance {
     pub fn error(&self, path: &Path, error: &exact::Error) -> Error {
         let help = match error {
             exact::Error::Infeasible { .. } => "raise the limit, or give the prompts answers of less cost",
-            exact::Error::Priced { .. } => "to make a constraint dearer or cheaper, change its limit",
+            exact::Error::Invalid(InvalidGame::WeightedConstraint { .. }) => {
+                "to make a constraint dearer or cheaper, change its limit"
+            }
             _ => SHAPE,
         };
-        let reason = format!("game \"{}\": {error}", self.name);
+        let reason = format!("game \"{}\": {}", self.name, chain(error));
         Error::DataLine { path: path.into(), line: self.line, reason, help }
     }
 }
