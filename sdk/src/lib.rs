@@ -60,7 +60,6 @@ pub mod component;
 mod conformance;
 pub mod diagnostics;
 pub mod dispatch;
-pub mod dispatch;
 pub mod estimate;
 mod export;
 #[cfg(not(target_arch = "wasm32"))]

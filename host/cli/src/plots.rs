@@ -1,15 +1,85 @@
-//! The pictures of exact games: of `alft solve`, where the players went and how the gap closed; of `alft simulate`, how
-//! far from the equilibrium sampled training ended.
+//! Pictures: the curves of a run, the players' paths through an exact game, and the distance of sampled training from
+//! the equilibrium.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use alft_game::exact::Solution;
+use alft_runtime::Outcome;
+use alft_runtime::data::Instance;
 use plotters::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::games::Instance;
-use crate::simulate::Outcome;
+
+/// The result of a drawing function: plotters has an error type for each backend.
+type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
+
+fn plot_error(file: &Path) -> impl FnOnce(Box<dyn std::error::Error>) -> Error {
+    let path = file.to_path_buf();
+    // The error of a backend is not always Send; its text is.
+    move |error| Error::Plot { path, source: error.to_string().into() }
+}
+
+/// A panel of the picture: its title, the key in `metrics.jsonl`, and the colour of its line.
+const PANELS: [(&str, &str, RGBColor); 6] = [
+    ("accuracy", "accuracy", RGBColor(34, 139, 84)),
+    ("reward", "reward", RGBColor(31, 119, 180)),
+    ("incoherence between phrasings (JSD, nats)", "jsd", RGBColor(200, 60, 60)),
+    ("answer entropy (nats)", "entropy", RGBColor(128, 90, 170)),
+    ("KL to the reference (nats a token)", "kl", RGBColor(190, 120, 20)),
+    ("share without an answer", "unreadable", RGBColor(110, 110, 110)),
+];
+
+/// Draws the game's curves from `metrics.jsonl`: each step as a pale line, a moving average as a strong one.
+pub(crate) fn draw_curves(metrics: &Path, picture: &Path) -> Result<()> {
+    let text = std::fs::read_to_string(metrics).map_err(Error::io("read", metrics))?;
+    let lines: Vec<serde_json::Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let steps: Vec<&serde_json::Value> = lines.iter().filter(|line| line["phase"] == "game").collect();
+    let curve = |key: &str| -> Curve {
+        steps.iter().filter_map(|line| Some((line["step"].as_f64()?, line[key].as_f64()?))).collect()
+    };
+    draw_panels(&PANELS.map(|(title, key, color)| (title, curve(key), color)), picture).map_err(plot_error(picture))
+}
+
+/// Steps and values.
+type Curve = Vec<(f64, f64)>;
+
+fn draw_panels(panels: &[(&str, Curve, RGBColor)], picture: &Path) -> Drawn {
+    let root = SVGBackend::new(picture, (960, 780)).into_drawing_area();
+    root.fill(&WHITE)?;
+    for (area, (title, points, color)) in root.split_evenly((3, 2)).iter().zip(panels) {
+        let last = points.last().map_or(1.0, |point| point.0).max(2.0);
+        let (low, high) = range(points);
+        let mut chart = ChartBuilder::on(area)
+            .caption(title, ("sans-serif", 16))
+            .margin(10)
+            .x_label_area_size(28)
+            .y_label_area_size(48)
+            .build_cartesian_2d(1.0..last, low..high)?;
+        chart.configure_mesh().light_line_style(WHITE).x_labels(6).y_labels(5).x_desc("step").draw()?;
+        chart.draw_series(LineSeries::new(points.iter().copied(), color.mix(0.3)))?;
+        chart.draw_series(LineSeries::new(smoothed(points), color.stroke_width(2)))?;
+    }
+    root.present()?;
+    Ok(())
+}
+
+/// From zero, or below it, to a little above the highest point.
+fn range(points: &[(f64, f64)]) -> (f64, f64) {
+    let low = points.iter().map(|point| point.1).fold(0.0, f64::min);
+    let high = points.iter().map(|point| point.1).fold(low + 1e-3, f64::max);
+    (low, high + 0.05 * (high - low))
+}
+
+/// The mean of the steps around each step, a twentieth of the run to either side.
+fn smoothed(points: &[(f64, f64)]) -> Curve {
+    let reach = points.len() / 20;
+    let mean = |at: usize| {
+        let window = &points[at.saturating_sub(reach)..(at + reach + 1).min(points.len())];
+        window.iter().map(|point| point.1).sum::<f64>() / window.len() as f64
+    };
+    points.iter().enumerate().map(|(at, point)| (point.0, mean(at))).collect()
+}
 
 /// Games that fit in one picture.
 pub(crate) const MOST_GAMES: usize = 8;
@@ -20,12 +90,10 @@ const SMALLEST_GAP: f64 = 1e-16;
 /// One row a game: the probabilities of the first prompt's answers, the policy's as lines and the target's as dots;
 /// beside it the gap.
 pub(crate) fn draw_paths(solved: &[(Instance, Solution)], file: &Path) -> Result<()> {
-    draw(solved, file).map_err(|error| Error::Plot { path: file.into(), reason: error.to_string() })
+    draw_games(solved, file).map_err(plot_error(file))
 }
 
-type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
-
-fn draw(solved: &[(Instance, Solution)], file: &Path) -> Drawn {
+fn draw_games(solved: &[(Instance, Solution)], file: &Path) -> Drawn {
     let root = SVGBackend::new(file, (960, 280 * solved.len() as u32)).into_drawing_area();
     root.fill(&WHITE)?;
     for (row, (instance, solution)) in root.split_evenly((solved.len(), 1)).iter().zip(solved) {
@@ -71,7 +139,7 @@ fn draw(solved: &[(Instance, Solution)], file: &Path) -> Drawn {
 
 /// Regret and distance by group size, a line for each estimator: means over the games.
 pub(crate) fn draw_outcomes(outcomes: &[Outcome], file: &Path) -> Result<()> {
-    draw_lines(outcomes, file).map_err(|error| Error::Plot { path: file.into(), reason: error.to_string() })
+    draw_lines(outcomes, file).map_err(plot_error(file))
 }
 
 /// By group size: the sum and number of the games' values.

@@ -1,4 +1,4 @@
-//! Standard output, for data. Who reads it may stop reading (`alft … | head`): that ends the program, quietly.
+//! Standard output, for data. A reader that stops reading (`alft … | head`) ends the program, quietly.
 
 use std::fmt::Arguments;
 use std::io::Write;
@@ -11,9 +11,9 @@ pub(crate) fn line(text: Arguments<'_>) {
     }
 }
 
-/// `println!`, but for a reader that is gone.
+/// `println!` that ends the program when the reader is gone.
 macro_rules! say {
     ($($text:tt)*) => {
-        $crate::out::line(format_args!($($text)*))
+        $crate::print::line(format_args!($($text)*))
     };
 }

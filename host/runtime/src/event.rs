@@ -79,4 +79,4 @@ impl fmt::Display for Phase {
 }
 
 /// The function that is told of a run's events.
-pub type Observer = Box<dyn FnMut(&RunEvent<'_>)>;
+pub type Observer = Box<dyn FnMut(&RunEvent<'_>) + Send>;

@@ -1,12 +1,35 @@
-//! `alft estimator`: a table and how good it is.
+//! `alft estimator`: an estimator's table, with its bias and second moment.
 
 use alft_game::estimator::{self, EstimatorKind, Report};
 
-use crate::args::EstimatorArgs;
-use crate::error::{Error, Result};
+use crate::error::Result;
+
+/// Print an estimator's table, and its worst bias and second moment.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example: alft estimator --kind variance-optimal --group 16 --bias-factor 4 --json\n\n\
+Entry n of the table is the estimate of a sample whose answer n of the other K − 1 samples share. Of −log p: plug-in, \
+harmonic, minimax, variance-optimal; of p: leave-one-out; of a power of p: u-statistic.")]
+pub(crate) struct EstimatorArgs {
+    /// plug-in, leave-one-out, harmonic, u-statistic, minimax or variance-optimal
+    #[arg(long, value_name = "NAME", value_parser = kind)]
+    kind: EstimatorKind,
+    /// K: the group's size, 2 to 64
+    #[arg(long, value_name = "K")]
+    group: u32,
+    /// variance-optimal: the bias allowed, in units of 0.325/K² (default: 4 up to K = 32, and 8 above)
+    #[arg(long, value_name = "C")]
+    bias_factor: Option<f64>,
+    /// u-statistic: the power of p (default: 2)
+    #[arg(long, value_name = "J")]
+    order: Option<u32>,
+    /// Print a JSON object: table, sup_weighted_bias, max_weighted_second_moment
+    #[arg(long)]
+    json: bool,
+}
 
 pub(crate) fn run(args: &EstimatorArgs) -> Result<()> {
-    let report = report(args).map_err(|error| Error::Estimator(error.to_string()))?;
+    let report = report(args)?;
     if args.json {
         say!("{}", serde_json::to_string(&report).expect("a report is plain data"));
         return Ok(());
@@ -32,7 +55,7 @@ fn report(args: &EstimatorArgs) -> std::result::Result<Report, estimator::Error>
     Report::of(kind, args.group)
 }
 
-/// [`EstimatorKind`] by its name, for the command line.
-pub(crate) fn kind(name: &str) -> std::result::Result<EstimatorKind, String> {
+/// Parses an estimator's name.
+fn kind(name: &str) -> std::result::Result<EstimatorKind, String> {
     name.parse().map_err(|error: estimator::Error| error.to_string())
 }

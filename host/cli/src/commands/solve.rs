@@ -1,26 +1,91 @@
-//! `alft solve`: games to their equilibria, with a proof.
+//! `alft solve`: exact games to their equilibria, with a proof.
 
-use std::path::Path;
+use std::borrow::Cow;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use alft_game::exact::{Solution, Term, solve, solve::Config};
-use alft_plugin_host::{Limits, NativeTrust, Plugin, Role, Source, file};
-use alft_sdk::batch::PromptTexts;
-use alft_sdk::bundle::{Bundle, Valuation};
+use alft_game::exact::{Dynamics, Solution, Term, solve, solve::Config};
+use alft_plugin_host::{Limits, NativeTrust, Plugin, Source, source};
+use alft_runtime::data::{Instance, linear_term, read_games};
+use alft_sdk::batch::{Batch, Item, PromptTexts};
+use alft_sdk::{Bundle, Role, Valuation};
+use clap::ValueEnum;
 
-use crate::args::{ExtraPlugin, SolveArgs};
-use crate::engine;
+use crate::args::{PluginArg, positive};
 use crate::error::{Error, Result};
-use crate::games::{self, Instance, linear};
-use crate::picture;
+use crate::{engine, plots};
 
-/// The gap that counts as an equilibrium, unless another is asked for.
+/// Play exact games to their Nash equilibria, each with a certificate.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example: alft solve examples/games/games.jsonl --plot paths.svg\n\n\
+The gap is the duality gap of the point that is printed: no policy is worth more than value + gap. With --json, one \
+object a line: name, value, gap, marginals by prompt, multipliers of constraints, iterations (evaluations of the \
+objectives). A gap of null says that nothing is proved: an objective is a heuristic, or a limit is not kept. Exit code 0 \
+only when every gap is within --tolerance, 8 when one is not.")]
+pub(crate) struct SolveArgs {
+    /// Games, one a line: beta, prompts with traces, objectives
+    #[arg(value_name = "GAMES.jsonl")]
+    games: PathBuf,
+    /// The way in which the players move
+    #[arg(long, value_enum, default_value_t)]
+    dynamics: DynamicsName,
+    /// The duality gap that counts as an equilibrium (default: 1e-8, and 1e-6 for games with constraints)
+    #[arg(long, value_name = "GAP", value_parser = positive)]
+    tolerance: Option<f64>,
+    /// Give a game up after this many evaluations of its objectives
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    iterations: u64,
+    /// Solve the game of this name alone
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+    /// Add a component or native library to every game's objectives: FILE, FILE,weight=W or FILE,weight=W,config=JSON
+    /// (may be repeated)
+    #[arg(long = "plugin", value_name = "FILE")]
+    plugins: Vec<PluginArg>,
+    /// Let native libraries of --plugin run, with all the rights of this program
+    #[arg(long)]
+    trust_native: bool,
+    /// Draw both players' paths and the gap
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+    /// Print one JSON object a game
+    #[arg(long)]
+    json: bool,
+}
+
+/// [`Dynamics`] by the names of the command line.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum DynamicsName {
+    /// KL-proximal policy, accelerated: by far the fastest
+    #[default]
+    Accelerated,
+    /// KL-proximal policy against the target's best response
+    BestResponse,
+    /// Fictitious play: the target averages, the policy responds in full
+    Average,
+    /// The target takes mirror steps, the policy responds in full
+    Mirror,
+}
+
+impl From<DynamicsName> for Dynamics {
+    fn from(name: DynamicsName) -> Self {
+        match name {
+            DynamicsName::Accelerated => Self::Accelerated,
+            DynamicsName::BestResponse => Self::BestResponse,
+            DynamicsName::Average => Self::Average,
+            DynamicsName::Mirror => Self::Mirror,
+        }
+    }
+}
+
+/// The default tolerance.
 const SMOOTH: f64 = 1e-8;
 
-/// With constraints, whose prices are only as good as the marginals that they are found by.
+/// The default tolerance with constraints, whose prices are only as good as the marginals that they are found from.
 const CONSTRAINED: f64 = 1e-6;
 
-/// What a run file says by `trust` is a flag here.
+/// A run file trusts a native library by `trust`; here a flag does.
 const UNTRUSTED: &str = "it is a native library, which runs with all the rights of this program; add --trust-native if \
                          you trust it, or use a component";
 
@@ -28,7 +93,7 @@ const UNTRUSTED: &str = "it is a native library, which runs with all the rights 
 const TURNS: usize = 2000;
 
 pub(crate) fn run(args: &SolveArgs) -> Result<()> {
-    let mut instances = games::read(&args.games)?;
+    let mut instances = read_games(&args.games)?;
     if let Some(only) = &args.only {
         let known: Vec<String> = instances.iter().map(|instance| instance.name.clone()).collect();
         instances.retain(|instance| instance.name == *only);
@@ -37,11 +102,11 @@ pub(crate) fn run(args: &SolveArgs) -> Result<()> {
             return Err(Error::Data { path: args.games.clone(), reason });
         }
     }
-    if args.plot.is_some() && instances.len() > picture::MOST_GAMES {
+    if args.plot.is_some() && instances.len() > plots::MOST_GAMES {
         let reason = format!(
             "{} games do not fit in a picture (at most {}); choose one with --only",
             instances.len(),
-            picture::MOST_GAMES
+            plots::MOST_GAMES
         );
         return Err(Error::Data { path: args.games.clone(), reason });
     }
@@ -63,9 +128,9 @@ pub(crate) fn run(args: &SolveArgs) -> Result<()> {
         }
         let solution = match solve(&instance.game, &instance.terms, config) {
             Ok(solution) => solution,
-            // One game that has no solution does not keep the others from theirs.
+            // A game without a solution does not keep the others from theirs.
             Err(error) => {
-                let error = instance.wrong(&args.games, &error);
+                let error = Error::from(instance.error(&args.games, &error));
                 if !args.json {
                     say!("{:<24}{error}", instance.name);
                 }
@@ -86,7 +151,7 @@ pub(crate) fn run(args: &SolveArgs) -> Result<()> {
         solved.push((instance, solution));
     }
     if let Some(file) = &args.plot {
-        picture::draw_paths(&solved, file)?;
+        plots::draw_paths(&solved, file)?;
     }
     if let Some(error) = failed {
         return Err(error);
@@ -129,68 +194,69 @@ fn print_row(instance: &Instance, solution: &Solution, certified: bool) {
     }
 }
 
-/// A plugin put into the games from outside.
-struct Extra {
+/// A plugin that is added to every game.
+struct ExtraObjective {
     name: String,
     weight: f64,
     plugin: Arc<Plugin>,
 }
 
-fn open(extras: &[ExtraPlugin], trust_native: bool) -> Result<Vec<Extra>> {
+fn open(plugins: &[PluginArg], trust_native: bool) -> Result<Vec<ExtraObjective>> {
     let limits = Limits::default();
     let engine = engine::start(&limits)?;
     let native = if trust_native { NativeTrust::InProcess } else { NativeTrust::Refused };
-    let wrong = |path: &Path, reason: String| Error::Plugin { name: path.display().to_string(), reason };
-    extras
-        .iter()
-        .map(|extra| {
-            // Whoever names a file and trusts it on the same command line means the file that is there now.
-            let pin = trust_native.then(|| file::hash(&extra.path, &limits)).transpose();
-            let pin = pin.map_err(|error| wrong(&extra.path, error.to_string()))?;
-            let source =
-                Source { path: extra.path.clone(), pin, native, config: extra.config.clone(), limits: limits.clone() };
-            let plugin = Plugin::open(&source, &engine).map_err(|error| match error {
-                alft_plugin_host::Error::Untrusted { path } => wrong(&path, UNTRUSTED.into()),
-                error => wrong(&extra.path, error.to_string()),
-            })?;
-            if !plugin.has(Role::Objective) && !plugin.has(Role::Verifier) {
-                return Err(wrong(&extra.path, "it is neither an objective nor a verifier".into()));
-            }
-            Ok(Extra { name: extra.path.display().to_string(), weight: extra.weight, plugin: Arc::new(plugin) })
-        })
-        .collect()
+    let open = |arg: &PluginArg| {
+        let name = arg.path.display().to_string();
+        // Whoever names a file and trusts it on the same command line means the file that is there now.
+        let pin = trust_native.then(|| source::hash_file(&arg.path, &limits)).transpose();
+        let pin = pin.map_err(Error::plugin(&name))?;
+        let (path, config, limits) = (arg.path.clone(), arg.config.clone(), limits.clone());
+        let plugin = Plugin::open(&Source { path, pin, native, config, limits }, &engine);
+        let plugin = plugin.map_err(|error| match error {
+            alft_plugin_host::Error::Untrusted { .. } => Error::plugin(&name)(UNTRUSTED),
+            error => Error::plugin(&name)(error),
+        })?;
+        if !plugin.has(Role::Objective) && !plugin.has(Role::Verifier) {
+            return Err(Error::plugin(&name)("it is neither an objective nor a verifier"));
+        }
+        Ok(ExtraObjective { name, weight: arg.weight, plugin: Arc::new(plugin) })
+    };
+    plugins.iter().map(open).collect()
 }
 
-impl Extra {
+impl ExtraObjective {
     /// The plugin as a term of a game: an objective if it is one, else the linear utility of its scores.
     fn term(&self, bundle: &Bundle) -> Result<Term<'static>> {
-        let one = |mut items: Vec<Result<Valuation, alft_plugin_host::Failure>>| match items.pop() {
-            Some(Ok(valuation)) => Ok(valuation),
-            Some(Err(failure)) => Err(failure.to_string()),
-            None => Err("it said nothing".into()),
-        };
         if self.plugin.has(Role::Objective) {
             let plugin = self.plugin.clone();
             return Ok(Term {
                 name: self.name.clone(),
                 weight: self.weight,
                 concave: self.plugin.manifest().concave,
-                evaluate: Box::new(move |bundle| one(plugin.evaluate(std::slice::from_ref(bundle)).items)),
+                evaluate: Box::new(move |bundle| evaluate(&plugin, bundle)),
             });
         }
-        let batch: Vec<PromptTexts> = bundle
-            .groups
-            .iter()
-            .map(|group| PromptTexts {
-                prompt: group.prompt.clone(),
-                texts: group.answers.iter().map(|answer| answer.key.clone()).collect(),
-            })
-            .collect();
-        let failed =
-            |failure: alft_plugin_host::Failure| Error::Plugin { name: self.name.clone(), reason: failure.to_string() };
-        let scores: Vec<f64> = self.plugin.score(&batch).items.into_iter().collect::<Result<_, _>>().map_err(failed)?;
-        let mut scores = scores.into_iter();
-        let shaped = batch.iter().map(|question| scores.by_ref().take(question.texts.len()).collect()).collect();
-        Ok(linear(self.name.clone(), self.weight, shaped))
+        let texts = |group: &alft_sdk::Group| PromptTexts {
+            prompt: group.prompt.clone(),
+            texts: group.answers.iter().map(|answer| answer.key.clone()).collect(),
+        };
+        let batch: Vec<PromptTexts> = bundle.groups.iter().map(texts).collect();
+        let score = |item| match item {
+            Item::Score(score) => score,
+            Item::Key(_) | Item::Valuation(_) => unreachable!("a verifier returns scores"),
+        };
+        let result = self.plugin.call(&Batch::Verifier(Cow::Borrowed(&batch))).map(score);
+        let scores: Result<Vec<f64>, _> = result.items.into_iter().collect();
+        let mut scores = scores.map_err(Error::plugin(&self.name))?.into_iter();
+        let shaped = batch.iter().map(|entry| scores.by_ref().take(entry.texts.len()).collect()).collect();
+        Ok(linear_term(self.name.clone(), self.weight, shaped))
+    }
+}
+
+fn evaluate(plugin: &Plugin, bundle: &Bundle) -> Result<Valuation, String> {
+    match plugin.call(&Batch::Objective(Cow::Borrowed(std::slice::from_ref(bundle)))).items.pop() {
+        Some(Ok(Item::Valuation(valuation))) => Ok(valuation),
+        Some(Err(failure)) => Err(failure.to_string()),
+        Some(Ok(_)) | None => unreachable!("an objective returns a valuation for each bundle"),
     }
 }

@@ -44,9 +44,16 @@ struct Line {
 /// Data sets write answers as text or as numbers.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Gold {
+pub(super) enum Gold {
     Text(String),
     Number(serde_json::Number),
+}
+
+pub(super) fn gold_text(gold: Gold) -> String {
+    match gold {
+        Gold::Text(text) => text,
+        Gold::Number(number) => number.to_string(),
+    }
 }
 
 const SHAPE: &str = "a line is {\"id\": …, \"prompts\": [\"…\", …], \"gold\": \"…\"}, or has one \"prompt\"";
@@ -74,10 +81,7 @@ pub fn read_questions(path: &Path) -> Result<Vec<Question>> {
         if let Some(before) = ids.insert(id.clone(), number) {
             return Err(wrong(format!("the id \"{id}\" is that of line {before}")));
         }
-        let gold = line.gold.map(|gold| match gold {
-            Gold::Text(text) => text,
-            Gold::Number(number) => number.to_string(),
-        });
+        let gold = line.gold.map(gold_text);
         let metadata = serde_json::Value::Object(line.metadata).to_string();
         let single = texts.len() == 1;
         let prompt = |(phrasing, text)| Prompt {
