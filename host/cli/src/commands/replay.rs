@@ -40,16 +40,16 @@ fn plugin_file(text: &str) -> Result<(String, PathBuf), String> {
     Ok((name.into(), file.into()))
 }
 
-/// A plugin of the run that cannot be opened again.
-#[derive(Debug, thiserror::Error)]
-enum OpenError {
-    #[error(
-        "the plugin ran as a native library, with all the rights of this program; add --trust-native if you trust it"
-    )]
-    Untrusted,
+/// The error of a native library that the user has not allowed to run again.
+const UNTRUSTED: &str = "the plugin ran as a native library, with all the rights of this program; add --trust-native if you \
+                         trust it";
 
-    #[error("the plugin's file cannot be opened; if the file is elsewhere, name the file with --plugin {name}=FILE")]
-    File { name: String, source: alft_plugin_host::Error },
+/// A plugin's file that cannot be opened again.
+#[derive(Debug, thiserror::Error)]
+#[error("the plugin's file cannot be opened; if the file is elsewhere, name the file with --plugin {name}=FILE")]
+struct OpenError {
+    name: String,
+    source: alft_plugin_host::Error,
 }
 
 /// The result of a replay.
@@ -69,25 +69,19 @@ struct Report {
 }
 
 pub(crate) fn run(args: &ReplayArgs) -> Result<()> {
-    let dir = RunDir { path: args.run.clone() };
-    let path = dir.ledger();
+    let path = RunDir { path: args.run.clone() }.ledger();
     let failed = |reason: String| Error::Replay { path: path.clone(), reason };
-    let mut progress = Progress::begin("replay", 0, count_batches(&path)?);
-    let mut opener = Opener { args, dir, engine: None };
+    let survey = Survey::new(&path)?;
+    let engine = engine::start(&survey.limits)?;
+    let mut progress = Progress::begin("replay", 0, survey.batches);
     let mut plugins: Vec<(String, Plugin)> = Vec::new();
     let mut report = Report::default();
     let mut batches = 0;
     let mut records = ledger::read(&path)?;
     while let Some(record) = records.next().transpose()? {
         match record {
-            Record::Header { wasmtime, .. } if wasmtime != WASMTIME => {
-                return Err(failed(format!(
-                    "the ledger was written with wasmtime {wasmtime}, and this alft has {WASMTIME}, under which fuel may \
-                     differ; replay it with the alft that made the run"
-                )));
-            }
             Record::Header { .. } => {}
-            Record::Plugin(record) => plugins.push((record.name.to_string(), opener.open(&record)?)),
+            Record::Plugin(record) => plugins.push((record.name.to_string(), open(&record, args, &engine)?)),
             Record::Batch { step, plugin, batch, calls } => {
                 let frame = records.frame();
                 let (name, plugin) = plugins.get(plugin).ok_or_else(|| {
@@ -117,47 +111,44 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<()> {
     Ok(())
 }
 
-/// Counts the batches. A changed byte anywhere in the ledger is found here, before any call is repeated.
-fn count_batches(path: &Path) -> Result<u64> {
-    let mut count = 0;
-    for record in ledger::read(path)? {
-        count += u64::from(matches!(record?, Record::Batch { .. }));
-    }
-    Ok(count)
+/// The contents of a ledger. Making it reads the whole ledger: a changed byte anywhere is found before any call is repeated.
+#[derive(Debug, Default)]
+struct Survey {
+    batches: u64,
+    /// Limits of an engine that runs every plugin of the run.
+    limits: Limits,
 }
 
-/// Opens the plugins of a ledger.
-struct Opener<'a> {
-    args: &'a ReplayArgs,
-    dir: RunDir,
-    /// The latest engine, with the limits that it covers.
-    engine: Option<(Limits, Engine)>,
-}
-
-impl Opener<'_> {
-    fn open(&mut self, record: &PluginRecord<'_>) -> Result<Plugin> {
-        let named = self.args.plugins.iter().find(|(name, _)| *name == record.name);
-        let path = named.map_or_else(|| self.dir.plugin(&record.hash), |(_, file)| file.clone());
-        let source = record.source(path);
-        if !self.args.trust_native && source.native != NativeTrust::Refused {
-            return Err(Error::plugin(&record.name)(OpenError::Untrusted));
+impl Survey {
+    fn new(path: &Path) -> Result<Self> {
+        let mut survey = Self::default();
+        for record in ledger::read(path)? {
+            match record? {
+                Record::Header { wasmtime, .. } if wasmtime != WASMTIME => {
+                    let reason = format!(
+                        "the ledger was written with wasmtime {wasmtime}, and this alft has {WASMTIME}, under which fuel \
+                         may differ; replay it with the alft that made the run"
+                    );
+                    return Err(Error::Replay { path: path.into(), reason });
+                }
+                Record::Header { .. } => {}
+                Record::Plugin(record) => survey.limits = survey.limits.covering(&record.limits),
+                Record::Batch { .. } => survey.batches += 1,
+            }
         }
-        let name = record.name.to_string();
-        Plugin::open(&source, self.engine(&source.limits)?)
-            .map_err(|source| Error::plugin(&record.name)(OpenError::File { name, source }))
+        Ok(survey)
     }
+}
 
-    /// Returns an engine for plugins with these limits. One engine serves all plugins that fit into it.
-    fn engine(&mut self, limits: &Limits) -> Result<&Engine> {
-        let current = self.engine.take();
-        let covered = current.as_ref().map_or_else(Limits::default, |(covered, _)| covered.clone());
-        let wanted = covered.clone().covering(limits);
-        let (_, engine) = match current {
-            Some((_, engine)) if wanted == covered => self.engine.insert((covered, engine)),
-            _ => self.engine.insert((wanted.clone(), engine::start(&wanted)?)),
-        };
-        Ok(engine)
+/// Opens a plugin of the run, from the file in the run's folder or from the one that the user names.
+fn open(record: &PluginRecord<'_>, args: &ReplayArgs, engine: &Engine) -> Result<Plugin> {
+    let named = args.plugins.iter().find(|(name, _)| *name == record.name).map(|(_, file)| file.clone());
+    let source = record.source(named.unwrap_or_else(|| RunDir { path: args.run.clone() }.plugin(&record.hash)));
+    if !args.trust_native && source.native != NativeTrust::Refused {
+        return Err(Error::plugin(&record.name)(UNTRUSTED));
     }
+    let name = record.name.to_string();
+    Plugin::open(&source, engine).map_err(|source| Error::plugin(&record.name)(OpenError { name, source }))
 }
 
 impl Report {

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use alft_plugin_host::ledger::{self, Record, replay};
 use alft_plugin_host::{Failure, Limits, NativeTrust};
 use alft_runtime::record::RunDir;
+use alft_runtime::stats::Mean;
 use alft_sdk::batch::{Batch, Item, Role};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::plugin::{cannot_use, open};
 use crate::engine;
@@ -43,11 +44,11 @@ pub(crate) struct RescoreArgs {
 }
 
 /// The new plugin compared with one of the run's plugins in one role.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Comparison {
     /// Name of the run's plugin.
     with: String,
-    role: Role,
+    role: &'static str,
     items: u64,
     changed: u64,
     /// Items on which only the run's plugin failed.
@@ -55,19 +56,15 @@ struct Comparison {
     /// Items on which only the new plugin failed.
     failed_now: u64,
     /// Mean score or utility of the items that have one from both plugins.
-    mean_before: Option<f64>,
-    mean_now: Option<f64>,
+    #[serde(serialize_with = "serialize_mean")]
+    mean_before: Mean,
+    #[serde(serialize_with = "serialize_mean")]
+    mean_now: Mean,
     changes: Vec<Change>,
-    #[serde(skip)]
-    sums: Sums,
 }
 
-/// Sums over the items that have a number from both plugins.
-#[derive(Debug, Default)]
-struct Sums {
-    before: f64,
-    now: f64,
-    count: u64,
+fn serialize_mean<S: Serializer>(mean: &Mean, serializer: S) -> Result<S::Ok, S::Error> {
+    mean.get().serialize(serializer)
 }
 
 /// An item with another result.
@@ -111,7 +108,7 @@ pub(crate) fn run(args: &RescoreArgs) -> Result<()> {
                 }
                 let before = replay::items(&batch, &calls);
                 let now = plugin.call(&batch).items;
-                comparison(&mut comparisons, with, batch.role()).add(step, &batch, &before, &now, args.show);
+                comparison(&mut comparisons, with, batch.role().name()).add(step, &batch, &before, &now, args.show);
             }
         }
     }
@@ -120,8 +117,7 @@ pub(crate) fn run(args: &RescoreArgs) -> Result<()> {
         let error = NothingToCompare { run: args.run.clone(), roles, with: args.with.clone() };
         return Err(Error::plugin(&name)(error));
     }
-    for comparison in &mut comparisons {
-        comparison.set_means();
+    for comparison in &comparisons {
         match args.json {
             true => say!("{}", serde_json::to_string(comparison).expect("a comparison is plain data")),
             false => comparison.print(),
@@ -131,20 +127,9 @@ pub(crate) fn run(args: &RescoreArgs) -> Result<()> {
 }
 
 /// Returns the comparison with a plugin in a role. Adds it if there is none.
-fn comparison<'a>(all: &'a mut Vec<Comparison>, with: &str, role: Role) -> &'a mut Comparison {
+fn comparison<'a>(all: &'a mut Vec<Comparison>, with: &str, role: &'static str) -> &'a mut Comparison {
     let index = all.iter().position(|one| one.with == with && one.role == role).unwrap_or_else(|| {
-        all.push(Comparison {
-            with: with.into(),
-            role,
-            items: 0,
-            changed: 0,
-            failed_before: 0,
-            failed_now: 0,
-            mean_before: None,
-            mean_now: None,
-            changes: Vec::new(),
-            sums: Sums::default(),
-        });
+        all.push(Comparison { with: with.into(), role, ..Comparison::default() });
         all.len() - 1
     });
     &mut all[index]
@@ -160,9 +145,8 @@ impl Comparison {
             self.failed_before += u64::from(before.is_err() && now.is_ok());
             self.failed_now += u64::from(now.is_err() && before.is_ok());
             if let (Some(before), Some(now)) = (number(before), number(now)) {
-                self.sums.before += before;
-                self.sums.now += now;
-                self.sums.count += 1;
+                self.mean_before.add(before);
+                self.mean_now.add(now);
             }
             if before.as_ref().ok() != now.as_ref().ok() {
                 self.changed += 1;
@@ -173,17 +157,10 @@ impl Comparison {
         }
     }
 
-    fn set_means(&mut self) {
-        let Sums { before, now, count } = self.sums;
-        if count > 0 {
-            (self.mean_before, self.mean_now) = (Some(before / count as f64), Some(now / count as f64));
-        }
-    }
-
     fn print(&self) {
         let share = 100.0 * self.changed as f64 / self.items as f64;
         say!("{} as {}: {} of {} items would change ({share:.1}%)", self.with, self.role, self.changed, self.items);
-        if let (Some(before), Some(now)) = (self.mean_before, self.mean_now) {
+        if let (Some(before), Some(now)) = (self.mean_before.get(), self.mean_now.get()) {
             say!("  mean {before:.4} before, {now:.4} now");
         }
         if self.failed_before + self.failed_now > 0 {

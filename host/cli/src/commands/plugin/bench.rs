@@ -10,9 +10,8 @@ use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::open::{cannot_use, open};
-use super::target::{Target, TargetArgs};
-use crate::engine;
+use super::open::cannot_use;
+use super::target::TargetArgs;
 use crate::error::{Error, Result};
 
 /// Measure the cost of a plugin's calls, against a budget.
@@ -25,9 +24,6 @@ within the budgets, else 5.")]
 pub(crate) struct BenchArgs {
     #[command(flatten)]
     target: TargetArgs,
-    /// The data of the calls: question, completion, answers (default: kit.json in the project's folder)
-    #[arg(long, value_name = "FILE.json")]
-    kit: Option<PathBuf>,
     /// Time to measure each role and size for, in milliseconds
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     measure_ms: u64,
@@ -89,27 +85,15 @@ struct CallError {
 }
 
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
-    let (name, limits) = (args.target.name(), &args.target.limits);
-    let target = Target::find(&args.target.plugin)?;
-    let settings = target.settings(args.kit.as_deref(), args.target.config.as_ref())?;
+    let name = args.target.name();
+    let (target, settings) = args.target.find()?;
     let config = Value::Object(settings.configs[0].clone()).to_string();
-    let plugin = open(&target.file, &config, limits, args.target.native(), &engine::start(limits)?)
-        .map_err(cannot_use(&name))?;
+    let plugin = args.target.open(&target, &config)?.map_err(cannot_use(&name))?;
     let form = plugin.form();
 
     if !args.json {
         say!("{}, a {form}, under {config}", target.file.display());
-        say!(
-            "{:<10} {:>7} {:>11} {:>11} {:>9} {:>9} {:>12} {:>12}",
-            "role",
-            "answers",
-            "calls/s",
-            "answers/s",
-            "p50 µs",
-            "p99 µs",
-            "fuel/call",
-            "fuel/answer"
-        );
+        say!("role       answers     calls/s   answers/s    p50 µs    p99 µs    fuel/call  fuel/answer");
     }
     let mut rows = Vec::new();
     let mut usage = Usage::default();
@@ -201,16 +185,11 @@ fn over_budget(args: &BenchArgs, rows: &[Row]) -> Vec<String> {
 }
 
 fn print_row(row: &Row) {
+    let Row { role, answers, calls_per_second, answers_per_second, p50_us, p99_us, .. } = row;
     let fuel = |fuel: Option<u64>| fuel.map_or("–".into(), |fuel| fuel.to_string());
+    let (fuel_per_call, fuel_per_answer) = (fuel(row.fuel_per_call), fuel(row.fuel_per_answer));
     say!(
-        "{:<10} {:>7} {:>11.0} {:>11.0} {:>9.1} {:>9.1} {:>12} {:>12}",
-        row.role,
-        row.answers,
-        row.calls_per_second,
-        row.answers_per_second,
-        row.p50_us,
-        row.p99_us,
-        fuel(row.fuel_per_call),
-        fuel(row.fuel_per_answer)
+        "{role:<10} {answers:>7} {calls_per_second:>11.0} {answers_per_second:>11.0} {p50_us:>9.1} {p99_us:>9.1} \
+         {fuel_per_call:>12} {fuel_per_answer:>12}"
     );
 }

@@ -1,6 +1,6 @@
 //! `alft plugin check`: the conformance tests, each in a child process, and the abuse table.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use alft_conformance::abuse::{Earning, Row};
@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::child::{self, TestSetup};
-use super::target::{Target, TargetArgs};
+use super::target::TargetArgs;
 use crate::error::{Error, Result};
 
 /// Run the conformance tests on a plugin, and show the rewards of known hacks.
@@ -26,9 +26,6 @@ The abuse table is for you to judge: a hack that earns and should not is a warni
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     target: TargetArgs,
-    /// The data of the tests (default: kit.json in the project's folder)
-    #[arg(long, value_name = "FILE.json")]
-    kit: Option<PathBuf>,
     /// The seed of every random input
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -74,9 +71,9 @@ struct Report<'a> {
 
 pub(crate) fn run(args: &CheckArgs) -> Result<()> {
     let only = args.only.as_deref().map(find_test).transpose()?;
-    let target = Target::find(&args.target.plugin)?;
+    let (target, settings) = args.target.find()?;
     let setup = TestSetup {
-        settings: target.settings(args.kit.as_deref(), args.target.config.as_ref())?,
+        settings,
         twin: target.build_twin()?,
         file: target.file,
         trust_native: args.target.trust_native,
@@ -186,7 +183,7 @@ fn rerun_arguments(args: &CheckArgs, run: &TestRun) -> String {
     if target.limits != Limits::default() {
         arguments += &format!(" --limits '{}'", serde_json::to_string(&target.limits).expect("limits are plain data"));
     }
-    if let Some(kit) = &args.kit {
+    if let Some(kit) = &target.kit {
         arguments += &format!(" --kit {}", kit.display());
     }
     if target.trust_native {

@@ -55,11 +55,8 @@ pub(super) type AbuseTable = std::result::Result<Vec<abuse::Row>, String>;
 /// A child that gave no result.
 #[derive(Debug, thiserror::Error)]
 enum ChildError {
-    #[error("the child process cannot be started")]
-    Start(#[source] io::Error),
-
-    #[error("the child process cannot be waited for")]
-    Wait(#[source] io::Error),
+    #[error("the child process cannot be run")]
+    Io(#[from] io::Error),
 
     #[error("the child process did not end within {} s", .0.as_secs())]
     TimeLimit(Duration),
@@ -125,13 +122,12 @@ fn run<T: DeserializeOwned>(setup: &TestSetup, task: &Task, time_limit: Duration
         command.args(["plugin", COMMAND]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
     };
-    let mut child = std::env::current_exe().and_then(spawn).map_err(ChildError::Start)?;
+    let mut child = std::env::current_exe().and_then(spawn)?;
     let stdout = read_to_end(child.stdout.take());
     let stderr = read_to_end(child.stderr.take());
     // If the child is dead, its status says so.
     let _ = child.stdin.take().expect("standard input is piped").write_all(&request);
-    let status = wait(&mut child, time_limit).map_err(ChildError::Wait)?;
-    let status = status.ok_or(ChildError::TimeLimit(time_limit))?;
+    let status = wait(&mut child, time_limit)?.ok_or(ChildError::TimeLimit(time_limit))?;
     serde_json::from_str(&last_line(&stdout)).map_err(|_| ChildError::Died { status, last_line: last_line(&stderr) })
 }
 

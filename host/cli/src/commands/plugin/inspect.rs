@@ -11,9 +11,8 @@ use alft_sdk::batch::{Role, Roles};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::open::{cannot_use, open};
-use super::target::{Target, TargetArgs};
-use crate::engine;
+use super::open::cannot_use;
+use super::target::TargetArgs;
 use crate::error::{Result, chain};
 
 /// Show a plugin's roles, contract, imports, claims, size and hash.
@@ -29,16 +28,27 @@ pub(crate) struct InspectArgs {
     json: bool,
 }
 
-/// The facts about a plugin.
+/// A plugin, as far as it is known.
 #[derive(Debug, Serialize)]
-struct Facts {
+struct Inspection {
     file: PathBuf,
-    form: &'static str,
     bytes: usize,
     blake3: String,
+    #[serde(flatten)]
+    facts: FileFacts,
+    config: String,
+    #[serde(flatten)]
+    claims: Claims,
+}
+
+/// The facts in a plugin's file.
+#[derive(Debug, Serialize)]
+struct FileFacts {
+    form: &'static str,
     contract: Option<String>,
+    /// Empty for a native library: its roles are in a struct that only its own code returns.
     roles: Roles,
-    /// Names of the imported interfaces; unknown for a native library, which needs no import to reach the system.
+    /// Names of the imported interfaces; none for a native library, which needs no import to reach the system.
     imports: Option<Vec<String>>,
     /// The system's interfaces (WASI) that modules inside the component import and other modules inside it implement, as
     /// for an interpreter. The host grants none of them.
@@ -48,9 +58,6 @@ struct Facts {
     /// Languages and tools that the component names as its producers.
     producers: Vec<String>,
     needs: Option<Needs>,
-    config: String,
-    #[serde(flatten)]
-    claims: Claims,
 }
 
 /// The resources that an instance starts with.
@@ -79,50 +86,44 @@ enum Claims {
     NoClaims(String),
 }
 
-/// The prefix of the contract's interfaces.
-const PACKAGE: &str = "alft:objective/";
-
 /// The interfaces that a plugin may import: log lines for its author, and records.
 const ALLOWED_IMPORTS: [&str; 2] = ["diagnostics", "types"];
 
 pub(crate) fn run(args: &InspectArgs) -> Result<()> {
-    let (name, limits) = (args.target.name(), &args.target.limits);
-    let target = Target::find(&args.target.plugin)?;
-    let settings = target.settings(None, args.target.config.as_ref())?;
+    let name = args.target.name();
+    let (target, settings) = args.target.find()?;
     let config = Value::Object(settings.configs[0].clone()).to_string();
-    let bytes = source::read(&target.file, limits).map_err(cannot_use(&name))?;
-    let plugin = open(&target.file, &config, limits, args.target.native(), &engine::start(limits)?);
+    let bytes = source::read(&target.file, &args.target.limits).map_err(cannot_use(&name))?;
     let facts = match bytes.starts_with(b"\0asm") {
-        true => component(&target.file, &bytes, config, plugin),
-        false => library(&target.file, &bytes, config, plugin),
+        true => component(&target.file, &bytes),
+        false => library(&target.file, &bytes),
     };
-    let facts = facts.map_err(cannot_use(&name))?;
+    let mut facts = facts.map_err(cannot_use(&name))?;
+    let plugin = args.target.open(&target, &config)?;
+    if let Ok(plugin) = &plugin {
+        facts.roles = plugin.roles();
+    }
+    let (bytes, blake3) = (bytes.len(), source::hash_bytes(&bytes));
+    let inspection = Inspection { file: target.file, bytes, blake3, facts, config, claims: claims(plugin) };
     match args.json {
-        true => say!("{}", serde_json::to_string(&facts).expect("facts are plain data")),
-        false => print(&facts),
+        true => say!("{}", serde_json::to_string(&inspection).expect("an inspection is plain data")),
+        false => print(&inspection),
     }
     Ok(())
 }
 
-fn component(file: &Path, bytes: &[u8], config: String, plugin: Result<Plugin, HostError>) -> Result<Facts, HostError> {
+fn component(file: &Path, bytes: &[u8]) -> Result<FileFacts, HostError> {
     let info = inspect::component(bytes).map_err(|error| HostError::Compile {
         path: file.into(),
         source: CompileError::Invalid(ForeignError::from(error.to_string())),
     })?;
     let ComponentInfo { imports, wasi_imports, exports, producers, modules, memory, table_elements } = info;
-    let in_contract = |name: &str| {
-        let (interface, version) = name.strip_prefix(PACKAGE)?.split_once('@')?;
-        Some((interface.to_owned(), version.to_owned()))
-    };
-    let exports: Vec<(String, String)> = exports.iter().filter_map(|name| in_contract(name)).collect();
-    let exported = |role: &Role| exports.iter().any(|(interface, _)| interface == role.name());
+    let exports: Vec<(&str, &str)> = exports.iter().filter_map(|name| contract_interface(name)).collect();
+    let exported = |role: &Role| exports.iter().any(|(interface, _)| *interface == role.name());
     let allowed =
-        |name: &String| in_contract(name).is_some_and(|(interface, _)| ALLOWED_IMPORTS.contains(&interface.as_str()));
-    Ok(Facts {
-        file: file.into(),
+        |name: &String| contract_interface(name).is_some_and(|(interface, _)| ALLOWED_IMPORTS.contains(&interface));
+    Ok(FileFacts {
         form: "component",
-        bytes: bytes.len(),
-        blake3: source::hash_bytes(bytes),
         contract: exports.first().map(|(_, version)| format!("alft:objective@{version}")),
         roles: Role::ALL.into_iter().filter(exported).collect(),
         can_do_io: !imports.iter().all(allowed),
@@ -130,29 +131,26 @@ fn component(file: &Path, bytes: &[u8], config: String, plugin: Result<Plugin, H
         imports: Some(imports),
         producers,
         needs: Some(Needs { modules, memory, table_elements }),
-        config,
-        claims: claims(plugin),
     })
 }
 
-fn library(file: &Path, bytes: &[u8], config: String, plugin: Result<Plugin, HostError>) -> Result<Facts, HostError> {
+/// Splits the name of one of the contract's interfaces into its own part and its version.
+fn contract_interface(name: &str) -> Option<(&str, &str)> {
+    name.strip_prefix("alft:objective/")?.split_once('@')
+}
+
+fn library(file: &Path, bytes: &[u8]) -> Result<FileFacts, HostError> {
     let entries = inspect::library_entries(bytes)
         .map_err(|error| HostError::NotAPlugin { path: file.into(), source: FormatError::from(error) })?;
-    Ok(Facts {
-        file: file.into(),
+    Ok(FileFacts {
         form: "native library",
-        bytes: bytes.len(),
-        blake3: source::hash_bytes(bytes),
         contract: entries.into_iter().next(),
-        // A library's roles are in a struct that only its own code returns.
-        roles: plugin.as_ref().map_or(Roles::default(), Plugin::roles),
-        can_do_io: true,
+        roles: Roles::default(),
         imports: None,
         virtual_wasi: Vec::new(),
+        can_do_io: true,
         producers: Vec::new(),
         needs: None,
-        config,
-        claims: claims(plugin),
     })
 }
 
@@ -173,12 +171,13 @@ fn claims(plugin: Result<Plugin, HostError>) -> Claims {
     }
 }
 
-fn print(facts: &Facts) {
+fn print(inspection: &Inspection) {
+    let Inspection { file, bytes, blake3, facts, config, claims } = inspection;
     let line = |label: &str, text: &str| say!("{label:<10} {text}");
     let list = |items: &[String]| if items.is_empty() { "none".into() } else { items.join(", ") };
-    line("file", &facts.file.display().to_string());
-    line("form", &format!("{}, {:.1} kB", facts.form, facts.bytes as f64 / 1e3));
-    line("blake3", &facts.blake3);
+    line("file", &file.display().to_string());
+    line("form", &format!("{}, {:.1} kB", facts.form, *bytes as f64 / 1e3));
+    line("blake3", blake3);
     line("contract", facts.contract.as_deref().unwrap_or("none of alft"));
     line("roles", &list(&facts.roles.iter().map(|role| role.to_string()).collect::<Vec<_>>()));
     line("imports", &facts.imports.as_deref().map_or_else(|| "not restricted".into(), list));
@@ -201,8 +200,8 @@ fn print(facts: &Facts) {
         let memory = *memory as f64 / 1e6;
         line("starts", &format!("{modules} modules with {memory:.1} MB of memory and {table_elements} table elements"));
     }
-    line("config", &facts.config);
-    match &facts.claims {
+    line("config", config);
+    match claims {
         Claims::NoClaims(reason) => line("claims", reason),
         Claims::Claims { name, version, summary, score_range, concave, gradient, needs_reference } => {
             line("name", &format!("{name} {version}"));

@@ -10,7 +10,7 @@ use alft_plugin_host::{Engine, Error as HostError, Failure, FailureKind, Form, L
 use alft_sdk::Manifest;
 use alft_sdk::batch::{Batch, Item, Output, PromptTexts, Roles};
 
-use super::open::{Untrusted, open};
+use super::open::{UNTRUSTED, open};
 use crate::error::chain;
 
 /// A component or native library, opened once for each configuration.
@@ -106,7 +106,7 @@ fn open_fault(error: HostError) -> Fault {
     match error {
         HostError::Config { reason, .. } => Fault::Error(reason),
         HostError::Start { source, .. } => call_fault(source),
-        HostError::Untrusted { path } => Fault::Invalid(Untrusted { path }.to_string()),
+        HostError::Untrusted { .. } => Fault::Invalid(UNTRUSTED.into()),
         error => Fault::Invalid(chain(&error)),
     }
 }

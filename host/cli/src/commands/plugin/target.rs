@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use alft_build::Form;
 use alft_conformance::Settings;
-use alft_plugin_host::{Limits, NativeTrust};
+use alft_plugin_host::{Error as HostError, Limits, NativeTrust, Plugin};
 use serde_json::{Map, Value};
 
+use super::open::open;
+use crate::engine;
 use crate::error::{Error, Result, chain};
 
 /// The arguments that name a plugin and the conditions of its calls.
@@ -18,6 +20,9 @@ pub(super) struct TargetArgs {
     /// The plugin's configuration, a JSON object (default: that of kit.json, or {})
     #[arg(long, value_name = "JSON", value_parser = json_object)]
     pub(super) config: Option<Map<String, Value>>,
+    /// The data of the plugin's tests (default: kit.json in the project's folder)
+    #[arg(long, value_name = "FILE.json")]
+    pub(super) kit: Option<PathBuf>,
     /// Limits of the plugin's calls: a JSON object with keys of the run file's `[limits]`
     #[arg(long, value_name = "JSON", value_parser = limits, default_value = "{}")]
     pub(super) limits: Limits,
@@ -32,9 +37,17 @@ impl TargetArgs {
         self.plugin.display().to_string()
     }
 
-    /// Returns the permission to run a native library: in a child process, or not at all.
-    pub(super) fn native(&self) -> NativeTrust {
-        if self.trust_native { NativeTrust::Process } else { NativeTrust::Refused }
+    /// Finds the plugin's files, and the data of its tests.
+    pub(super) fn find(&self) -> Result<(Target, Settings)> {
+        let target = Target::find(&self.plugin)?;
+        let settings = target.settings(self.kit.as_deref(), self.config.as_ref())?;
+        Ok((target, settings))
+    }
+
+    /// Opens the plugin's file on an engine of its limits. A native library runs in a child process.
+    pub(super) fn open(&self, target: &Target, config: &str) -> Result<Result<Plugin, HostError>> {
+        let native = if self.trust_native { NativeTrust::Process } else { NativeTrust::Refused };
+        Ok(open(&target.file, config, &self.limits, native, &engine::start(&self.limits)?))
     }
 }
 
@@ -49,7 +62,7 @@ pub(super) struct Target {
 
 impl Target {
     /// Finds the plugin at `path`. Builds the component of a project first.
-    pub(super) fn find(path: &Path) -> Result<Self> {
+    fn find(path: &Path) -> Result<Self> {
         let metadata = std::fs::metadata(path).map_err(Error::io("read", path))?;
         if metadata.is_dir() {
             let file = alft_build::build(path, Form::Component, &|event| eprintln!("{event}"))?;
