@@ -16,10 +16,10 @@ fn a_ledger_replays_bit_for_bit_and_a_changed_byte_is_found() {
     small.write("run.toml", &run);
     succeed(&mut small.train("run"));
 
-    fail(alft(small.path()).args(["plugin", "replay", "run"]), 5, &["entropy", "--trust-native"]);
+    fail(alft(small.path()).args(["replay", "run"]), 5, &["entropy", "--trust-native"]);
     let replay = || {
         let mut command = alft(small.path());
-        command.args(["plugin", "replay", "run", "--trust-native", "--json"]);
+        command.args(["replay", "run", "--trust-native", "--json"]);
         command
     };
     let report: Value = serde_json::from_slice(&succeed(&mut replay()).stdout).unwrap();
@@ -58,7 +58,7 @@ fn stored_samples_are_scored_by_another_plugin() {
     let arithmetic = built(small.path(), "arithmetic");
     let rescore = |config: &str| {
         let mut command = alft(small.path());
-        command.args(["score", "--rescore", "run", "--config", config, "--json", "--plugin"]).arg(&arithmetic);
+        command.args(["rescore", "run", "--config", config, "--json", "--plugin"]).arg(&arithmetic);
         let output = succeed(&mut command);
         let lines = String::from_utf8(output.stdout).unwrap();
         lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>()
@@ -77,6 +77,6 @@ fn stored_samples_are_scored_by_another_plugin() {
     assert_eq!(reader["changes"][0]["now"], "no answer", "{reader}");
 
     let mut command = alft(small.path());
-    let told = said(&succeed(command.args(["score", "--rescore", "run", "--plugin"]).arg(built(small.path(), "gini"))));
+    let told = said(&succeed(command.args(["rescore", "run", "--plugin"]).arg(built(small.path(), "gini"))));
     assert!(told.contains("coherence as objective") && told.contains("would change"), "{told}");
 }

@@ -10,13 +10,11 @@
 //! | `ledger` | every scoring call is on file, and gives the same again |
 //! | `lock` | a run starts only with the plugins that were approved |
 //! | `killed` | killed fifty times, the same as left alone |
-//! | `dynamic` | plugins change while a run goes on |
 //! | `misbehaving` | bad plugins are named and counted, and the run goes on |
 //! | `tools` | authors' tools: check, inspect, bench |
 //! | `new` | a new plugin in every language, from nothing to the host |
 //! | `mistakes` | bad input gets a clear error and its exit code |
 
-mod dynamic;
 mod games;
 mod killed;
 mod ledger;

@@ -187,12 +187,12 @@ fn too_many_failures_end_the_run() {
 fn the_bill_is_told_by_call_step_sample_and_run() {
     let small = Small::prebuilt();
     succeed(&mut small.train("run"));
-    let bill = &small.summary("run")["bills"]["arithmetic"];
+    let bill = &small.summary("run")["usage"]["arithmetic"];
     let of = |line: &Value, what: &str| line["plugins"]["arithmetic"][what].as_u64().unwrap();
     let steps: Vec<Value> = small.metrics("run").into_iter().filter(|line| line["phase"] == "game").collect();
     let samples = small.lines("run/samples.jsonl");
     for line in &steps {
-        assert!(of(line, "dearest_call") <= of(line, "fuel") && of(line, "items") >= 24, "{line}");
+        assert!(of(line, "max_call_fuel") <= of(line, "fuel") && of(line, "items") >= 24, "{line}");
         let own: Vec<u64> = samples
             .iter()
             .filter(|sample| sample["step"] == line["step"])

@@ -81,7 +81,7 @@ fn of_the_runs_folder() {
         succeed(Command::new("mkfifo").arg(&path));
         fail(&mut small.resume("run"), 1, &[name, "it is not a file"]);
         if name == "ledger" {
-            fail(alft(small.path()).args(["plugin", "replay", "run"]), 1, &["ledger", "it is not a file"]);
+            fail(alft(small.path()).args(["replay", "run"]), 1, &["ledger", "it is not a file"]);
         }
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, kept).unwrap();

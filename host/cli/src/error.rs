@@ -77,7 +77,7 @@ pub(crate) enum Error {
 
     /// The plugins' engine does not start. Exit code 5.
     #[error("the plugins cannot be run")]
-    #[diagnostic(code(alft::engine))]
+    #[diagnostic(code(alft::plugins))]
     Engine(#[from] EngineError),
 
     /// An estimator has no such table. Exit code 2.

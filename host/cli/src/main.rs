@@ -2,7 +2,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | `args` | the command line as a whole |
+//! | `args`, `values` | the command line as a whole; values that several commands parse |
 //! | `commands` | one file a command: its arguments, its work, its output |
 //! | `error` | everything that can end a command, and the exit codes |
 //! | `progress`, `print` | progress on standard error, data on standard output |
@@ -19,6 +19,7 @@ mod error;
 mod plots;
 mod progress;
 mod report;
+mod values;
 
 use std::process::ExitCode;
 

@@ -62,10 +62,9 @@ fn make_private(folder: &Path) -> io::Result<()> {
         metadata.is_dir() && metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o077 == 0;
     match is_private {
         true => Ok(()),
-        false => Err(io::Error::other(format!(
-            "other users can access {}; make it private (chmod 700)",
-            folder.display()
-        ))),
+        false => {
+            Err(io::Error::other(format!("other users can access {}; make it private (chmod 700)", folder.display())))
+        }
     }
 }
 

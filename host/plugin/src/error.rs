@@ -125,7 +125,7 @@ pub enum FormatError {
     #[error("files of the kind {0} are not supported")]
     Unsupported(String),
 
-    #[error("the file has no symbol alft_plugin_v1; build it with `alft plugin build --native`")]
+    #[error("the file has no symbol alft_plugin_v1")]
     NoEntry,
 
     #[error("the file has two entry symbols, {0} and {1}")]

@@ -139,10 +139,7 @@ mod tests {
     fn an_invalid_limit_is_named_with_its_bounds() {
         assert_eq!(Limits::default().check(), Ok(()));
         let text = |limits: Limits| limits.check().unwrap_err().to_string();
-        assert_eq!(
-            text(Limits { memory: 0, ..Limits::default() }),
-            "`limits.memory` must be at least 1, and is 0"
-        );
+        assert_eq!(text(Limits { memory: 0, ..Limits::default() }), "`limits.memory` must be at least 1, and is 0");
         assert_eq!(
             text(Limits { stack: 2 << 20, ..Limits::default() }),
             "`limits.stack` must be at least 32768 and at most 1048576, and is 2097152"

@@ -34,8 +34,7 @@ pub(crate) fn output_size(batch: &Batch<'_>, output: Output, limits: &Limits) ->
         _ => batch.item_count(),
     };
     let limit = limits.key_bytes;
-    let (bytes, max_bytes) =
-        (output_bytes(&output), limit.saturating_add(ITEM_BYTES).saturating_mul(count.max(1)));
+    let (bytes, max_bytes) = (output_bytes(&output), limit.saturating_add(ITEM_BYTES).saturating_mul(count.max(1)));
     if bytes <= max_bytes {
         return Ok(output);
     }
@@ -97,10 +96,9 @@ fn check_key(key: Option<&str>, limits: &Limits) -> Result<(), Failure> {
 fn check_score(score: f64, manifest: &Manifest) -> Result<(), Failure> {
     check_finite("score", score)?;
     match manifest.score_range {
-        Some((low, high)) if score < low || score > high => Err(Failure::new(
-            FailureKind::OutOfRange,
-            format!("scored {score:?}, but promises {low:?} to {high:?}"),
-        )),
+        Some((low, high)) if score < low || score > high => {
+            Err(Failure::new(FailureKind::OutOfRange, format!("scored {score:?}, but promises {low:?} to {high:?}")))
+        }
         _ => Ok(()),
     }
 }

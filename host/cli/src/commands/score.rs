@@ -14,7 +14,7 @@ use alft_runtime::stats::{StepStats, failure_counts};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::args::PluginArg;
+use crate::values::PluginArg;
 use crate::engine;
 use crate::error::Result;
 

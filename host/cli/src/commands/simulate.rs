@@ -10,7 +10,7 @@ use alft_runtime::data::read_games;
 use alft_runtime::{Outcome, SimulationConfig, SimulationProgress, simulate};
 use clap::ValueEnum;
 
-use crate::args::{group, positive, share};
+use crate::values::{group, positive, share};
 use crate::error::Result;
 use crate::plots;
 use crate::progress::Progress;

@@ -11,7 +11,7 @@ use alft_sdk::batch::{Batch, Item, PromptTexts};
 use alft_sdk::{Bundle, Role, Valuation};
 use clap::ValueEnum;
 
-use crate::args::{PluginArg, positive};
+use crate::values::{PluginArg, positive};
 use crate::error::{Error, Result};
 use crate::{engine, plots};
 

@@ -97,7 +97,11 @@ mod tests {
                 true => Err(Failure::new(FailureKind::Panic, "41")),
                 false => Ok(Output::Scores(texts.into_iter().map(|text| vec![text]).collect())),
             };
-            CallResult { result, usage: Usage { calls: 1, fuel: 2, max_call_fuel: 2, ..Usage::default() }, log: Vec::new() }
+            CallResult {
+                result,
+                usage: Usage { calls: 1, fuel: 2, max_call_fuel: 2, ..Usage::default() },
+                log: Vec::new(),
+            }
         };
         let deadline = Deadline::start(&Limits::default());
         let result = bisect(&batch(64), Part::entries(0..64), deadline, &call);

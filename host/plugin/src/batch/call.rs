@@ -92,8 +92,8 @@ pub struct Call {
 }
 
 /// The result of a single call, not validated.
-pub(crate) struct CallResult {
-    pub(crate) result: Result<Output, Failure>,
+pub(crate) struct CallResult<T = Output> {
+    pub(crate) result: Result<T, Failure>,
     pub(crate) usage: Usage,
     pub(crate) log: Vec<String>,
 }

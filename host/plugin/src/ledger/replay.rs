@@ -78,7 +78,8 @@ pub fn repeat(plugin: &Plugin, batch: &Batch<'_>, call: &Call) -> Result<Option<
 /// values.
 pub fn items(batch: &Batch<'_>, calls: &[Call]) -> Vec<Result<Item, Failure>> {
     let counts = item_counts(batch);
-    let starts: Vec<usize> = counts.iter().scan(0, |next, count| Some(std::mem::replace(next, *next + count))).collect();
+    let starts: Vec<usize> =
+        counts.iter().scan(0, |next, count| Some(std::mem::replace(next, *next + count))).collect();
     let uncalled = Failure::new(FailureKind::Shape, "no call has this item");
     let mut items: Vec<Result<Item, Failure>> = vec![Err(uncalled); batch.item_count()];
     // The calls with halves of a part come after the failed call with the whole part.
@@ -88,7 +89,9 @@ pub fn items(batch: &Batch<'_>, calls: &[Call]) -> Vec<Result<Item, Failure>> {
         let start = entries + part.texts.as_ref().map_or(0, |texts| texts.start);
         let range = start..start + arguments.item_count();
         match outcome.clone().and_then(|output| validate::entries(&arguments, output)) {
-            Ok(entries) => items[range].iter_mut().zip(entries.into_iter().flatten()).for_each(|(at, item)| *at = Ok(item)),
+            Ok(entries) => {
+                items[range].iter_mut().zip(entries.into_iter().flatten()).for_each(|(at, item)| *at = Ok(item))
+            }
             Err(failure) => items[range].fill(Err(failure)),
         }
     }

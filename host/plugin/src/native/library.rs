@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use alft_sdk::batch::{Batch, Output, PromptTexts, Role, Roles};
 use alft_sdk::bundle::{Answer, Bundle, Prompt, Valuation};
 use alft_sdk::native::{
-    CAnswer, CBundle, CGroup, CManifest, CPrompt, CQuestion, EntryFn, Host, OK, PANICKED, PluginV1, Str, VERSION,
+    CAnswer, CBundle, CGroup, CManifest, CPrompt, CQuestion, EntryFn, Host, OK, PANICKED, PluginV1, ScoreFn, Str,
+    VERSION,
 };
 use alft_sdk::roles::Manifest;
 
@@ -21,6 +22,9 @@ use crate::failure::{Failure, FailureKind};
 use crate::foreign::sanitize;
 use crate::limits::Limits;
 use crate::source::Form;
+
+/// [`Backend::call`] is called with the roles of [`Backend::roles`] only.
+const ROLE_CHECKED: &str = "the library offers the role";
 
 /// A loaded library. It is never unloaded: its code may have left pointers, threads or exit handlers behind.
 pub(crate) struct NativeBackend {
@@ -67,13 +71,13 @@ impl NativeBackend {
         }
     }
 
+    /// Calls `read`.
     fn read(&self, config: &str, batch: &[PromptTexts]) -> CallResult {
-        let read = self.plugin.read.expect("the caller checks the role");
+        let read = self.plugin.read.expect(ROLE_CHECKED);
         let texts = CTexts::new(batch);
         let entries = texts.entries(batch);
         // SAFETY: the arguments live through the call.
-        let called =
-            self.invoke(|host| unsafe { read(host, Str::new(config), entries.as_ptr(), entries.len()) });
+        let called = self.invoke(|host| unsafe { read(host, Str::new(config), entries.as_ptr(), entries.len()) });
         called.finish(|keys| {
             let (found, wanted) = (keys.len(), text_counts(batch).sum::<usize>());
             match found == wanted {
@@ -86,8 +90,9 @@ impl NativeBackend {
         })
     }
 
-    fn score(&self, config: &str, batch: &[PromptTexts]) -> CallResult {
-        let score = self.plugin.score.expect("the caller checks the role");
+    /// Calls a function that returns a score for each text.
+    fn score(&self, score: Option<ScoreFn>, config: &str, batch: &[PromptTexts]) -> CallResult {
+        let score = score.expect(ROLE_CHECKED);
         let texts = CTexts::new(batch);
         let entries = texts.entries(batch);
         // NaN is refused later, so a score that the library does not write is found.
@@ -99,8 +104,9 @@ impl NativeBackend {
         called.finish(|_| Ok(Output::Scores(regroup(scores, text_counts(batch)))))
     }
 
+    /// Calls `evaluate`.
     fn evaluate(&self, config: &str, batch: &[Bundle]) -> CallResult {
-        let evaluate = self.plugin.evaluate.expect("the caller checks the role");
+        let evaluate = self.plugin.evaluate.expect(ROLE_CHECKED);
         let parts = CBundles::new(batch);
         let bundles = parts.entries(batch);
         let groups = || batch.iter().flat_map(|bundle| &bundle.groups).map(|group| group.answers.len());
@@ -137,8 +143,7 @@ impl NativeBackend {
         static LIBRARY_CALL: Mutex<()> = Mutex::new(());
         let _call = LIBRARY_CALL.lock().unwrap_or_else(PoisonError::into_inner);
         let started = Instant::now();
-        let mut context =
-            CallContext { limits: &self.limits, log: Vec::new(), error: String::new(), keys: Vec::new() };
+        let mut context = CallContext { limits: &self.limits, log: Vec::new(), error: String::new(), keys: Vec::new() };
         let host = Host {
             size: size_of::<Host>() as u32,
             context: (&raw mut context).cast::<c_void>(),
@@ -199,7 +204,7 @@ impl Backend for NativeBackend {
     fn call(&self, config: &str, batch: &Batch<'_>, _: Deadline) -> CallResult {
         match batch {
             Batch::Reader(entries) => self.read(config, entries),
-            Batch::Verifier(entries) => self.score(config, entries),
+            Batch::Verifier(entries) => self.score(self.plugin.score, config, entries),
             Batch::Objective(bundles) => self.evaluate(config, bundles),
             Batch::Grader(_) => unreachable!("not among the roles"),
         }

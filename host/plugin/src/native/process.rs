@@ -53,7 +53,9 @@ impl ProcessBackend {
         // A child that fails is not put back.
         let mut process = match child.take() {
             Some(process) => process,
-            None => start_child(&self.path, &self.limits, &self.worker, deadline.remaining()).map_err(restart_failure)?.0,
+            None => {
+                start_child(&self.path, &self.limits, &self.worker, deadline.remaining()).map_err(restart_failure)?.0
+            }
         };
         let reply = process.request(&encode(request), deadline.remaining());
         let reply = reply.and_then(|reply| Ok(decode(&reply)?)).map_err(|error| self.failure(error, deadline))?;

@@ -12,11 +12,12 @@ use wasmtime::component::{
     Component, ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Linker, Lower,
     types::ComponentItem,
 };
-use wasmtime::{ResourceLimiter, Store, Trap, WasmBacktrace};
+use wasmtime::{Store, Trap};
 
 use super::engine::{self, Engine};
 use super::records;
 use super::semaphore::Semaphore;
+use super::state::State;
 use crate::backend::{Backend, CONTRACT_VERSION};
 use crate::batch::call::{CallResult, Usage};
 use crate::batch::deadline::Deadline;
@@ -24,7 +25,7 @@ use crate::batch::size::entry_bytes;
 use crate::cache;
 use crate::error::{CompileError, Error};
 use crate::failure::{Failure, FailureKind};
-use crate::foreign::{ForeignError, sanitize, single_line};
+use crate::foreign::{ForeignError, sanitize};
 use crate::limits::Limits;
 use crate::source::Form;
 use crate::worker::compile;
@@ -33,14 +34,7 @@ use crate::worker::compile;
 const PACKAGE: &str = "alft:objective/";
 
 /// The function of each role's interface. The interface has the name of the role.
-const FUNCTIONS: [(Role, &str); 3] =
-    [(Role::Reader, "read"), (Role::Verifier, "score"), (Role::Objective, "evaluate")];
-
-/// Names of functions in a backtrace are truncated to this many bytes: the component's author chooses them.
-const FUNCTION_NAME_BYTES: usize = 300;
-
-/// Frames that are kept of a backtrace. A recursion has thousands.
-const MAX_FRAMES: usize = 20;
+const FUNCTIONS: [(Role, &str); 3] = [(Role::Reader, "read"), (Role::Verifier, "score"), (Role::Objective, "evaluate")];
 
 /// A loaded component.
 pub(crate) struct ComponentBackend {
@@ -50,20 +44,6 @@ pub(crate) struct ComponentBackend {
     imports: Vec<String>,
     describe: ComponentExportIndex,
     functions: BTreeMap<Role, ComponentExportIndex>,
-}
-
-/// The state of an instance: its limits, and what the host learns of the call.
-struct State {
-    limits: Limits,
-    log: Vec<String>,
-    /// The last diagnostic at the level `error`. If a trap follows, it is the message of a panic.
-    last_error: Option<String>,
-    /// Bytes of all memories together.
-    memory: usize,
-    /// Elements of all tables together.
-    table_elements: usize,
-    /// The message about a memory or table that could not grow.
-    refused_growth: Option<String>,
 }
 
 impl ComponentBackend {
@@ -102,10 +82,10 @@ impl ComponentBackend {
         let deadline = Deadline::start(&self.limits);
         let _permit = self.semaphore.acquire();
         let mut store = self.store(0, deadline);
-        let instance = self.component.instantiate(&mut store).map_err(|error| Error::Start {
-            path: path.into(),
-            source: failure(error, &store, 0, deadline),
-        })?;
+        let instance = self
+            .component
+            .instantiate(&mut store)
+            .map_err(|error| Error::Start { path: path.into(), source: store.data().failure(&error, 0, deadline) })?;
         let describe = check_type::<(&str,), records::Manifest>(&instance, &mut store, &self.describe);
         describe.map_err(|source| wrong_type(path, "export alft:objective/about.describe", source))?;
         for (role, function) in &self.functions {
@@ -137,7 +117,7 @@ impl ComponentBackend {
         input_bytes: usize,
         deadline: Deadline,
         convert: impl FnOnce(R) -> T,
-    ) -> (Result<T, Failure>, Usage, Vec<String>)
+    ) -> CallResult<T>
     where
         A: ComponentNamedList + Lower,
         R: Send + Sync + 'static,
@@ -153,24 +133,16 @@ impl ComponentBackend {
         let result = match reply {
             Ok((Ok(value),)) => Ok(convert(value)),
             Ok((Err(message),)) => Err(Failure::new(FailureKind::Error, sanitize(message, self.limits.log_bytes))),
-            Err(error) => Err(failure(error, &store, input_bytes, deadline)),
+            Err(error) => Err(store.data().failure(&error, input_bytes, deadline)),
         };
         let fuel = granted - store.get_fuel().unwrap_or(0).min(granted);
         let usage =
-            Usage { calls: 1, fuel, max_call_fuel: fuel, memory: store.data().memory, time: started.elapsed() };
-        (result, usage, store.into_data().log)
+            Usage { calls: 1, fuel, max_call_fuel: fuel, memory: store.data().memory(), time: started.elapsed() };
+        CallResult { result, usage, log: store.into_data().into_log() }
     }
 
     fn store(&self, input_bytes: usize, deadline: Deadline) -> Store<State> {
-        let state = State {
-            limits: self.limits.clone(),
-            log: Vec::new(),
-            last_error: None,
-            memory: 0,
-            table_elements: 0,
-            refused_growth: None,
-        };
-        let mut store = Store::new(self.component.engine(), state);
+        let mut store = Store::new(self.component.engine(), State::new(&self.limits));
         store.limiter(|state| state);
         store.set_fuel(self.limits.fuel(input_bytes)).expect("the engine counts fuel");
         store.set_epoch_deadline(engine::ticks(deadline.remaining()));
@@ -194,13 +166,14 @@ impl Backend for ComponentBackend {
 
     fn describe(&self, config: &str) -> Result<Manifest, Failure> {
         let deadline = Deadline::start(&self.limits);
-        self.invoke(&self.describe, (config,), config.len(), deadline, |manifest: records::Manifest| manifest.into()).0
+        let convert = |manifest: records::Manifest| manifest.into();
+        self.invoke(&self.describe, (config,), config.len(), deadline, convert).result
     }
 
     fn call(&self, config: &str, batch: &Batch<'_>, deadline: Deadline) -> CallResult {
         let function = &self.functions[&batch.role()];
         let input_bytes = config.len() + entry_bytes(batch).iter().sum::<usize>();
-        let (result, usage, log) = match batch {
+        match batch {
             Batch::Reader(entries) => {
                 let records: Vec<records::Transcript<'_>> = entries.iter().map(Into::into).collect();
                 self.invoke(function, (config, records.as_slice()), input_bytes, deadline, Output::Keys)
@@ -211,19 +184,13 @@ impl Backend for ComponentBackend {
             }
             Batch::Objective(bundles) => {
                 let records: Vec<records::Bundle<'_>> = bundles.iter().map(Into::into).collect();
-                self.invoke(
-                    function,
-                    (config, records.as_slice()),
-                    input_bytes,
-                    deadline,
-                    |valuations: Vec<records::Valuation>| {
-                        Output::Valuations(valuations.into_iter().map(Into::into).collect())
-                    },
-                )
+                let convert = |valuations: Vec<records::Valuation>| {
+                    Output::Valuations(valuations.into_iter().map(Into::into).collect())
+                };
+                self.invoke(function, (config, records.as_slice()), input_bytes, deadline, convert)
             }
             Batch::Grader(_) => unreachable!("not among the functions"),
-        };
-        CallResult { result, usage, log }
+        }
     }
 }
 
@@ -326,7 +293,11 @@ fn wrong_type(path: &Path, item: &str, error: wasmtime::Error) -> Error {
     Error::Type { path: path.into(), item: item.into(), source: ForeignError::from(error) }
 }
 
-fn check_type<A, R>(instance: &Instance, store: &mut Store<State>, function: &ComponentExportIndex) -> wasmtime::Result<()>
+fn check_type<A, R>(
+    instance: &Instance,
+    store: &mut Store<State>,
+    function: &ComponentExportIndex,
+) -> wasmtime::Result<()>
 where
     A: ComponentNamedList + Lower,
     R: Send + Sync + 'static,
@@ -343,105 +314,11 @@ fn link(path: &Path, engine: &wasmtime::Engine, component: &Component) -> Result
             // Copying the message is the host's work and uses the component's fuel.
             let fuel = store.get_fuel()?.checked_sub(message.len() as u64).ok_or(Trap::OutOfFuel)?;
             store.set_fuel(fuel)?;
-            push_log(store.data_mut(), level, message);
+            store.data_mut().push_log(level, message);
             Ok(())
         })
     });
     linked
         .and_then(|()| linker.instantiate_pre(component))
         .map_err(|error| wrong_type(path, "import alft:objective/diagnostics", error))
-}
-
-fn push_log(state: &mut State, level: records::Level, message: String) {
-    let message = sanitize(message, state.limits.log_bytes);
-    if state.log.len() < state.limits.log_lines {
-        state.log.push(format!("{}: {message}", level.name()));
-    }
-    if matches!(level, records::Level::Error) {
-        state.last_error = Some(message);
-    }
-}
-
-/// Returns the failure of a call with `input_bytes` bytes of input. The store has what the error does not: a refused
-/// growth, and the message of a panic.
-fn failure(error: wasmtime::Error, store: &Store<State>, input_bytes: usize, deadline: Deadline) -> Failure {
-    let State { limits, refused_growth, last_error, .. } = store.data();
-    let (kind, detail) = match (refused_growth, error.downcast_ref::<Trap>()) {
-        (Some(refused), _) => (FailureKind::Memory, refused.clone()),
-        (_, Some(Trap::OutOfFuel)) => {
-            let (fuel, base, per_byte) = (limits.fuel(input_bytes), limits.fuel_base, limits.fuel_per_byte);
-            let granted = format!("{base} and {per_byte} for each of {input_bytes} bytes of input");
-            (FailureKind::OutOfFuel, format!("used its {fuel} units of fuel: {granted}"))
-        }
-        (_, Some(Trap::Interrupt)) => return deadline.exceeded(),
-        (_, Some(Trap::StackOverflow)) => {
-            (FailureKind::StackOverflow, format!("its stack of {} bytes is full", limits.stack))
-        }
-        // The sdk logs the message of a panic as an error, as the last thing before the trap.
-        (_, Some(Trap::UnreachableCodeReached)) if last_error.is_some() => {
-            (FailureKind::Panic, last_error.clone().unwrap_or_default())
-        }
-        (_, Some(trap)) => (FailureKind::Trap, trap.to_string()),
-        (_, None) => {
-            let message = format!("{error:#}");
-            // wasmtime has no type for this error.
-            match message.contains("fuel allocated for hostcalls") {
-                true => {
-                    let detail = format!("returned more than the {} bytes of `limits.output`", limits.output);
-                    (FailureKind::Output, detail)
-                }
-                false => (FailureKind::Trap, sanitize(message, limits.log_bytes)),
-            }
-        }
-    };
-    Failure { backtrace: backtrace(&error), ..Failure::new(kind, detail) }
-}
-
-/// Returns the functions on the component's stack, innermost first, without those that handle a panic.
-fn backtrace(error: &wasmtime::Error) -> Vec<String> {
-    let Some(trace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
-    let names = trace.frames().iter().filter_map(|frame| frame.func_name());
-    let names: Vec<String> =
-        names.map(|name| single_line(format!("{:#}", rustc_demangle::demangle(name)), FUNCTION_NAME_BYTES)).collect();
-    let handles_panic =
-        |name: &String| ["rust_panic", "std::", "core::panicking", "__rust"].iter().any(|part| name.contains(part));
-    let skipped = names.iter().take_while(|name| handles_panic(name)).count();
-    names.into_iter().skip(skipped).take(MAX_FRAMES).collect()
-}
-
-impl ResourceLimiter for State {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        self.memory += desired - current;
-        self.check_growth("bytes of memory", "memory", self.memory, self.limits.memory)
-    }
-
-    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        self.table_elements += desired - current;
-        self.check_growth("table elements", "table_elements", self.table_elements, self.limits.table_elements)
-    }
-
-    fn instances(&self) -> usize {
-        self.limits.instances
-    }
-
-    fn memories(&self) -> usize {
-        self.limits.instances
-    }
-
-    fn tables(&self) -> usize {
-        self.limits.instances
-    }
-}
-
-impl State {
-    /// Ends the call if a resource exceeds its limit. A component that only learned that it cannot grow might go on with
-    /// half of its data.
-    fn check_growth(&mut self, resource: &str, key: &str, wanted: usize, limit: usize) -> wasmtime::Result<bool> {
-        if wanted <= limit {
-            return Ok(true);
-        }
-        let refused = format!("asked for {wanted} {resource} in total; `limits.{key}` is {limit}");
-        self.refused_growth = Some(refused.clone());
-        Err(wasmtime::Error::msg(refused))
-    }
 }

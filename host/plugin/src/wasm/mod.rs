@@ -4,3 +4,4 @@ pub(crate) mod component;
 pub(crate) mod engine;
 pub(crate) mod records;
 pub(crate) mod semaphore;
+mod state;

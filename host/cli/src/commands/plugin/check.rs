@@ -7,6 +7,7 @@ use alft_conformance::abuse::{Earning, Row};
 use alft_conformance::{Outcome, TESTS, Test, VERSION};
 use alft_plugin_host::Limits;
 use alft_plugin_host::lock::Conformance;
+use alft_runtime::config::nearest;
 use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
 use serde_json::Value;
@@ -142,10 +143,9 @@ fn abuse_tables(setup: &TestSetup, time_limit: Duration) -> Vec<AbuseTable> {
 /// Finds the test that `--only` names.
 fn find_test(name: &str) -> Result<Test> {
     Test::named(name).ok_or_else(|| {
-        let similarity = |test: &Test| strsim::jaro_winkler(test.name, name);
-        let nearest = TESTS.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
-        let names: Vec<&str> = TESTS.iter().map(|test| test.name).collect();
-        Error::NoTest { name: name.into(), near: nearest.map_or("", |test| test.name), names: names.join(", ") }
+        let names = TESTS.map(|test| test.name);
+        let near = nearest(name, &names).unwrap_or(names[0]);
+        Error::NoTest { name: name.into(), near, names: names.join(", ") }
     })
 }
 
