@@ -1,121 +1,168 @@
-//! `alft plugin replay`: makes every recorded call of a run again and compares, to the last bit and unit of fuel.
+//! `alft replay`: repeats every recorded call of a run, and compares outputs and fuel to the last bit.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use alft_plugin_host::engine::WASMTIME;
-use alft_plugin_host::ledger::{self, Entrant, Record};
-use alft_plugin_host::{Engine, Limits, NativeTrust, Plugin, Source, replay};
+use alft_plugin_host::ledger::{self, PluginRecord, Record, replay};
+use alft_plugin_host::{Call, Engine, Limits, NativeTrust, Plugin, WASMTIME};
+use alft_runtime::record::RunDir;
 use serde::Serialize;
 
 use crate::engine;
 use crate::error::{Error, Result};
-use crate::folder::Folder;
 use crate::progress::Progress;
 
-/// Make a run's scoring calls again, and see that they give the same
+/// Repeat the plugin calls of a run, and verify that their results are the same.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example: alft plugin replay runs/quickstart\n\n\
-The run's ledger has every call of every plugin: input, answer and fuel. The plugins are those that the run's folder \
-keeps; if one is somewhere else, say where with --plugin. Exit code 0 only if every call gave the same bits and took \
-the same fuel; calls that ran past their deadline are counted and not made again.")]
+Example: alft replay runs/quickstart\n\n\
+The run's ledger records every call of every plugin: input, output and fuel. The plugins' files are those that the run's \
+folder keeps; name another file with --plugin. Exit code 0 if every call gives the same bits and uses the same fuel, 9 if \
+one does not. Calls that ran past their deadline are counted and not repeated.")]
 pub(crate) struct ReplayArgs {
     /// The run's folder
     #[arg(value_name = "RUN_DIR")]
-    pub(crate) run: PathBuf,
-    /// Where a plugin's file is now, by its name in the run (may be repeated)
-    #[arg(long = "plugin", value_name = "NAME=FILE", value_parser = moved)]
-    pub(crate) plugins: Vec<(String, PathBuf)>,
-    /// Let the run's native libraries run again, with all the rights of this program
+    run: PathBuf,
+    /// The file of a plugin, in place of the one in the run's folder (may be repeated)
+    #[arg(long = "plugin", value_name = "NAME=FILE", value_parser = plugin_file)]
+    plugins: Vec<(String, PathBuf)>,
+    /// Run the run's native libraries, with all the rights of this program
     #[arg(long)]
-    pub(crate) trust_native: bool,
+    trust_native: bool,
     /// Print a JSON object
     #[arg(long)]
-    pub(crate) json: bool,
+    json: bool,
 }
 
-fn moved(text: &str) -> std::result::Result<(String, PathBuf), String> {
+/// Parses `--plugin`.
+fn plugin_file(text: &str) -> Result<(String, PathBuf), String> {
     let (name, file) = text.split_once('=').ok_or("write NAME=FILE")?;
     Ok((name.into(), file.into()))
 }
 
-/// What was made again.
+/// The error of a native library that the user has not allowed to run again.
+const UNTRUSTED: &str = "the plugin ran as a native library, with all the rights of this program; add --trust-native if you \
+                         trust it";
+
+/// A plugin's file that cannot be opened again.
+#[derive(Debug, thiserror::Error)]
+#[error("the plugin's file cannot be opened; if the file is elsewhere, name the file with --plugin {name}=FILE")]
+struct OpenError {
+    name: String,
+    source: alft_plugin_host::Error,
+}
+
+/// The result of a replay.
 #[derive(Debug, Default, Serialize)]
 struct Report {
+    /// Calls that were repeated.
     calls: u64,
-    /// Calls that had run past their deadline.
+    /// Calls that ran past their deadline and were not repeated.
     skipped: u64,
     fuel: u64,
-    /// Bytes of a half-written frame at the end.
-    cut_off: u64,
-    /// Calls by plugin.
+    /// Bytes after the last complete frame, which a killed process left.
+    incomplete_bytes: u64,
+    /// Repeated calls of each plugin.
     plugins: BTreeMap<String, u64>,
+    /// The first difference.
     difference: Option<String>,
 }
 
 pub(crate) fn run(args: &ReplayArgs) -> Result<()> {
-    let path = Folder { path: args.run.clone() }.ledger();
-    let count = plays(&path)?;
-    let mut progress = Progress::begin("replay", 0, count);
+    let path = RunDir { path: args.run.clone() }.ledger();
+    let failed = |reason: String| Error::Replay { path: path.clone(), reason };
+    let survey = Survey::new(&path)?;
+    let engine = engine::start(&survey.limits)?;
+    let mut progress = Progress::begin("replay", 0, survey.batches);
+    let mut plugins: Vec<(String, Plugin)> = Vec::new();
     let mut report = Report::default();
-    let mut frames = ledger::read(&path)?;
-    let mut engine: Option<(Limits, Engine)> = None;
-    let mut opened: Vec<(String, Plugin)> = Vec::new();
-    let mut done = 0;
-    while let Some(record) = frames.next().transpose()? {
+    let mut batches = 0;
+    let mut records = ledger::read(&path)?;
+    while let Some(record) = records.next().transpose()? {
         match record {
-            Record::Begin { wasmtime, .. } if wasmtime != WASMTIME => {
-                let reason = format!(
-                    "it was written under wasmtime {wasmtime}, and this alft has {WASMTIME}, under which fuel may differ; \
-                     replay it with the alft that ran it"
-                );
-                return Err(Error::Replay { path, reason });
-            }
-            Record::Begin { .. } => {}
-            Record::Plugin(entrant) => {
-                // One engine for all that fits in it: a plugin with larger limits gets a larger one.
-                let limits = engine.as_ref().map_or_else(Limits::default, |(limits, _)| limits.clone());
-                let limits = limits.covering(&entrant.limits);
-                let fitting = match engine.take().filter(|(of, _)| *of == limits) {
-                    Some((_, engine)) => engine,
-                    None => engine::start(&limits)?,
-                };
-                opened.push((entrant.name.to_string(), open(&entrant, args, &fitting)?));
-                engine = Some((limits, fitting));
-            }
-            Record::Play { step, plugin, input, calls } => {
-                let wrong = |reason: String| Error::Replay { path: path.clone(), reason };
-                let (name, plugin) =
-                    opened.get(plugin).ok_or_else(|| wrong(format!("it has no plugin number {plugin}")))?;
-                for (at, call) in calls.iter().enumerate() {
-                    let place = || format!("step {step}, plugin \"{name}\", {}, call {at}", input.role());
-                    let difference = replay::repeat(plugin, &input, call)
-                        .map_err(|reason| wrong(format!("frame {}, {}: {reason}", frames.number(), place())))?;
+            Record::Header { .. } => {}
+            Record::Plugin(record) => plugins.push((record.name.to_string(), open(&record, args, &engine)?)),
+            Record::Batch { step, plugin, batch, calls } => {
+                let frame = records.frame();
+                let (name, plugin) = plugins.get(plugin).ok_or_else(|| {
+                    failed(format!("frame {frame}: there is no plugin number {plugin} in the ledger"))
+                })?;
+                for (index, call) in calls.iter().enumerate() {
+                    let place =
+                        format!("frame {frame}, step {step}, plugin \"{name}\", {}, call {index}", batch.role());
+                    let difference = replay::repeat(plugin, &batch, call)
+                        .map_err(|error| failed(format!("{place} cannot be repeated: {error}")))?;
                     if let Some(difference) = difference {
-                        let difference = format!("frame {}, {}: {difference}", frames.number(), place());
+                        let difference = format!("{place}: {difference}");
                         report.difference = Some(difference.clone());
-                        show(&report, args);
-                        return Err(Error::Replay { path, reason: difference });
+                        print(&report, args);
+                        return Err(failed(difference));
                     }
-                    let skipped = call.outcome.as_ref().is_err_and(|failure| !failure.kind.is_deterministic());
-                    report.calls += u64::from(!skipped);
-                    report.skipped += u64::from(skipped);
-                    report.fuel += call.fuel;
-                    *report.plugins.entry(name.clone()).or_default() += u64::from(!skipped);
+                    report.add(name, call);
                 }
-                done += 1;
-                progress.at(done, &format!("step {step}"));
+                batches += 1;
+                progress.at(batches, &format!("step {step}"));
             }
         }
     }
-    report.cut_off = frames.cut_off();
+    report.incomplete_bytes = records.incomplete_bytes();
     progress.end();
-    show(&report, args);
+    print(&report, args);
     Ok(())
 }
 
-fn show(report: &Report, args: &ReplayArgs) {
+/// The contents of a ledger. Making it reads the whole ledger: a changed byte anywhere is found before any call is repeated.
+#[derive(Debug, Default)]
+struct Survey {
+    batches: u64,
+    /// Limits of an engine that runs every plugin of the run.
+    limits: Limits,
+}
+
+impl Survey {
+    fn new(path: &Path) -> Result<Self> {
+        let mut survey = Self::default();
+        for record in ledger::read(path)? {
+            match record? {
+                Record::Header { wasmtime, .. } if wasmtime != WASMTIME => {
+                    let reason = format!(
+                        "the ledger was written with wasmtime {wasmtime}, and this alft has {WASMTIME}, under which fuel \
+                         may differ; replay it with the alft that made the run"
+                    );
+                    return Err(Error::Replay { path: path.into(), reason });
+                }
+                Record::Header { .. } => {}
+                Record::Plugin(record) => survey.limits = survey.limits.covering(&record.limits),
+                Record::Batch { .. } => survey.batches += 1,
+            }
+        }
+        Ok(survey)
+    }
+}
+
+/// Opens a plugin of the run, from the file in the run's folder or from the one that the user names.
+fn open(record: &PluginRecord<'_>, args: &ReplayArgs, engine: &Engine) -> Result<Plugin> {
+    let named = args.plugins.iter().find(|(name, _)| *name == record.name).map(|(_, file)| file.clone());
+    let source = record.source(named.unwrap_or_else(|| RunDir { path: args.run.clone() }.plugin(&record.hash)));
+    if !args.trust_native && source.native != NativeTrust::Refused {
+        return Err(Error::plugin(&record.name)(UNTRUSTED));
+    }
+    let name = record.name.to_string();
+    Plugin::open(&source, engine).map_err(|source| Error::plugin(&record.name)(OpenError { name, source }))
+}
+
+impl Report {
+    fn add(&mut self, plugin: &str, call: &Call) {
+        let skipped = call.outcome.as_ref().is_err_and(|failure| !failure.kind.is_deterministic());
+        self.calls += u64::from(!skipped);
+        self.skipped += u64::from(skipped);
+        self.fuel += call.fuel;
+        *self.plugins.entry(plugin.to_owned()).or_default() += u64::from(!skipped);
+    }
+}
+
+/// Prints the report. For people, a difference is printed as the error that it becomes.
+fn print(report: &Report, args: &ReplayArgs) {
     if args.json {
         say!("{}", serde_json::to_string(report).expect("a report is plain data"));
         return;
@@ -126,34 +173,11 @@ fn show(report: &Report, args: &ReplayArgs) {
     for (plugin, calls) in &report.plugins {
         say!("  {plugin:<24}{calls:>10} calls");
     }
-    say!("{} calls give the same bits and take the same fuel ({} units)", report.calls, report.fuel);
+    say!("{} calls give the same bits and use the same fuel ({} units)", report.calls, report.fuel);
     if report.skipped > 0 {
-        say!("{} calls had run past their deadline and were not made again", report.skipped);
+        say!("{} calls had run past their deadline and were not repeated", report.skipped);
     }
-    if report.cut_off > 0 {
-        say!("the last {} bytes are of a frame that was not written to its end", report.cut_off);
+    if report.incomplete_bytes > 0 {
+        say!("the last {} bytes are an incomplete frame, which a killed process left", report.incomplete_bytes);
     }
-}
-
-/// Reads the whole ledger once: a changed byte anywhere is found before any call is made.
-fn plays(path: &Path) -> Result<u64> {
-    let mut plays = 0;
-    for record in ledger::read(path)? {
-        plays += u64::from(matches!(record?, Record::Play { .. }));
-    }
-    Ok(plays)
-}
-
-fn open(entrant: &Entrant<'_>, args: &ReplayArgs, engine: &Engine) -> Result<Plugin> {
-    let given = args.plugins.iter().find(|(name, _)| *name == entrant.name).map(|(_, file)| file.clone());
-    let kept = || Folder { path: args.run.clone() }.plugin(&entrant.hash);
-    let source: Source = entrant.source(given.unwrap_or_else(kept));
-    if !args.trust_native && source.native != NativeTrust::Refused {
-        let reason = "it was a native library, which runs with all your rights; give --trust-native to run it again";
-        return Err(Error::Plugin { name: entrant.name.to_string(), reason: reason.into() });
-    }
-    Plugin::open(&source, engine).map_err(|error| {
-        let reason = format!("{error}; if its file is somewhere else, give --plugin {}=FILE", entrant.name);
-        Error::Plugin { name: entrant.name.to_string(), reason }
-    })
 }

@@ -1,65 +1,73 @@
-//! `alft score --rescore`: asks another plugin what a run asked its own, and shows what would have changed.
+//! `alft rescore`: calls another plugin with the recorded batches of a run, and compares the results.
 
 use std::path::PathBuf;
 
-use alft_plugin_host::ledger::{self, Input, Record};
-use alft_plugin_host::replay::{self, Item};
-use alft_plugin_host::{Failure, Limits, NativeTrust, Plugin, Role, Source, file};
-use serde::Serialize;
+use alft_plugin_host::ledger::{self, Record, replay};
+use alft_plugin_host::{Failure, Limits, NativeTrust};
+use alft_runtime::record::RunDir;
+use alft_runtime::stats::Mean;
+use alft_sdk::batch::{Batch, Item, Role};
+use serde::{Serialize, Serializer};
 
+use super::plugin::{cannot_use, open};
 use crate::engine;
 use crate::error::{Error, Result};
-use crate::folder::Folder;
 
-/// Score stored samples of a run with another plugin
+/// Call another plugin with the recorded inputs of a run, and show the changes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example: alft score --rescore runs/quickstart --plugin stricter.wasm --config '{\"marker\": \"=\"}'\n\n\
-Everything that the run asked its plugins of the same role is asked of the new one: completions for a reader, answers \
-for a verifier, bundles for an objective. Nothing is trained and nothing in the run's folder changes.")]
-pub(crate) struct ScoreArgs {
+Example: alft rescore runs/quickstart --plugin stricter.wasm --config '{\"marker\": \"=\"}'\n\n\
+The new plugin gets every input that the run's plugins of the same role got: completions for a reader or a grader, \
+answers for a verifier, bundles for an objective. Nothing is trained, and the run's folder does not change.")]
+pub(crate) struct RescoreArgs {
     /// The run's folder
-    #[arg(long, value_name = "RUN_DIR", required = true)]
-    pub(crate) rescore: PathBuf,
+    #[arg(value_name = "RUN_DIR")]
+    run: PathBuf,
     /// The new plugin: a component or a native library
-    #[arg(long, value_name = "FILE", required = true)]
-    pub(crate) plugin: PathBuf,
-    /// Its configuration
+    #[arg(long, value_name = "FILE")]
+    plugin: PathBuf,
+    /// The new plugin's configuration, a JSON object
     #[arg(long, value_name = "JSON", default_value = "{}")]
-    pub(crate) config: String,
-    /// Compare with this plugin of the run alone, by its name there
+    config: String,
+    /// Compare with the plugin of this name in the run alone
     #[arg(long, value_name = "NAME")]
-    pub(crate) with: Option<String>,
-    /// How many changes to show of each plugin
+    with: Option<String>,
+    /// Number of changes to show for each plugin
     #[arg(long, value_name = "N", default_value_t = 10)]
-    pub(crate) show: usize,
-    /// Let a native library run, with all the rights of this program
+    show: usize,
+    /// Run a native library, with all the rights of this program
     #[arg(long)]
-    pub(crate) trust_native: bool,
+    trust_native: bool,
     /// Print one JSON object for each plugin of the run
     #[arg(long)]
-    pub(crate) json: bool,
+    json: bool,
 }
 
-/// The new plugin against one of the run's.
-#[derive(Debug, Serialize)]
+/// The new plugin compared with one of the run's plugins in one role.
+#[derive(Debug, Default, Serialize)]
 struct Comparison {
-    /// The run's plugin.
+    /// Name of the run's plugin.
     with: String,
-    role: String,
+    role: &'static str,
     items: u64,
     changed: u64,
-    /// Items on which only the one or the other failed.
+    /// Items on which only the run's plugin failed.
     failed_before: u64,
+    /// Items on which only the new plugin failed.
     failed_now: u64,
-    /// Mean score or utility of the items that both gave one to.
-    mean_before: Option<f64>,
-    mean_now: Option<f64>,
+    /// Mean score or utility of the items that have one from both plugins.
+    #[serde(serialize_with = "serialize_mean")]
+    mean_before: Mean,
+    #[serde(serialize_with = "serialize_mean")]
+    mean_now: Mean,
     changes: Vec<Change>,
-    #[serde(skip)]
-    sums: (f64, f64, u64),
 }
 
+fn serialize_mean<S: Serializer>(mean: &Mean, serializer: S) -> Result<S::Ok, S::Error> {
+    mean.get().serialize(serializer)
+}
+
+/// An item with another result.
 #[derive(Debug, Serialize)]
 struct Change {
     step: u64,
@@ -68,120 +76,95 @@ struct Change {
     now: String,
 }
 
-pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
-    let path = Folder { path: args.rescore.clone() }.ledger();
-    let plugin = open(args)?;
+/// A run without a call that the new plugin could be compared with.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the ledger of {} has no call of a {roles}{}; name a run whose plugins have such a role",
+    run.display(),
+    with.as_ref().map_or(String::new(), |with| format!(" by \"{with}\""))
+)]
+struct NothingToCompare {
+    run: PathBuf,
+    roles: String,
+    with: Option<String>,
+}
+
+pub(crate) fn run(args: &RescoreArgs) -> Result<()> {
     let name = args.plugin.display().to_string();
+    let limits = Limits::default();
+    let native = if args.trust_native { NativeTrust::Process } else { NativeTrust::Refused };
+    let plugin =
+        open(&args.plugin, &args.config, &limits, native, &engine::start(&limits)?).map_err(cannot_use(&name))?;
     let mut names: Vec<String> = Vec::new();
     let mut comparisons: Vec<Comparison> = Vec::new();
-    for record in ledger::read(&path)? {
+    for record in ledger::read(&RunDir { path: args.run.clone() }.ledger())? {
         match record? {
-            Record::Begin { .. } => {}
-            Record::Plugin(entrant) => names.push(entrant.name.into_owned()),
-            Record::Play { step, plugin: at, input, calls } => {
-                let with = names.get(at).map_or("?", String::as_str);
-                if !plugin.has(input.role()) || args.with.as_ref().is_some_and(|wanted| wanted != with) {
+            Record::Header { .. } => {}
+            Record::Plugin(record) => names.push(record.name.into_owned()),
+            Record::Batch { step, plugin: number, batch, calls } => {
+                let with = names.get(number).map_or("?", String::as_str);
+                if !plugin.has(batch.role()) || args.with.as_ref().is_some_and(|wanted| wanted != with) {
                     continue;
                 }
-                let before = replay::items(&input, &calls);
-                let now =
-                    replay::ask(&plugin, &input).map_err(|reason| Error::Plugin { name: name.clone(), reason })?;
-                comparison(&mut comparisons, with, input.role()).add(step, &input, &before, &now, args.show);
+                let before = replay::items(&batch, &calls);
+                let now = plugin.call(&batch).items;
+                comparison(&mut comparisons, with, batch.role().name()).add(step, &batch, &before, &now, args.show);
             }
         }
     }
     if comparisons.is_empty() {
-        let roles = Role::ALL.iter().filter(|role| plugin.has(**role)).map(ToString::to_string).collect::<Vec<_>>();
-        let with = args.with.as_ref().map_or(String::new(), |with| format!(" of \"{with}\""));
-        let reason =
-            format!("the ledger of {} has no calls{with} for a {}", args.rescore.display(), roles.join(" or a "));
-        return Err(Error::Plugin { name, reason });
+        let roles = plugin.roles().iter().map(Role::name).collect::<Vec<_>>().join(" or a ");
+        let error = NothingToCompare { run: args.run.clone(), roles, with: args.with.clone() };
+        return Err(Error::plugin(&name)(error));
     }
-    for comparison in &mut comparisons {
-        comparison.conclude();
+    for comparison in &comparisons {
         match args.json {
             true => say!("{}", serde_json::to_string(comparison).expect("a comparison is plain data")),
-            false => comparison.show(),
+            false => comparison.print(),
         }
     }
     Ok(())
 }
 
-fn open(args: &ScoreArgs) -> Result<Plugin> {
-    let name = args.plugin.display().to_string();
-    let limits = Limits::default();
-    let unusable = |error: alft_plugin_host::Error| Error::Plugin { name: name.clone(), reason: error.to_string() };
-    let source = Source {
-        path: args.plugin.clone(),
-        // Whoever names a file and trusts it on the same command line means the file that is there now.
-        pin: args.trust_native.then(|| file::hash(&args.plugin, &limits)).transpose().map_err(unusable)?,
-        native: if args.trust_native { NativeTrust::Process } else { NativeTrust::Refused },
-        config: args.config.clone(),
-        limits: limits.clone(),
-    };
-    Plugin::open(&source, &engine::start(&limits)?).map_err(unusable)
-}
-
-fn comparison<'a>(all: &'a mut Vec<Comparison>, with: &str, role: Role) -> &'a mut Comparison {
-    let role = role.to_string();
-    let at = all.iter().position(|one| one.with == with && one.role == role).unwrap_or_else(|| {
-        all.push(Comparison {
-            with: with.into(),
-            role,
-            items: 0,
-            changed: 0,
-            failed_before: 0,
-            failed_now: 0,
-            mean_before: None,
-            mean_now: None,
-            changes: Vec::new(),
-            sums: (0.0, 0.0, 0),
-        });
+/// Returns the comparison with a plugin in a role. Adds it if there is none.
+fn comparison<'a>(all: &'a mut Vec<Comparison>, with: &str, role: &'static str) -> &'a mut Comparison {
+    let index = all.iter().position(|one| one.with == with && one.role == role).unwrap_or_else(|| {
+        all.push(Comparison { with: with.into(), role, ..Comparison::default() });
         all.len() - 1
     });
-    &mut all[at]
+    &mut all[index]
 }
 
+type ItemResult = std::result::Result<Item, Failure>;
+
 impl Comparison {
-    fn add(
-        &mut self,
-        step: u64,
-        input: &Input<'_>,
-        before: &[std::result::Result<Item, Failure>],
-        now: &[std::result::Result<Item, Failure>],
-        most: usize,
-    ) {
-        for ((before, now), item) in before.iter().zip(now).zip(names(input)) {
+    /// Compares the results of a batch. Keeps the first `max_changes` changes.
+    fn add(&mut self, step: u64, batch: &Batch<'_>, before: &[ItemResult], now: &[ItemResult], max_changes: usize) {
+        for ((before, now), item) in before.iter().zip(now).zip(labels(batch)) {
             self.items += 1;
             self.failed_before += u64::from(before.is_err() && now.is_ok());
             self.failed_now += u64::from(now.is_err() && before.is_ok());
-            if let (Some(a), Some(b)) = (number(before), number(now)) {
-                self.sums = (self.sums.0 + a, self.sums.1 + b, self.sums.2 + 1);
+            if let (Some(before), Some(now)) = (number(before), number(now)) {
+                self.mean_before.add(before);
+                self.mean_now.add(now);
             }
             if before.as_ref().ok() != now.as_ref().ok() {
                 self.changed += 1;
-                if self.changes.len() < most {
-                    self.changes.push(Change { step, item, before: shown(before), now: shown(now) });
+                if self.changes.len() < max_changes {
+                    self.changes.push(Change { step, item, before: text(before), now: text(now) });
                 }
             }
         }
     }
 
-    fn conclude(&mut self) {
-        let (before, now, count) = self.sums;
-        if count > 0 {
-            (self.mean_before, self.mean_now) = (Some(before / count as f64), Some(now / count as f64));
-        }
-    }
-
-    fn show(&self) {
+    fn print(&self) {
         let share = 100.0 * self.changed as f64 / self.items as f64;
         say!("{} as {}: {} of {} items would change ({share:.1}%)", self.with, self.role, self.changed, self.items);
-        if let (Some(before), Some(now)) = (self.mean_before, self.mean_now) {
+        if let (Some(before), Some(now)) = (self.mean_before.get(), self.mean_now.get()) {
             say!("  mean {before:.4} before, {now:.4} now");
         }
         if self.failed_before + self.failed_now > 0 {
-            say!("  failed on {} items then and not now, on {} now and not then", self.failed_before, self.failed_now);
+            say!("  failed on {} items only before, on {} only now", self.failed_before, self.failed_now);
         }
         for Change { step, item, before, now } in &self.changes {
             say!("  step {step:<6}{item}: {before} → {now}");
@@ -193,24 +176,23 @@ impl Comparison {
     }
 }
 
-/// What each item of a batch is, for people.
-fn names(input: &Input<'_>) -> Vec<String> {
-    let brief = |text: &str| match text.char_indices().nth(60) {
-        Some((at, _)) => format!("{:?}…", &text[..at]),
+/// Returns a label for each item of a batch.
+fn labels(batch: &Batch<'_>) -> Vec<String> {
+    let shorten = |text: &str| match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
         None => format!("{text:?}"),
     };
-    match input {
-        Input::Read(batch) | Input::Score(batch) => batch
+    match batch {
+        Batch::Reader(entries) | Batch::Grader(entries) | Batch::Verifier(entries) => entries
             .iter()
-            .flat_map(|question| {
-                question.texts.iter().map(move |text| format!("prompt {}, {}", question.prompt.id, brief(text)))
-            })
+            .flat_map(|entry| entry.texts.iter().map(|text| format!("prompt {}, {}", entry.prompt.id, shorten(text))))
             .collect(),
-        Input::Evaluate(batch) => batch.iter().map(|bundle| format!("bundle {}", bundle.id)).collect(),
+        Batch::Objective(bundles) => bundles.iter().map(|bundle| format!("bundle {}", bundle.id)).collect(),
     }
 }
 
-fn number(item: &std::result::Result<Item, Failure>) -> Option<f64> {
+/// Returns the score or utility of an item.
+fn number(item: &ItemResult) -> Option<f64> {
     match item {
         Ok(Item::Score(score)) => Some(*score),
         Ok(Item::Valuation(valuation)) => Some(valuation.utility),
@@ -219,7 +201,7 @@ fn number(item: &std::result::Result<Item, Failure>) -> Option<f64> {
     .filter(|number| number.is_finite())
 }
 
-fn shown(item: &std::result::Result<Item, Failure>) -> String {
+fn text(item: &ItemResult) -> String {
     match item {
         Ok(Item::Key(Some(key))) => format!("{key:?}"),
         Ok(Item::Key(None)) => "no answer".into(),

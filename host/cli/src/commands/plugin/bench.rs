@@ -1,78 +1,66 @@
-//! `alft plugin bench`: what a call costs, against a budget.
+//! `alft plugin bench`: the cost of a call, against a budget.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use alft_conformance::{Fault, Settings, Subject, load};
-use alft_plugin_host::{Form, Limits};
+use alft_conformance::{Settings, load};
+use alft_plugin_host::{Failure, Form, Plugin, Usage};
 use alft_sdk::batch::Role;
 use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::given::{self, Given};
-use super::loaded::Loaded;
-use crate::engine;
+use super::open::cannot_use;
+use super::target::TargetArgs;
 use crate::error::{Error, Result};
 
-/// Measure what a plugin's calls cost, against a budget.
+/// Measure the cost of a plugin's calls, against a budget.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example: alft plugin bench plugins/arithmetic --budget-ms 5 --fuel-budget 2000000\n\n\
-A call judges a group of 1, 8 or 64 completions or answers of 200 bytes, or a bundle of as many samples, in a fresh \
-instance each. Budgets are for calls of 8: time for the 99th percentile, fuel for the dearest. Exit code 0 within them, \
-else 5.")]
+Every call has a fresh instance and a batch of one prompt: 1, 8 or 64 completions or answers of 200 bytes, or a bundle of \
+1, 8 or 64 samples. Budgets are for the calls with 8: the 99th percentile of the time, and the most fuel. Exit code 0 \
+within the budgets, else 5.")]
 pub(crate) struct BenchArgs {
-    /// A component, a native library, or the folder of a project, which is built first
-    #[arg(value_name = "PLUGIN")]
-    plugin: PathBuf,
-    /// Under this configuration, a JSON object (default: the first of kit.json, or {})
-    #[arg(long, value_name = "JSON", value_parser = given::config)]
-    config: Option<Map<String, Value>>,
-    /// What it needs in order to be called (default: kit.json in the project's folder)
-    #[arg(long, value_name = "FILE.json")]
-    kit: Option<PathBuf>,
-    /// For how long to measure each kind of call, in milliseconds
+    #[command(flatten)]
+    target: TargetArgs,
+    /// Time to measure each role and size for, in milliseconds
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     measure_ms: u64,
-    /// What a call of 8 may take, in milliseconds
+    /// Budget of a call with 8 answers, in milliseconds
     #[arg(long, value_name = "X")]
     budget_ms: Option<f64>,
-    /// What fuel a call of 8 may take
+    /// Budget of a call with 8 answers, in units of fuel
     #[arg(long, value_name = "N")]
     fuel_budget: Option<u64>,
-    /// Under these limits: a JSON object with keys of the run file's `[limits]`
-    #[arg(long, value_name = "JSON", value_parser = given::limits, default_value = "{}")]
-    limits: Limits,
-    /// Let a native library run, with all the rights of this program
-    #[arg(long)]
-    trust_native: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// Answers of a call, and the number that budgets are for.
-const GROUPS: [usize; 3] = [1, BUDGETED, 64];
-const BUDGETED: usize = 8;
+/// Numbers of answers in a call.
+const SIZES: [usize; 3] = [1, BUDGET_SIZE, 64];
+
+/// The number of answers in the calls that budgets are for.
+const BUDGET_SIZE: usize = 8;
 
 /// Bytes of a completion or an answer.
-const BYTES: usize = 200;
+const TEXT_BYTES: usize = 200;
 
-/// Calls are over so many inputs in turn, and over each once at least.
+/// Number of different inputs. Each is used at least once, in turn.
 const INPUTS: u64 = 32;
 
-/// What calls of one kind cost.
+/// The cost of the calls of one role and size.
 #[derive(Debug, Serialize)]
 struct Row {
-    role: String,
+    role: Role,
     answers: usize,
     calls: usize,
     calls_per_second: f64,
     answers_per_second: f64,
     p50_us: f64,
     p99_us: f64,
-    /// Of the dearest call; none for a library, which is not metered.
+    /// Fuel of the call that used the most; none for a native library, which is not metered.
     fuel_per_call: Option<u64>,
     fuel_per_answer: Option<u64>,
 }
@@ -83,98 +71,92 @@ struct Report<'a> {
     form: Form,
     config: &'a str,
     rows: &'a [Row],
-    /// Linear memory of the largest instance, in bytes; none for a library.
+    /// Bytes of linear memory of the largest instance; none for a native library.
     memory: Option<usize>,
     over_budget: &'a [String],
 }
 
+/// A call that failed while it was measured.
+#[derive(Debug, thiserror::Error)]
+#[error("its {role} fails on a generated input; give it a question that it can answer in kit.json, or with --kit")]
+struct CallError {
+    role: Role,
+    source: Failure,
+}
+
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
-    let given = Given::of(&args.plugin)?;
-    let settings = given.settings(args.kit.as_deref(), args.config.as_ref())?;
+    let name = args.target.name();
+    let (target, settings) = args.target.find()?;
     let config = Value::Object(settings.configs[0].clone()).to_string();
-    let unusable = |reason: String| Error::Plugin { name: args.plugin.display().to_string(), reason };
-    let plugin =
-        Loaded::new(&engine::start(&args.limits)?, given.file.clone(), args.trust_native, &args.limits, config.clone());
-    let form = plugin.plugin(&config).map_err(|error| unusable(error.to_string()))?.form();
+    let plugin = args.target.open(&target, &config)?.map_err(cannot_use(&name))?;
+    let form = plugin.form();
 
     if !args.json {
-        say!("{}, a {form}, under {config}", given.file.display());
-        say!(
-            "{:<10} {:>7} {:>11} {:>11} {:>9} {:>9} {:>12} {:>12}",
-            "role",
-            "answers",
-            "calls/s",
-            "answers/s",
-            "p50 µs",
-            "p99 µs",
-            "fuel/call",
-            "fuel/answer"
-        );
+        say!("{}, a {form}, under {config}", target.file.display());
+        say!("role       answers     calls/s   answers/s    p50 µs    p99 µs    fuel/call  fuel/answer");
     }
     let mut rows = Vec::new();
-    for role in plugin.roles().iter() {
-        for answers in GROUPS {
-            let call = |seed| call(&plugin, &config, &settings, role, answers, seed);
-            let row = measure(role, answers, Duration::from_millis(args.measure_ms), &call);
-            let row = row.map_err(|fault| unusable(format!("as a {role}: {fault}")))?;
-            if !args.json {
-                print(&row);
-            }
-            rows.push(row);
+    let mut usage = Usage::default();
+    for (role, answers) in plugin.roles().iter().flat_map(|role| SIZES.map(|answers| (role, answers))) {
+        let duration = Duration::from_millis(args.measure_ms);
+        let row = measure(&plugin, &settings, role, answers, duration, &mut usage)
+            .map_err(|source| Error::plugin(&name)(CallError { role, source }))?;
+        if !args.json {
+            print_row(&row);
         }
+        rows.push(row);
     }
-    let memory = (form == Form::Component).then(|| plugin.bill().memory);
+    let memory = (form == Form::Component).then_some(usage.memory);
     let over = over_budget(args, &rows);
     if args.json {
-        let report = Report { plugin: given.file, form, config: &config, rows: &rows, memory, over_budget: &over };
+        let report = Report { plugin: target.file, form, config: &config, rows: &rows, memory, over_budget: &over };
         say!("{}", serde_json::to_string(&report).expect("a report is plain data"));
     } else if let Some(memory) = memory {
         say!("the largest instance had {:.1} MB of memory", memory as f64 / 1e6);
     }
-    if over.is_empty() { Ok(()) } else { Err(Error::Budget { plugin: args.plugin.clone(), over: over.join("; ") }) }
+    if over.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Budget { plugin: args.target.plugin.clone(), over: over.join("; ") })
 }
 
-/// How long a call took and what fuel it used. Its input is made before.
-fn call(
-    plugin: &Loaded,
-    config: &str,
+/// Calls the plugin with batches of `answers` answers for `duration`. Adds the calls' resources to `usage`.
+fn measure(
+    plugin: &Plugin,
     settings: &Settings,
     role: Role,
     answers: usize,
-    seed: u64,
-) -> Result<(Duration, Option<u64>), Fault> {
-    let batch = load::batch(settings, role, answers, BYTES, seed);
-    let begun = Instant::now();
-    let reply = plugin.call(config, &batch);
-    let time = begun.elapsed();
-    reply.result.map(|_| (time, reply.fuel))
-}
-
-fn measure(
-    role: Role,
-    answers: usize,
-    length: Duration,
-    call: &dyn Fn(u64) -> Result<(Duration, Option<u64>), Fault>,
-) -> Result<Row, Fault> {
+    duration: Duration,
+    usage: &mut Usage,
+) -> Result<Row, Failure> {
+    // The input is made before the clock starts.
+    let call = |seed: u64| {
+        let batch = load::batch(settings, role, answers, TEXT_BYTES, seed);
+        let started = Instant::now();
+        let called = plugin.call(&batch);
+        let time = started.elapsed();
+        called.items.into_iter().find_map(Result::err).map_or(Ok((time, called.usage)), Err)
+    };
     // The first call of a process pays for pages and caches.
     call(0)?;
     let mut times = Vec::new();
-    let mut fuel = None;
-    let mut total = Duration::ZERO;
-    while total < length || (times.len() as u64) < INPUTS {
+    let (mut fuel, mut total) = (0, Duration::ZERO);
+    while total < duration || (times.len() as u64) < INPUTS {
         let (time, used) = call(times.len() as u64 % INPUTS)?;
+        usage.add(used);
+        fuel = fuel.max(used.fuel);
         total += time;
-        fuel = fuel.max(used);
         times.push(time);
     }
     times.sort_unstable();
     let micros = |quantile: f64| {
-        let at = (quantile * times.len() as f64).ceil() as usize;
-        times[at.clamp(1, times.len()) - 1].as_secs_f64() * 1e6
+        let rank = (quantile * times.len() as f64).ceil() as usize;
+        times[rank.clamp(1, times.len()) - 1].as_secs_f64() * 1e6
     };
     let calls_per_second = times.len() as f64 / total.as_secs_f64();
+    let fuel = (plugin.form() == Form::Component).then_some(fuel);
     Ok(Row {
-        role: role.to_string(),
+        role,
         answers,
         calls: times.len(),
         calls_per_second,
@@ -188,31 +170,26 @@ fn measure(
 
 fn over_budget(args: &BenchArgs, rows: &[Row]) -> Vec<String> {
     let mut over = Vec::new();
-    for row in rows.iter().filter(|row| row.answers == BUDGETED) {
+    for row in rows.iter().filter(|row| row.answers == BUDGET_SIZE) {
         let time = row.p99_us / 1e3;
         if let Some(budget) = args.budget_ms.filter(|budget| time > *budget) {
-            over.push(format!("as a {} a call takes {time:.3} ms of {budget} (p99)", row.role));
+            over.push(format!("a call of the {} needs {time:.3} ms of {budget} (p99)", row.role));
         }
         if let (Some(budget), Some(fuel)) = (args.fuel_budget, row.fuel_per_call)
             && fuel > budget
         {
-            over.push(format!("as a {} a call takes {fuel} units of fuel of {budget}", row.role));
+            over.push(format!("a call of the {} needs {fuel} units of fuel of {budget}", row.role));
         }
     }
     over
 }
 
-fn print(row: &Row) {
+fn print_row(row: &Row) {
+    let Row { role, answers, calls_per_second, answers_per_second, p50_us, p99_us, .. } = row;
     let fuel = |fuel: Option<u64>| fuel.map_or("–".into(), |fuel| fuel.to_string());
+    let (fuel_per_call, fuel_per_answer) = (fuel(row.fuel_per_call), fuel(row.fuel_per_answer));
     say!(
-        "{:<10} {:>7} {:>11.0} {:>11.0} {:>9.1} {:>9.1} {:>12} {:>12}",
-        row.role,
-        row.answers,
-        row.calls_per_second,
-        row.answers_per_second,
-        row.p50_us,
-        row.p99_us,
-        fuel(row.fuel_per_call),
-        fuel(row.fuel_per_answer)
+        "{role:<10} {answers:>7} {calls_per_second:>11.0} {answers_per_second:>11.0} {p50_us:>9.1} {p99_us:>9.1} \
+         {fuel_per_call:>12} {fuel_per_answer:>12}"
     );
 }

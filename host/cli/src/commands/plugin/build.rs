@@ -10,8 +10,8 @@ use crate::error::Result;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example: alft plugin build plugins/entropy --native\n\n\
-The project is a crate, or a folder with a plugin.toml (see `alft plugin new`). Prints the files that were built. Compilers \
-that are not on this machine are fetched and kept in the folder ALFT_CACHE, or else in target/alft of the project.")]
+The project is a crate, or a folder with a plugin.toml (see `alft plugin new`). Prints the files that were built. A \
+compiler that this machine lacks is downloaded and kept in the folder ALFT_CACHE, by default target/alft of the project.")]
 pub(crate) struct BuildArgs {
     /// The project's folder
     #[arg(value_name = "DIR")]
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &BuildArgs) -> Result<()> {
     let component = args.component || !args.native;
     for (wanted, form) in [(component, Form::Component), (args.native, Form::Native)] {
         if wanted {
-            say!("{}", alft_build::build(&args.dir, form, &|line| eprintln!("{line}"))?.display());
+            say!("{}", alft_build::build(&args.dir, form, &|event| eprintln!("{event}"))?.display());
         }
     }
     Ok(())

@@ -1,119 +1,143 @@
-//! One test in a process of its own: a library that aborts, a host that dies and a test that never ends are outcomes of
-//! that test, and the kit goes on.
+//! One conformance test in a child process: a library that aborts, a host that dies and a test that never ends are the
+//! outcome of that test, and the other tests run.
 //!
-//! The child is this program with a hidden command. It reads a [`Job`] from its standard input, and the last line of its
-//! standard output is the [`Answer`].
+//! The child is this program with a hidden command. It reads a [`TestSetup`] and a [`Task`] from standard input, and the
+//! last line of its standard output is the result.
 
-use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use alft_conformance::{Outcome, Settings, Test, Trial, abuse};
-use alft_plugin_host::Limits;
+use alft_plugin_host::{Limits, NativeTrust};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::loaded::Loaded;
+use super::subject::SubjectFile;
 use crate::engine;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 
-/// The hidden command's name.
-pub(crate) const COMMAND: &str = "kit-child";
+/// The name of the hidden command.
+pub(crate) const COMMAND: &str = "check-child";
 
-/// What a child is to do.
+/// The plugin under test, and the data of its tests.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Job {
+pub(super) struct TestSetup {
+    /// The component or native library.
     pub(super) file: PathBuf,
+    /// The native library that was built from the same source.
     pub(super) twin: Option<PathBuf>,
+    /// Permission to run `file` if it is a native library.
     pub(super) trust_native: bool,
+    /// The limits of the plugin's calls.
     pub(super) limits: Limits,
+    /// The configurations, and a question that the plugin can answer.
     pub(super) settings: Settings,
+    /// The seed of every random input.
     pub(super) seed: u64,
-    pub(super) task: Task,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) enum Task {
-    /// The test of this name.
-    Test(String),
-    /// The abuse table under this configuration.
-    Abuse(String),
-}
-
-/// What came of it.
+/// The task of a child.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Answer {
-    Test(Outcome),
-    Abuse(Vec<abuse::Row>),
-    /// The plugin does not judge even an honest answer.
-    NoAbuse(String),
+enum Task {
+    /// Run the test of this name. The result is an [`Outcome`].
+    Test(String),
+    /// Make the abuse table under this configuration. The result is an [`AbuseTable`].
+    AbuseTable(String),
 }
 
-/// Does the job on standard input.
+/// The rows of an abuse table, or the reason why there are none.
+pub(super) type AbuseTable = std::result::Result<Vec<abuse::Row>, String>;
+
+/// A child that gave no result.
+#[derive(Debug, thiserror::Error)]
+enum ChildError {
+    #[error("the child process cannot be run")]
+    Io(#[from] io::Error),
+
+    #[error("the child process did not end within {} s", .0.as_secs())]
+    TimeLimit(Duration),
+
+    #[error("the child process ended without a result ({status}), after the line {last_line:?}")]
+    Died { status: ExitStatus, last_line: String },
+}
+
+/// Runs a test in a child process. A child without a result is a crash.
+pub(super) fn run_test(setup: &TestSetup, test: Test, time_limit: Duration) -> Outcome {
+    run(setup, &Task::Test(test.name.into()), time_limit).unwrap_or_else(|error| Outcome::Crashed(chain(&error)))
+}
+
+/// Makes the abuse table under a configuration in a child process.
+pub(super) fn abuse_table(setup: &TestSetup, config: &str, time_limit: Duration) -> AbuseTable {
+    run(setup, &Task::AbuseTable(config.into()), time_limit).unwrap_or_else(|error| Err(chain(&error)))
+}
+
+/// Performs the task on standard input.
 pub(crate) fn serve() -> Result<()> {
-    let job: Job = serde_json::from_reader(std::io::stdin().lock())
-        .map_err(|error| Error::Data { path: "standard input".into(), reason: error.to_string() })?;
-    let answer = job.done()?;
-    // A line of its own, whatever a library has printed.
-    say!("\n{}", serde_json::to_string(&answer).expect("an answer is plain data"));
+    let stdin = Path::new("standard input");
+    let (setup, task): (TestSetup, Task) = serde_json::from_reader(io::stdin().lock())
+        .map_err(|error| Error::io("read a task from", stdin)(error.into()))?;
+    let result = setup.perform(&task)?;
+    // The library may have printed half a line.
+    say!("\n{result}");
     Ok(())
 }
 
-impl Job {
-    fn done(&self) -> Result<Answer> {
+impl TestSetup {
+    /// Performs a task in this process and returns the result as JSON.
+    fn perform(&self, task: &Task) -> Result<String> {
         let engine = engine::start(&self.limits)?;
         let config = serde_json::to_string(&self.settings.configs[0]).expect("a map is plain data");
-        let load = |file: &PathBuf, trust| Loaded::new(&engine, file.clone(), trust, &self.limits, config.clone());
-        let subject = load(&self.file, self.trust_native);
-        // It comes from a project that was built for this check: building it was trust enough.
-        let twin = self.twin.as_ref().map(|file| load(file, true));
-        Ok(match &self.task {
+        let open =
+            |file: &PathBuf, native| SubjectFile::new(&engine, file.clone(), native, &self.limits, config.clone());
+        let native = if self.trust_native { NativeTrust::Process } else { NativeTrust::Refused };
+        let subject = open(&self.file, native);
+        let result = match task {
             Task::Test(name) => {
-                let test = Test::named(name).ok_or_else(|| super::check::unknown(name))?;
+                let test = Test::named(name).expect("the parent names a test of the same program");
+                // The user trusts the twin's project, because building the project runs its build scripts.
+                let twin = self.twin.as_ref().map(|file| open(file, NativeTrust::Process));
                 let twin = twin.as_ref().map(|twin| twin as _);
                 let trial = Trial { subject: &subject, twin, settings: &self.settings, seed: self.seed };
-                Answer::Test(test.run(&trial))
+                serde_json::to_string(&test.run(&trial))
             }
-            Task::Abuse(config) => match abuse::table(&subject, &self.settings, config) {
-                Ok(rows) => Answer::Abuse(rows),
-                Err(fault) => Answer::NoAbuse(fault.to_string()),
-            },
-        })
-    }
-
-    /// Does the job in a child, for so long at most.
-    ///
-    /// # Errors
-    /// How the child ended, if not with an answer.
-    pub(super) fn run(&self, limit: Duration) -> std::result::Result<Answer, String> {
-        let job = serde_json::to_vec(self).expect("a job is plain data");
-        let spawned = std::env::current_exe().and_then(|alft| {
-            let mut command = Command::new(alft);
-            command.args(["plugin", COMMAND]);
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
-        });
-        let mut child = spawned.map_err(|error| format!("cannot start a process: {error}"))?;
-        let out = text(child.stdout.take());
-        let err = text(child.stderr.take());
-        // A child that is dead already shows in its status.
-        let _ = child.stdin.take().expect("piped").write_all(&job);
-        let Some(status) = wait(&mut child, limit).map_err(|error| error.to_string())? else {
-            return Err(format!("it did not end within {} s", limit.as_secs()));
+            Task::AbuseTable(config) => {
+                let table: AbuseTable =
+                    abuse::table(&subject, &self.settings, config).map_err(|fault| fault.to_string());
+                serde_json::to_string(&table)
+            }
         };
-        let said = last_line(&out);
-        serde_json::from_str(&said).map_err(|_| died(status, &last_line(&err)))
+        Ok(result.expect("a result is plain data"))
     }
 }
 
-/// `None`: the limit is over, and the child is killed.
-fn wait(child: &mut Child, limit: Duration) -> std::io::Result<Option<ExitStatus>> {
-    let begun = Instant::now();
+/// Performs a task in a child process, which is killed at the time limit.
+fn run<T: DeserializeOwned>(setup: &TestSetup, task: &Task, time_limit: Duration) -> Result<T, ChildError> {
+    let request = serde_json::to_vec(&(setup, task)).expect("a task is plain data");
+    let spawn = |program: PathBuf| {
+        let mut command = Command::new(program);
+        command.args(["plugin", COMMAND]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+    };
+    let mut child = std::env::current_exe().and_then(spawn)?;
+    let stdout = read_to_end(child.stdout.take());
+    let stderr = read_to_end(child.stderr.take());
+    // If the child is dead, its status says so.
+    let _ = child.stdin.take().expect("standard input is piped").write_all(&request);
+    let status = wait(&mut child, time_limit)?.ok_or(ChildError::TimeLimit(time_limit))?;
+    serde_json::from_str(&last_line(&stdout)).map_err(|_| ChildError::Died { status, last_line: last_line(&stderr) })
+}
+
+/// Waits for the end of a child. Kills the child at the time limit, and returns `None`.
+fn wait(child: &mut Child, time_limit: Duration) -> io::Result<Option<ExitStatus>> {
+    let started = Instant::now();
     loop {
         match child.try_wait()? {
             Some(status) => return Ok(Some(status)),
-            None if begun.elapsed() < limit => thread::sleep(Duration::from_millis(5)),
+            None if started.elapsed() < time_limit => thread::sleep(Duration::from_millis(5)),
             None => {
                 child.kill()?;
                 child.wait()?;
@@ -123,25 +147,19 @@ fn wait(child: &mut Child, limit: Duration) -> std::io::Result<Option<ExitStatus
     }
 }
 
-fn died(status: ExitStatus, last_words: &str) -> String {
-    match last_words {
-        "" => format!("its process ended by itself ({status})"),
-        words => format!("its process ended by itself ({status}): {words}"),
-    }
-}
-
-/// All that comes out of a pipe, read beside the waiting: a full pipe would stop the child.
-fn text(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
-    let (send, receive) = channel();
+/// Reads a pipe on another thread: a full pipe would stop the child.
+fn read_to_end(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
+    let (sender, receiver) = channel();
     thread::spawn(move || {
         let mut bytes = Vec::new();
         let _ = pipe.map(|mut pipe| pipe.read_to_end(&mut bytes));
-        let _ = send.send(String::from_utf8_lossy(&bytes).into_owned());
+        let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
     });
-    receive
+    receiver
 }
 
-/// A library may have left a process that holds the pipe open: it is not waited for.
+/// Returns the last line that is not blank. A process that the library started may keep the pipe open, so the wait for the
+/// text is bounded.
 fn last_line(text: &Receiver<String>) -> String {
     let text = text.recv_timeout(Duration::from_secs(5)).unwrap_or_default();
     text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_owned()

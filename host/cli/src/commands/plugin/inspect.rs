@@ -1,206 +1,196 @@
-//! `alft plugin inspect`: what a plugin is, before it is trusted. A component's file says it all; only its claims are
-//! asked for, in the sandbox.
+//! `alft plugin inspect`: the facts about a plugin before it is trusted. All but the claims are read from the file. A
+//! component is asked for its claims in the sandbox, a native library only with permission.
 
 use std::path::{Path, PathBuf};
 
-use alft_conformance::Subject;
-use alft_plugin_host::{Error as HostError, Limits, file, inspect};
+use alft_plugin_host::error::{CompileError, FormatError};
+use alft_plugin_host::inspect::ComponentInfo;
+use alft_plugin_host::{Error as HostError, ForeignError, Plugin, inspect, source};
 use alft_sdk::Manifest;
-use alft_sdk::batch::Role;
+use alft_sdk::batch::{Role, Roles};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::given::{self, Given};
-use super::loaded::Loaded;
-use crate::engine;
-use crate::error::{Error, Result};
+use super::open::cannot_use;
+use super::target::TargetArgs;
+use crate::error::{Result, chain};
 
-/// Show what a plugin is: roles, contract, imports, claims, size and hash.
+/// Show a plugin's roles, contract, imports, claims, size and hash.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example: alft plugin inspect plugins/entropy\n\n\
-Nothing of a native library runs unless --trust-native is given; its roles and claims are not known then.")]
+No code of a native library runs without --trust-native; its roles and claims are unknown then.")]
 pub(crate) struct InspectArgs {
-    /// A component, a native library, or the folder of a project, which is built first
-    #[arg(value_name = "PLUGIN")]
-    plugin: PathBuf,
-    /// Show what it promises under this configuration, a JSON object (default: the first of kit.json, or {})
-    #[arg(long, value_name = "JSON", value_parser = given::config)]
-    config: Option<Map<String, Value>>,
-    /// Under these limits: a JSON object with keys of the run file's `[limits]`
-    #[arg(long, value_name = "JSON", value_parser = given::limits, default_value = "{}")]
-    limits: Limits,
-    /// Let a native library run, with all the rights of this program
-    #[arg(long)]
-    trust_native: bool,
+    #[command(flatten)]
+    target: TargetArgs,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// What is known of a plugin.
+/// A plugin, as far as it is known.
 #[derive(Debug, Serialize)]
-struct Facts {
+struct Inspection {
     file: PathBuf,
-    form: &'static str,
     bytes: usize,
     blake3: String,
-    contract: Option<String>,
-    roles: Vec<String>,
-    /// What it asks of its host; a library need not ask.
-    imports: Option<Vec<String>>,
-    /// The system's interfaces that code within it asks for, and that something within it answers for: an interpreter's,
-    /// say. Nothing of the system is granted.
-    virtual_wasi: Vec<String>,
-    /// Whether it can reach files, the network, a clock or anything else outside.
-    can_do_io: bool,
-    /// What it says that it was made with.
-    producers: Vec<String>,
-    needs: Option<Needs>,
+    #[serde(flatten)]
+    facts: FileFacts,
     config: String,
     #[serde(flatten)]
-    claims: Asked,
+    claims: Claims,
 }
 
-/// What an instance starts with.
+/// The facts in a plugin's file.
+#[derive(Debug, Serialize)]
+struct FileFacts {
+    form: &'static str,
+    contract: Option<String>,
+    /// Empty for a native library: its roles are in a struct that only its own code returns.
+    roles: Roles,
+    /// Names of the imported interfaces; none for a native library, which needs no import to reach the system.
+    imports: Option<Vec<String>>,
+    /// The system's interfaces (WASI) that modules inside the component import and other modules inside it implement, as
+    /// for an interpreter. The host grants none of them.
+    virtual_wasi: Vec<String>,
+    /// True if the plugin can reach files, the network, a clock or anything else outside.
+    can_do_io: bool,
+    /// Languages and tools that the component names as its producers.
+    producers: Vec<String>,
+    needs: Option<Needs>,
+}
+
+/// The resources that an instance starts with.
 #[derive(Debug, Serialize)]
 struct Needs {
     modules: u32,
+    /// Bytes of linear memory.
     memory: u64,
     table_elements: u64,
 }
 
-/// What came of asking it for its claims.
+/// The plugin's claims under the configuration.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Asked {
-    Claims(Claims),
-    /// Why they are not known.
+enum Claims {
+    Claims {
+        name: String,
+        version: String,
+        summary: String,
+        score_range: Option<(f64, f64)>,
+        concave: bool,
+        gradient: bool,
+        needs_reference: bool,
+    },
+    /// The reason why the claims are unknown.
     NoClaims(String),
 }
 
-/// What it promises under the configuration.
-#[derive(Debug, Serialize)]
-struct Claims {
-    name: String,
-    version: String,
-    summary: String,
-    score_range: Option<(f64, f64)>,
-    concave: bool,
-    gradient: bool,
-    needs_reference: bool,
-}
-
-/// What the names of a plugin's interfaces begin with.
-const PACKAGE: &str = "alft:objective/";
-
-/// What it may import: a way to say something to its author, and records.
-const HARMLESS: [&str; 2] = ["diagnostics", "types"];
+/// The interfaces that a plugin may import: log lines for its author, and records.
+const ALLOWED_IMPORTS: [&str; 2] = ["diagnostics", "types"];
 
 pub(crate) fn run(args: &InspectArgs) -> Result<()> {
-    let given = Given::of(&args.plugin)?;
-    let settings = given.settings(None, args.config.as_ref())?;
+    let name = args.target.name();
+    let (target, settings) = args.target.find()?;
     let config = Value::Object(settings.configs[0].clone()).to_string();
-    let unusable = |reason: String| Error::Plugin { name: args.plugin.display().to_string(), reason };
-    let bytes = file::read(&given.file, &args.limits).map_err(|error| unusable(error.to_string()))?;
-    let loaded =
-        Loaded::new(&engine::start(&args.limits)?, given.file.clone(), args.trust_native, &args.limits, config.clone());
-    let claims = claims(&loaded, &config);
+    let bytes = source::read(&target.file, &args.target.limits).map_err(cannot_use(&name))?;
     let facts = match bytes.starts_with(b"\0asm") {
-        true => component(&given.file, &bytes, config, claims),
-        false => library(&given.file, &bytes, config, claims, &loaded),
+        true => component(&target.file, &bytes),
+        false => library(&target.file, &bytes),
     };
-    let facts = facts.map_err(unusable)?;
+    let mut facts = facts.map_err(cannot_use(&name))?;
+    let plugin = args.target.open(&target, &config)?;
+    if let Ok(plugin) = &plugin {
+        facts.roles = plugin.roles();
+    }
+    let (bytes, blake3) = (bytes.len(), source::hash_bytes(&bytes));
+    let inspection = Inspection { file: target.file, bytes, blake3, facts, config, claims: claims(plugin) };
     match args.json {
-        true => say!("{}", serde_json::to_string(&facts).expect("facts are plain data")),
-        false => print(&facts),
+        true => say!("{}", serde_json::to_string(&inspection).expect("an inspection is plain data")),
+        false => print(&inspection),
     }
     Ok(())
 }
 
-fn component(file: &Path, bytes: &[u8], config: String, claims: Asked) -> Result<Facts, String> {
-    let anatomy = inspect::component(bytes)?;
-    let ours = |name: &str| {
-        let (interface, version) = name.strip_prefix(PACKAGE)?.split_once('@')?;
-        Some((interface.to_owned(), version.to_owned()))
-    };
-    let exports: Vec<(String, String)> = anatomy.exports.iter().filter_map(|name| ours(name)).collect();
+fn component(file: &Path, bytes: &[u8]) -> Result<FileFacts, HostError> {
+    let info = inspect::component(bytes).map_err(|error| HostError::Compile {
+        path: file.into(),
+        source: CompileError::Invalid(ForeignError::from(error.to_string())),
+    })?;
+    let ComponentInfo { imports, wasi_imports, exports, producers, modules, memory, table_elements } = info;
+    let exports: Vec<(&str, &str)> = exports.iter().filter_map(|name| contract_interface(name)).collect();
     let exported = |role: &Role| exports.iter().any(|(interface, _)| *interface == role.name());
-    let harmless = |name: &String| ours(name).is_some_and(|(interface, _)| HARMLESS.contains(&interface.as_str()));
-    Ok(Facts {
-        file: file.into(),
+    let allowed =
+        |name: &String| contract_interface(name).is_some_and(|(interface, _)| ALLOWED_IMPORTS.contains(&interface));
+    Ok(FileFacts {
         form: "component",
-        bytes: bytes.len(),
-        blake3: file::hash_of(bytes),
         contract: exports.first().map(|(_, version)| format!("alft:objective@{version}")),
-        roles: Role::ALL.iter().filter(|role| exported(role)).map(Role::to_string).collect(),
-        can_do_io: !anatomy.imports.iter().all(harmless),
-        virtual_wasi: anatomy.system.into_iter().filter(|name| !anatomy.imports.contains(name)).collect(),
-        imports: Some(anatomy.imports),
-        producers: anatomy.producers,
-        needs: Some(Needs { modules: anatomy.modules, memory: anatomy.memory, table_elements: anatomy.table_elements }),
-        config,
-        claims,
+        roles: Role::ALL.into_iter().filter(exported).collect(),
+        can_do_io: !imports.iter().all(allowed),
+        virtual_wasi: wasi_imports.into_iter().filter(|name| !imports.contains(name)).collect(),
+        imports: Some(imports),
+        producers,
+        needs: Some(Needs { modules, memory, table_elements }),
     })
 }
 
-fn library(file: &Path, bytes: &[u8], config: String, claims: Asked, loaded: &Loaded) -> Result<Facts, String> {
-    let entries =
-        inspect::entries(bytes).map_err(|reason| HostError::NotAPlugin { path: file.into(), reason }.to_string())?;
-    // Its roles are in a struct that only running it gives.
-    Ok(Facts {
-        file: file.into(),
+/// Splits the name of one of the contract's interfaces into its own part and its version.
+fn contract_interface(name: &str) -> Option<(&str, &str)> {
+    name.strip_prefix("alft:objective/")?.split_once('@')
+}
+
+fn library(file: &Path, bytes: &[u8]) -> Result<FileFacts, HostError> {
+    let entries = inspect::library_entries(bytes)
+        .map_err(|error| HostError::NotAPlugin { path: file.into(), source: FormatError::from(error) })?;
+    Ok(FileFacts {
         form: "native library",
-        bytes: bytes.len(),
-        blake3: file::hash_of(bytes),
-        contract: entries.first().cloned(),
-        roles: loaded.roles().iter().map(|role| role.to_string()).collect(),
-        can_do_io: true,
+        contract: entries.into_iter().next(),
+        roles: Roles::default(),
         imports: None,
         virtual_wasi: Vec::new(),
+        can_do_io: true,
         producers: Vec::new(),
         needs: None,
-        config,
-        claims,
     })
 }
 
-fn claims(loaded: &Loaded, config: &str) -> Asked {
-    let reason = match loaded.plugin(config) {
+fn claims(plugin: Result<Plugin, HostError>) -> Claims {
+    match plugin {
         Ok(plugin) => {
             let Manifest { name, version, summary, score_range, concave, gradient, needs_reference } =
                 plugin.manifest().clone();
-            return Asked::Claims(Claims { name, version, summary, score_range, concave, gradient, needs_reference });
+            Claims::Claims { name, version, summary, score_range, concave, gradient, needs_reference }
         }
-        Err(HostError::Untrusted { .. }) => "not asked: --trust-native lets it run".into(),
-        Err(HostError::Config { reason, .. }) => format!("it refuses this configuration ({reason}); see --config"),
-        Err(error) => error.to_string(),
-    };
-    Asked::NoClaims(reason)
+        Err(HostError::Untrusted { .. }) => {
+            Claims::NoClaims("unknown; add --trust-native to run the library and ask it".into())
+        }
+        Err(HostError::Config { reason, .. }) => Claims::NoClaims(format!(
+            "unknown; the plugin refuses this configuration ({reason}); give another one with --config"
+        )),
+        Err(error) => Claims::NoClaims(format!("unknown; {}", chain(&error))),
+    }
 }
 
-fn print(facts: &Facts) {
-    let line = |what: &str, text: &str| say!("{what:<10} {text}");
+fn print(inspection: &Inspection) {
+    let Inspection { file, bytes, blake3, facts, config, claims } = inspection;
+    let line = |label: &str, text: &str| say!("{label:<10} {text}");
     let list = |items: &[String]| if items.is_empty() { "none".into() } else { items.join(", ") };
-    line("file", &facts.file.display().to_string());
-    line("form", &format!("{}, {:.1} kB", facts.form, facts.bytes as f64 / 1e3));
-    line("blake3", &facts.blake3);
-    line("contract", facts.contract.as_deref().unwrap_or("none of ours"));
-    line("roles", &list(&facts.roles));
-    line("imports", &facts.imports.as_deref().map_or_else(|| "whatever it likes".into(), list));
+    line("file", &file.display().to_string());
+    line("form", &format!("{}, {:.1} kB", facts.form, *bytes as f64 / 1e3));
+    line("blake3", blake3);
+    line("contract", facts.contract.as_deref().unwrap_or("none of alft"));
+    line("roles", &list(&facts.roles.iter().map(|role| role.to_string()).collect::<Vec<_>>()));
+    line("imports", &facts.imports.as_deref().map_or_else(|| "not restricted".into(), list));
     if !facts.virtual_wasi.is_empty() {
-        let asked = facts.virtual_wasi.len();
-        line(
-            "WASI",
-            &format!("virtual: code within asks for {asked} interfaces, is answered within, and granted nothing"),
-        );
+        let count = facts.virtual_wasi.len();
+        line("WASI", &format!("virtual: the component itself implements the {count} interfaces that it uses"));
     }
     line(
         "can do I/O",
-        match (facts.form, facts.can_do_io) {
-            (_, false) => "no: no files, network, clock or randomness; it can only say something to its author",
-            ("component", true) => "it asks for it, and is refused when it is loaded",
-            _ => "yes: it runs with all the rights of the program that loads it",
+        match (&facts.imports, facts.can_do_io) {
+            (_, false) => "no: no files, network, clock or randomness; it can only log lines for its author",
+            (Some(_), true) => "not here: it imports interfaces outside the contract, so this host does not load it",
+            (None, true) => "yes: it runs with all the rights of the program that loads it",
         },
     );
     if !facts.producers.is_empty() {
@@ -210,28 +200,20 @@ fn print(facts: &Facts) {
         let memory = *memory as f64 / 1e6;
         line("starts", &format!("{modules} modules with {memory:.1} MB of memory and {table_elements} table elements"));
     }
-    line("config", &facts.config);
-    match &facts.claims {
-        Asked::Claims(claims) => {
-            line("name", &format!("{} {}", claims.name, claims.version));
-            line("says", &claims.summary);
-            line("promises", &list(&claims.promises()));
+    line("config", config);
+    match claims {
+        Claims::NoClaims(reason) => line("claims", reason),
+        Claims::Claims { name, version, summary, score_range, concave, gradient, needs_reference } => {
+            line("name", &format!("{name} {version}"));
+            line("summary", summary);
+            let range = score_range.map(|(low, high)| format!("scores from {low:?} to {high:?}"));
+            let flags = [
+                (*concave, "a concave utility"),
+                (*gradient, "rewards that are its gradient"),
+                (*needs_reference, "needs the reference policy's answers"),
+            ];
+            let claimed = flags.iter().filter(|(claimed, _)| *claimed).map(|(_, text)| (*text).to_owned());
+            line("claims", &list(&range.into_iter().chain(claimed).collect::<Vec<_>>()));
         }
-        Asked::NoClaims(reason) => line("promises", reason),
-    }
-}
-
-impl Claims {
-    fn promises(&self) -> Vec<String> {
-        let range = self.score_range.map(|(low, high)| format!("scores from {low:?} to {high:?}"));
-        let flags = [
-            (self.concave, "a concave utility"),
-            (self.gradient, "rewards that are its gradient"),
-            (self.needs_reference, "to ask for the reference policy's answers"),
-        ];
-        range
-            .into_iter()
-            .chain(flags.iter().filter(|(claimed, _)| *claimed).map(|(_, words)| (*words).into()))
-            .collect()
     }
 }

@@ -1,38 +1,39 @@
-//! `alft plugin …`: tools for those who write plugins and for those who are to trust them.
+//! `alft plugin …`: the tools of those who write plugins and of those who decide whether to trust them.
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | `new` | `alft plugin new`: a project that builds as it is |
-//! | `build` | `alft plugin build`: a component or a library from its source |
-//! | `check` | `alft plugin check`: the conformance kit |
-//! | `watch` | `alft plugin watch`: both, at every change |
-//! | `inspect` | `alft plugin inspect`: what a plugin is, before it is trusted |
-//! | `bench` | `alft plugin bench`: what a call costs |
-//! | `lock` | `alft plugin lock`: the plugins of a run, as they were approved |
-//! | `replay` | `alft plugin replay`: the calls of a run, made again |
-//! | `given` | the plugin that a command names: a file, or a project that is built first |
-//! | `loaded` | a loaded plugin as what the kit tests |
-//! | `child` | one test in a process of its own |
+//! | `new` | `alft plugin new`: a project that builds and passes its tests |
+//! | `build` | `alft plugin build`: a component or a native library from its source |
+//! | `check` | `alft plugin check`: the conformance tests and the abuse table |
+//! | `watch` | `alft plugin watch`: build and check after every change |
+//! | `inspect` | `alft plugin inspect`: the facts about a plugin before it is trusted |
+//! | `bench` | `alft plugin bench`: the cost of a call |
+//! | `lock` | `alft plugin lock`: the approved plugins of a run |
+//! | `target` | the plugin that a command names: a file, or a project that is built first |
+//! | `open` | opening a plugin's file |
+//! | `subject` | a plugin's file as the subject of conformance tests |
+//! | `child` | one conformance test in a child process |
 
 mod bench;
 mod build;
 mod check;
 mod child;
-mod given;
 mod inspect;
-mod loaded;
 mod lock;
 mod new;
-mod replay;
+mod open;
+mod subject;
+mod target;
 mod watch;
 
 use clap::Subcommand;
 
 use crate::error::Result;
 
-pub(crate) use lock::folder as lock_folder;
+pub(crate) use lock::lock_dir;
+pub(crate) use open::{cannot_use, open};
 
-/// Work on plugins.
+/// Write, build, check, inspect and approve plugins.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
     New(new::NewArgs),
@@ -42,10 +43,9 @@ pub(crate) enum PluginCommand {
     Inspect(inspect::InspectArgs),
     Bench(bench::BenchArgs),
     Lock(lock::LockArgs),
-    Replay(replay::ReplayArgs),
-    /// One test of `check`, in a process of its own
+    /// Be a child process that runs one test of `check`
     #[command(hide = true, name = child::COMMAND)]
-    KitChild,
+    CheckChild,
 }
 
 pub(crate) fn run(command: &PluginCommand) -> Result<()> {
@@ -57,7 +57,6 @@ pub(crate) fn run(command: &PluginCommand) -> Result<()> {
         PluginCommand::Inspect(args) => inspect::run(args),
         PluginCommand::Bench(args) => bench::run(args),
         PluginCommand::Lock(args) => lock::run(args),
-        PluginCommand::Replay(args) => replay::run(args),
-        PluginCommand::KitChild => child::serve(),
+        PluginCommand::CheckChild => child::serve(),
     }
 }

@@ -1,4 +1,4 @@
-//! `alft plugin watch`: builds and checks again at every change.
+//! `alft plugin watch`: builds and checks a project after every change.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -8,13 +8,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::{Error, Result};
 
-/// How often the files are looked at. A change that is still going on is waited for.
-const EVERY: Duration = Duration::from_millis(300);
+/// Time between two looks at the files. Polling needs no support of the file system, and sees a change on any of them.
+const POLL_INTERVAL: Duration = Duration::from_millis(300);
 
-/// What a build makes, and what no build reads.
-const PASSED_OVER: [&str; 5] = ["target", ".git", "node_modules", "__pycache__", ".venv"];
+/// Files and folders that builds write or never read.
+const IGNORED: [&str; 5] = ["target", ".git", "node_modules", "__pycache__", ".venv"];
 
-/// Build and check a plugin again whenever a file of it changes, until Ctrl-C.
+/// Build and check a plugin after every change of its files, until Ctrl-C.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: alft plugin watch plugins/entropy")]
 pub(crate) struct WatchArgs {
@@ -25,59 +25,59 @@ pub(crate) struct WatchArgs {
 
 pub(crate) fn run(args: &WatchArgs) -> Result<()> {
     let dir = &args.dir;
-    let mut seen = files(dir)?;
+    let mut checked = list(dir)?;
     loop {
         let started = Instant::now();
         let outcome = if check(dir)? { "passed" } else { "failed" };
         eprintln!("{outcome} in {:.1} s; waiting for a change in {}", started.elapsed().as_secs_f64(), dir.display());
-        seen = settled(dir, seen)?;
+        checked = wait_for_change(dir, &checked)?;
     }
 }
 
-/// `alft plugin check DIR`, which builds first, in a process of its own. What it finds it tells, and the author goes on.
+/// Runs `alft plugin check DIR` in a child process, which prints its results. Returns true if the plugin passed.
 fn check(dir: &Path) -> Result<bool> {
-    let alft = std::env::current_exe().map_err(Error::io("find", Path::new("alft")))?;
+    let alft = std::env::current_exe().map_err(Error::io("find the program", Path::new("alft")))?;
     let status = Command::new(&alft).args([OsStr::new("plugin"), OsStr::new("check"), dir.as_os_str()]).status();
     Ok(status.map_err(Error::io("run", &alft))?.success())
 }
 
-/// Waits until the files differ from `seen` and have been still for a while.
-fn settled(dir: &Path, seen: Vec<Seen>) -> Result<Vec<Seen>> {
-    let mut last = seen.clone();
+/// Waits until the files differ from `checked` and are the same at two looks: an editor may still write.
+fn wait_for_change(dir: &Path, checked: &[FileState]) -> Result<Vec<FileState>> {
+    let mut last = checked.to_vec();
     loop {
-        sleep(EVERY);
-        let now = files(dir)?;
-        if now == last && now != seen {
+        sleep(POLL_INTERVAL);
+        let now = list(dir)?;
+        if now == last && now != checked {
             return Ok(now);
         }
         last = now;
     }
 }
 
-/// A file, its length and its time of change.
-type Seen = (PathBuf, u64, Option<SystemTime>);
+/// The path, length and modification time of a file.
+type FileState = (PathBuf, u64, Option<SystemTime>);
 
-/// The project's files, in the order of their names.
-fn files(dir: &Path) -> Result<Vec<Seen>> {
-    let mut found = Vec::new();
+/// Lists the project's files in the order of their paths.
+fn list(dir: &Path) -> Result<Vec<FileState>> {
+    let mut files = Vec::new();
     let mut folders = vec![dir.to_path_buf()];
     while let Some(folder) = folders.pop() {
         let entries = match std::fs::read_dir(&folder) {
             Ok(entries) => entries,
-            // A folder may go between being listed and being read, the project may not.
+            // A folder may be removed after it was listed, but the project may not.
             Err(_) if folder != dir => continue,
             Err(error) => return Err(Error::io("read", dir)(error)),
         };
-        for entry in entries.flatten().filter(|entry| !PASSED_OVER.iter().any(|name| entry.file_name() == *name)) {
+        for entry in entries.flatten().filter(|entry| !IGNORED.iter().any(|name| entry.file_name() == *name)) {
             match entry.metadata() {
-                Ok(meta) if meta.is_dir() => folders.push(entry.path()),
-                Ok(meta) => found.push((entry.path(), meta.len(), meta.modified().ok())),
+                Ok(metadata) if metadata.is_dir() => folders.push(entry.path()),
+                Ok(metadata) => files.push((entry.path(), metadata.len(), metadata.modified().ok())),
                 Err(_) => {}
             }
         }
     }
-    found.sort();
-    Ok(found)
+    files.sort();
+    Ok(files)
 }
 
 #[cfg(test)]
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_is_one_of_the_authors_files() {
+    fn new_and_modified_sources_are_changes_and_build_outputs_are_not() {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {
             let path = dir.path().join(name);
@@ -93,14 +93,14 @@ mod tests {
             std::fs::write(path, text).unwrap();
         };
         write("src/lib.rs", "1");
-        let before = files(dir.path()).unwrap();
+        let before = list(dir.path()).unwrap();
         write("target/x.wasm", "built");
         write("src/__pycache__/x", "");
-        assert_eq!(files(dir.path()).unwrap(), before);
+        assert_eq!(list(dir.path()).unwrap(), before);
         write("src/lib.rs", "12");
-        assert_ne!(files(dir.path()).unwrap(), before);
+        assert_ne!(list(dir.path()).unwrap(), before);
         write("src/lib.rs", "1");
         write("new.txt", "");
-        assert_ne!(files(dir.path()).unwrap(), before);
+        assert_ne!(list(dir.path()).unwrap(), before);
     }
 }
