@@ -99,7 +99,7 @@ fn draw_games(solved: &[(Instance, Solution)], file: &Path) -> Drawn {
     for (row, (instance, solution)) in root.split_evenly((solved.len(), 1)).iter().zip(solved) {
         let (left, right) = row.split_horizontally(560);
         let turns = &solution.turns;
-        let last = turns.last().map_or(1.0, |turn| turn.at as f64).max(1.0);
+        let last = turns.last().map_or(1.0, |turn| turn.number as f64).max(1.0);
         let answers: Vec<&String> = solution.marginals[0].keys().collect();
         let title = format!("{}: answers to {} (line: policy, dots: target)", instance.name, instance.prompts[0].id);
         let mut chart = ChartBuilder::on(&left)
@@ -111,17 +111,17 @@ fn draw_games(solved: &[(Instance, Solution)], file: &Path) -> Drawn {
         chart.configure_mesh().light_line_style(WHITE).x_desc("turn").draw()?;
         for (at, answer) in answers.iter().enumerate() {
             let color = Palette99::pick(at).to_rgba();
-            let policy = turns.iter().map(|turn| (turn.at as f64, turn.policy[at]));
+            let policy = turns.iter().map(|turn| (turn.number as f64, turn.policy[at]));
             chart
                 .draw_series(LineSeries::new(policy, color.stroke_width(2)))?
                 .label(answer.as_str())
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 12, y)], color));
-            let target = turns.iter().map(|turn| Circle::new((turn.at as f64, turn.target[at]), 2, color.filled()));
+            let target = turns.iter().map(|turn| Circle::new((turn.number as f64, turn.target[at]), 2, color.filled()));
             chart.draw_series(target)?;
         }
         chart.configure_series_labels().background_style(WHITE.mix(0.7)).label_font(("sans-serif", 12)).draw()?;
 
-        let gaps: Vec<(f64, f64)> = turns.iter().map(|t| (t.at as f64, t.gap.max(SMALLEST_GAP))).collect();
+        let gaps: Vec<(f64, f64)> = turns.iter().map(|t| (t.number as f64, t.gap.max(SMALLEST_GAP))).collect();
         let (low, high) = gaps.iter().fold((1.0, SMALLEST_GAP), |(low, high), (_, gap)| (gap.min(low), gap.max(high)));
         let mut chart = ChartBuilder::on(&right)
             .caption("duality gap", ("sans-serif", 14))

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use alft_game::exact::{Dynamics, Solution, Term, solve, solve::Config};
+use alft_game::exact::{BoxError, Dynamics, Solution, Term, solve, solve::Config};
 use alft_plugin_host::{Limits, NativeTrust, Plugin, Source, source};
 use alft_runtime::data::{Instance, linear_term, read_games};
-use alft_sdk::batch::{Batch, Item, PromptTexts};
-use alft_sdk::{Bundle, Role, Valuation};
+use alft_sdk::batch::{Batch, Item, PromptTexts, Role};
+use alft_sdk::{Bundle, Valuation};
 use clap::ValueEnum;
 
 use crate::values::{PluginArg, positive};
@@ -114,8 +114,8 @@ pub(crate) fn run(args: &SolveArgs) -> Result<()> {
     let config = Config {
         dynamics: args.dynamics.into(),
         tolerance: args.tolerance.unwrap_or(SMOOTH),
-        evaluations: args.iterations,
-        turns: if args.plot.is_some() { TURNS } else { 0 },
+        max_evaluations: args.iterations,
+        max_turns: if args.plot.is_some() { TURNS } else { 0 },
     };
     if !args.json {
         say!("{:<24}{:>16}{:>12}{:>12}  certificate", "game", "value", "gap", "iterations");
@@ -172,7 +172,7 @@ fn for_machines(instance: &Instance, solution: &Solution) -> serde_json::Value {
         "gap": solution.certificate.map(|certificate| certificate.gap),
         "marginals": marginals,
         "multipliers": solution.multipliers,
-        "iterations": solution.iterations,
+        "iterations": solution.evaluations,
     })
 }
 
@@ -183,7 +183,7 @@ fn print_row(instance: &Instance, solution: &Solution, certified: bool) {
         (Some(_), true) => "equilibrium",
         (Some(_), false) => "not within tolerance",
     };
-    say!("{:<24}{:>16.9}{gap:>12}{:>12}  {says}", instance.name, solution.value, solution.iterations);
+    say!("{:<24}{:>16.9}{gap:>12}{:>12}  {says}", instance.name, solution.value, solution.evaluations);
     for (prompt, marginal) in instance.prompts.iter().zip(&solution.marginals) {
         let answers: Vec<String> = marginal.iter().map(|(answer, p)| format!("{answer} {p:.4}")).collect();
         say!("  {:<22}{}", prompt.id, answers.join("  "));
@@ -253,10 +253,10 @@ impl ExtraObjective {
     }
 }
 
-fn evaluate(plugin: &Plugin, bundle: &Bundle) -> Result<Valuation, String> {
+fn evaluate(plugin: &Plugin, bundle: &Bundle) -> Result<Valuation, BoxError> {
     match plugin.call(&Batch::Objective(Cow::Borrowed(std::slice::from_ref(bundle)))).items.pop() {
         Some(Ok(Item::Valuation(valuation))) => Ok(valuation),
-        Some(Err(failure)) => Err(failure.to_string()),
+        Some(Err(failure)) => Err(failure.into()),
         Some(Ok(_)) | None => unreachable!("an objective returns a valuation for each bundle"),
     }
 }
