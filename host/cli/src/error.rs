@@ -7,6 +7,7 @@ use alft_plugin_host::{EngineError, ledger, lock};
 use alft_runtime::Error as RuntimeError;
 pub(crate) use alft_runtime::chain;
 use alft_runtime::config::RunFileError;
+use alft_runtime::plugins::UNTRUSTED;
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
 /// The result of a command.
@@ -156,6 +157,15 @@ impl Error {
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Self::Io { doing, path, source }
+    }
+
+    /// For `map_err` on a plugin that cannot be opened; a native library that is not trusted has a flag for its remedy.
+    pub(crate) fn open(name: &str) -> impl FnOnce(alft_plugin_host::Error) -> Self {
+        let name = name.to_owned();
+        move |error| match error {
+            alft_plugin_host::Error::Untrusted { .. } => Self::plugin(&name)(UNTRUSTED),
+            error => Self::plugin(&name)(error),
+        }
     }
 
     /// For `map_err` on a plugin given on the command line.

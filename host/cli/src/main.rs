@@ -34,8 +34,7 @@ fn main() -> ExitCode {
     if let args::Command::PluginWorker { job } = args.command {
         return alft_plugin_host::worker::serve([job]);
     }
-    // SAFETY: no other thread runs yet.
-    unsafe { limit_elementwise_threads() };
+    limit_elementwise_threads();
     let work = std::thread::Builder::new().name("alft".into()).stack_size(STACK).spawn(|| commands::run(args.command));
     match work.map(std::thread::JoinHandle::join) {
         Ok(Ok(result)) => error::exit_code(result),
@@ -48,14 +47,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// candle's elementwise operations wait for each other in a spinning barrier; on a busy machine one thread is several
-/// times faster. Products of matrices keep all cores.
-///
-/// # Safety
-/// No other thread may run.
-unsafe fn limit_elementwise_threads() {
+/// Gives candle's elementwise operations one thread: they wait for each other in a spinning barrier, and on a busy machine
+/// one thread is several times faster. Products of matrices keep all cores.
+fn limit_elementwise_threads() {
     if std::env::var_os("CANDLE_NUM_THREADS").is_none() {
-        // SAFETY: the caller's promise.
+        // SAFETY: no other thread runs yet.
         unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
     }
 }

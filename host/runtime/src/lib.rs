@@ -82,12 +82,15 @@
 //! | `session` | the parts of a run that its steps work on |
 //! | `checkpoint` | the state that a resumed run goes on from |
 //! | `evaluate`, `reference` | the evaluation before and after; the reference policy's answers |
+//! | [`conformance`] | the conformance tests on a plugin's file |
+//! | [`rescore()`] | another plugin on the recorded batches of a run |
 //! | [`simulate()`] | exact games played from samples |
 //! | [`RunEvent`] | progress and messages |
 //! | [`Error`] | everything that can end a run |
 
 mod checkpoint;
 pub mod config;
+pub mod conformance;
 pub mod data;
 mod error;
 mod evaluate;
@@ -95,6 +98,7 @@ mod event;
 pub mod plugins;
 pub mod record;
 mod reference;
+mod rescore;
 pub mod reward;
 pub mod rollout;
 mod run;
@@ -105,5 +109,6 @@ mod step;
 
 pub use error::{Error, Result, chain};
 pub use event::{Observer, Phase, RunEvent};
+pub use rescore::{Comparison, ItemChange, rescore};
 pub use run::{PluginOpener, PluginSource, Run, StepLine};
 pub use simulate::{Outcome, SimulationConfig, SimulationProgress, simulate};

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use alft_game::exact::{BoxError, Dynamics, Solution, Term, solve, solve::Config};
-use alft_plugin_host::{Limits, NativeTrust, Plugin, Source, source};
+use alft_plugin_host::{Limits, NativeTrust, Plugin};
 use alft_runtime::data::{Instance, linear_term, read_games};
+use alft_runtime::plugins::open_file;
 use alft_sdk::batch::{Batch, Item, PromptTexts, Role};
 use alft_sdk::{Bundle, Valuation};
 use clap::ValueEnum;
@@ -84,10 +85,6 @@ const SMOOTH: f64 = 1e-8;
 
 /// The default tolerance with constraints, whose prices are only as good as the marginals that they are found from.
 const CONSTRAINED: f64 = 1e-6;
-
-/// A run file trusts a native library by `trust`; here a flag does.
-const UNTRUSTED: &str = "it is a native library, which runs with all the rights of this program; add --trust-native if \
-                         you trust it, or use a component";
 
 /// Turns kept for the picture.
 const TURNS: usize = 2000;
@@ -207,15 +204,7 @@ fn open(plugins: &[PluginArg], trust_native: bool) -> Result<Vec<ExtraObjective>
     let native = if trust_native { NativeTrust::InProcess } else { NativeTrust::Refused };
     let open = |arg: &PluginArg| {
         let name = arg.path.display().to_string();
-        // Whoever names a file and trusts it on the same command line means the file that is there now.
-        let pin = trust_native.then(|| source::hash_file(&arg.path, &limits)).transpose();
-        let pin = pin.map_err(Error::plugin(&name))?;
-        let (path, config, limits) = (arg.path.clone(), arg.config.clone(), limits.clone());
-        let plugin = Plugin::open(&Source { path, pin, native, config, limits }, &engine);
-        let plugin = plugin.map_err(|error| match error {
-            alft_plugin_host::Error::Untrusted { .. } => Error::plugin(&name)(UNTRUSTED),
-            error => Error::plugin(&name)(error),
-        })?;
+        let plugin = open_file(&arg.path, &arg.config, &limits, native, &engine).map_err(Error::open(&name))?;
         if !plugin.has(Role::Objective) && !plugin.has(Role::Verifier) {
             return Err(Error::plugin(&name)("it is neither an objective nor a verifier"));
         }

@@ -10,7 +10,6 @@ use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::open::cannot_use;
 use super::target::TargetArgs;
 use crate::error::{Error, Result};
 
@@ -88,7 +87,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let name = args.target.name();
     let (target, settings) = args.target.find()?;
     let config = Value::Object(settings.configs[0].clone()).to_string();
-    let plugin = args.target.open(&target, &config)?.map_err(cannot_use(&name))?;
+    let plugin = args.target.open(&target, &config)?.map_err(Error::open(&name))?;
     let form = plugin.form();
 
     if !args.json {

@@ -1,19 +1,20 @@
 //! `alft plugin check`: the conformance tests, each in a child process, and the abuse table.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use alft_conformance::abuse::{Earning, Row};
-use alft_conformance::{Outcome, TESTS, Test, VERSION};
-use alft_plugin_host::Limits;
+use alft_conformance::{Outcome, TESTS, Test};
 use alft_plugin_host::lock::Conformance;
+use alft_plugin_host::{Limits, Worker};
 use alft_runtime::config::nearest;
+use alft_runtime::conformance::{TestRun, TestSetup, count_outcomes, run_tests};
 use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::child::{self, TestSetup};
 use super::target::TargetArgs;
+use crate::engine;
 use crate::error::{Error, Result};
 
 /// Run the conformance tests on a plugin, and show the rewards of known hacks.
@@ -39,16 +40,6 @@ pub(crate) struct CheckArgs {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-}
-
-/// A test that was run or skipped.
-#[derive(Debug, Serialize)]
-struct TestRun {
-    test: &'static str,
-    #[serde(flatten)]
-    outcome: Outcome,
-    seed: u64,
-    milliseconds: u64,
 }
 
 /// The abuse table under a configuration.
@@ -82,16 +73,17 @@ pub(crate) fn run(args: &CheckArgs) -> Result<()> {
         seed: args.seed,
     };
     let time_limit = Duration::from_secs(args.seconds);
-    let tests = run_tests(&setup, only, time_limit, |test| {
+    let child = engine::check_child()?;
+    let tests = run_tests(&setup, &child, only, time_limit, |test| {
         if !args.json {
             print_test(test, args);
         }
     });
     let abuse = match only {
-        None if passes(&tests[0].outcome) => abuse_tables(&setup, time_limit),
+        None if tests[0].passes() => abuse_tables(&setup, &child, time_limit),
         _ => Vec::new(),
     };
-    let conformance = count(&tests);
+    let conformance = count_outcomes(&tests);
     if args.json {
         let report = Report { plugin: &setup.file, seed: args.seed, conformance, tests: &tests, abuse: &abuse };
         say!("{}", serde_json::to_string(&report).expect("a report is plain data"));
@@ -100,40 +92,17 @@ pub(crate) fn run(args: &CheckArgs) -> Result<()> {
         let Conformance { passed, failed, crashed, skipped, version } = conformance;
         say!("\n{passed} passed, {failed} failed, {crashed} crashed, {skipped} skipped (tests of version {version})");
     }
-    let failed: Vec<&str> = tests.iter().filter(|run| !passes(&run.outcome)).map(|run| run.test).collect();
+    let failed: Vec<&str> = tests.iter().filter(|run| !run.passes()).map(|run| run.test).collect();
     if failed.is_empty() {
         return Ok(());
     }
     Err(Error::Check { plugin: args.target.plugin.clone(), tests: failed.join(", ") })
 }
 
-/// Returns the counts of all tests' outcomes, for `alft.lock`.
-pub(super) fn conformance(setup: &TestSetup, time_limit: Duration) -> Conformance {
-    count(&run_tests(setup, None, time_limit, |_| ()))
-}
-
-/// Runs `only`, or every test. `report` is called after each test.
-fn run_tests(setup: &TestSetup, only: Option<Test>, time_limit: Duration, report: impl Fn(&TestRun)) -> Vec<TestRun> {
-    let mut runs: Vec<TestRun> = Vec::new();
-    for test in TESTS.into_iter().filter(|test| only.is_none_or(|only| only.name == test.name)) {
-        let started = Instant::now();
-        // A plugin that does not describe itself fails every other test for the same reason.
-        let outcome = match runs.first() {
-            Some(first) if !passes(&first.outcome) => Outcome::Skipped(format!("see {}", first.test)),
-            _ => child::run_test(setup, test, time_limit),
-        };
-        let milliseconds = started.elapsed().as_millis() as u64;
-        let run = TestRun { test: test.name, outcome, seed: setup.seed, milliseconds };
-        report(&run);
-        runs.push(run);
-    }
-    runs
-}
-
 /// Makes the abuse table under each configuration. A plugin that is an objective only has none.
-fn abuse_tables(setup: &TestSetup, time_limit: Duration) -> Vec<AbuseTable> {
+fn abuse_tables(setup: &TestSetup, child: &Worker, time_limit: Duration) -> Vec<AbuseTable> {
     let configs = setup.settings.configs.iter().map(|config| Value::Object(config.clone()).to_string());
-    let tables = configs.map(|config| match child::abuse_table(setup, &config, time_limit) {
+    let tables = configs.map(|config| match setup.abuse_table(child, &config, time_limit) {
         Ok(rows) => AbuseTable { config, rows, reason: None },
         Err(reason) => AbuseTable { config, rows: Vec::new(), reason: Some(reason) },
     });
@@ -149,26 +118,11 @@ fn find_test(name: &str) -> Result<Test> {
     })
 }
 
-fn count(tests: &[TestRun]) -> Conformance {
-    let count = |name: &str| tests.iter().filter(|run| run.outcome.name() == name).count() as u32;
-    Conformance {
-        passed: count("passed"),
-        failed: count("failed"),
-        crashed: count("crashed"),
-        skipped: count("skipped"),
-        version: VERSION,
-    }
-}
-
-fn passes(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Passed | Outcome::Skipped(_))
-}
-
 fn print_test(run: &TestRun, args: &CheckArgs) {
     let shows = Test::named(run.test).map_or("", |test| test.shows);
     let reason = if run.outcome == Outcome::Passed { shows } else { run.outcome.reason() };
     say!("{:<8} {:<22} {:>6} ms  {}", run.outcome.name(), run.test, run.milliseconds, single_line(reason));
-    if !passes(&run.outcome) {
+    if !run.passes() {
         say!("{:<42}again: alft plugin check {}", "", rerun_arguments(args, run));
     }
 }

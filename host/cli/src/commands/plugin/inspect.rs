@@ -11,9 +11,8 @@ use alft_sdk::batch::{Role, Roles};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::open::cannot_use;
 use super::target::TargetArgs;
-use crate::error::{Result, chain};
+use crate::error::{Error, Result, chain};
 
 /// Show a plugin's roles, contract, imports, claims, size and hash.
 #[derive(Debug, clap::Args)]
@@ -93,12 +92,12 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     let name = args.target.name();
     let (target, settings) = args.target.find()?;
     let config = Value::Object(settings.configs[0].clone()).to_string();
-    let bytes = source::read(&target.file, &args.target.limits).map_err(cannot_use(&name))?;
+    let bytes = source::read(&target.file, &args.target.limits).map_err(Error::open(&name))?;
     let facts = match bytes.starts_with(b"\0asm") {
         true => component(&target.file, &bytes),
         false => library(&target.file, &bytes),
     };
-    let mut facts = facts.map_err(cannot_use(&name))?;
+    let mut facts = facts.map_err(Error::open(&name))?;
     let plugin = args.target.open(&target, &config)?;
     if let Ok(plugin) = &plugin {
         facts.roles = plugin.roles();

@@ -6,10 +6,9 @@ use std::time::Duration;
 use alft_plugin_host::lock::{Conformance, Lock, NAME, Pinned};
 use alft_plugin_host::{Form, Plugin};
 use alft_runtime::config::{PluginEntry, RunFile, RunFileWatcher};
+use alft_runtime::conformance::{TestSetup, count_outcomes, run_tests};
 use alft_runtime::plugins::{PinSource, PluginEvent, PluginSet};
 
-use super::check::conformance;
-use super::child::TestSetup;
 use super::target::Target;
 use crate::engine;
 use crate::error::Result;
@@ -78,7 +77,7 @@ fn test(entry: &PluginEntry, plugin: &Plugin, run: &RunFile) -> Result<Conforman
         settings,
         seed: run.seed,
     };
-    Ok(conformance(&setup, TIME_LIMIT))
+    Ok(count_outcomes(&run_tests(&setup, &engine::check_child()?, None, TIME_LIMIT, |_| ())))
 }
 
 /// Returns the folder of a run file's lock.

@@ -10,28 +10,23 @@
 //! | `bench` | `alft plugin bench`: the cost of a call |
 //! | `lock` | `alft plugin lock`: the approved plugins of a run |
 //! | `target` | the plugin that a command names: a file, or a project that is built first |
-//! | `open` | opening a plugin's file |
-//! | `subject` | a plugin's file as the subject of conformance tests |
-//! | `child` | one conformance test in a child process |
 
 mod bench;
 mod build;
 mod check;
-mod child;
 mod inspect;
 mod lock;
 mod new;
-mod open;
-mod subject;
 mod target;
 mod watch;
 
+use alft_runtime::conformance::serve_test;
 use clap::Subcommand;
 
+use crate::engine;
 use crate::error::Result;
 
 pub(crate) use lock::lock_dir;
-pub(crate) use open::{cannot_use, open};
 
 /// Write, build, check, inspect and approve plugins.
 #[derive(Debug, Subcommand)]
@@ -44,7 +39,7 @@ pub(crate) enum PluginCommand {
     Bench(bench::BenchArgs),
     Lock(lock::LockArgs),
     /// Be a child process that runs one test of `check`
-    #[command(hide = true, name = child::COMMAND)]
+    #[command(hide = true, name = engine::CHECK_CHILD)]
     CheckChild,
 }
 
@@ -57,6 +52,9 @@ pub(crate) fn run(command: &PluginCommand) -> Result<()> {
         PluginCommand::Inspect(args) => inspect::run(args),
         PluginCommand::Bench(args) => bench::run(args),
         PluginCommand::Lock(args) => lock::run(args),
-        PluginCommand::CheckChild => child::serve(),
+        PluginCommand::CheckChild => {
+            say!("{}", serve_test(engine::worker()?)?);
+            Ok(())
+        }
     }
 }

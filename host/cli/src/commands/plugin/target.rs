@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use alft_build::Form;
 use alft_conformance::Settings;
 use alft_plugin_host::{Error as HostError, Limits, NativeTrust, Plugin};
+use alft_runtime::plugins::open_file;
 use serde_json::{Map, Value};
 
-use super::open::open;
 use crate::engine;
 use crate::error::{Error, Result, chain};
 
@@ -47,7 +47,7 @@ impl TargetArgs {
     /// Opens the plugin's file on an engine of its limits. A native library runs in a child process.
     pub(super) fn open(&self, target: &Target, config: &str) -> Result<Result<Plugin, HostError>> {
         let native = if self.trust_native { NativeTrust::Process } else { NativeTrust::Refused };
-        Ok(open(&target.file, config, &self.limits, native, &engine::start(&self.limits)?))
+        Ok(open_file(&target.file, config, &self.limits, native, &engine::start(&self.limits)?))
     }
 }
 

@@ -1,43 +1,39 @@
 //! One conformance test in a child process: a library that aborts, a host that dies and a test that never ends are the
 //! outcome of that test, and the other tests run.
 //!
-//! The child is this program with a hidden command. It reads a [`TestSetup`] and a [`Task`] from standard input, and the
+//! The child is a program that calls [`serve_test`]. It reads a [`TestSetup`] and a [`Task`] from standard input, and the
 //! last line of its standard output is the result.
 
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use alft_conformance::{Outcome, Settings, Test, Trial, abuse};
-use alft_plugin_host::{Limits, NativeTrust};
+use alft_plugin_host::{Engine, Limits, NativeTrust, Worker};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::subject::SubjectFile;
-use crate::engine;
 use crate::error::{Error, Result, chain};
-
-/// The name of the hidden command.
-pub(crate) const COMMAND: &str = "check-child";
 
 /// The plugin under test, and the data of its tests.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct TestSetup {
+pub struct TestSetup {
     /// The component or native library.
-    pub(super) file: PathBuf,
+    pub file: PathBuf,
     /// The native library that was built from the same source.
-    pub(super) twin: Option<PathBuf>,
+    pub twin: Option<PathBuf>,
     /// Permission to run `file` if it is a native library.
-    pub(super) trust_native: bool,
+    pub trust_native: bool,
     /// The limits of the plugin's calls.
-    pub(super) limits: Limits,
+    pub limits: Limits,
     /// The configurations, and a question that the plugin can answer.
-    pub(super) settings: Settings,
+    pub settings: Settings,
     /// The seed of every random input.
-    pub(super) seed: u64,
+    pub seed: u64,
 }
 
 /// The task of a child.
@@ -50,7 +46,7 @@ enum Task {
 }
 
 /// The rows of an abuse table, or the reason why there are none.
-pub(super) type AbuseTable = std::result::Result<Vec<abuse::Row>, String>;
+pub type AbuseTable = std::result::Result<Vec<abuse::Row>, String>;
 
 /// A child that gave no result.
 #[derive(Debug, thiserror::Error)]
@@ -65,31 +61,36 @@ enum ChildError {
     Died { status: ExitStatus, last_line: String },
 }
 
-/// Runs a test in a child process. A child without a result is a crash.
-pub(super) fn run_test(setup: &TestSetup, test: Test, time_limit: Duration) -> Outcome {
-    run(setup, &Task::Test(test.name.into()), time_limit).unwrap_or_else(|error| Outcome::Crashed(chain(&error)))
-}
-
-/// Makes the abuse table under a configuration in a child process.
-pub(super) fn abuse_table(setup: &TestSetup, config: &str, time_limit: Duration) -> AbuseTable {
-    run(setup, &Task::AbuseTable(config.into()), time_limit).unwrap_or_else(|error| Err(chain(&error)))
-}
-
-/// Performs the task on standard input.
-pub(crate) fn serve() -> Result<()> {
-    let stdin = Path::new("standard input");
+/// Performs the task on standard input and returns the line that the program must print. `worker` compiles components and
+/// runs native libraries.
+///
+/// # Errors
+/// The input is no task, or the engine does not start.
+pub fn serve_test(worker: Worker) -> Result<String> {
     let (setup, task): (TestSetup, Task) = serde_json::from_reader(io::stdin().lock())
-        .map_err(|error| Error::io("read a task from", stdin)(error.into()))?;
-    let result = setup.perform(&task)?;
+        .map_err(|error| Error::io("read a task from", "standard input".as_ref())(error.into()))?;
     // The library may have printed half a line.
-    say!("\n{result}");
-    Ok(())
+    Ok(format!("
+{}", setup.perform(&task, worker)?))
 }
 
 impl TestSetup {
+    /// Runs a test in a child process, which is killed at the time limit. A child without a result is a crash. `child` is
+    /// a program that calls [`serve_test`].
+    pub fn run_test(&self, child: &Worker, test: Test, time_limit: Duration) -> Outcome {
+        let task = Task::Test(test.name.into());
+        run(child, self, &task, time_limit).unwrap_or_else(|error| Outcome::Crashed(chain(&error)))
+    }
+
+    /// Makes the abuse table under a configuration in a child process.
+    pub fn abuse_table(&self, child: &Worker, config: &str, time_limit: Duration) -> AbuseTable {
+        let task = Task::AbuseTable(config.into());
+        run(child, self, &task, time_limit).unwrap_or_else(|error| Err(chain(&error)))
+    }
+
     /// Performs a task in this process and returns the result as JSON.
-    fn perform(&self, task: &Task) -> Result<String> {
-        let engine = engine::start(&self.limits)?;
+    fn perform(&self, task: &Task, worker: Worker) -> Result<String> {
+        let engine = Engine::new(&self.limits, worker)?;
         let config = serde_json::to_string(&self.settings.configs[0]).expect("a map is plain data");
         let open =
             |file: &PathBuf, native| SubjectFile::new(&engine, file.clone(), native, &self.limits, config.clone());
@@ -115,14 +116,16 @@ impl TestSetup {
 }
 
 /// Performs a task in a child process, which is killed at the time limit.
-fn run<T: DeserializeOwned>(setup: &TestSetup, task: &Task, time_limit: Duration) -> Result<T, ChildError> {
+fn run<T: DeserializeOwned>(
+    child: &Worker,
+    setup: &TestSetup,
+    task: &Task,
+    time_limit: Duration,
+) -> Result<T, ChildError> {
     let request = serde_json::to_vec(&(setup, task)).expect("a task is plain data");
-    let spawn = |program: PathBuf| {
-        let mut command = Command::new(program);
-        command.args(["plugin", COMMAND]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
-    };
-    let mut child = std::env::current_exe().and_then(spawn)?;
+    let mut command = Command::new(&child.program);
+    command.args(&child.arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn()?;
     let stdout = read_to_end(child.stdout.take());
     let stderr = read_to_end(child.stderr.take());
     // If the child is dead, its status says so.

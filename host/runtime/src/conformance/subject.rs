@@ -10,7 +10,6 @@ use alft_plugin_host::{Engine, Error as HostError, Failure, FailureKind, Form, L
 use alft_sdk::Manifest;
 use alft_sdk::batch::{Batch, Item, Output, PromptTexts, Roles};
 
-use super::open::{UNTRUSTED, open};
 use crate::error::chain;
 
 /// A component or native library, opened once for each configuration.
@@ -34,7 +33,7 @@ impl SubjectFile {
         if let Some(plugin) = self.opened.borrow().get(config) {
             return Ok(Rc::clone(plugin));
         }
-        let plugin = Rc::new(open(&self.path, config, &self.limits, self.native, &self.engine)?);
+        let plugin = Rc::new(open_file(&self.path, config, &self.limits, self.native, &self.engine)?);
         self.opened.borrow_mut().insert(config.into(), Rc::clone(&plugin));
         Ok(plugin)
     }
@@ -107,6 +106,7 @@ fn open_fault(error: HostError) -> Fault {
         HostError::Config { reason, .. } => Fault::Error(reason),
         HostError::Start { source, .. } => call_fault(source),
         HostError::Untrusted { .. } => Fault::Invalid(UNTRUSTED.into()),
+        ),
         error => Fault::Invalid(chain(&error)),
     }
 }
