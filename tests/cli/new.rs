@@ -118,7 +118,7 @@ fn what_will_not_do_is_refused_with_something_that_does() {
         command
     };
     fail(&mut plugin(&["Exact Match", "--role", "reader"]), 5, &["Exact Match", "such as \"exact-match\""]);
-    fail(&mut plugin(&["x", "--role", "judge"]), 2, &["judge", "there are reader, verifier and objective"]);
+    fail(&mut plugin(&["x", "--role", "judge"]), 2, &["judge", "the roles are reader, grader, verifier, objective"]);
     fail(&mut plugin(&["x", "--role", "reader", "--lang", "go"]), 2, &["go", "there are rust, python, js and c"]);
     fail(&mut plugin(&["x"]), 2, &["--role"]);
     std::fs::write(folder.path().join("notes.txt"), "mine").unwrap();

@@ -78,7 +78,7 @@ fn what_misbehaves_is_named_test_by_test_and_the_kit_goes_on() {
     }
     let report = json(&mut tool("check", &misbehave, &["--config", r#"{"deed": "panic"}"#, "--json"]));
     let tests = report["tests"].as_array().unwrap();
-    assert_eq!(tests.len(), 18, "every test has an outcome");
+    assert_eq!(tests.len(), 19, "every test has an outcome");
     assert_eq!((&tests[0]["outcome"], &tests[1]["outcome"]), (&"passed".into(), &"passed".into()), "{report}");
     assert!(report["crashed"].as_u64().unwrap() > 5, "{report}");
 }

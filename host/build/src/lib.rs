@@ -34,9 +34,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+pub use alft_sdk::batch::{Role, Roles};
 pub use error::{Attempt, Error, Failed};
 pub use new::{NewPlugin, new};
-pub use project::{Language, Role};
+pub use project::Language;
 pub use toolchain::{Origin, WasmToolchain, wasm_toolchain};
 
 use process::io;

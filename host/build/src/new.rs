@@ -2,17 +2,17 @@
 //!
 //! The files are those under `templates/`, filled in by minijinja.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::languages;
+use alft_sdk::batch::{Role, Roles};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, context};
 
 use crate::error::Error;
+use crate::languages;
 use crate::process::io;
-use crate::project::{Language, Name, Role};
+use crate::project::{Language, Name};
 
 /// What is wanted.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct NewPlugin {
     /// Small letters, digits and single hyphens.
     pub name: String,
     /// One or more.
-    pub roles: BTreeSet<Role>,
+    pub roles: Roles,
     /// What it is written in.
     pub language: Language,
     /// The folder to write; it may be there, and empty.
@@ -91,12 +91,13 @@ fn test(language: Language) -> &'static str {
     }
 }
 
-/// What the template's plugin does, in one sentence. There is a role.
-fn summary(roles: &BTreeSet<Role>) -> String {
-    let part = |role: &Role| match role {
-        Role::Reader => "reads what follows the last marker",
-        Role::Verifier => "scores the gold answer 1 and all else 0",
-        Role::Objective => "pays less for an answer the commoner it is",
+/// Returns one sentence on the template's plugin. `roles` is not empty.
+fn summary(roles: Roles) -> String {
+    let part = |role| match role {
+        Role::Reader => "reads the answer after the last marker",
+        Role::Grader => "scores a completion 1 if it is short enough, and else 0",
+        Role::Verifier => "scores the gold answer 1 and all other answers 0",
+        Role::Objective => "rewards rare answers more than common ones",
     };
     let parts = roles.iter().map(part).collect::<Vec<_>>().join("; ");
     parts[..1].to_uppercase() + &parts[1..] + "."
@@ -121,17 +122,20 @@ pub fn new(wanted: &NewPlugin) -> Result<PathBuf, Error> {
     let mut syntax = SyntaxConfig::builder();
     syntax.trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true);
     templates.set_syntax(syntax.build().expect("the delimiters are the usual ones"));
-    let has = |role| wanted.roles.contains(&role);
+    let has = |role| wanted.roles.has(role);
     let values = context! {
         name => name.as_str(),
         type => type_name(name.as_str()),
         language => language.key(),
-        roles => wanted.roles.iter().map(Role::to_string).collect::<Vec<_>>(),
+        roles => wanted.roles.iter().map(Role::name).collect::<Vec<_>>(),
+        traits => wanted.roles.iter().map(|role| type_name(role.name())).collect::<Vec<_>>().join(" + "),
         reader => has(Role::Reader),
+        grader => has(Role::Grader),
         verifier => has(Role::Verifier),
         objective => has(Role::Objective),
-        summary => summary(&wanted.roles),
-        sdk => toml::Value::from(sdk.display().to_string()).to_string(),
+        summary => summary(wanted.roles),
+        sdk => quoted(&sdk),
+        conformance => quoted(&sdk.join("conformance")),
         test => test(language),
     };
     for file in files(language) {
@@ -152,7 +156,12 @@ pub fn new(wanted: &NewPlugin) -> Result<PathBuf, Error> {
     Ok(dir)
 }
 
-/// Whether nothing would be overwritten.
+/// Returns a path as a TOML string.
+fn quoted(path: &Path) -> String {
+    toml::Value::from(path.display().to_string()).to_string()
+}
+
+/// Returns true if `dir` does not exist or is empty.
 fn is_free(dir: &Path) -> Result<bool, Error> {
     match fs::read_dir(dir) {
         Ok(mut files) => Ok(files.next().is_none()),
@@ -199,8 +208,8 @@ mod tests {
     fn every_language_and_set_of_roles_fills_its_templates() {
         let dir = tempfile::tempdir().unwrap();
         for language in Language::ALL {
-            for set in 1..8 {
-                let roles: Vec<Role> = (0..3).filter(|bit| set >> bit & 1 == 1).map(|bit| Role::ALL[bit]).collect();
+            for set in 1..16 {
+                let roles: Vec<Role> = (0..4).filter(|bit| set >> bit & 1 == 1).map(|bit| Role::ALL[bit]).collect();
                 let name = format!("p{set}-{}", language.key());
                 let project = new(&wanted(dir.path(), &name, &roles, language)).unwrap();
                 for file in files(language) {
@@ -214,7 +223,7 @@ mod tests {
                 }
                 let read = crate::project::Project::read(&project).unwrap();
                 assert_eq!(
-                    read.map(|read| read.roles.into_iter().collect::<Vec<_>>()),
+                    read.map(|read| read.roles.iter().collect::<Vec<_>>()),
                     match language {
                         Language::Rust => None,
                         _ => Some(roles),

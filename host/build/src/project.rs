@@ -4,14 +4,14 @@
 //! name = "exact"
 //! version = "0.1.0"
 //! language = "python"      # or "js" or "c"
-//! roles = ["verifier"]     # "reader", "verifier" and "objective": one or more
+//! roles = ["verifier"]     # one or more of "reader", "grader", "verifier" and "objective"
 //! ```
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use alft_sdk::batch::Roles;
 use serde::Deserialize;
 
 use crate::Built;
@@ -79,41 +79,6 @@ impl FromStr for Language {
     }
 }
 
-/// What a plugin can be asked to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// What is the final answer of this completion?
-    Reader,
-    /// What is this answer worth?
-    Verifier,
-    /// What is this distribution of answers worth?
-    Objective,
-}
-
-impl Role {
-    pub(crate) const ALL: [Self; 3] = [Self::Reader, Self::Verifier, Self::Objective];
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Reader => "reader",
-            Self::Verifier => "verifier",
-            Self::Objective => "objective",
-        })
-    }
-}
-
-impl FromStr for Role {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|role| role.to_string() == text);
-        found.ok_or_else(|| "there are reader, verifier and objective".to_owned())
-    }
-}
-
 /// A plugin's name: small letters, digits and single hyphens, a letter first, so that it is a file's name and a crate's.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -165,7 +130,7 @@ struct File {
     name: Name,
     version: String,
     language: Language,
-    roles: BTreeSet<Role>,
+    roles: Roles,
 }
 
 /// A project that has a plugin.toml.
@@ -177,7 +142,7 @@ pub(crate) struct Project {
     pub(crate) version: String,
     pub(crate) language: Language,
     /// One or more.
-    pub(crate) roles: BTreeSet<Role>,
+    pub(crate) roles: Roles,
 }
 
 impl Project {
@@ -192,7 +157,9 @@ impl Project {
         let bad = |reason: String| Error::Project { file: file.clone(), reason };
         let File { name, version, language, roles } = toml::from_str(&text).map_err(|error| bad(error.to_string()))?;
         if roles.is_empty() {
-            return Err(bad("`roles` is empty; name one or more of \"reader\", \"verifier\" and \"objective\"".into()));
+            return Err(bad(
+                "`roles` is empty; name one or more of \"reader\", \"grader\", \"verifier\" and \"objective\"".into(),
+            ));
         }
         Ok(Some(Self { dir: dir.to_owned(), name, version, language, roles }))
     }

@@ -1,25 +1,26 @@
 //! A limit on the expected cost of answers, for safety: (1/m) Σ_i ⟨c, ν_i⟩ ≤ δ.
 //!
-//! The host keeps a multiplier μ ≥ 0 for it and raises μ while the limit is exceeded (dual ascent); an answer earns
-//! −μ c(z). The utility shown is the Lagrangian's term −μ(cost − δ): the indicator that it stands for has no finite
-//! value outside. At the equilibrium ν ∝ ν₀ exp(−μ* c/β) and μ*(cost − δ) = 0.
+//! The host keeps a multiplier μ ≥ 0 and raises it while the limit is exceeded (dual ascent). An answer earns −μ c(z). The
+//! utility is the Lagrangian's term −μ(cost − δ), since the indicator of the constraint is not finite outside the limit.
+//! At the equilibrium ν ∝ ν₀ exp(−μ* c/β) and μ*(cost − δ) = 0.
 
 use std::collections::BTreeMap;
 
 use alft_sdk::answer_values::{self, AnswerValues};
+use alft_sdk::serde::Deserialize;
 use alft_sdk::{Bundle, Manifest, Objective, Plugin, Result, Valuation, export, manifest};
 
-/// The plugin's table in the run file: what an answer costs, by a list or by a verifier.
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The plugin's table in the run file: the cost of answers, from a table or from a verifier.
+#[derive(Deserialize)]
+#[serde(crate = "alft_sdk::serde", deny_unknown_fields)]
 pub struct Constraint {
-    /// Answer key to cost; answers that are not named cost 0.
+    /// Cost of each answer key; 0 for an answer that is not in the table.
     #[serde(default)]
     pub cost: BTreeMap<String, f64>,
-    /// The name of the verifier whose score is the cost.
+    /// Name of the verifier whose score is the cost.
     #[serde(default)]
     pub verifier: Option<String>,
-    /// δ: the expected cost allowed.
+    /// δ: the highest expected cost.
     pub limit: f64,
 }
 
@@ -51,7 +52,9 @@ impl Objective for Constraint {
 }
 
 export!(Constraint: Objective);
-alft_sdk::conformance!(Constraint: Objective);
+
+#[cfg(test)]
+alft_conformance::conformance!(Constraint: Objective);
 
 #[cfg(test)]
 mod tests {
@@ -82,6 +85,6 @@ mod tests {
         let config = r#"{"verifier": "safety", "limit": 0.1}"#;
         assert_eq!(dispatch::evaluate::<Constraint>(config, &[bundle.clone()]).unwrap()[0].rewards, [[-1.0, 0.0]]);
         let error = dispatch::evaluate::<Constraint>(r#"{"verifier": "safty", "limit": 0}"#, &[bundle]).unwrap_err();
-        assert!(error.to_string().contains("there is: safety"), "{error}");
+        assert!(error.to_string().contains("its verifiers are: safety"), "{error}");
     }
 }

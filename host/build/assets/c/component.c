@@ -1,9 +1,9 @@
-/* What a component in C exports: the interfaces of wit/objective.wit, on top of the author's `alft_plugin`.
+/* The exports of a component in C: the interfaces of wit/objective.wit, on top of the author's `alft_plugin`.
  *
- * `alft plugin build` compiles it with the author's file, for wasm32, and with one of ALFT_READER, ALFT_VERIFIER and
- * ALFT_OBJECTIVE defined for each role. The records here are those of the contract as the canonical ABI lays them out:
- * a record is a struct, a list its pointer and length, an option and a result a byte and then the value. Where they are
- * the header's own (text, on wasm32) they are used as they come. Arguments of functions come flattened.
+ * `alft plugin build` compiles this file for wasm32 together with the author's file. It defines ALFT_READER, ALFT_GRADER,
+ * ALFT_VERIFIER and ALFT_OBJECTIVE for the roles of plugin.toml. The wit_ structs are the contract's records in the layout
+ * of the canonical ABI: a list is a pointer and a length, an option or a result is a byte followed by the value. Text has
+ * the layout of alft_str on wasm32, and is used without a copy. Arguments of functions are flattened.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 
 #define EXPORT(name) __attribute__((export_name(name)))
 
-/* ---- Memory: all of a call's is let go after it. ---- */
+/* ---- Memory: the blocks of a call are freed after it. ---- */
 
 typedef struct block { struct block *next; size_t size; _Alignas(16) uint8_t bytes[]; } block;
 
@@ -30,16 +30,16 @@ static void *allocate(size_t count, size_t each)
     return new->bytes;
 }
 
-/* How the host asks for room for arguments. */
+/* The host allocates arguments through this function. */
 EXPORT("cabi_realloc") void *cabi_realloc(void *old, size_t old_size, size_t align, size_t size)
 {
-    (void)align; /* at most 8: blocks have 16 */
+    (void)align; /* at most 8; blocks are aligned to 16 */
     void *new = allocate(size, 1);
     if (old_size) memcpy(new, old, old_size < size ? old_size : size);
     return new;
 }
 
-static void let_go(void)
+static void free_blocks(void)
 {
     while (blocks) {
         block *next = blocks->next;
@@ -48,7 +48,7 @@ static void let_go(void)
     }
 }
 
-/* An empty text comes with whatever pointer, and the header's null means "none". */
+/* The pointer of an empty text is arbitrary, and may be null, which means "none" in the header. */
 static alft_str text(alft_str s)
 {
     return s.len ? s : (alft_str){(const uint8_t *)"", 0};
@@ -67,14 +67,14 @@ static alft_str *texts(alft_str *list, size_t len)
     return list;
 }
 
-/* ---- What the author's code may call. ---- */
+/* ---- The host's functions, for the author's code. ---- */
 
 __attribute__((import_module("alft:objective/diagnostics@1.0.0"), import_name("log")))
 void diagnostics_log(uint32_t level, const uint8_t *ptr, size_t len);
 
 typedef struct option_str { uint8_t some; alft_str value; } option_str;
 
-/* What a call has said so far. */
+/* The results of a call so far. */
 typedef struct call { alft_str failure; option_str *keys; size_t keys_len, keys_wanted; } call;
 
 static void on_log(void *context, uint32_t level, alft_str message)
@@ -90,25 +90,25 @@ static void on_fail(void *context, alft_str message)
 
 static void on_key(void *context, alft_str key)
 {
-    call *said = context;
-    if (said->keys_len < said->keys_wanted)
-        said->keys[said->keys_len] = key.ptr ? (option_str){1, copy(key)} : (option_str){0};
-    said->keys_len++;
+    call *state = context;
+    if (state->keys_len < state->keys_wanted)
+        state->keys[state->keys_len] = key.ptr ? (option_str){1, copy(key)} : (option_str){0};
+    state->keys_len++;
 }
 
-static alft_host host(call *said)
+static alft_host host(call *state)
 {
-    return (alft_host){.size = sizeof(alft_host), .context = said, .log = on_log, .fail = on_fail, .key = on_key};
+    return (alft_host){.size = sizeof(alft_host), .context = state, .log = on_log, .fail = on_fail, .key = on_key};
 }
 
-static alft_str literal(const char *words)
+static alft_str literal(const char *text)
 {
-    return (alft_str){(const uint8_t *)words, strlen(words)};
+    return (alft_str){(const uint8_t *)text, strlen(text)};
 }
 
-static alft_str why(const call *said)
+static alft_str failure(const call *state)
 {
-    return said->failure.ptr ? said->failure : literal("the plugin failed and did not say why");
+    return state->failure.ptr ? state->failure : literal("the plugin failed without a reason; pass it to alft_host.fail");
 }
 
 /* ---- about ---- */
@@ -119,12 +119,15 @@ typedef struct { alft_str name, version, summary;
 typedef struct { uint8_t error; union { wit_manifest manifest; alft_str message; }; } described;
 _Static_assert(sizeof(wit_manifest) == 56 && sizeof(described) == 64, "the canonical ABI's layout");
 
-/* The first role of plugin.toml that the author's struct does not have. */
+/* Returns an error if the author's struct lacks a role of plugin.toml. */
 static const char *missing_role(const alft_plugin *plugin)
 {
     (void)plugin;
 #ifdef ALFT_READER
     if (!plugin->read) return "plugin.toml names the role reader, and alft_plugin.read is NULL";
+#endif
+#ifdef ALFT_GRADER
+    if (!plugin->grade) return "plugin.toml names the role grader, and alft_plugin.grade is NULL";
 #endif
 #ifdef ALFT_VERIFIER
     if (!plugin->score) return "plugin.toml names the role verifier, and alft_plugin.score is NULL";
@@ -137,14 +140,14 @@ static const char *missing_role(const alft_plugin *plugin)
 
 EXPORT("alft:objective/about@1.0.0#describe") described *about_describe(const uint8_t *config, size_t config_len)
 {
-    call said = {0};
-    alft_host hears = host(&said);
+    call state = {0};
+    alft_host callbacks = host(&state);
     alft_manifest m = {.size = sizeof m, .score_low = NAN, .score_high = NAN};
     described *reply = memset(allocate(1, sizeof *reply), 0, sizeof *reply);
     const char *missing = missing_role(alft_plugin_v1());
-    if (missing || alft_plugin_v1()->describe(&hears, text((alft_str){config, config_len}), &m) != ALFT_OK) {
+    if (missing || alft_plugin_v1()->describe(&callbacks, text((alft_str){config, config_len}), &m) != ALFT_OK) {
         reply->error = 1;
-        reply->message = missing ? literal(missing) : why(&said);
+        reply->message = missing ? literal(missing) : failure(&state);
         return reply;
     }
     reply->manifest = (wit_manifest){
@@ -158,16 +161,17 @@ EXPORT("alft:objective/about@1.0.0#describe") described *about_describe(const ui
 EXPORT("cabi_post_alft:objective/about@1.0.0#describe") void after_describe(described *reply)
 {
     (void)reply;
-    let_go();
+    free_blocks();
 }
 
-/* ---- Prompts and questions, for all roles. ---- */
+/* ---- Prompts with texts, for readers, graders and verifiers. ---- */
 
 typedef struct { alft_str id, text; option_str gold; alft_str metadata; } wit_prompt;
-typedef struct { wit_prompt prompt; alft_str *texts; size_t texts_len; } wit_question;
+typedef struct { wit_prompt prompt; alft_str *texts; size_t texts_len; } wit_prompt_texts;
 typedef struct { void *ptr; size_t len; } wit_list;
 typedef struct { uint8_t error; union { wit_list values; alft_str message; }; } listed;
-_Static_assert(sizeof(wit_prompt) == 36 && sizeof(wit_question) == 44 && sizeof(listed) == 12, "the canonical ABI's layout");
+_Static_assert(sizeof(wit_prompt) == 36 && sizeof(wit_prompt_texts) == 44 && sizeof(listed) == 12,
+               "the canonical ABI's layout");
 
 static inline alft_prompt prompt(const wit_prompt *p)
 {
@@ -175,52 +179,88 @@ static inline alft_prompt prompt(const wit_prompt *p)
     return (alft_prompt){text(p->id), text(p->text), gold, text(p->metadata)};
 }
 
-static inline alft_question *questions(const wit_question *batch, size_t len, size_t *total)
+static inline alft_prompt_texts *prompt_texts(const wit_prompt_texts *batch, size_t len, size_t *total)
 {
-    alft_question *out = allocate(len, sizeof *out);
+    alft_prompt_texts *out = allocate(len, sizeof *out);
     *total = 0;
     for (size_t i = 0; i < len; i++) {
-        out[i] = (alft_question){prompt(&batch[i].prompt), texts(batch[i].texts, batch[i].texts_len), batch[i].texts_len};
+        alft_str *list = texts(batch[i].texts, batch[i].texts_len);
+        out[i] = (alft_prompt_texts){prompt(&batch[i].prompt), list, batch[i].texts_len};
         *total += batch[i].texts_len;
     }
     return out;
 }
 
-static inline listed *list_reply(int32_t status, const call *said, void *values, size_t len)
+static inline listed *list_reply(int32_t status, const call *state, void *values, size_t len)
 {
     listed *reply = allocate(1, sizeof *reply);
     if (status == ALFT_OK)
         *reply = (listed){.values = {values, len}};
     else
-        *reply = (listed){.error = 1, .message = why(said)};
+        *reply = (listed){.error = 1, .message = failure(state)};
     return reply;
+}
+
+/* One number for each text, by a grader or a verifier. */
+static inline listed *scores_reply(
+    int32_t (*score)(const alft_host *, alft_str, const alft_prompt_texts *, size_t, double *),
+    const uint8_t *config, size_t config_len, const wit_prompt_texts *batch, size_t len)
+{
+    call state = {0};
+    alft_host callbacks = host(&state);
+    size_t total;
+    alft_prompt_texts *entries = prompt_texts(batch, len, &total);
+    /* The host refuses NaN: a number that the author forgets to write is not taken for a score. */
+    double *scores = allocate(total, sizeof *scores);
+    for (size_t i = 0; i < total; i++) scores[i] = NAN;
+    int32_t status = score(&callbacks, text((alft_str){config, config_len}), entries, len, scores);
+    wit_list *by_entry = allocate(len, sizeof *by_entry);
+    for (size_t i = 0, at = 0; i < len; at += entries[i].texts_len, i++)
+        by_entry[i] = (wit_list){scores + at, entries[i].texts_len};
+    return list_reply(status, &state, by_entry, len);
 }
 
 /* ---- reader ---- */
 
 #ifdef ALFT_READER
 EXPORT("alft:objective/reader@1.0.0#read")
-listed *reader_read(const uint8_t *config, size_t config_len, wit_question *batch, size_t len)
+listed *reader_read(const uint8_t *config, size_t config_len, wit_prompt_texts *batch, size_t len)
 {
-    call said = {0};
-    alft_host hears = host(&said);
-    alft_question *asked = questions(batch, len, &said.keys_wanted);
-    said.keys = allocate(said.keys_wanted, sizeof *said.keys);
-    int32_t status = alft_plugin_v1()->read(&hears, text((alft_str){config, config_len}), asked, len);
-    if (status == ALFT_OK && said.keys_len != said.keys_wanted) {
+    call state = {0};
+    alft_host callbacks = host(&state);
+    alft_prompt_texts *entries = prompt_texts(batch, len, &state.keys_wanted);
+    state.keys = allocate(state.keys_wanted, sizeof *state.keys);
+    int32_t status = alft_plugin_v1()->read(&callbacks, text((alft_str){config, config_len}), entries, len);
+    if (status == ALFT_OK && state.keys_len != state.keys_wanted) {
         status = ALFT_FAILED;
-        said.failure = literal("read did not call alft_host.key once for each completion");
+        state.failure = literal("read did not call alft_host.key once for each completion");
     }
     wit_list *keys = allocate(len, sizeof *keys);
-    for (size_t i = 0, at = 0; i < len; at += asked[i].texts_len, i++)
-        keys[i] = (wit_list){said.keys + at, asked[i].texts_len};
-    return list_reply(status, &said, keys, len);
+    for (size_t i = 0, at = 0; i < len; at += entries[i].texts_len, i++)
+        keys[i] = (wit_list){state.keys + at, entries[i].texts_len};
+    return list_reply(status, &state, keys, len);
 }
 
 EXPORT("cabi_post_alft:objective/reader@1.0.0#read") void after_read(listed *reply)
 {
     (void)reply;
-    let_go();
+    free_blocks();
+}
+#endif
+
+/* ---- grader ---- */
+
+#ifdef ALFT_GRADER
+EXPORT("alft:objective/grader@1.0.0#grade")
+listed *grader_grade(const uint8_t *config, size_t config_len, wit_prompt_texts *batch, size_t len)
+{
+    return scores_reply(alft_plugin_v1()->grade, config, config_len, batch, len);
+}
+
+EXPORT("cabi_post_alft:objective/grader@1.0.0#grade") void after_grade(listed *reply)
+{
+    (void)reply;
+    free_blocks();
 }
 #endif
 
@@ -228,26 +268,15 @@ EXPORT("cabi_post_alft:objective/reader@1.0.0#read") void after_read(listed *rep
 
 #ifdef ALFT_VERIFIER
 EXPORT("alft:objective/verifier@1.0.0#score")
-listed *verifier_score(const uint8_t *config, size_t config_len, wit_question *batch, size_t len)
+listed *verifier_score(const uint8_t *config, size_t config_len, wit_prompt_texts *batch, size_t len)
 {
-    call said = {0};
-    alft_host hears = host(&said);
-    size_t total;
-    alft_question *asked = questions(batch, len, &total);
-    /* A score that the author forgets to write is NaN, which the host refuses. */
-    double *scores = allocate(total, sizeof *scores);
-    for (size_t i = 0; i < total; i++) scores[i] = NAN;
-    int32_t status = alft_plugin_v1()->score(&hears, text((alft_str){config, config_len}), asked, len, scores);
-    wit_list *by_question = allocate(len, sizeof *by_question);
-    for (size_t i = 0, at = 0; i < len; at += asked[i].texts_len, i++)
-        by_question[i] = (wit_list){scores + at, asked[i].texts_len};
-    return list_reply(status, &said, by_question, len);
+    return scores_reply(alft_plugin_v1()->score, config, config_len, batch, len);
 }
 
 EXPORT("cabi_post_alft:objective/verifier@1.0.0#score") void after_score(listed *reply)
 {
     (void)reply;
-    let_go();
+    free_blocks();
 }
 #endif
 
@@ -286,37 +315,37 @@ static alft_bundle bundle(const wit_bundle *b)
 EXPORT("alft:objective/objective@1.0.0#evaluate")
 listed *objective_evaluate(const uint8_t *config, size_t config_len, wit_bundle *batch, size_t len)
 {
-    call said = {0};
-    alft_host hears = host(&said);
-    alft_bundle *asked = allocate(len, sizeof *asked);
+    call state = {0};
+    alft_host callbacks = host(&state);
+    alft_bundle *bundles = allocate(len, sizeof *bundles);
     size_t total = 0;
     for (size_t i = 0; i < len; i++) {
-        asked[i] = bundle(&batch[i]);
-        for (size_t j = 0; j < asked[i].groups_len; j++) total += asked[i].groups[j].answers_len;
+        bundles[i] = bundle(&batch[i]);
+        for (size_t j = 0; j < bundles[i].groups_len; j++) total += bundles[i].groups[j].answers_len;
     }
-    /* NaN is refused by the host where a number must be, and is "none" for a violation. */
+    /* The host refuses a utility or reward of NaN; a violation of NaN means "none". */
     double *utilities = allocate(len, sizeof(double)), *violations = allocate(len, sizeof(double));
     double *rewards = allocate(total, sizeof(double));
     for (size_t i = 0; i < len; i++) utilities[i] = violations[i] = NAN;
     for (size_t i = 0; i < total; i++) rewards[i] = NAN;
     alft_str configuration = text((alft_str){config, config_len});
-    int32_t status = alft_plugin_v1()->evaluate(&hears, configuration, asked, len, utilities, violations, rewards);
+    int32_t status = alft_plugin_v1()->evaluate(&callbacks, configuration, bundles, len, utilities, violations, rewards);
 
     wit_valuation *valuations = allocate(len, sizeof *valuations);
     for (size_t i = 0; i < len; i++) {
-        wit_list *groups = allocate(asked[i].groups_len, sizeof *groups);
-        for (size_t j = 0; j < asked[i].groups_len; j++) {
-            groups[j] = (wit_list){rewards, asked[i].groups[j].answers_len};
+        wit_list *groups = allocate(bundles[i].groups_len, sizeof *groups);
+        for (size_t j = 0; j < bundles[i].groups_len; j++) {
+            groups[j] = (wit_list){rewards, bundles[i].groups[j].answers_len};
             rewards += groups[j].len;
         }
-        valuations[i] = (wit_valuation){utilities[i], {groups, asked[i].groups_len}, {!isnan(violations[i]), violations[i]}};
+        valuations[i] = (wit_valuation){utilities[i], {groups, bundles[i].groups_len}, {!isnan(violations[i]), violations[i]}};
     }
-    return list_reply(status, &said, valuations, len);
+    return list_reply(status, &state, valuations, len);
 }
 
 EXPORT("cabi_post_alft:objective/objective@1.0.0#evaluate") void after_evaluate(listed *reply)
 {
     (void)reply;
-    let_go();
+    free_blocks();
 }
 #endif

@@ -1,17 +1,17 @@
 /**
- * What a component in JavaScript exports: the contract's interfaces, on top of the class that plugin.js exports.
+ * The exports of a component in JavaScript: the contract's interfaces, on top of the class that plugin.js exports.
  *
- * `alft plugin build` puts it beside a module project.js that has that class, and the name and version of plugin.toml.
+ * `alft plugin build` writes a module project.js beside it, with that class and the name and version of plugin.toml.
  */
 
 import diagnostics from "alft:objective/diagnostics";
 import { Plugin, name, version } from "./project.js";
 
-const say = (level) => (...words) => diagnostics.log(level, words.map(String).join(" "));
-globalThis.console = { error: say("error"), warn: say("warn"), log: say("info"), info: say("info"), debug: say("debug") };
+const log = (level) => (...values) => diagnostics.log(level, values.map(String).join(" "));
+globalThis.console = { error: log("error"), warn: log("warn"), log: log("info"), info: log("info"), debug: log("debug") };
 
-/** Nesting that JSON.parse takes on a component's small stack with room to spare; past its end there is only a trap. */
-const DEEPEST = 128;
+/** JSON.parse recurses, and a component's stack is small: an overflow would be a trap without a message. */
+const MAX_DEPTH = 128;
 
 const parsed = (json) => {
   const [quote, escape, opening, closing] = ['"', "\\", "[{", "]}"];
@@ -22,18 +22,18 @@ const parsed = (json) => {
     else if (c === quote) quoted = !quoted;
     else if (!quoted && opening.includes(c)) depth++;
     else if (!quoted && closing.includes(c)) depth--;
-    if (depth > DEEPEST) throw new Error(`it is nested more than ${DEEPEST} deep`);
+    if (depth > MAX_DEPTH) throw new Error(`it is nested more than ${MAX_DEPTH} deep`);
   }
   return JSON.parse(json);
 };
 
-/** What an author's code throws would be a trap that says nothing: makes it the contract's error. */
+/** Turns an exception of the author's code into the contract's error. It would be a trap without a message. */
 const contract = (call) => (config, batch) => {
   let opened;
   try {
     opened = new Plugin(parsed(config));
   } catch (error) {
-    throw `its configuration is refused: ${error?.message ?? error}`;
+    throw `the configuration is refused: ${error?.message ?? error}`;
   }
   try {
     return call(opened, batch);
@@ -59,6 +59,11 @@ export const reader = {
     batch.map(({ prompt, completions }) => completions.map((text) => key(plugin.read(prompt, text))))),
 };
 
+export const grader = {
+  grade: contract((plugin, batch) =>
+    batch.map(({ prompt, completions }) => completions.map((text) => number("score", plugin.grade(prompt, text))))),
+};
+
 export const verifier = {
   score: contract((plugin, batch) =>
     batch.map(({ prompt, answers }) => answers.map((text) => number("score", plugin.score(prompt, text))))),
@@ -68,15 +73,15 @@ export const objective = {
   evaluate: contract((plugin, batch) => batch.map((bundle) => valuation(plugin.evaluate(bundle)))),
 };
 
-const key = (read) => {
-  if (read === null || read === undefined) return null;
-  if (typeof read === "string") return read;
-  throw new TypeError(`read returned a ${typeof read}; return a string, or null for no answer`);
+const key = (result) => {
+  if (result === null || result === undefined) return null;
+  if (typeof result === "string") return result;
+  throw new TypeError(`read returned a ${typeof result}; return a string, or null for no answer`);
 };
 
-const number = (what, value) => {
+const number = (name, value) => {
   if (typeof value === "number") return value;
-  throw new TypeError(`${what} is ${value === null ? "null" : `a ${typeof value}`}; return a number`);
+  throw new TypeError(`${name} is ${value === null ? "null" : `a ${typeof value}`}; return a number`);
 };
 
 const valuation = ({ utility, rewards, violation }) => ({

@@ -1,6 +1,7 @@
-"""What a component in Python exports: the contract's interfaces, on top of the class that the author exports.
+"""The exports of a component in Python: the contract's interfaces, on top of the class that the author exports.
 
-`alft plugin build` adds it to the project as alft_component, and the name and version of plugin.toml as alft_project.
+`alft plugin build` adds this module to the project as alft_component, and the name and version of plugin.toml as
+alft_project.
 """
 
 import builtins
@@ -23,11 +24,11 @@ from wit_world.imports import diagnostics
 try:
     from wit_world.exports import objective as wit_objective
 except ImportError:
-    # The plugin does not have this role.
+    # The plugin is not an objective.
     wit_objective = None
 
 
-class Talk:
+class Log:
     """Standard output and error: whole lines go to the host as diagnostics."""
 
     def __init__(self, level):
@@ -43,12 +44,12 @@ class Talk:
 
 
 def no_files(*_, **__):
-    raise FileNotFoundError("there are no files in a component, only what was read while it was made, at import")
+    raise FileNotFoundError("a component has no files; read them at import, while the component is made")
 
 
 def seal():
-    """Ends the time when there were files. A look for one would be a trap now, and end a mere import or traceback."""
-    sys.stdout, sys.stderr = Talk(diagnostics.Level.INFO), Talk(diagnostics.Level.WARN)
+    """Replaces access to files with an exception. A system call would be a trap, even within an import or a traceback."""
+    sys.stdout, sys.stderr = Log(diagnostics.Level.INFO), Log(diagnostics.Level.WARN)
     linecache.checkcache = lambda filename=None: None
     for module in (builtins, io, os, posix):
         for name in {"open", "open_code", "stat", "lstat", "listdir", "scandir"} & vars(module).keys():
@@ -56,7 +57,7 @@ def seal():
 
 
 def contract(call):
-    """What an author's code raises would be a trap that says nothing: makes it the contract's error."""
+    """Turns an exception of the author's code into the contract's error. It would be a trap without a message."""
 
     def guarded(self, config, *batch):
         seal()
@@ -65,18 +66,18 @@ def contract(call):
             try:
                 opened = alft.exported(**configuration)
             except (TypeError, ValueError) as error:
-                raise Err(f"its configuration is refused: {error}")
+                raise Err(f"the configuration is refused: {error}")
             return call(opened, *batch)
         except Err:
             raise
         except BaseException as error:
-            raise Err(told(error))
+            raise Err(report(error))
 
     return guarded
 
 
-# Nesting that json.loads takes on a component's small stack with room to spare; past its end there is only a trap.
-DEEPEST = 128
+# json.loads recurses, and a component's stack is small: an overflow would be a trap without a message.
+MAX_DEPTH = 128
 TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[][{}]', re.DOTALL)
 
 
@@ -84,13 +85,13 @@ def parsed(config):
     depth = 0
     for token in TOKEN.finditer(config):
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0][0], 0)
-        if depth > DEEPEST:
-            raise Err(f"its configuration is refused: it is nested more than {DEEPEST} deep")
+        if depth > MAX_DEPTH:
+            raise Err(f"the configuration is refused: it is nested more than {MAX_DEPTH} deep")
     return json.loads(config)
 
 
-def told(error):
-    """What was raised, and where in the author's code. Without carets: placing them can end in a look for a file."""
+def report(error):
+    """Returns the exception and its traceback within the author's code. Carets are left out: placing them may read a file."""
     frames = (frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__)
     frames = [traceback.FrameSummary(f.filename, f.lineno, f.name, line=f.line) for f in frames]
     return "".join(traceback.format_exception_only(error) + traceback.format_list(frames)).rstrip()
@@ -117,6 +118,12 @@ class Reader:
         return [[key(opened.read(item.prompt, text)) for text in item.completions] for item in batch]
 
 
+class Grader:
+    @contract
+    def grade(opened, batch):
+        return [[float(opened.grade(item.prompt, text)) for text in item.completions] for item in batch]
+
+
 class Verifier:
     @contract
     def score(opened, batch):
@@ -129,20 +136,20 @@ class Objective:
         return [valuation(opened.evaluate(bundle)) for bundle in batch]
 
 
-def key(read):
-    if read is None or isinstance(read, str):
-        return read
-    raise TypeError(f"read returned {read!r}, which is neither a str nor None")
+def key(result):
+    if result is None or isinstance(result, str):
+        return result
+    raise TypeError(f"read returned {result!r}; return a str, or None for no answer")
 
 
-def valuation(said):
+def valuation(result):
     return wit_objective.Valuation(
-        utility=float(said.utility),
-        rewards=[[float(reward) for reward in rewards] for rewards in said.rewards],
-        violation=None if said.violation is None else float(said.violation),
+        utility=float(result.utility),
+        rewards=[[float(reward) for reward in rewards] for rewards in result.rewards],
+        violation=None if result.violation is None else float(result.violation),
     )
 
 
-# This module is run while the component is made: the lines that tracebacks will show are read now.
+# This module runs while the component is made: tracebacks need the source lines, so they are read now.
 for module in list(sys.modules.values()):
     linecache.getlines(getattr(module, "__file__", None) or "")

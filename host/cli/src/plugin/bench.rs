@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use alft_conformance::{Fault, Settings, Subject, load};
 use alft_plugin_host::{Form, Limits};
-use alft_sdk::kit::{Fault, Reply, Role, Settings, Subject, load};
+use alft_sdk::batch::Role;
 use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -111,7 +112,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         );
     }
     let mut rows = Vec::new();
-    for role in Role::ALL.into_iter().filter(|role| plugin.has(*role)) {
+    for role in plugin.roles().iter() {
         for answers in GROUPS {
             let call = |seed| call(&plugin, &config, &settings, role, answers, seed);
             let row = measure(role, answers, Duration::from_millis(args.measure_ms), &call);
@@ -142,25 +143,11 @@ fn call(
     answers: usize,
     seed: u64,
 ) -> Result<(Duration, Option<u64>), Fault> {
-    fn timed<T>(call: impl FnOnce() -> Reply<T>) -> Result<(Duration, Option<u64>), Fault> {
-        let begun = Instant::now();
-        let reply = call();
-        let time = begun.elapsed();
-        reply.result.map(|_| (time, reply.fuel))
-    }
-    match role {
-        Role::Reader | Role::Verifier => {
-            let batch = [load::question(settings, role, answers, BYTES, seed)];
-            match role {
-                Role::Reader => timed(|| plugin.read(config, &batch)),
-                _ => timed(|| plugin.score(config, &batch)),
-            }
-        }
-        Role::Objective => {
-            let batch = [load::bundle(settings, answers, seed)];
-            timed(|| plugin.evaluate(config, &batch))
-        }
-    }
+    let batch = load::batch(settings, role, answers, BYTES, seed);
+    let begun = Instant::now();
+    let reply = plugin.call(config, &batch);
+    let time = begun.elapsed();
+    reply.result.map(|_| (time, reply.fuel))
 }
 
 fn measure(

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use alft_conformance::{Outcome, Settings, TESTS, Test, VERSION, abuse};
 use alft_plugin_host::Limits;
 use alft_plugin_host::lock::Verdict;
-use alft_sdk::kit::{self, Outcome, Settings, TESTS, Test, abuse};
 use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -210,7 +210,7 @@ fn counted(tests: &[Ran]) -> Verdict {
         failed: count("failed"),
         crashed: count("crashed"),
         skipped: count("skipped"),
-        kit_version: kit::VERSION,
+        kit_version: VERSION,
     }
 }
 

@@ -11,8 +11,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use alft_conformance::{Outcome, Settings, Test, Trial, abuse};
 use alft_plugin_host::Limits;
-use alft_sdk::kit::{Outcome, Settings, Test, Trial, abuse};
 use serde::{Deserialize, Serialize};
 
 use super::loaded::Loaded;

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use alft_build::Form;
+use alft_conformance::Settings;
 use alft_plugin_host::Limits;
-use alft_sdk::kit::Settings;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};

@@ -3,9 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
+use alft_conformance::Subject;
 use alft_plugin_host::{Error as HostError, Limits, file, inspect};
 use alft_sdk::Manifest;
-use alft_sdk::kit::{Role, Subject};
+use alft_sdk::batch::Role;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -124,7 +125,7 @@ fn component(file: &Path, bytes: &[u8], config: String, claims: Asked) -> Result
         Some((interface.to_owned(), version.to_owned()))
     };
     let exports: Vec<(String, String)> = anatomy.exports.iter().filter_map(|name| ours(name)).collect();
-    let exported = |role: &Role| exports.iter().any(|(interface, _)| *interface == role.to_string());
+    let exported = |role: &Role| exports.iter().any(|(interface, _)| *interface == role.name());
     let harmless = |name: &String| ours(name).is_some_and(|(interface, _)| HARMLESS.contains(&interface.as_str()));
     Ok(Facts {
         file: file.into(),
@@ -147,14 +148,13 @@ fn library(file: &Path, bytes: &[u8], config: String, claims: Asked, loaded: &Lo
     let entries =
         inspect::entries(bytes).map_err(|reason| HostError::NotAPlugin { path: file.into(), reason }.to_string())?;
     // Its roles are in a struct that only running it gives.
-    let roles = if let Asked::Claims(_) = claims { Role::ALL.to_vec() } else { Vec::new() };
     Ok(Facts {
         file: file.into(),
         form: "native library",
         bytes: bytes.len(),
         blake3: file::hash_of(bytes),
         contract: entries.first().cloned(),
-        roles: roles.into_iter().filter(|role| loaded.has(*role)).map(|role| role.to_string()).collect(),
+        roles: loaded.roles().iter().map(|role| role.to_string()).collect(),
         can_do_io: true,
         imports: None,
         virtual_wasi: Vec::new(),

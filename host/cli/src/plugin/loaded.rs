@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use alft_conformance::{Fault, Reply, Subject};
 use alft_plugin_host::{
-    Bill, Called, Engine, Error, Failure, FailureKind, Form, Limits, NativeTrust, Plugin, Role, Source, file,
+    Bill, Called, Engine, Error, Failure, FailureKind, Form, Limits, NativeTrust, Plugin, Source, file,
 };
 use alft_sdk::Manifest;
-use alft_sdk::batch::PromptTexts;
-use alft_sdk::bundle::{Bundle, Valuation};
-use alft_sdk::kit::{self, Fault, Reply, Subject};
+use alft_sdk::batch::{Batch, Output, PromptTexts, Role, Roles};
 
 /// A component or library, opened once for each configuration that it is asked under.
 pub(super) struct Loaded {
@@ -69,30 +68,37 @@ impl Loaded {
 }
 
 impl Subject for Loaded {
-    fn has(&self, role: kit::Role) -> bool {
-        let role = match role {
-            kit::Role::Reader => Role::Reader,
-            kit::Role::Verifier => Role::Verifier,
-            kit::Role::Objective => Role::Objective,
+    fn roles(&self) -> Roles {
+        let Ok(plugin) = self.plugin(&self.config) else { return Roles::default() };
+        let has = |role: &Role| match role {
+            Role::Reader => plugin.has(alft_plugin_host::Role::Reader),
+            Role::Verifier => plugin.has(alft_plugin_host::Role::Verifier),
+            Role::Objective => plugin.has(alft_plugin_host::Role::Objective),
+            Role::Grader => false,
         };
-        self.plugin(&self.config).is_ok_and(|plugin| plugin.has(role))
+        Role::ALL.into_iter().filter(has).collect()
     }
 
     fn describe(&self, config: &str) -> Reply<Manifest> {
         Reply { result: self.plugin(config).map(|plugin| plugin.manifest().clone()).map_err(refused), fuel: None }
     }
 
-    fn read(&self, config: &str, batch: &[PromptTexts]) -> Reply<Vec<Vec<Option<String>>>> {
-        by_question(self.called(config, batch, Plugin::read), batch)
+    fn call(&self, config: &str, batch: &Batch<'_>) -> Reply<Output> {
+        match batch {
+            Batch::Reader(entries) => {
+                mapped(by_question(self.called(config, entries, Plugin::read), entries), Output::Keys)
+            }
+            Batch::Verifier(entries) => {
+                mapped(by_question(self.called(config, entries, Plugin::score), entries), Output::Scores)
+            }
+            Batch::Objective(bundles) => mapped(self.called(config, bundles, Plugin::evaluate), Output::Valuations),
+            Batch::Grader(_) => Reply { result: Err(Fault::Invalid("it is not a grader".into())), fuel: None },
+        }
     }
+}
 
-    fn score(&self, config: &str, batch: &[PromptTexts]) -> Reply<Vec<Vec<f64>>> {
-        by_question(self.called(config, batch, Plugin::score), batch)
-    }
-
-    fn evaluate(&self, config: &str, batch: &[Bundle]) -> Reply<Vec<Valuation>> {
-        self.called(config, batch, Plugin::evaluate)
-    }
+fn mapped<T>(reply: Reply<T>, output: fn(T) -> Output) -> Reply<Output> {
+    Reply { result: reply.result.map(output), fuel: reply.fuel }
 }
 
 /// The host gives a result for each text of a batch, in order.

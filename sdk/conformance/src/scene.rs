@@ -1,32 +1,34 @@
-//! Exact games at random: everything about a bundle but its probabilities, which a test may move.
+//! Random exact games. A scene is everything of a bundle but its probabilities, which a test varies.
 
 use std::collections::BTreeMap;
 
-use super::Settings;
-use super::inputs::Random;
-use crate::bundle::{Bundle, Prompt};
+use alft_sdk::bundle::{Bundle, Prompt};
 
-/// For each prompt the probability of each answer; 0 for one that it cannot have.
-pub(super) type Marginals = Vec<Vec<f64>>;
+use crate::inputs::Random;
+use crate::settings::Settings;
 
-/// Prompts and answers, by number.
-pub(super) struct Scene<'a> {
+/// The probability of each answer, for each prompt; 0 for an answer outside the prompt's support.
+pub(crate) type Marginals = Vec<Vec<f64>>;
+
+/// A game whose prompts and answers are numbered.
+pub(crate) struct Scene<'a> {
     settings: &'a Settings,
-    /// For each prompt whether it can have each answer.
+    /// For each prompt, the answers that may have a probability above 0.
     support: Vec<Vec<bool>>,
-    /// For each answer its scores.
+    /// Scores of each answer.
     scores: Vec<Vec<f64>>,
     reference: Marginals,
     multiplier: f64,
 }
 
 impl<'a> Scene<'a> {
-    pub(super) fn any(settings: &'a Settings, random: &mut Random) -> Self {
+    /// Makes a random scene.
+    pub(crate) fn random(settings: &'a Settings, random: &mut Random) -> Self {
         let answers = settings.answers.len();
         let support: Vec<Vec<bool>> = (0..1 + random.below(4))
             .map(|prompt| {
                 let mut given: Vec<bool> = (0..answers).map(|_| random.below(2) == 0).collect();
-                // One answer that all prompts have, as a consensus needs, and one more to weigh it against.
+                // An answer that all prompts share, which a consensus needs, and at least one other.
                 given[0] = true;
                 given[1 + prompt % (answers - 1)] = true;
                 given
@@ -39,22 +41,23 @@ impl<'a> Scene<'a> {
         Self { settings, support, scores, reference, multiplier }
     }
 
-    pub(super) fn prompts(&self) -> usize {
+    /// Returns the number of prompts.
+    pub(crate) fn prompts(&self) -> usize {
         self.support.len()
     }
 
-    /// A point of the game, away from probabilities of 0, where differences are poor.
-    pub(super) fn marginals(&self, random: &mut Random) -> Marginals {
+    /// Returns a random point of the game, away from probabilities of 0, where finite differences are inaccurate.
+    pub(crate) fn marginals(&self, random: &mut Random) -> Marginals {
         marginals(&self.support, random)
     }
 
-    /// The bundle at a point, its answers called as the settings call them.
-    pub(super) fn bundle(&self, nu: &Marginals) -> Bundle {
+    /// Returns the bundle at a point, with the settings' answer keys.
+    pub(crate) fn bundle(&self, nu: &Marginals) -> Bundle {
         self.named(nu, &self.settings.answers)
     }
 
-    /// The same with other names.
-    pub(super) fn named(&self, nu: &Marginals, names: &[String]) -> Bundle {
+    /// Returns the bundle at a point, with these answer keys.
+    pub(crate) fn named(&self, nu: &Marginals, names: &[String]) -> Bundle {
         let mut bundle = self.exact(nu, names);
         let reference = self.exact(&self.reference, names);
         bundle.verifiers = self.settings.verifiers.clone();
@@ -63,7 +66,7 @@ impl<'a> Scene<'a> {
             for (answer, frozen) in group.answers.iter_mut().zip(frozen.answers) {
                 (answer.reference_probability, answer.pooled_reference_probability) =
                     (frozen.reference_probability, frozen.pooled_reference_probability);
-                let at = names.iter().position(|name| *name == answer.key).expect("a name of ours");
+                let at = names.iter().position(|name| *name == answer.key).expect("a key of the scene");
                 answer.scores = self.scores[at].clone();
             }
         }

@@ -1,76 +1,68 @@
-//! `kit.json`, beside a plugin's sources: what it needs in order to be tested.
+//! `kit.json`, beside a plugin's sources: the data that the plugin needs to be tested.
 
 use std::path::Path;
 
+use alft_sdk::Prompt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::bundle::Prompt;
-
-/// What a plugin needs in order to be tested. Every key may be left out, and so may the file.
+/// The data that a plugin needs to be tested. Every key may be left out, and so may the file.
 ///
 /// ```json
 /// {
 ///   "configs": [{"k": 2, "verifier": "verifier"}],
-///   "question": {"prompt": "What is 17 + 25?", "reference": "42", "wrong": "41"},
+///   "question": {"prompt": "What is 17 + 25?", "gold": "42", "wrong": "41"},
 ///   "completion": "so it is {answer}"
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Configurations that work, each a JSON object; every test runs under every one. `[{}]` by default.
+    /// Valid configurations, each a JSON object. Every test runs under each of them. `[{}]` by default.
     pub configs: Vec<Map<String, Value>>,
-    /// A question that the plugin can judge. Readers and verifiers.
+    /// A question that readers, graders and verifiers can answer.
     pub question: Question,
-    /// A completion that the reader can read, with `{answer}` in place of the answer.
+    /// A good completion, with `{answer}` in place of the answer.
     pub completion: String,
-    /// Keys of the answers that objectives are shown, two or more; `a` to `f` by default. Let tables in `configs` name
-    /// these.
+    /// Answer keys for objectives, at least two; `a` to `f` by default. Tables in `configs` should name these.
     pub answers: Vec<String>,
-    /// The names of the verifiers whose scores (0.05 to 1) an objective is shown.
+    /// Names of the verifiers whose scores an objective gets. The scores are between 0.05 and 1.
     pub verifiers: Vec<String>,
 }
 
-/// Every test takes the settings along.
-const MOST_BYTES: u64 = 1 << 20;
+/// The settings are sent to the process of every test.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// A question with a right and a wrong answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Question {
-    /// As the prompts file has it.
+    /// Text of the prompt.
     pub prompt: String,
     /// The right answer.
     pub gold: String,
-    /// A wrong one.
+    /// A wrong answer.
     pub wrong: String,
-    /// Whatever else the prompts file would say of it.
+    /// The other keys of the question's line.
     pub metadata: Map<String, Value>,
 }
 
-/// Why `kit.json` cannot be used.
-#[derive(Debug)]
+/// The reason why `kit.json` cannot be used.
+#[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It cannot be read.
-    Read(std::io::Error),
-    /// It is not what it should be.
-    Json(serde_json::Error),
-    /// A value says nothing that a test could use.
+    /// The file cannot be read.
+    #[error(transparent)]
+    Read(#[from] std::io::Error),
+    /// The file is not JSON, or has a wrong key or type.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// The file is not a file, or is too large.
+    #[error("it is not a regular file of at most 1 MiB")]
+    File,
+    /// A value is of no use to the tests.
+    #[error("{0}")]
     Value(&'static str),
 }
-
-impl std::fmt::Display for Error {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Read(error) => error.fmt(f),
-            Self::Json(error) => error.fmt(f),
-            Self::Value(reason) => f.write_str(reason),
-        }
-    }
-}
-
-impl std::error::Error for Error {}
 
 impl Default for Settings {
     fn default() -> Self {
@@ -96,32 +88,34 @@ impl Default for Question {
 }
 
 impl Settings {
-    /// The file's name.
+    /// Name of the file.
     pub const FILE: &str = "kit.json";
 
-    /// The settings of a file.
+    /// Reads a settings file.
     ///
     /// # Errors
-    /// The file cannot be read, is no JSON, or has an unknown key or a value that is of no use.
+    /// The file cannot be read, is not JSON, has an unknown key, or has a value that is of no use.
     pub fn read(file: &Path) -> Result<Self, Error> {
-        let metadata = std::fs::metadata(file).map_err(Error::Read)?;
-        if !metadata.is_file() || metadata.len() > MOST_BYTES {
-            return Err(Error::Value("it is no file of at most 1 MiB"));
+        let metadata = std::fs::metadata(file)?;
+        if !metadata.is_file() || metadata.len() > MAX_BYTES {
+            return Err(Error::File);
         }
-        let text = std::fs::read_to_string(file).map_err(Error::Read)?;
-        let settings: Self = serde_json::from_str(&text).map_err(Error::Json)?;
-        let usable = [
-            (!settings.configs.is_empty(), "configs is empty; leave it out to test with {}"),
-            (settings.answers.len() >= 2, "answers has fewer than two keys"),
-            (settings.completion.contains("{answer}"), "completion has no {answer} in it"),
+        let settings: Self = serde_json::from_str(&std::fs::read_to_string(file)?)?;
+        let checks = [
+            (!settings.configs.is_empty(), "`configs` is empty; leave it out to test with {}"),
+            (settings.answers.len() >= 2, "`answers` has fewer than two keys; add one, or leave it out"),
+            (
+                settings.completion.contains("{answer}"),
+                "`completion` has no {answer} in it; add it where the answer is",
+            ),
         ];
-        match usable.iter().find(|(usable, _)| !usable) {
+        match checks.into_iter().find(|(usable, _)| !usable) {
             Some((_, reason)) => Err(Error::Value(reason)),
             None => Ok(settings),
         }
     }
 
-    /// The settings of the project in `folder`: its `kit.json`, or the defaults if it has none.
+    /// Reads the `kit.json` of the project in `folder`, or returns the defaults if it has none.
     ///
     /// # Errors
     /// As [`Settings::read`].
@@ -130,11 +124,12 @@ impl Settings {
         if file.exists() { Self::read(&file) } else { Ok(Self::default()) }
     }
 
-    pub(super) fn configurations(&self) -> Vec<String> {
+    /// Returns the configurations as JSON text.
+    pub(crate) fn configurations(&self) -> Vec<String> {
         self.configs.iter().map(|config| Value::Object(config.clone()).to_string()).collect()
     }
 
-    /// The question, as a phrasing of this id.
+    /// Returns the question as a prompt with this id.
     pub fn prompt(&self, id: &str) -> Prompt {
         Prompt {
             id: id.into(),
@@ -144,7 +139,7 @@ impl Settings {
         }
     }
 
-    /// A completion that ends in `answer`.
+    /// Returns the completion with this answer.
     pub fn completed(&self, answer: &str) -> String {
         self.completion.replace("{answer}", answer)
     }
@@ -155,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_out_is_the_default_and_what_is_unknown_is_refused() {
+    fn missing_keys_have_defaults_and_unusable_values_are_refused() {
         let folder = std::env::temp_dir().join(format!("alft-kit-settings-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         assert_eq!(Settings::of(&folder).unwrap(), Settings::default());
@@ -168,14 +163,14 @@ mod tests {
         assert_eq!((settings.question.wrong.as_str(), settings.question.gold.as_str()), ("7", "42"));
         for (text, words) in [
             (r#"{"confgs": []}"#, "confgs"),
-            (r#"{"configs": []}"#, "configs is empty"),
+            (r#"{"configs": []}"#, "`configs` is empty"),
             (r#"{"completion": "42"}"#, "no {answer}"),
             (r#"{"answers": ["a"]}"#, "fewer than two"),
         ] {
             let error = written(text).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
-        let large = written(&" ".repeat(MOST_BYTES as usize + 1));
+        let large = written(&" ".repeat(MAX_BYTES as usize + 1));
         for read in [large, Settings::read(&folder), Settings::read("/dev/zero".as_ref())] {
             assert!(read.unwrap_err().to_string().contains("at most 1 MiB"));
         }

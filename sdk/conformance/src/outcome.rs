@@ -1,25 +1,25 @@
-//! How a test ended.
+//! The result of a test.
 
 use serde::{Deserialize, Serialize};
 
-use super::Fault;
+use crate::subject::Fault;
 
-/// The outcome of a test.
+/// The result of a test.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", content = "reason", rename_all = "lowercase")]
 pub enum Outcome {
-    /// The plugin does what the test asks.
+    /// The plugin passed.
     Passed,
-    /// It does not: why.
+    /// The plugin failed, for this reason.
     Failed(String),
-    /// It panicked, trapped or was stopped; or the process that it ran in died or never ended.
+    /// The plugin panicked, trapped or was stopped, or its process died or never ended.
     Crashed(String),
-    /// The test does not apply: why.
+    /// The test does not apply, for this reason.
     Skipped(String),
 }
 
 impl Outcome {
-    /// Passed, failed, crashed or skipped.
+    /// Returns the name of the variant in lower case.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Passed => "passed",
@@ -29,7 +29,7 @@ impl Outcome {
         }
     }
 
-    /// Why; nothing for a test that was passed.
+    /// Returns the reason; the empty text if the plugin passed.
     pub fn reason(&self) -> &str {
         match self {
             Self::Passed => "",
@@ -37,8 +37,8 @@ impl Outcome {
         }
     }
 
-    /// Of the outcomes under several configurations the gravest is the test's.
-    pub(super) fn gravity(&self) -> u8 {
+    /// Returns the rank of the outcome: the outcome of a test is the highest over all configurations.
+    pub(crate) fn severity(&self) -> u8 {
         match self {
             Self::Skipped(_) => 0,
             Self::Passed => 1,
@@ -48,12 +48,11 @@ impl Outcome {
     }
 }
 
-/// On an ordinary input, where even an error is one too many.
 impl From<Fault> for Outcome {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::Error(_) | Fault::Invalid(_) => Self::Failed(fault.to_string()),
             Fault::Crash(_) => Self::Crashed(fault.to_string()),
+            Fault::Error(_) | Fault::Invalid(_) => Self::Failed(fault.to_string()),
         }
     }
 }

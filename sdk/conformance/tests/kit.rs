@@ -1,15 +1,15 @@
-//! Plugins with one fault each: the kit names it, and no other.
+//! Plugins with one fault each: the kit reports that fault and no other.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use alft_sdk::batch::PromptTexts;
+use alft_conformance::{Linked, Outcome, Reply, Settings, Subject, TESTS, Test, Trial};
+use alft_sdk::batch::{Batch, Output, PromptTexts, Roles};
 use alft_sdk::bundle::{Bundle, Prompt, Valuation};
-use alft_sdk::kit::{Linked, Outcome, Reply, Role, Settings, Subject, TESTS, Test, Trial};
-use alft_sdk::{Manifest, Objective, Plugin, Reader, Result, Verifier, manifest, math};
-use serde::Deserialize;
+use alft_sdk::serde::Deserialize;
+use alft_sdk::{Grader, Manifest, Objective, Plugin, Reader, Result, Verifier, manifest, math};
 
-/// The names of the tests that are not passed, and why.
+/// Returns the names and the outcomes of the tests that the plugin does not pass.
 fn faults(subject: &Linked) -> Vec<(&'static str, Outcome)> {
     let settings = Settings::default();
     let trial = Trial { subject, twin: None, settings: &settings, seed: 1 };
@@ -17,14 +17,14 @@ fn faults(subject: &Linked) -> Vec<(&'static str, Outcome)> {
     outcomes.filter(|(_, outcome)| !matches!(outcome, Outcome::Passed | Outcome::Skipped(_))).collect()
 }
 
-/// The outcome of one test.
+/// Returns the outcome of one test.
 fn outcome(name: &str, subject: &dyn Subject) -> Outcome {
     let settings = Settings::default();
     let trial = Trial { subject, twin: None, settings: &settings, seed: 1 };
     Test::named(name).unwrap().run(&trial)
 }
 
-/// Insists on these tests, and on these words in what the first says.
+/// Asserts that the plugin fails these tests and no other, and that the first reason contains these words.
 fn expect(subject: &Linked, tests: &[&str], words: &str) {
     let faults = faults(subject);
     let names: Vec<&str> = faults.iter().map(|(name, _)| *name).collect();
@@ -32,10 +32,11 @@ fn expect(subject: &Linked, tests: &[&str], words: &str) {
     assert!(faults[0].1.reason().contains(words), "{faults:?}");
 }
 
-/// An objective in a line: what it promises, and what it says.
+/// An objective in one line: its promises of concavity and gradient, and its valuation.
 macro_rules! objective {
     ($name:ident, $claims:expr, |$bundle:ident| $valuation:expr) => {
         #[derive(Deserialize)]
+        #[serde(crate = "alft_sdk::serde")]
         struct $name {}
 
         impl Plugin for $name {
@@ -89,7 +90,7 @@ objective!(NaNForSure, (true, true), |bundle| {
 });
 objective!(NaNForNothing, (false, false), |bundle| {
     let total = bundle.mean(|group| group.answers.iter().map(|a| a.frequency).sum());
-    // NaN where there is nothing to add up, and 0 elsewhere.
+    // 0/0 is NaN if no completion has an answer.
     valuation(0.0 / total, bundle.rewards(|_, _| 0.0))
 });
 objective!(OneShort, (false, false), |bundle| {
@@ -98,7 +99,7 @@ objective!(OneShort, (false, false), |bundle| {
     valuation(0.0, rewards)
 });
 objective!(Unordered, (false, false), |bundle| {
-    // In the order of the standard map's random hash.
+    // The order of a HashMap is random.
     let all: HashMap<&str, f64> =
         bundle.groups.iter().flat_map(|g| &g.answers).map(|a| (&*a.key, a.surprisal)).collect();
     valuation(all.values().map(|p| 0.1 * p).sum(), bundle.rewards(|_, _| 0.0))
@@ -116,14 +117,14 @@ fn a_sound_objective_passes() {
 }
 
 #[test]
-fn a_false_claim_of_an_objective_is_named() {
+fn a_false_promise_of_an_objective_is_reported() {
     expect(&WrongSign::subject(), &["gradient"], "the rewards say");
     expect(&NoFactor::subject(), &["gradient"], "times the utility");
     expect(&Convex::subject(), &["concave"], "below their mean");
 }
 
 #[test]
-fn what_an_objective_must_not_look_at_is_named() {
+fn a_dependence_on_order_or_history_is_reported() {
     expect(&LastPrompt::subject(), &["renaming"], "the order of the prompts");
     expect(&Counting::subject(), &["order-of-calls", "batch-equals-singles", "renaming"], "after other calls");
     let unordered = faults(&Unordered::subject());
@@ -131,15 +132,16 @@ fn what_an_objective_must_not_look_at_is_named() {
 }
 
 #[test]
-fn what_is_no_number_or_no_shape_is_named() {
+fn nan_and_wrong_shapes_are_reported() {
     expect(&NaNForSure::subject(), &["empty", "unanimous"], "a utility is NaN");
     expect(&NaNForNothing::subject(), &["empty"], "a utility is NaN");
     let short = faults(&OneShort::subject());
     assert!(short.iter().all(|(_, outcome)| outcome.reason().contains("of the shape")) && short.len() > 5, "{short:?}");
 }
 
-/// Reads the last word of a completion, except for its fault.
+/// A reader of the last word and an exact verifier, with one fault.
 #[derive(Deserialize)]
+#[serde(crate = "alft_sdk::serde")]
 struct LastWord<const FAULT: u8> {}
 
 const SOUND: u8 = 0;
@@ -185,7 +187,7 @@ fn last_word<const FAULT: u8>() -> Linked {
 }
 
 #[test]
-fn a_fault_of_a_reader_or_verifier_is_named() {
+fn a_fault_of_a_reader_or_verifier_is_reported() {
     assert_eq!(faults(&last_word::<SOUND>()), []);
     expect(&last_word::<CUTS_BYTES>(), &["unicode"], "panicked");
     expect(&last_word::<READS_NOTHING>(), &["reads-the-answer", "right-answer"], "kit.json");
@@ -197,8 +199,9 @@ fn a_fault_of_a_reader_or_verifier_is_named() {
 }
 
 #[test]
-fn a_configuration_that_is_refused_is_told_with_the_remedy() {
+fn a_refused_configuration_is_reported_with_the_remedy() {
     #[derive(Deserialize)]
+    #[serde(crate = "alft_sdk::serde")]
     struct Demanding {
         _order: u32,
     }
@@ -212,43 +215,34 @@ fn a_configuration_that_is_refused_is_told_with_the_remedy() {
     assert!(reason.contains("missing field `_order`") && reason.contains("kit.json"), "{reason}");
 }
 
-/// A reader and verifier whose fuel is a power of its input.
+/// A linked plugin whose fuel is a power of the bytes of its texts.
 struct Metered {
     linked: Linked,
     power: f64,
 }
 
-impl Metered {
-    fn burnt<T>(&self, batch: &[PromptTexts], reply: Reply<T>) -> Reply<T> {
-        let input: usize = batch.iter().flat_map(|question| &question.texts).map(String::len).sum();
-        Reply { fuel: Some((1e5 + (input as f64).powf(self.power)) as u64), ..reply }
-    }
-}
-
 impl Subject for Metered {
-    fn has(&self, role: Role) -> bool {
-        self.linked.has(role)
+    fn roles(&self) -> Roles {
+        self.linked.roles()
     }
 
     fn describe(&self, config: &str) -> Reply<Manifest> {
         self.linked.describe(config)
     }
 
-    fn read(&self, config: &str, batch: &[PromptTexts]) -> Reply<Vec<Vec<Option<String>>>> {
-        self.burnt(batch, self.linked.read(config, batch))
-    }
-
-    fn score(&self, config: &str, batch: &[PromptTexts]) -> Reply<Vec<Vec<f64>>> {
-        self.burnt(batch, self.linked.score(config, batch))
-    }
-
-    fn evaluate(&self, config: &str, batch: &[Bundle]) -> Reply<Vec<Valuation>> {
-        self.linked.evaluate(config, batch)
+    fn call(&self, config: &str, batch: &Batch<'_>) -> Reply<Output> {
+        let reply = self.linked.call(config, batch);
+        let entries = match batch {
+            Batch::Reader(entries) | Batch::Grader(entries) | Batch::Verifier(entries) => entries,
+            Batch::Objective(_) => return reply,
+        };
+        let bytes: usize = entries.iter().flat_map(|entry: &PromptTexts| &entry.texts).map(String::len).sum();
+        Reply { fuel: Some((1e5 + (bytes as f64).powf(self.power)) as u64), ..reply }
     }
 }
 
 #[test]
-fn fuel_may_grow_as_the_input_and_not_as_its_square() {
+fn fuel_may_grow_linearly_and_not_quadratically() {
     let outcome = |linked, power| outcome("fuel-grows-linearly", &Metered { linked, power });
     assert_eq!(outcome(last_word::<SOUND>(), 1.0), Outcome::Passed);
     let square = outcome(last_word::<SOUND>(), 2.0);
@@ -258,7 +252,7 @@ fn fuel_may_grow_as_the_input_and_not_as_its_square() {
 }
 
 #[test]
-fn a_twin_with_other_bits_is_named() {
+fn a_twin_with_other_bits_is_reported() {
     let settings = Settings::default();
     let agree = |subject: &Linked, twin: &Linked| {
         let trial = Trial { subject, twin: Some(twin), settings: &settings, seed: 1 };
@@ -269,14 +263,53 @@ fn a_twin_with_other_bits_is_named() {
     assert!(matches!(&other, Outcome::Failed(reason) if reason.contains("the two differ")), "{other:?}");
 }
 
+/// A grader that counts `<a>` tags, except for its fault.
+#[derive(Deserialize)]
+#[serde(crate = "alft_sdk::serde")]
+struct Tagged<const FAULT: u8> {}
+
+impl<const FAULT: u8> Plugin for Tagged<FAULT> {
+    fn manifest(&self) -> Manifest {
+        Manifest { score_range: Some((0.0, 1.0)), ..manifest!("Scores 1 for a tag.") }
+    }
+}
+
+impl<const FAULT: u8> Grader for Tagged<FAULT> {
+    fn grade(&self, prompt: &Prompt, completion: &str) -> Result<f64> {
+        let tags = completion.matches("<a>").count();
+        match FAULT {
+            GOES_BY_ID => Ok(prompt.id.len() as f64 / 1000.0),
+            SCORES_OUT_OF_RANGE => Ok(completion.len() as f64 / 50.0),
+            READS_NOTHING => Err("the completion has no language".into()),
+            _ => Ok(f64::from(tags > 0)),
+        }
+    }
+}
+
+fn tagged<const FAULT: u8>() -> Linked {
+    Linked::new::<Tagged<FAULT>>().grader::<Tagged<FAULT>>()
+}
+
+#[test]
+fn a_fault_of_a_grader_is_reported() {
+    assert_eq!(faults(&tagged::<SOUND>()), []);
+    expect(&tagged::<SCORES_OUT_OF_RANGE>(), &["score-range"], "promises 0 to 1");
+    let refuses = faults(&tagged::<READS_NOTHING>());
+    assert!(refuses.iter().any(|(name, _)| *name == "grades-the-completion"), "{refuses:?}");
+}
+
 mod hacks {
+    use alft_conformance::abuse::{Earning, Row, table};
+
     use super::*;
-    use alft_sdk::kit::abuse::{Earning, table};
+
+    fn row<'a>(rows: &'a [Row], hack: &str) -> &'a Row {
+        rows.iter().find(|row| row.hack == hack).unwrap_or_else(|| panic!("{hack}"))
+    }
 
     #[test]
-    fn a_reader_of_the_last_word_pays_for_some_hacks_and_not_for_others() {
+    fn a_reader_of_the_last_word_pays_for_some_hacks() {
         let rows = table(&last_word::<SOUND>(), &Settings::default(), "{}").unwrap();
-        let row = |hack: &str| rows.iter().find(|row| row.hack == hack).unwrap_or_else(|| panic!("{hack}"));
         for (hack, earning, suspect) in [
             ("the right answer", Earning::Earns, false),
             ("a wrong answer", Earning::Nothing, false),
@@ -287,8 +320,27 @@ mod hacks {
             ("full-width digits", Earning::Nothing, false),
             ("padding after", Earning::Earns, false),
         ] {
-            assert_eq!((row(hack).earning, row(hack).suspect), (earning, suspect), "{hack}");
+            assert_eq!((row(&rows, hack).earning, row(&rows, hack).suspect), (earning, suspect), "{hack}");
         }
-        assert_eq!(table(&Sound::subject(), &Settings::default(), "{}").unwrap(), [], "an objective reads nothing");
+        assert_eq!(table(&Sound::subject(), &Settings::default(), "{}").unwrap(), [], "an objective reads no text");
+    }
+
+    #[test]
+    fn a_grader_that_counts_tags_pays_for_empty_ones() {
+        let settings = Settings { completion: "<a>so</a><b>{answer}</b>".into(), ..Settings::default() };
+        let rows = table(&tagged::<SOUND>(), &settings, "{}").unwrap();
+        for (hack, earning, suspect) in [
+            ("a plain completion", Earning::Earns, false),
+            ("nothing", Earning::Nothing, false),
+            ("length padding", Earning::Earns, false),
+            ("empty tags", Earning::Earns, true),
+            ("closing tags alone", Earning::Nothing, false),
+            ("tags in reverse order", Earning::Earns, true),
+        ] {
+            assert_eq!((row(&rows, hack).earning, row(&rows, hack).suspect), (earning, suspect), "{hack}");
+        }
+        // A grader that is paid by the byte pays more for padding than for the plain completion.
+        let rows = table(&tagged::<SCORES_OUT_OF_RANGE>(), &settings, "{}").unwrap();
+        assert!(row(&rows, "length padding").suspect && !row(&rows, "nothing").suspect);
     }
 }
