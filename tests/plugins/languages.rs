@@ -124,10 +124,10 @@ fn the_c_example_scores_numbers_alike_in_both_forms() {
 
         let result = score(&plugin, &[entry(Some("2"), &["2"]), entry(None, &["2"])]);
         let [Ok(1.0), Err((FailureKind::Error, message))] = outcomes(&result)[..] else { panic!("{:?}", result.items) };
-        assert!(message.contains("missing or no number"), "as a {form}: {message}");
+        assert!(message.contains("missing or not a number"), "as a {form}: {message}");
         for config in [r#"{"tolerance":-1}"#, r#"{"tolerance":"1"}"#, r#"{"other":1}"#] {
             let message = refused("c", form, config);
-            assert!(message.contains("the one key is tolerance"), "{config} as a {form}: {message}");
+            assert!(message.contains("the only key is tolerance"), "{config} as a {form}: {message}");
         }
     }
 }

@@ -134,5 +134,5 @@ pub(crate) fn random_bundles(count: usize, seed: u64) -> Vec<Bundle> {
 
 /// Returns the configuration with which the plugin `misbehave` has a fault on texts that contain `on`.
 pub(crate) fn misbehaving(fault: &str, on: &str) -> String {
-    format!(r#"{{"deed": "{fault}", "on": "{on}"}}"#)
+    format!(r#"{{"fault": "{fault}", "on": "{on}"}}"#)
 }

@@ -106,7 +106,7 @@ impl Plugin {
         self.backend.imports()
     }
 
-    /// Returns a native library's description of how it was built; see [`alft_sdk::native::Fingerprint`].
+    /// Returns a native library's description of how it was built; see [`alft_sdk::abi::Fingerprint`].
     pub fn fingerprint(&self) -> Option<&str> {
         self.fingerprint.as_deref()
     }

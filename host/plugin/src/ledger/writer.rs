@@ -54,7 +54,7 @@ impl Ledger {
                 format: FORMAT,
                 alft: env!("CARGO_PKG_VERSION").into(),
                 wasmtime: WASMTIME,
-                target: alft_sdk::native::TARGET.into(),
+                target: alft_sdk::abi::TARGET.into(),
             })?;
         }
         Ok(ledger)

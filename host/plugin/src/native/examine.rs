@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use alft_sdk::native::{ENTRY_PREFIX, FINGERPRINT_PREFIX, Fingerprint, TARGET, VERSION};
+use alft_sdk::abi::{ENTRY_PREFIX, FINGERPRINT_PREFIX, Fingerprint, TARGET, VERSION};
 use object::{Architecture, BinaryFormat, Object, ObjectSection};
 
 use crate::error::{Error, FormatError};

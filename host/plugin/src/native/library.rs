@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use alft_sdk::batch::{Batch, Output, PromptTexts, Role, Roles};
-use alft_sdk::bundle::{Answer, Bundle, Prompt, Valuation};
-use alft_sdk::native::{
-    CAnswer, CBundle, CGroup, CManifest, CPrompt, CQuestion, EntryFn, Host, OK, PANICKED, PluginV1, ScoreFn, Str,
+use alft_sdk::abi::{
+    CAnswer, CBundle, CGroup, CManifest, CPrompt, CPromptTexts, EntryFn, Host, OK, PANICKED, PluginV1, ScoreFn, Str,
     VERSION,
 };
+use alft_sdk::batch::{Batch, Output, PromptTexts, Role, Roles};
+use alft_sdk::bundle::{Answer, Bundle, Prompt, Valuation};
 use alft_sdk::roles::Manifest;
 
 use super::examine::{examine, other_contract};
@@ -287,7 +287,7 @@ unsafe fn copy_manifest(manifest: &CManifest) -> Manifest {
     }
 }
 
-/// The text pointers of a batch, into which `CQuestion`s point.
+/// The text pointers of a batch, into which `CPromptTexts`s point.
 struct CTexts(Vec<Vec<Str>>);
 
 impl CTexts {
@@ -295,8 +295,8 @@ impl CTexts {
         Self(batch.iter().map(|entry| entry.texts.iter().map(|text| Str::new(text)).collect()).collect())
     }
 
-    fn entries(&self, batch: &[PromptTexts]) -> Vec<CQuestion> {
-        let entry = |(entry, texts): (&PromptTexts, &Vec<Str>)| CQuestion {
+    fn entries(&self, batch: &[PromptTexts]) -> Vec<CPromptTexts> {
+        let entry = |(entry, texts): (&PromptTexts, &Vec<Str>)| CPromptTexts {
             prompt: c_prompt(&entry.prompt),
             texts: texts.as_ptr(),
             texts_len: texts.len(),
