@@ -31,7 +31,7 @@ impl Draft {
         let name = destination.file_name().ok_or_else(|| {
             io::Error::new(io::ErrorKind::InvalidInput, "the path ends in no name that a file or folder could have")
         })?;
-        fs::create_dir_all(crate::parent(destination))?;
+        fs::create_dir_all(parent(destination))?;
         let mut hidden = OsString::from(".");
         hidden.push(name);
         hidden.push(format!("{MARK}{}", Writer::next()));
@@ -55,6 +55,14 @@ impl Drop for Draft {
     fn drop(&mut self) {
         // A draft that cannot be removed only occupies space; the outcome of the write matters more.
         let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Returns the folder that holds the name of `path`.
+pub(crate) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
     }
 }
 

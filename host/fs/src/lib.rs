@@ -8,7 +8,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`write`] writes bytes, [`file`] and [`folder`] let a closure do the writing. All three write a draft beside the
+//! [`write()`] writes bytes, [`file()`] and [`folder()`] let a closure do the writing. All three write a draft beside the
 //! destination, flush it to the disk (fsync), rename it into place and flush the folder that holds the name. A killed
 //! process can leave its draft behind: [`sweep`] removes the drafts of dead processes.
 
@@ -21,7 +21,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::draft::Draft;
+use crate::draft::{Draft, parent};
 pub use crate::sweep::sweep;
 
 /// An operation on the way to a complete file or folder failed. The destination is as it was before.
@@ -94,14 +94,6 @@ pub fn folder<E: From<Error>>(path: &Path, fill: impl FnOnce(&Path) -> Result<()
 
 fn error_at(path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |source| Error { path: path.to_owned(), source }
-}
-
-/// Returns the folder that holds the name of `path`.
-fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
 }
 
 /// Flushes a file's bytes or a folder's names to the disk. A rename survives a power failure only after the folder that

@@ -1,36 +1,39 @@
-//! A tabular policy: for each prompt a softmax over the traces that are listed for it. It is sampled and trained like a
-//! language model whose completions are one token long, with the same loss and the same optimiser, and takes
-//! microseconds where a language model takes minutes: for studying algorithms.
+//! The tabular policy: for each prompt a softmax over listed traces, in place of a language model.
+//!
+//! It is sampled and trained like a language model whose completions are one token long, with the same loss and the same
+//! optimiser. A step costs microseconds, which makes it fit for studying algorithms.
 
 use candle_core::{DType, Device, Tensor, Var};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::Rng;
+use rand_chacha::{ChaCha8Rng, rand_core::Rng};
 
 use crate::{
-    adamw::{AdamW, global_norm},
     error::{Error, Result},
-    grpo::{self, GrpoConfig, LossInputs},
-    schedule::Schedule,
-    train::OptimiserConfig,
+    train::{
+        adamw::{AdamW, global_norm},
+        grpo::{self, GrpoConfig, LossInputs},
+        schedule::Schedule,
+        trainer::OptimiserConfig,
+    },
 };
 
-/// A tabular policy with its optimiser and the reference it began as.
+/// A tabular policy, with its optimiser and the reference that it started from.
 #[derive(Debug)]
-pub struct Tabular {
-    /// One variable, the prompts' logits one after another.
+pub struct TabularPolicy {
+    /// The only variable, by name: the logits of all prompts, one prompt after another.
     logits: Vec<(String, Var)>,
-    /// Log-probabilities of the reference, (traces,) of each prompt.
+    /// Log-probabilities of each prompt's traces under the reference, (traces,).
     reference: Vec<Tensor>,
+    /// Number of traces of each prompt.
     sizes: Vec<usize>,
     optimiser: AdamW,
     schedule: Schedule,
 }
 
-impl Tabular {
-    /// A policy that begins as its reference: the probability of each trace of each prompt, all above 0.
+impl TabularPolicy {
+    /// Creates a policy that starts as its reference, given the probability of each trace of each prompt, all above 0.
     ///
     /// # Errors
-    /// [`Error::Setting`] for settings out of range and probabilities that are none.
+    /// [`Error::Setting`] for settings out of range and for probabilities that are not above 0 and finite.
     pub fn new(reference: &[Vec<f64>], optimiser: OptimiserConfig) -> Result<Self> {
         if let Some(p) = reference.iter().flatten().find(|p| !(**p > 0.0 && p.is_finite())) {
             return Err(Error::setting("reference", format!("has a probability of {p}; leave that trace out")));
@@ -50,21 +53,21 @@ impl Tabular {
         Ok(policy)
     }
 
-    /// Log-probabilities of each prompt's traces, tracked.
+    /// Returns the log-probabilities of each prompt's traces; tracked.
     fn log_probs(&self) -> Result<Vec<Tensor>> {
         let mut start = 0;
-        let own = |size: &usize| {
+        let log_softmax = |size: &usize| {
             let logits = self.logits[0].1.narrow(0, start, *size)?;
             start += size;
             Ok(logits.broadcast_sub(&logits.log_sum_exp(0)?)?)
         };
-        self.sizes.iter().map(own).collect()
+        self.sizes.iter().map(log_softmax).collect()
     }
 
-    /// The probability of each trace of each prompt.
+    /// Returns the probability of each trace of each prompt.
     ///
     /// # Errors
-    /// The tensor library's.
+    /// Fails if the tensor library does.
     pub fn probabilities(&self) -> Result<Vec<Vec<f64>>> {
         let exp = |log_probs: &Tensor| -> Result<Vec<f64>> {
             Ok(log_probs.detach().to_vec1::<f32>()?.into_iter().map(|l| f64::from(l).exp()).collect())
@@ -72,22 +75,23 @@ impl Tabular {
         self.log_probs()?.iter().map(exp).collect()
     }
 
-    /// log(π/π_ref) of each trace of each prompt.
+    /// Returns log(π/π_ref) of each trace of each prompt, in nats.
     ///
     /// # Errors
-    /// The tensor library's.
+    /// Fails if the tensor library does.
     pub fn log_ratios(&self) -> Result<Vec<Vec<f64>>> {
-        let ratio = |(own, reference): (&Tensor, &Tensor)| -> Result<Vec<f64>> {
-            let ratio = (own.detach() - reference)?.to_vec1::<f32>()?;
+        let ratio = |(current, reference): (&Tensor, &Tensor)| -> Result<Vec<f64>> {
+            let ratio = (current.detach() - reference)?.to_vec1::<f32>()?;
             Ok(ratio.into_iter().map(f64::from).collect())
         };
         self.log_probs()?.iter().zip(&self.reference).map(ratio).collect()
     }
 
-    /// One step on the GRPO loss. `samples` has the prompt, the trace and the advantage of each.
+    /// Makes one optimiser step on the GRPO loss, given the prompt's index, the trace's index and the advantage of each
+    /// sample.
     ///
     /// # Errors
-    /// [`Error::Setting`] for settings out of range, [`Error::NonFinite`].
+    /// [`Error::Setting`] for settings out of range. [`Error::NonFinite`] for a gradient that is not finite.
     pub fn grpo_step(&mut self, samples: &[(usize, usize, f64)], config: &GrpoConfig) -> Result<()> {
         config.check()?;
         let log_probs = Tensor::cat(&self.log_probs()?, 0)?;
@@ -117,15 +121,15 @@ impl Tabular {
         let norm = global_norm(&grads)?;
         if !norm.is_finite() {
             let step = self.optimiser.step;
-            return Err(Error::NonFinite { what: "the gradient's norm".into(), value: norm, step });
+            return Err(Error::NonFinite { quantity: "the norm of the gradient", value: norm, step });
         }
         let rate = self.schedule.rate(self.optimiser.step);
         self.optimiser.step(&self.logits, &grads, norm, rate)
     }
 }
 
-/// An index drawn from a distribution.
-pub fn choose(probabilities: &[f64], rng: &mut ChaCha8Rng) -> usize {
+/// Draws an index from a distribution.
+pub fn sample_index(probabilities: &[f64], rng: &mut ChaCha8Rng) -> usize {
     let mut left = (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64 * probabilities.iter().sum::<f64>();
     for (at, p) in probabilities.iter().enumerate() {
         left -= p;
@@ -141,7 +145,7 @@ mod tests {
     use rand_chacha::rand_core::SeedableRng;
 
     use super::*;
-    use crate::{AdamWConfig, KlPenalty, schedule::Decay};
+    use crate::train::{adamw::AdamWConfig, grpo::KlPenalty, schedule::Decay};
 
     fn optimiser(rate: f64) -> OptimiserConfig {
         let schedule = Schedule { learning_rate: rate, warmup_steps: 0, decay: Decay::Constant, ..Schedule::default() };
@@ -149,8 +153,8 @@ mod tests {
     }
 
     #[test]
-    fn it_begins_as_its_reference_and_moves_to_what_is_better() {
-        let mut policy = Tabular::new(&[vec![0.5, 0.5], vec![0.2, 0.3, 0.5]], optimiser(0.1)).unwrap();
+    fn a_policy_starts_as_its_reference_and_moves_towards_positive_advantages() {
+        let mut policy = TabularPolicy::new(&[vec![0.5, 0.5], vec![0.2, 0.3, 0.5]], optimiser(0.1)).unwrap();
         assert!((policy.probabilities().unwrap()[1][2] - 0.5).abs() < 1e-6);
         assert!(policy.log_ratios().unwrap().iter().flatten().all(|ratio| ratio.abs() < 1e-6));
         let config = GrpoConfig { kl: KlPenalty::Reward, ..GrpoConfig::default() };
@@ -162,10 +166,10 @@ mod tests {
     }
 
     #[test]
-    fn draws_follow_the_distribution() {
+    fn sampled_indices_follow_the_distribution() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let mut counts = [0; 3];
-        (0..10_000).for_each(|_| counts[choose(&[0.2, 0.3, 0.5], &mut rng)] += 1);
+        (0..10_000).for_each(|_| counts[sample_index(&[0.2, 0.3, 0.5], &mut rng)] += 1);
         assert!(counts.iter().zip([2000, 3000, 5000]).all(|(count, wanted): (&i32, i32)| (count - wanted).abs() < 200));
     }
 }

@@ -1,4 +1,4 @@
-//! The shape of a model: Hugging Face's `config.json` for the llama family.
+//! The configuration of a model, as in Hugging Face's `config.json` for the llama family.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 
-/// The model families that differ from each other by this configuration alone.
+/// A model family. The families differ from each other by their [`ModelConfig`] alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Architecture {
     /// `LlamaForCausalLM`.
@@ -17,7 +17,7 @@ pub enum Architecture {
 }
 
 impl Architecture {
-    /// What [`Error::Architecture`] lists.
+    /// The list in [`Error::Architecture`].
     pub(crate) const SUPPORTED: &'static str = "LlamaForCausalLM and Qwen2ForCausalLM";
 
     fn hf_names(self) -> (&'static str, &'static str) {
@@ -28,59 +28,60 @@ impl Architecture {
     }
 }
 
-/// How rotary frequencies are stretched for contexts longer than those of pre-training.
+/// The scaling of rotary frequencies by which Llama 3.1 extends its context beyond that of pre-training.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Llama3Scaling {
-    /// Low frequencies are divided by this.
+    /// Divisor of low frequencies.
     pub factor: f64,
-    /// Below this many turns in the original context a frequency is low.
+    /// A frequency is low if it makes fewer turns than this in the original context.
     pub low_freq_factor: f64,
-    /// Above this many turns it is kept.
+    /// A frequency is unchanged if it makes more turns than this in the original context.
     pub high_freq_factor: f64,
-    /// The context of pre-training, in tokens.
+    /// Context length of pre-training, in tokens.
     pub original_max_position_embeddings: usize,
 }
 
-/// The shape of a decoder-only transformer of the llama family.
+/// The configuration of a decoder-only transformer of the llama family.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelConfig {
     /// The family.
     pub architecture: Architecture,
-    /// Rows of the embedding.
+    /// Number of rows of the embedding.
     pub vocab_size: usize,
     /// Width of the residual stream.
     pub hidden_size: usize,
     /// Width of the gated feed-forward layer.
     pub intermediate_size: usize,
-    /// Decoder layers.
+    /// Number of decoder layers.
     pub layers: usize,
-    /// Query heads.
+    /// Number of query heads.
     pub heads: usize,
-    /// Key and value heads; divides `heads`.
+    /// Number of key and value heads; divides `heads`.
     pub kv_heads: usize,
     /// Width of a head; even.
     pub head_dim: usize,
-    /// Tokens the model can attend to.
-    pub context: usize,
-    /// Added to the mean square in RMSNorm.
+    /// Number of tokens the model can attend to.
+    pub context_length: usize,
+    /// Constant added to the mean square in RMSNorm.
     pub rms_norm_eps: f64,
     /// Base of the rotary frequencies.
     pub rope_theta: f64,
-    /// Stretching of the rotary frequencies, if any.
+    /// Scaling of the rotary frequencies, if any.
     pub rope_scaling: Option<Llama3Scaling>,
-    /// Whether the output head is the embedding.
+    /// True if the output head is the embedding.
     pub tie_word_embeddings: bool,
-    /// Biases on q, k and v.
+    /// True if the q, k and v projections have biases.
     pub qkv_bias: bool,
-    /// A bias on the attention's output projection.
+    /// True if the attention's output projection has a bias.
     pub output_bias: bool,
-    /// The token before a text, if the model has one.
+    /// The beginning-of-sequence token, if the model has one.
     pub bos_token: Option<u32>,
-    /// The tokens that end a text, at least one; the first is the one training uses.
+    /// The end-of-sequence tokens; training appends the first one. Empty for a model that names none.
     pub eos_tokens: Vec<u32>,
 }
 
-/// `config.json` as written by transformers, versions 4 and 5. Fields that do not change the computation are ignored.
+/// `config.json` as the Python library transformers writes it, in versions 4 and 5. Fields that do not change the
+/// computation are ignored.
 #[derive(Deserialize)]
 struct HfConfig {
     vocab_size: usize,
@@ -126,11 +127,11 @@ impl TokenIds {
 }
 
 impl ModelConfig {
-    /// Reads the text of a `config.json`; `path` is named in errors.
+    /// Parses the text of a `config.json`; errors name `path`.
     pub(crate) fn from_json(text: &str, path: &Path) -> Result<Self> {
-        let refuse = |reason: String| Error::file(path, reason);
-        let value: Value = serde_json::from_str(text).map_err(|error| refuse(format!("not JSON: {error}")))?;
-        // The architecture first: the fields of another family may be missing.
+        let unsupported = |reason: String| Error::content(path, reason);
+        let value: Value = serde_json::from_str(text).map_err(Error::format(path, "JSON"))?;
+        // The architecture comes first, because the fields of another family may be missing.
         let found = value["architectures"][0].as_str().unwrap_or("(none named)");
         let architecture = match found {
             "LlamaForCausalLM" => Architecture::Llama,
@@ -143,12 +144,14 @@ impl ModelConfig {
                 });
             }
         };
-        let hf: HfConfig = serde_json::from_value(value).map_err(|error| refuse(error.to_string()))?;
+        let hf: HfConfig = serde_json::from_value(value).map_err(Error::format(path, "config.json"))?;
         if let Some(act) = hf.hidden_act.as_deref().filter(|act| *act != "silu") {
-            return Err(refuse(format!("hidden_act `{act}` is not supported; supported is silu")));
+            return Err(unsupported(format!("hidden_act `{act}` is not supported; supported is silu")));
         }
         if hf.mlp_bias || hf.use_sliding_window {
-            return Err(refuse("mlp_bias and use_sliding_window are not supported; they must be false".to_owned()));
+            return Err(unsupported(
+                "mlp_bias and use_sliding_window are not supported; they must be false".to_owned(),
+            ));
         }
         let rope = hf.rope_parameters.or(hf.rope_scaling);
         let rope_theta = rope.as_ref().and_then(|rope| rope["rope_theta"].as_f64()).or(hf.rope_theta);
@@ -161,21 +164,21 @@ impl ModelConfig {
             heads: hf.num_attention_heads,
             kv_heads: hf.num_key_value_heads.unwrap_or(hf.num_attention_heads),
             head_dim: hf.head_dim.unwrap_or(hf.hidden_size / hf.num_attention_heads.max(1)),
-            context: hf.max_position_embeddings,
+            context_length: hf.max_position_embeddings,
             rms_norm_eps: hf.rms_norm_eps,
             rope_theta: rope_theta.unwrap_or(10_000.0),
-            rope_scaling: rope.as_ref().map(rope_scaling).transpose().map_err(refuse)?.flatten(),
+            rope_scaling: rope.as_ref().map(|rope| rope_scaling(rope, path)).transpose()?.flatten(),
             tie_word_embeddings: hf.tie_word_embeddings,
             qkv_bias: hf.attention_bias || architecture == Architecture::Qwen2,
             output_bias: hf.attention_bias && architecture == Architecture::Llama,
             bos_token: hf.bos_token_id,
             eos_tokens: hf.eos_token_id.map(TokenIds::into_vec).unwrap_or_default(),
         };
-        config.check().map_err(|reason| Error::file(path, reason))?;
+        config.check(path)?;
         Ok(config)
     }
 
-    /// The text of the `config.json` that [`Self::from_json`], and transformers, read.
+    /// Returns the text of a `config.json` that [`Self::from_json`] and the Python library transformers can read.
     pub(crate) fn to_json(&self) -> String {
         let (class, model_type) = self.architecture.hf_names();
         let rope_scaling = self.rope_scaling.map(|scaling| {
@@ -193,7 +196,7 @@ impl ModelConfig {
             "num_attention_heads": self.heads,
             "num_key_value_heads": self.kv_heads,
             "head_dim": self.head_dim,
-            "max_position_embeddings": self.context,
+            "max_position_embeddings": self.context_length,
             "rms_norm_eps": self.rms_norm_eps,
             "rope_theta": self.rope_theta,
             "rope_scaling": rope_scaling,
@@ -210,8 +213,10 @@ impl ModelConfig {
         format!("{value:#}\n")
     }
 
-    /// Refuses shapes that would fail somewhere deep in a tensor product.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    /// Fails for sizes that would otherwise fail inside a tensor product, where the error could not name the field.
+    /// Errors name `path`.
+    pub(crate) fn check(&self, path: &Path) -> Result<()> {
+        let invalid = |reason: String| Err(Error::content(path, reason));
         let sizes = [
             ("vocab_size", self.vocab_size),
             ("hidden_size", self.hidden_size),
@@ -220,41 +225,59 @@ impl ModelConfig {
             ("num_attention_heads", self.heads),
             ("num_key_value_heads", self.kv_heads),
             ("head_dim", self.head_dim),
-            ("max_position_embeddings", self.context),
+            ("max_position_embeddings", self.context_length),
         ];
-        // A product of two sizes below this cannot overflow; no model comes near it.
+        // The product of two sizes up to this limit cannot overflow.
         const LIMIT: usize = 1 << 28;
         for (name, size) in sizes {
             if size == 0 || size > LIMIT {
-                return Err(format!("{name} is {size}; it must lie between 1 and {LIMIT}"));
+                return invalid(format!("{name} is {size}; it must lie between 1 and {LIMIT}"));
             }
         }
         if !self.heads.is_multiple_of(self.kv_heads) {
-            return Err(format!(
+            return invalid(format!(
                 "num_key_value_heads ({}) must divide num_attention_heads ({})",
                 self.kv_heads, self.heads
             ));
         }
         if !self.head_dim.is_multiple_of(2) {
-            return Err(format!("head_dim is {}; rotary embeddings need an even one", self.head_dim));
+            return invalid(format!("head_dim is {}; it must be even for rotary embeddings", self.head_dim));
         }
         if !(self.rms_norm_eps >= 0.0 && self.rope_theta > 0.0) {
-            return Err("rms_norm_eps must not be negative and rope_theta must be positive".to_owned());
+            return invalid("rms_norm_eps must be at least 0 and rope_theta above 0".to_owned());
         }
         if let Some(token) = self.eos_tokens.iter().find(|token| **token as usize >= self.vocab_size) {
-            return Err(format!("eos_token_id {token} is outside the vocabulary of {}", self.vocab_size));
+            return invalid(format!("eos_token_id {token} is outside the vocabulary of {}", self.vocab_size));
         }
         Ok(())
     }
+
+    /// Returns the angle per position of each pair of elements of a head, in radians, (head_dim / 2,).
+    ///
+    /// Sources: Su et al., *RoFormer*, arXiv 2104.09864; the scaling is that of Llama 3.1's reference code.
+    pub(crate) fn rope_frequencies(&self) -> Vec<f64> {
+        let plain = (0..self.head_dim / 2).map(|i| self.rope_theta.powf(-2.0 * i as f64 / self.head_dim as f64));
+        let Some(scaling) = self.rope_scaling else { return plain.collect() };
+        let scale = |frequency: f64| {
+            let turns = scaling.original_max_position_embeddings as f64 * frequency / std::f64::consts::TAU;
+            let span = scaling.high_freq_factor - scaling.low_freq_factor;
+            let kept = ((turns - scaling.low_freq_factor) / span).clamp(0.0, 1.0);
+            frequency * (kept + (1.0 - kept) / scaling.factor)
+        };
+        plain.map(scale).collect()
+    }
 }
 
-fn rope_scaling(value: &Value) -> Result<Option<Llama3Scaling>, String> {
+fn rope_scaling(value: &Value, path: &Path) -> Result<Option<Llama3Scaling>> {
     let kind = value["rope_type"].as_str().or(value["type"].as_str()).unwrap_or("default");
     match kind {
         _ if value.is_null() => Ok(None),
         "default" => Ok(None),
-        "llama3" => serde_json::from_value(value.clone()).map(Some).map_err(|error| format!("rope scaling: {error}")),
-        other => Err(format!("rope scaling `{other}` is not supported; supported are default and llama3")),
+        "llama3" => serde_json::from_value(value.clone()).map(Some).map_err(Error::format(path, "config.json")),
+        other => {
+            let reason = format!("the rope scaling `{other}` is not supported; supported are default and llama3");
+            Err(Error::content(path, reason))
+        }
     }
 }
 
@@ -274,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn round_trips() {
+    fn the_config_json_that_is_written_is_read_back_as_the_same_configuration() {
         let llama3 = json!({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
             "original_max_position_embeddings": 64});
         for edit in [
@@ -290,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_rope_parameters_of_transformers_5() {
+    fn the_rope_parameters_of_transformers_5_are_read() {
         let config = parse(|value| {
             value.as_object_mut().unwrap().remove("rope_theta");
             value["rope_parameters"] = json!({"rope_type": "default", "rope_theta": 5e5});
@@ -301,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_with_a_reason() {
+    fn an_unsupported_or_inconsistent_configuration_is_an_error_with_a_reason() {
         let message = |edit: fn(&mut Value)| parse(edit).unwrap_err().to_string();
         assert!(
             message(|v| v["architectures"] = json!(["GPT2LMHeadModel"])).contains("`GPT2LMHeadModel` is not supported")

@@ -1,19 +1,19 @@
-//! The learning rate over a phase of training: a linear warm-up, then constant or falling to zero.
+//! The learning rate schedule: a linear warm-up, then constant or decaying to zero.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// What follows the warm-up.
+/// The learning rate after the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decay {
-    /// The peak rate, for ever.
+    /// Constant at the peak.
     #[default]
     Constant,
     /// Half a cosine from the peak to zero at the last step.
     Cosine,
-    /// A straight line from the peak to zero at the last step.
+    /// Linear from the peak to zero at the last step.
     Linear,
 }
 
@@ -21,13 +21,13 @@ pub enum Decay {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Schedule {
-    /// The highest rate.
+    /// Learning rate at the peak.
     pub learning_rate: f64,
-    /// Steps over which the rate rises to the peak; 0 starts at the peak.
+    /// Number of steps over which the rate rises to the peak; 0 starts at the peak.
     pub warmup_steps: u64,
-    /// What follows.
+    /// Learning rate after the warm-up.
     pub decay: Decay,
-    /// The step at which a falling rate reaches zero; not used by [`Decay::Constant`].
+    /// Step at which a decaying rate reaches zero; not used by [`Decay::Constant`].
     pub total_steps: u64,
 }
 
@@ -38,19 +38,20 @@ impl Default for Schedule {
 }
 
 impl Schedule {
-    /// Refuses settings that cannot work.
+    /// Checks the settings.
     ///
     /// # Errors
-    /// Names the setting, its value and what it takes.
+    /// [`Error::Setting`] for the first setting that is out of range.
     pub fn check(&self) -> Result<()> {
         if !(self.learning_rate >= 0.0 && self.learning_rate.is_finite()) {
-            let reason = format!("is {}; it must be 0 or more", self.learning_rate);
+            let reason = format!("is {}; it must be at least 0", self.learning_rate);
             return Err(Error::setting("learning_rate", reason));
         }
         Ok(())
     }
 
-    /// The rate of optimiser step `step`, counted from 0. The first warm-up step already moves: rate `peak / warm-up`.
+    /// Returns the learning rate of optimiser step `step`, counted from 0. The rate of step 0 is not 0 but
+    /// `learning_rate / warmup_steps`.
     pub fn rate(&self, step: u64) -> f64 {
         if step < self.warmup_steps {
             return self.learning_rate * (step + 1) as f64 / self.warmup_steps as f64;
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn warms_up_then_decays_to_zero() {
+    fn the_rate_warms_up_then_decays_to_zero() {
         let schedule = |decay| Schedule { learning_rate: 2.0, warmup_steps: 4, decay, total_steps: 14 };
         for decay in [Decay::Constant, Decay::Cosine, Decay::Linear] {
             let rates: Vec<f64> = (0..5).map(|step| schedule(decay).rate(step)).collect();

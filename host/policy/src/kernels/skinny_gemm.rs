@@ -1,19 +1,19 @@
 //! The product of a few rows with a weight, `x (m, k) · w (n, k)ᵀ`: a decoding step.
 //!
-//! A general product packs the whole weight into another layout first, which pays only when many rows then use it. Here
-//! both are read along their rows, as they lie: a tile of rows of `x` times rows of `w` stays in registers, and the
-//! weight streams through once. Written with intrinsics, as the compiler takes loops of this kind apart.
+//! A general matrix product first packs the whole weight into another layout, which pays only if many rows use it. This
+//! one reads both factors along their rows without packing: a tile of rows of `x` times rows of `w` stays in registers,
+//! and the weight is read once. It uses intrinsics, because the compiler does not keep a tile of this form in registers.
 
 use rayon::prelude::*;
 
-/// A kernel: `out (n, m) = w (n, k) · x (m, k)ᵀ`, given out, x, w, m and k.
+/// A kernel for one instruction set: `kernel(out, x, w, m, k)` computes `out (n, m) = w (n, k) · x (m, k)ᵀ`.
 type Kernel = fn(&mut [f32], &[f32], &[f32], usize, usize);
 
-/// Multiplications that are worth a thread.
+/// Number of multiplications from which several threads are faster than one.
 const PARALLEL_PRODUCTS: usize = 1 << 19;
 
-/// `x (m, k) · w (n, k)ᵀ` on all threads, or nothing on a machine that has no kernel for it.
-pub(crate) fn few_rows_product(x: &[f32], w: &[f32], m: usize, n: usize, k: usize) -> Option<Vec<f32>> {
+/// Computes `x (m, k) · w (n, k)ᵀ` on all threads. Returns `None` if there is no kernel for this machine.
+pub(crate) fn skinny_gemm(x: &[f32], w: &[f32], m: usize, n: usize, k: usize) -> Option<Vec<f32>> {
     let kernel = kernel()?;
     assert!(x.len() == m * k && w.len() == n * k);
     let mut transposed = vec![0f32; n * m];
@@ -21,7 +21,7 @@ pub(crate) fn few_rows_product(x: &[f32], w: &[f32], m: usize, n: usize, k: usiz
     if m * n * k < PARALLEL_PRODUCTS || threads == 1 {
         kernel(&mut transposed, x, w, m, k);
     } else {
-        // Threads share out the rows of `w`, in whole tiles of any kernel.
+        // The rows of `w` are split over the threads in whole tiles: 12 is a multiple of every kernel's tile width.
         let block = n.div_ceil(threads * 4).next_multiple_of(12);
         let blocks = transposed.par_chunks_mut(block * m).zip(w.par_chunks(block * k));
         blocks.for_each(|(out, w)| kernel(out, x, w, m, k));
@@ -46,18 +46,18 @@ fn kernel() -> Option<Kernel> {
 #[cfg(target_arch = "x86_64")]
 fn kernel() -> Option<Kernel> {
     if std::arch::is_x86_feature_detected!("avx512f") {
-        // SAFETY: the machine has just been asked for the feature.
+        // SAFETY: the feature was detected on this machine.
         return Some(|out, x, w, m, k| unsafe { avx512::block(out, x, w, m, k) });
     }
     if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-        // SAFETY: the machine has just been asked for both features.
+        // SAFETY: both features were detected on this machine.
         return Some(|out, x, w, m, k| unsafe { avx2::block(out, x, w, m, k) });
     }
     None
 }
 
-/// Defines a module with the kernel for one instruction set: its vectors of `$lanes` numbers, and tiles of `$tall` rows
-/// of `x` by `$wide` rows of `w` that fill its registers.
+/// Defines a module with the kernel for one instruction set, given its vectors of `$lanes` numbers and the size of a tile
+/// that fills its registers, `$tall` rows of `x` by `$wide` rows of `w`.
 #[cfg(target_arch = "x86_64")]
 macro_rules! kernel {
     ($name:ident, $features:literal, $vector:ident, $lanes:literal, $tall:literal, $wide:literal,
@@ -90,7 +90,7 @@ macro_rules! kernel {
                 }
             }
 
-            /// `out[j · m + i] = x[i] · w[j]` for `X` rows of `x` and `W` of `w`.
+            /// Computes `out[j · m + i] = x[i] · w[j]` for `X` rows of `x` and `W` rows of `w`.
             #[target_feature(enable = $features)]
             fn tile<const X: usize, const W: usize>(out: &mut [f32], x: &[f32], w: &[f32], m: usize, k: usize) {
                 let x: [_; X] = std::array::from_fn(|i| x[i * k..(i + 1) * k].as_chunks::<$lanes>());
@@ -99,11 +99,11 @@ macro_rules! kernel {
                 for chunk in 0..k / $lanes {
                     let mut right = [$zero(); W];
                     for j in 0..W {
-                        // SAFETY: the pointer is to an array of as many numbers as are read.
+                        // SAFETY: the pointer is to an array of the `$lanes` numbers that are read.
                         right[j] = unsafe { $load(w[j].0[chunk].as_ptr()) };
                     }
                     for i in 0..X {
-                        // SAFETY: as above.
+                        // SAFETY: the pointer is to an array of the `$lanes` numbers that are read.
                         let left = unsafe { $load(x[i].0[chunk].as_ptr()) };
                         for j in 0..W {
                             sums[i][j] = $fused(left, right[j], sums[i][j]);
@@ -113,7 +113,7 @@ macro_rules! kernel {
                 for i in 0..X {
                     for j in 0..W {
                         let mut lanes = [0f32; $lanes];
-                        // SAFETY: the pointer is to an array of as many numbers as are written.
+                        // SAFETY: the pointer is to an array of the `$lanes` numbers that are written.
                         unsafe { $store(lanes.as_mut_ptr(), sums[i][j]) };
                         for (lane, (x, w)) in lanes.iter_mut().zip(x[i].1.iter().zip(w[j].1)) {
                             *lane += x * w;
@@ -146,17 +146,17 @@ mod tests {
     }
 
     #[test]
-    fn agrees_with_the_definition() {
+    fn every_kernel_agrees_with_the_definition() {
         for (m, n, k) in [(1, 1, 1), (1, 7, 5), (4, 6, 16), (5, 7, 19), (9, 64, 33), (32, 1000, 40)] {
             if kernel().is_some() {
-                check(m, n, k, |x, w| few_rows_product(x, w, m, n, k).unwrap());
+                check(m, n, k, |x, w| skinny_gemm(x, w, m, n, k).unwrap());
             }
-            // The machine's best kernel has been tried; the other one here.
+            // `skinny_gemm` runs the best kernel of the machine; this is the other one.
             #[cfg(target_arch = "x86_64")]
             if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
                 check(m, n, k, |x, w| {
                     let mut transposed = vec![0f32; n * m];
-                    // SAFETY: the machine has just been asked for both features.
+                    // SAFETY: both features were detected on this machine.
                     unsafe { avx2::block(&mut transposed, x, w, m, k) };
                     (0..m * n).map(|at| transposed[at % n * m + at / n]).collect()
                 });

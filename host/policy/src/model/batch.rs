@@ -1,85 +1,66 @@
-//! Batches without padding. All tokens of a batch lie in one list, so every product of the model runs over real tokens
-//! only, and the completions of one prompt share one copy of it: a group of K samples costs its prompt once.
+//! Batches without padding. All tokens of a batch lie in one list, so that every product of the model runs over real
+//! tokens only, and the completions of one prompt share one copy of it: a group of K samples costs its prompt once.
 //!
 //! ```text
 //! rows:  [ prompt 1 | completion 1a | completion 1b | prompt 2 | completion 2a | … ]
 //! ```
 //!
-//! A completion attends to itself causally and to all of its prompt. Its last token is no input: nothing is predicted
-//! from it.
+//! A completion attends causally to itself, and to all of its prompt. Its last token has no row, because nothing is
+//! predicted from it.
 
 use std::{collections::HashMap, ops::Range};
 
 use crate::{
     error::{Error, Result},
-    logprob::Sequence,
+    kernels::Group,
 };
 
-/// A prompt and the completions that share it, in consecutive rows.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Group {
-    /// First row of the prompt.
-    pub(crate) start: usize,
-    /// Rows of the prompt.
-    pub(crate) prompt: usize,
-    /// Rows of each completion.
-    pub(crate) completions: Vec<usize>,
-}
-
-impl Group {
-    /// Rows of the whole group.
-    pub(crate) fn rows(&self) -> usize {
-        self.prompt + self.completions.iter().sum::<usize>()
-    }
-
-    /// Each part's first row within the group, its rows, and the prompt rows it sees besides its own.
-    pub(crate) fn parts(&self) -> impl Iterator<Item = (usize, usize, usize)> {
-        let mut next = self.prompt;
-        let completions = self.completions.iter().map(move |&rows| {
-            next += rows;
-            (next - rows, rows, self.prompt)
-        });
-        std::iter::once((0, self.prompt, 0)).chain(completions).filter(|(_, rows, _)| *rows > 0)
-    }
+/// A prompt and a completion of it, in tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sequence {
+    /// The prompt, at least one token. Equal prompts of a batch are computed once.
+    pub prompt: Vec<u32>,
+    /// The completion, with its end-of-sequence token if it has one; at least one token.
+    pub completion: Vec<u32>,
 }
 
 /// A packed batch.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) struct Packed {
+pub(crate) struct Batch {
     /// The token of each row.
     pub(crate) tokens: Vec<u32>,
-    /// Each row's distance from the beginning of its text.
+    /// Position of each row in its prompt and completion.
     pub(crate) positions: Vec<usize>,
-    /// The rows' division into texts.
+    /// The prompts and completions that the rows belong to.
     pub(crate) groups: Vec<Group>,
-    /// For each completion token, sequence after sequence: the row that predicts it.
+    /// The row that predicts each completion token, sequence after sequence.
     pub(crate) predictors: Vec<u32>,
-    /// Each completion token.
+    /// The completion tokens, sequence after sequence.
     pub(crate) targets: Vec<u32>,
 }
 
-impl Packed {
-    /// Packs sequences. Those with equal prompts share it if they are neighbours.
-    pub(crate) fn of_sequences(sequences: &[&Sequence]) -> Self {
-        let mut packed = Packed::default();
+impl Batch {
+    /// Packs sequences. Neighbours with equal prompts share one copy of the prompt.
+    pub(crate) fn from_sequences(sequences: &[&Sequence]) -> Self {
+        let mut batch = Batch::default();
         for run in sequences.chunk_by(|a, b| a.prompt == b.prompt) {
-            packed.push_prompt(&run[0].prompt);
-            let last = packed.tokens.len() as u32 - 1;
+            batch.push_prompt(&run[0].prompt);
+            let last = batch.tokens.len() as u32 - 1;
             for sequence in run {
-                packed.push_completion(&sequence.completion, last);
+                batch.push_completion(&sequence.completion, last);
             }
         }
-        packed
+        batch
     }
 
-    /// Packs prompts alone; the only predictions are those of what follows each.
-    pub(crate) fn of_prompts(prompts: &[&[u32]]) -> Self {
-        let mut packed = Packed::default();
+    /// Packs prompts without completions. The last row of each prompt predicts the next token.
+    pub(crate) fn from_prompts(prompts: &[&[u32]]) -> Self {
+        let mut batch = Batch::default();
         for prompt in prompts {
-            packed.push_prompt(prompt);
-            packed.predictors.push(packed.tokens.len() as u32 - 1);
+            batch.push_prompt(prompt);
+            batch.predictors.push(batch.tokens.len() as u32 - 1);
         }
-        packed
+        batch
     }
 
     fn push_prompt(&mut self, prompt: &[u32]) {
@@ -101,8 +82,8 @@ impl Packed {
     }
 }
 
-/// Refuses sequences that a model with this vocabulary and context cannot compute.
-pub(crate) fn check(sequences: &[Sequence], vocabulary: usize, context: usize) -> Result<()> {
+/// Fails for sequences that a model with this vocabulary and context length cannot compute.
+pub(crate) fn check(sequences: &[Sequence], vocab_size: usize, context: usize) -> Result<()> {
     for (index, sequence) in sequences.iter().enumerate() {
         let refuse = |reason: String| Err(Error::Sequence { index, reason });
         if sequence.prompt.is_empty() || sequence.completion.is_empty() {
@@ -113,19 +94,20 @@ pub(crate) fn check(sequences: &[Sequence], vocabulary: usize, context: usize) -
             return Err(Error::ContextLength { index, prompt, needed, context });
         }
         let tokens = sequence.prompt.iter().chain(&sequence.completion);
-        if let Some(token) = tokens.copied().find(|token| *token as usize >= vocabulary) {
-            return refuse(format!("token {token} is outside the vocabulary of {vocabulary}"));
+        if let Some(token) = tokens.copied().find(|token| *token as usize >= vocab_size) {
+            return refuse(format!("token {token} is outside the vocabulary of {vocab_size}"));
         }
     }
     Ok(())
 }
 
-/// Divides sequences into micro-batches of at most `budget` rows each (a longer sequence is a micro-batch alone).
-/// Sequences with equal prompts are brought together, in order of first appearance. Returns their indices.
-pub(crate) fn micro_batches(sequences: &[Sequence], wanted: &[usize], budget: usize) -> Vec<Vec<usize>> {
+/// Splits the sequences with the given indices into micro-batches of at most `budget` rows each, and returns the indices
+/// in each. A longer sequence is a micro-batch alone. Sequences with equal prompts are placed side by side, in the order
+/// of the prompt's first appearance.
+pub(crate) fn micro_batches(sequences: &[Sequence], indices: &[usize], budget: usize) -> Vec<Vec<usize>> {
     let mut first_of: HashMap<&[u32], usize> = HashMap::new();
-    let mut order: Vec<(usize, usize)> = Vec::with_capacity(wanted.len());
-    for &index in wanted {
+    let mut order: Vec<(usize, usize)> = Vec::with_capacity(indices.len());
+    for &index in indices {
         order.push((*first_of.entry(&sequences[index].prompt).or_insert(index), index));
     }
     order.sort();
@@ -151,7 +133,7 @@ pub(crate) fn micro_batches(sequences: &[Sequence], wanted: &[usize], budget: us
     batches
 }
 
-/// Where each sequence's tokens lie in the concatenation of all.
+/// Returns the range of each sequence's tokens in the concatenation of all, given the number of tokens of each.
 pub(crate) fn token_ranges(lengths: impl IntoIterator<Item = usize>) -> Vec<Range<usize>> {
     let mut end = 0;
     lengths
@@ -172,20 +154,20 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_share_their_prompt() {
+    fn neighbours_with_equal_prompts_share_one_copy() {
         let sequences = [sequence(&[1, 2], &[3, 4, 5]), sequence(&[1, 2], &[6]), sequence(&[9], &[8, 7])];
-        let packed = Packed::of_sequences(&sequences.iter().collect::<Vec<_>>());
-        assert_eq!(packed.tokens, [1, 2, 3, 4, 9, 8]);
-        assert_eq!(packed.positions, [0, 1, 2, 3, 0, 1]);
-        assert_eq!(packed.targets, [3, 4, 5, 6, 8, 7]);
-        assert_eq!(packed.predictors, [1, 2, 3, 1, 4, 5]);
-        assert_eq!(packed.groups[0], Group { start: 0, prompt: 2, completions: vec![2, 0] });
-        assert_eq!(packed.groups[0].parts().collect::<Vec<_>>(), [(0, 2, 0), (2, 2, 2)]);
-        assert_eq!(packed.groups[1].start, 4);
+        let batch = Batch::from_sequences(&sequences.iter().collect::<Vec<_>>());
+        assert_eq!(batch.tokens, [1, 2, 3, 4, 9, 8]);
+        assert_eq!(batch.positions, [0, 1, 2, 3, 0, 1]);
+        assert_eq!(batch.targets, [3, 4, 5, 6, 8, 7]);
+        assert_eq!(batch.predictors, [1, 2, 3, 1, 4, 5]);
+        assert_eq!(batch.groups[0], Group { start: 0, prompt: 2, completions: vec![2, 0] });
+        assert_eq!(batch.groups[0].parts().collect::<Vec<_>>(), [(0, 2, 0), (2, 2, 2)]);
+        assert_eq!(batch.groups[1].start, 4);
     }
 
     #[test]
-    fn micro_batches_keep_to_the_budget_and_lose_nothing() {
+    fn micro_batches_stay_within_the_budget_and_cover_every_sequence() {
         let sequences: Vec<_> = (0..20).map(|i| sequence(&[i % 3 + 1; 5], &vec![1; i as usize % 4 + 1])).collect();
         let wanted: Vec<usize> = (0..20).filter(|i| i % 5 != 0).collect();
         let batches = micro_batches(&sequences, &wanted, 16);
@@ -194,14 +176,14 @@ mod tests {
         assert_eq!(all, wanted);
         for batch in &batches {
             let picked: Vec<&Sequence> = batch.iter().map(|index| &sequences[*index]).collect();
-            assert!(Packed::of_sequences(&picked).tokens.len() <= 16);
+            assert!(Batch::from_sequences(&picked).tokens.len() <= 16);
         }
-        // A sequence that exceeds the budget is computed all the same, alone.
+        // A sequence above the budget is computed nevertheless, alone.
         assert_eq!(micro_batches(&sequences, &[0, 1], 3), [[0], [1]]);
     }
 
     #[test]
-    fn refuses_what_the_model_cannot_compute() {
+    fn sequences_that_the_model_cannot_compute_are_errors() {
         let message = |sequence| check(&[sequence], 10, 4).unwrap_err().to_string();
         assert!(message(sequence(&[], &[1])).contains("at least one token"));
         assert!(message(sequence(&[1], &[])).contains("at least one token"));

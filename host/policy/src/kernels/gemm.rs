@@ -1,24 +1,25 @@
-//! Matrix products: a safe door to the crate `gemm`.
+//! Matrix products: a safe interface to the crate `gemm`.
 
-use gemm::Parallelism;
+use ::gemm::Parallelism;
 
-/// A matrix within a slice, row `i` and column `j` at `i · row_stride + j · col_stride`.
+/// The strides of a matrix within a slice: the element of row `i` and column `j` is at `i · row + j · col`.
 #[derive(Clone, Copy)]
 struct Strides {
     row: usize,
     col: usize,
 }
 
-/// Whether a (rows, cols) matrix with these strides lies within `len` elements.
+/// Returns true if a (rows, cols) matrix with these strides lies within `len` elements.
 fn fits(len: usize, rows: usize, cols: usize, strides: Strides) -> bool {
     rows == 0 || cols == 0 || (rows - 1) * strides.row + (cols - 1) * strides.col < len
 }
 
-/// `out (+)= lhs (m, k) · rhs (k, n)`.
+/// Computes `out = lhs (m, k) · rhs (k, n)`, or `out += …` if `accumulate`.
 ///
 /// # Safety
-/// `out` must be valid for writes, and for reads if `accumulate`, wherever a (m, n) matrix of its strides lies.
-unsafe fn product(
+/// Every element of the (m, n) matrix at `out` with the given strides must be valid for writes, and if `accumulate` for
+/// reads.
+unsafe fn gemm_raw(
     (m, n, k): (usize, usize, usize),
     out: (*mut f32, Strides),
     lhs: (&[f32], Strides),
@@ -27,9 +28,9 @@ unsafe fn product(
     threads: Parallelism,
 ) {
     assert!(fits(lhs.0.len(), m, k, lhs.1) && fits(rhs.0.len(), k, n, rhs.1));
-    // SAFETY: the line above has checked that both factors lie within their slices; the caller answers for `out`.
+    // SAFETY: the line above checks that both factors lie within their slices; the caller guarantees that `out` is valid.
     unsafe {
-        gemm::gemm(
+        ::gemm::gemm(
             m,
             n,
             k,
@@ -53,46 +54,46 @@ unsafe fn product(
     }
 }
 
-/// How the two factors of a product of whole matrices lie.
+/// The factor of a matrix product that is stored transposed.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Factors {
-    /// (m, k) and (k, n).
-    Plain,
-    /// (m, k) and (n, k): the second is transposed.
-    SecondTransposed,
-    /// (k, m) and (k, n): the first is transposed.
-    FirstTransposed,
+pub(crate) enum Transpose {
+    /// Neither: the factors are (m, k) and (k, n).
+    Neither,
+    /// The left one: the factors are (k, m) and (k, n).
+    Lhs,
+    /// The right one: the factors are (m, k) and (n, k).
+    Rhs,
 }
 
-/// Multiplications that are worth a second thread: waking one takes as long as this many.
+/// Number of multiplications from which several threads are faster than one.
 const PARALLEL_PRODUCTS: usize = 1 << 23;
 
-/// The product (m, n) of two contiguous matrices.
-pub(crate) fn matrix_product(factors: Factors, (m, n, k): (usize, usize, usize), lhs: &[f32], rhs: &[f32]) -> Vec<f32> {
-    let wide = |row| Strides { row, col: 1 };
-    let turned = |col| Strides { row: 1, col };
-    let (left, right) = match factors {
-        Factors::Plain => (wide(k), wide(n)),
-        Factors::SecondTransposed => (wide(k), turned(k)),
-        Factors::FirstTransposed => (turned(m), wide(n)),
+/// Returns the product (m, n) of two contiguous matrices.
+pub(crate) fn gemm(transpose: Transpose, (m, n, k): (usize, usize, usize), lhs: &[f32], rhs: &[f32]) -> Vec<f32> {
+    let row_major = |row| Strides { row, col: 1 };
+    let col_major = |col| Strides { row: 1, col };
+    let (left, right) = match transpose {
+        Transpose::Neither => (row_major(k), row_major(n)),
+        Transpose::Rhs => (row_major(k), col_major(k)),
+        Transpose::Lhs => (col_major(m), row_major(n)),
     };
-    // candle reads /proc/cpuinfo at every product to learn the number of threads; rayon knows it.
+    // The number of threads comes from rayon, because candle's function reads /proc/cpuinfo at each call.
     let threads = match rayon::current_num_threads() {
         threads if threads > 1 && m * n * k >= PARALLEL_PRODUCTS => Parallelism::Rayon(threads),
         _ => Parallelism::None,
     };
     let mut out = Vec::with_capacity(m * n);
-    // SAFETY: the vector has room for m · n numbers, all of which the product writes and, not accumulating, none of
-    // which it reads; so they are initialised when the length is set.
+    // SAFETY: the vector has room for m · n numbers. The product does not accumulate, so it reads none of them and writes
+    // all of them; they are initialised when the length is set.
     unsafe {
-        product((m, n, k), (out.as_mut_ptr(), wide(n)), (lhs, left), (rhs, right), false, threads);
+        gemm_raw((m, n, k), (out.as_mut_ptr(), row_major(n)), (lhs, left), (rhs, right), false, threads);
         out.set_len(m * n);
     }
     out
 }
 
-/// The product into a part of `out`, on this thread.
-fn product_into(
+/// Computes a product into a part of `out`, on this thread.
+fn gemm_into(
     mnk: (usize, usize, usize),
     out: (&mut [f32], Strides),
     lhs: (&[f32], Strides),
@@ -100,20 +101,20 @@ fn product_into(
     accumulate: bool,
 ) {
     assert!(fits(out.0.len(), mnk.0, mnk.1, out.1));
-    // SAFETY: the line above has checked that the result lies within its slice, which is borrowed exclusively.
-    unsafe { product(mnk, (out.0.as_mut_ptr(), out.1), lhs, rhs, accumulate, Parallelism::None) }
+    // SAFETY: the line above checks that the result lies within its slice, which is borrowed exclusively.
+    unsafe { gemm_raw(mnk, (out.0.as_mut_ptr(), out.1), lhs, rhs, accumulate, Parallelism::None) }
 }
 
-/// `out (m, n) (+)= lhs (m, k) · rhs (k, n)`. Each slice begins at its matrix, whose rows lie `stride` apart. One
-/// thread.
-pub(super) fn product_nn(
+/// Computes `out (m, n) = lhs (m, k) · rhs (k, n)`, or `out += …` if `accumulate`, on this thread. Each matrix comes with
+/// its row stride and begins at its slice's first element.
+pub(super) fn gemm_nn(
     mnk: (usize, usize, usize),
     out: (&mut [f32], usize),
     lhs: (&[f32], usize),
     rhs: (&[f32], usize),
     accumulate: bool,
 ) {
-    product_into(
+    gemm_into(
         mnk,
         (out.0, Strides { row: out.1, col: 1 }),
         (lhs.0, Strides { row: lhs.1, col: 1 }),
@@ -122,15 +123,15 @@ pub(super) fn product_nn(
     );
 }
 
-/// `out (m, n) (+)= lhs (m, k) · rhs (n, k)ᵀ`, as [`product_nn`].
-pub(super) fn product_nt(
+/// Computes `out (m, n) = lhs (m, k) · rhs (n, k)ᵀ`, as [`gemm_nn`].
+pub(super) fn gemm_nt(
     mnk: (usize, usize, usize),
     out: (&mut [f32], usize),
     lhs: (&[f32], usize),
     rhs: (&[f32], usize),
     accumulate: bool,
 ) {
-    product_into(
+    gemm_into(
         mnk,
         (out.0, Strides { row: out.1, col: 1 }),
         (lhs.0, Strides { row: lhs.1, col: 1 }),
@@ -139,15 +140,15 @@ pub(super) fn product_nt(
     );
 }
 
-/// `out (m, n) (+)= lhs (k, m)ᵀ · rhs (k, n)`, as [`product_nn`].
-pub(super) fn product_tn(
+/// Computes `out (m, n) = lhs (k, m)ᵀ · rhs (k, n)`, as [`gemm_nn`].
+pub(super) fn gemm_tn(
     mnk: (usize, usize, usize),
     out: (&mut [f32], usize),
     lhs: (&[f32], usize),
     rhs: (&[f32], usize),
     accumulate: bool,
 ) {
-    product_into(
+    gemm_into(
         mnk,
         (out.0, Strides { row: out.1, col: 1 }),
         (lhs.0, Strides { row: 1, col: lhs.1 }),
@@ -161,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn products_agree_with_the_definition() {
+    fn every_product_agrees_with_the_definition() {
         for (m, n, k) in [(1, 1, 1), (1, 7, 5), (4, 3, 8), (5, 7, 19), (9, 64, 33), (32, 1000, 40)] {
             let x: Vec<f32> = (0..m * k).map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0).collect();
             let w: Vec<f32> = (0..n * k).map(|i| ((i * 53 % 97) as f32 - 48.0) / 48.0).collect();
@@ -174,18 +175,18 @@ mod tests {
                 }
             };
             let mut out = vec![1f32; m * n];
-            product_nt((m, n, k), (&mut out, n), (&x, k), (&w, k), false);
+            gemm_nt((m, n, k), (&mut out, n), (&x, k), (&w, k), false);
             check(&out);
             let transposed: Vec<f32> = (0..k * n).map(|at| w[at % n * k + at / n]).collect();
-            product_nn((m, n, k), (&mut out, n), (&x, k), (&transposed, n), false);
+            gemm_nn((m, n, k), (&mut out, n), (&x, k), (&transposed, n), false);
             check(&out);
             let x_transposed: Vec<f32> = (0..k * m).map(|at| x[at % m * k + at / m]).collect();
             out.fill(0.0);
-            product_tn((m, n, k), (&mut out, n), (&x_transposed, m), (&transposed, n), true);
+            gemm_tn((m, n, k), (&mut out, n), (&x_transposed, m), (&transposed, n), true);
             check(&out);
-            check(&matrix_product(Factors::Plain, (m, n, k), &x, &transposed));
-            check(&matrix_product(Factors::SecondTransposed, (m, n, k), &x, &w));
-            check(&matrix_product(Factors::FirstTransposed, (m, n, k), &x_transposed, &transposed));
+            check(&gemm(Transpose::Neither, (m, n, k), &x, &transposed));
+            check(&gemm(Transpose::Rhs, (m, n, k), &x, &w));
+            check(&gemm(Transpose::Lhs, (m, n, k), &x_transposed, &transposed));
         }
     }
 }

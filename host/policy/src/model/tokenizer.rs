@@ -1,4 +1,5 @@
-//! From text to tokens and back: Hugging Face's `tokenizer.json`, whatever it came from.
+//! The tokenizer, from text to tokens and back. Every tokenizer can be written as Hugging Face's `tokenizer.json`, also if
+//! it was read from another format.
 
 use std::path::Path;
 
@@ -14,34 +15,31 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
-    /// The token that stands for what cannot be encoded, where the model has one.
+    /// The token that the library puts in the place of text it cannot encode, if the tokenizer has one.
     unknown: Option<u32>,
 }
 
-/// How a vocabulary's text is cut into words before merging.
+/// The rule by which a byte-level BPE splits text into words before merging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ByteLevelStyle {
     /// GPT-2's regular expression.
     Gpt2,
-    /// Every digit alone, then GPT-2's.
+    /// Each digit is a word; the rest is split by GPT-2's regular expression.
     SmolLm,
 }
 
 impl Tokenizer {
-    /// Reads the text of a `tokenizer.json`; `path` is named in errors.
+    /// Parses the text of a `tokenizer.json`; errors name `path`.
     pub(crate) fn from_json(text: &str, path: &Path) -> Result<Self> {
-        let inner = tokenizers::Tokenizer::from_bytes(text.as_bytes())
-            .map_err(|error| Error::file(path, format!("not a tokenizer.json: {error}")))?;
-        let value: Value = serde_json::from_str(text).map_err(|error| Error::file(path, error))?;
+        let inner =
+            tokenizers::Tokenizer::from_bytes(text.as_bytes()).map_err(Error::format(path, "tokenizer.json"))?;
+        let value: Value = serde_json::from_str(text).map_err(Error::format(path, "JSON"))?;
         let unknown = value["model"]["unk_token"].as_str().and_then(|token| inner.token_to_id(token));
         Ok(Self { inner, unknown })
     }
 
-    /// A token per character: `specials` first, then `characters`.
-    ///
-    /// # Errors
-    /// The tokenizer library's.
-    pub(crate) fn of_characters(specials: &[&str], unknown: &str, characters: &str) -> Result<Self> {
+    /// Builds a character tokenizer: the ids of `specials` come first, then one for each of `characters`.
+    pub(crate) fn from_characters(specials: &[&str], unknown: &str, characters: &str) -> Result<Self> {
         let mut vocabulary = serde_json::Map::new();
         for token in specials.iter().map(|special| special.to_string()).chain(characters.chars().map(String::from)) {
             let id = vocabulary.len();
@@ -57,7 +55,7 @@ impl Tokenizer {
             "padding": null,
             "added_tokens": added.collect::<Vec<_>>(),
             "normalizer": null,
-            // Any character, newlines too, for this library's regular expressions and for those of its Python twin.
+            // Any character including newlines, in the regular expressions of this library and of its Python version.
             "pre_tokenizer":
                 {"type": "Split", "pattern": {"Regex": "[\\s\\S]"}, "behavior": "Isolated", "invert": false},
             "post_processor": null,
@@ -67,9 +65,9 @@ impl Tokenizer {
         Self::from_json(&value.to_string(), Path::new("tokenizer.json"))
     }
 
-    /// A byte-level BPE from its vocabulary, in the order of ids, and its merges. `special` tokens and `added` ones are
-    /// matched before the text is cut; the special ones are left out of decoded text.
-    pub(crate) fn of_merges(
+    /// Builds a byte-level BPE from its vocabulary, in the order of ids, and its merges. The tokens in `special` and
+    /// `added` are matched before the text is split; the special ones are left out of decoded text.
+    pub(crate) fn from_merges(
         vocabulary: &[&str],
         merges: &[(&str, &str)],
         special: &[&str],
@@ -78,7 +76,6 @@ impl Tokenizer {
     ) -> Result<Self> {
         let ids = vocabulary.iter().enumerate().map(|(id, token)| (token.to_string(), id as u32)).collect();
         let merges = merges.iter().map(|(left, right)| (left.to_string(), right.to_string())).collect();
-        let failed = |error: tokenizers::Error| Error::Tokenizer(error.to_string());
         let mut inner = tokenizers::Tokenizer::new(BPE::new(ids, merges));
         let bytes = ByteLevel::new(false, true, true);
         match style {
@@ -90,53 +87,57 @@ impl Tokenizer {
         };
         inner.with_decoder(Some(bytes));
         let tokens = |list: &[&str], special| list.iter().map(|t| AddedToken::from(*t, special)).collect::<Vec<_>>();
-        inner.add_special_tokens(tokens(special, true)).map_err(failed)?;
-        inner.add_tokens(tokens(added, false)).map_err(failed)?;
+        inner.add_special_tokens(tokens(special, true)).map_err(failed("add special tokens"))?;
+        inner.add_tokens(tokens(added, false)).map_err(failed("add special tokens"))?;
         Ok(Self { inner, unknown: None })
     }
 
-    /// The tokens of a text. Special tokens such as `<|im_start|>` are recognised, and none is added.
+    /// Returns the tokens of a text. Special tokens such as `<|im_start|>` are recognised; none is added.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] for a character that the tokenizer has no token for.
+    /// [`Error::NoToken`] if the text holds a character that the tokenizer has no token for.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self.inner.encode(text, false).map_err(|error| Error::Tokenizer(error.to_string()))?;
+        let encoding = self.inner.encode(text, false).map_err(failed("encode a text"))?;
         let ids = encoding.get_ids();
         if let Some(at) = self.unknown.and_then(|unknown| ids.iter().position(|id| *id == unknown)) {
             let (start, end) = encoding.get_offsets()[at];
-            let unknown = text.get(start..end).unwrap_or(text);
-            return Err(Error::Tokenizer(format!("it has no token for {unknown:?} in {text:?}")));
+            let character = text.get(start..end).unwrap_or(text).to_owned();
+            return Err(Error::NoToken { character, text: text.to_owned() });
         }
         Ok(ids.to_vec())
     }
 
-    /// The text of tokens, without special tokens.
+    /// Returns the text of tokens, without special tokens.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] when the tokenizer's decoder fails.
+    /// [`Error::Tokenizer`] if the tokenizer's decoder fails.
     pub fn decode(&self, tokens: &[u32]) -> Result<String> {
-        self.inner.decode(tokens, true).map_err(|error| Error::Tokenizer(error.to_string()))
+        self.inner.decode(tokens, true).map_err(failed("decode tokens"))
     }
 
-    /// The id of a token by its text, special ones included.
+    /// Returns the id of a token, given its text. Special tokens are included.
     pub fn token_id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
     }
 
-    /// The text of a token by its id.
+    /// Returns the text of a token, given its id.
     pub fn token(&self, id: u32) -> Option<String> {
         self.inner.id_to_token(id)
     }
 
-    /// One more than the largest id the tokenizer can produce.
-    pub fn vocabulary(&self) -> usize {
+    /// Returns one more than the largest id that the tokenizer can produce.
+    pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1)
     }
 
-    /// The text of its `tokenizer.json`.
+    /// Returns the text of a `tokenizer.json`.
     pub(crate) fn to_json(&self) -> Result<String> {
-        self.inner.to_string(true).map_err(|error| Error::Tokenizer(error.to_string()))
+        self.inner.to_string(true).map_err(failed("write its tokenizer.json"))
     }
+}
+
+fn failed(action: &'static str) -> impl Fn(tokenizers::Error) -> Error {
+    move |source| Error::Tokenizer { action, source }
 }
 
 #[cfg(test)]
@@ -144,10 +145,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn characters_round_trip_and_survive_the_json() {
-        let tokenizer = Tokenizer::of_characters(&["<pad>", "<eos>", "<unk>"], "<unk>", "abc \n+").unwrap();
+    fn a_character_tokenizer_decodes_what_it_encodes_also_after_its_json() {
+        let tokenizer = Tokenizer::from_characters(&["<pad>", "<eos>", "<unk>"], "<unk>", "abc \n+").unwrap();
         let tokenizer = Tokenizer::from_json(&tokenizer.to_json().unwrap(), Path::new("t")).unwrap();
-        assert_eq!(tokenizer.vocabulary(), 9);
+        assert_eq!(tokenizer.vocab_size(), 9);
         let ids = tokenizer.encode("ab c\n+<eos>").unwrap();
         assert_eq!(ids, [3, 4, 6, 5, 7, 8, 1]);
         assert_eq!(tokenizer.decode(&ids).unwrap(), "ab c\n+");
@@ -156,10 +157,10 @@ mod tests {
     }
 
     #[test]
-    fn byte_level_merges_and_special_tokens() {
+    fn a_byte_level_tokenizer_merges_bytes_and_matches_special_tokens() {
         let vocabulary = ["<|im_start|>", "a", "b", "ab", "Ġ", "1", "2", "<tool>"];
         let tokenizer =
-            Tokenizer::of_merges(&vocabulary, &[("a", "b")], &["<|im_start|>"], &["<tool>"], ByteLevelStyle::SmolLm)
+            Tokenizer::from_merges(&vocabulary, &[("a", "b")], &["<|im_start|>"], &["<tool>"], ByteLevelStyle::SmolLm)
                 .unwrap();
         let tokenizer = Tokenizer::from_json(&tokenizer.to_json().unwrap(), Path::new("t")).unwrap();
         let ids = tokenizer.encode("<|im_start|>ab a12<tool>").unwrap();
@@ -168,8 +169,8 @@ mod tests {
     }
 
     #[test]
-    fn broken_json_is_an_error_that_names_the_file() {
+    fn an_invalid_tokenizer_json_is_an_error_that_names_the_file() {
         let message = Tokenizer::from_json("{", Path::new("some/tokenizer.json")).unwrap_err().to_string();
-        assert!(message.starts_with("some/tokenizer.json: not a tokenizer.json"), "{message}");
+        assert!(message.starts_with("some/tokenizer.json is not a valid tokenizer.json"), "{message}");
     }
 }

@@ -1,19 +1,18 @@
-//! The model: one decoder-only transformer for the tiny embedded policy and for real ones.
+//! The weights and the forward pass of a decoder-only transformer.
 //!
-//! Each of its layers adds to the residual stream `x` (rows, hidden), first `o(attention(rotary(q, k), v))` of the
-//! normalised stream, then `down(silu(gate) · up)` of it. There is one forward pass: it is tracked where a weight is a
-//! variable, and what attention reads (a packed batch, or a cache) is the caller's business.
+//! Each layer adds two terms to the residual stream `x` (rows, hidden), both computed from the normalised stream: first
+//! `o(attention(rotary(q, k), v))`, then `down(silu(gate) · up)`. There is one forward pass. Its operations are tracked
+//! where a weight is a variable; the caller supplies the attention, over a batch or over a cache.
 
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Result as TensorResult, Tensor, Var};
 
 use crate::{
-    config::ModelConfig,
     error::Result,
     kernels::Heads,
-    ops::{Prediction, Rotary, attend, frequencies, linear, predict, rms_norm, swiglu},
-    packed::Packed,
+    model::{batch::Batch, config::ModelConfig},
+    ops::{Prediction, Rotary, attend, linear, predict, rms_norm, swiglu},
 };
 
 /// The weights of a decoder-only transformer of the llama family (RMSNorm, rotary positions, grouped queries, SwiGLU).
@@ -24,17 +23,17 @@ pub struct Transformer {
     embedding: Tensor,
     layers: Vec<Layer>,
     norm: Tensor,
-    /// The output head, unless it is the embedding.
+    /// The output head; `None` if it is the embedding.
     head: Option<Tensor>,
     shape: Shape,
 }
 
-/// The numbers the forward pass needs besides weights.
+/// The numbers that the forward pass needs besides the weights.
 #[derive(Debug, Clone)]
 struct Shape {
     heads: Heads,
     epsilon: f64,
-    context: usize,
+    context_length: usize,
     frequencies: Arc<Vec<f64>>,
 }
 
@@ -51,7 +50,7 @@ struct Layer {
     down: Projection,
 }
 
-/// `x Wᵀ + b`, and what an adapter adds to it.
+/// A linear layer `x Wᵀ + b`, with the adapter that adds to it if there is one.
 #[derive(Debug, Clone)]
 pub(crate) struct Projection {
     pub(crate) weight: Tensor,
@@ -59,14 +58,14 @@ pub(crate) struct Projection {
     pub(crate) adapter: Option<Adapter>,
 }
 
-/// `scale · (x Aᵀ) Bᵀ`; see [`crate::lora`].
+/// A low-rank adapter `scale · (x Aᵀ) Bᵀ`; see [`crate::model::lora`].
 #[derive(Debug, Clone)]
 pub(crate) struct Adapter {
-    /// (rank, in).
+    /// A, (rank, in).
     pub(crate) a: Tensor,
-    /// (out, rank).
+    /// B, (out, rank).
     pub(crate) b: Tensor,
-    /// alpha / rank.
+    /// The factor alpha / rank.
     pub(crate) scale: f64,
 }
 
@@ -84,7 +83,7 @@ impl Projection {
 }
 
 impl Transformer {
-    /// Builds a model of the given shape from weights by Hugging Face's names; `get` is told the shape each must have.
+    /// Builds a model from weights. `get` is called with the Hugging Face name of each weight and its expected shape.
     pub(crate) fn build(config: &ModelConfig, get: &mut dyn FnMut(&str, &[usize]) -> Result<Tensor>) -> Result<Self> {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let (q_width, kv_width) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
@@ -121,14 +120,14 @@ impl Transformer {
             shape: Shape {
                 heads: Heads { query: config.heads, kv: config.kv_heads, dim: config.head_dim },
                 epsilon: config.rms_norm_eps,
-                context: config.context,
-                frequencies: Arc::new(frequencies(config)),
+                context_length: config.context_length,
+                frequencies: Arc::new(config.rope_frequencies()),
             },
         })
     }
 
-    /// The same model with every weight, adapters included, replaced by `f(name, weight)`; Hugging Face's names, and
-    /// PEFT's (`….lora_A.weight`) for adapters.
+    /// Returns the model with every weight, adapters included, replaced by `f(name, weight)`. The names are those of
+    /// Hugging Face, and for adapters those of PEFT (`….lora_A.weight`).
     pub(crate) fn map(&self, f: &mut dyn FnMut(&str, &Tensor) -> Result<Tensor>) -> Result<Self> {
         let mut model = self.clone();
         model.visit(&mut |name, weight| {
@@ -181,10 +180,10 @@ impl Transformer {
         Ok(())
     }
 
-    /// Every weight with its name, in a fixed order.
+    /// Returns every weight with its name, in a fixed order.
     pub(crate) fn weights(&self) -> Vec<(String, Tensor)> {
         let mut weights = Vec::new();
-        // Collecting cannot fail, so there is no error to lose.
+        // The closure never fails, so there is no error to lose.
         let _ = self.clone().visit(&mut |name, weight| {
             weights.push((name.to_owned(), weight.clone()));
             Ok(())
@@ -192,42 +191,42 @@ impl Transformer {
         weights
     }
 
-    /// The weights that training moves, with their names, in a fixed order.
+    /// Returns the trainable weights with their names, in a fixed order.
     pub fn trainable(&self) -> Vec<(String, Var)> {
         let variables = self.weights().into_iter().filter(|(_, weight)| weight.is_variable());
-        // A variable's tensor becomes the same variable again: the storage is shared.
+        // The new variable shares the storage of the tensor, so it is the same variable.
         variables.filter_map(|(name, weight)| Some((name, Var::from_tensor(&weight).ok()?))).collect()
     }
 
-    /// The same weights without a graph: what sampling and scoring run on. Nothing is copied.
+    /// Returns the same weights outside of the autograd graph, for sampling and scoring. Nothing is copied.
     pub(crate) fn detached(&self) -> Result<Self> {
         self.map(&mut |_, weight| Ok(weight.detach()))
     }
 
-    /// Whether the model has adapters and none of them changes anything yet.
-    pub(crate) fn has_idle_adapters(&self) -> Result<bool> {
-        let (mut adapters, mut idle) = (0, 0);
+    /// Returns true if the model has adapters and every B is still 0, so that none of them changes the output.
+    pub(crate) fn has_untrained_adapters(&self) -> Result<bool> {
+        let (mut adapters, mut untrained) = (0, 0);
         self.clone().visit_projections(&mut |_, projection| {
             if let Some(adapter) = &projection.adapter {
                 adapters += 1;
-                idle += usize::from(adapter.b.abs()?.max_all()?.to_scalar::<f32>()? == 0.0);
+                untrained += usize::from(adapter.b.abs()?.max_all()?.to_scalar::<f32>()? == 0.0);
             }
             Ok(())
         })?;
-        Ok(adapters > 0 && adapters == idle)
+        Ok(adapters > 0 && adapters == untrained)
     }
 
-    /// Tokens the model can attend to.
-    pub fn context(&self) -> usize {
-        self.shape.context
+    /// Returns the number of tokens the model can attend to.
+    pub fn context_length(&self) -> usize {
+        self.shape.context_length
     }
 
-    /// Tokens the model knows: rows of its embedding.
-    pub fn vocabulary(&self) -> usize {
+    /// Returns the number of rows of the embedding.
+    pub fn vocab_size(&self) -> usize {
         self.embedding.dims()[0]
     }
 
-    /// Numbers in all weights, adapters included.
+    /// Returns the number of parameters, adapters included.
     pub fn parameter_count(&self) -> usize {
         self.weights().iter().map(|(_, weight)| weight.elem_count()).sum()
     }
@@ -244,8 +243,8 @@ impl Transformer {
         self.embedding.dtype()
     }
 
-    /// Runs the layers over rows of tokens at `positions`. `attend(layer, q, k, v)` returns what each query reads, in
-    /// the shape of `q`. Returns the normalised stream, (rows, hidden).
+    /// Runs the layers over rows of tokens at `positions` and returns the normalised stream, (rows, hidden).
+    /// `attend(layer, q, k, v)` returns the output of attention for each query, in the shape of `q`.
     pub(crate) fn hidden_states(
         &self,
         tokens: &[u32],
@@ -268,104 +267,26 @@ impl Transformer {
         rms_norm(&x, &self.norm, epsilon)
     }
 
-    /// Predicts the targets of a packed batch, in its order, as it would sample them at `temperature`.
-    pub(crate) fn predict(&self, packed: &Packed, temperature: f64) -> Result<Prediction> {
-        let groups = Arc::new(packed.groups.clone());
-        let hidden = self.hidden_states(&packed.tokens, &packed.positions, |_, q, k, v| {
-            attend(self.shape.heads, &groups, q, k, v)
-        })?;
-        let predictors = Tensor::new(packed.predictors.as_slice(), self.device())?;
+    /// Predicts the targets of a batch, in the batch's order, under the distribution at `temperature`.
+    pub(crate) fn predict(&self, batch: &Batch, temperature: f64) -> Result<Prediction> {
+        let groups = Arc::new(batch.groups.clone());
+        let hidden = self
+            .hidden_states(&batch.tokens, &batch.positions, |_, q, k, v| attend(self.shape.heads, &groups, q, k, v))?;
+        let predictors = Tensor::new(batch.predictors.as_slice(), self.device())?;
         let mut hidden = hidden.index_select(&predictors, 0)?;
         if temperature != 1.0 {
-            // The head is linear: this divides the logits.
+            // The head is linear, so scaling its input scales the logits.
             hidden = (hidden * (1.0 / temperature))?;
         }
-        Ok(predict(&hidden, self.head(), &packed.targets)?)
+        Ok(predict(&hidden, self.head(), &batch.targets)?)
     }
 
-    /// The logits of hidden states, (rows, vocabulary).
+    /// Returns the logits of hidden states, (rows, vocabulary).
     pub(crate) fn logits(&self, hidden: &Tensor) -> TensorResult<Tensor> {
         linear(hidden, self.head())
     }
 
     fn head(&self) -> &Tensor {
         self.head.as_ref().unwrap_or(&self.embedding)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use candle_core::DType;
-
-    use super::*;
-    use crate::{config::Architecture, decode::Decoder, logprob::Sequence, tiny::random};
-
-    /// A small model with everything that a configuration can switch on.
-    fn model() -> Transformer {
-        let config = ModelConfig {
-            architecture: Architecture::Qwen2,
-            vocab_size: 40,
-            hidden_size: 24,
-            intermediate_size: 40,
-            layers: 2,
-            heads: 6,
-            kv_heads: 2,
-            head_dim: 8,
-            context: 64,
-            rms_norm_eps: 1e-6,
-            rope_theta: 1e4,
-            rope_scaling: None,
-            tie_word_embeddings: false,
-            qkv_bias: true,
-            output_bias: false,
-            bos_token: None,
-            eos_tokens: vec![],
-        };
-        random(&config, 3, &Device::Cpu).unwrap()
-    }
-
-    /// In f64 the model runs on composed operations, as it does on other devices.
-    fn widened(model: &Transformer) -> Transformer {
-        model.map(&mut |_, weight| Ok(weight.to_dtype(DType::F64)?)).unwrap()
-    }
-
-    fn assert_close(a: &Tensor, b: &Tensor) {
-        let difference = (a.to_dtype(DType::F64).unwrap() - b.to_dtype(DType::F64).unwrap()).unwrap();
-        let error = difference.abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
-        assert!(a.dims() == b.dims() && error < 1e-4, "off by {error:e}");
-    }
-
-    #[test]
-    fn kernels_and_composed_operations_train_alike() {
-        let trained = |model: &Transformer| {
-            let model = model.map(&mut |_, weight| Ok(Var::from_tensor(weight)?.into_inner())).unwrap();
-            let texts = [(vec![1, 2, 3], vec![4, 5, 6, 7]), (vec![1, 2, 3], vec![8]), (vec![9; 5], vec![10, 11])];
-            let texts = texts.map(|(prompt, completion)| Sequence { prompt, completion });
-            let prediction = model.predict(&Packed::of_sequences(&texts.iter().collect::<Vec<_>>()), 1.0).unwrap();
-            let grads = prediction.log_probs.sum_all().unwrap().backward().unwrap();
-            let grads = model.trainable().into_iter().map(|(name, variable)| {
-                grads.get(&variable).unwrap_or_else(|| panic!("{name} has no gradient")).clone()
-            });
-            [vec![prediction.log_probs.detach(), prediction.entropies], grads.collect()].concat()
-        };
-        let model = model();
-        let (kernels, composed) = (trained(&model), trained(&widened(&model)));
-        assert_eq!(kernels.len(), 2 + 3 + 2 * 12);
-        kernels.iter().zip(&composed).for_each(|(a, b)| assert_close(a, b));
-    }
-
-    #[test]
-    fn kernels_and_composed_operations_decode_alike() {
-        let decoded = |model: &Transformer| {
-            let prompts: [&[u32]; 2] = [&[1, 2, 3, 4, 5], &[6]];
-            let (mut decoder, first) = Decoder::begin(model, &prompts, &[1, 0, 0], 1).unwrap();
-            let second = decoder.step(&[7, 8, 9]).unwrap();
-            decoder.keep(&[2, 0]).unwrap();
-            [first, second, decoder.step(&[10, 11]).unwrap(), decoder.step(&[12, 13]).unwrap()]
-        };
-        let model = model();
-        for (a, b) in decoded(&model).iter().zip(&decoded(&widened(&model))) {
-            assert_close(a, b);
-        }
     }
 }

@@ -1,12 +1,12 @@
-//! The GRPO loss. With ρ the ratio of a token's probability to what it was when the sample was drawn, A the sample's
-//! advantage, and Δ = log π_ref − log π:
+//! The GRPO loss. With ρ the ratio of a token's probability to its probability when the sample was drawn, A the advantage
+//! of the sample, and Δ = log π_ref − log π:
 //!
 //! ```text
 //! loss = Σ over tokens of  weight · ( −min(ρ A, clip(ρ, 1 − clip_low, 1 + clip_high) A) + β (exp Δ − Δ − 1) )
 //! ```
 //!
-//! The second term is the k3 estimate of KL(π ‖ π_ref). The weights say how tokens are aggregated; as they are fixed for
-//! the whole batch beforehand, the loss of a batch is the sum of the losses of its parts.
+//! The second term is the k3 estimate of KL(π ‖ π_ref). The weights aggregate the tokens. They are fixed for the whole
+//! batch in advance, so the loss of a batch is the sum of the losses of its micro-batches.
 //!
 //! Source: Shao et al., *DeepSeekMath*, arXiv 2402.03300; for the variants see [`Aggregation`] and
 //! [`ImportanceSampling`].
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// How the loss of tokens becomes the loss of a batch.
+/// The aggregation of the tokens' losses into the loss of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Aggregation {
@@ -25,32 +25,33 @@ pub enum Aggregation {
     Dapo,
     /// Mean over sequences of the mean over each sequence's tokens (GRPO, arXiv 2402.03300).
     Grpo,
-    /// Sum over tokens, divided by a constant: sequences × the longest completion allowed (Dr. GRPO, arXiv 2503.20783).
+    /// Sum over all tokens, divided by the number of sequences and by the largest number of completion tokens (Dr. GRPO,
+    /// arXiv 2503.20783).
     DrGrpo,
 }
 
-/// Whether the probability ratio is taken per token or per sequence.
+/// The level at which the probability ratio is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ImportanceSampling {
-    /// The ratio of each token's probabilities.
+    /// Each token: the ratio of its probabilities.
     #[default]
     Token,
-    /// The geometric mean over the sequence's tokens (GSPO, arXiv 2507.18071).
+    /// Each sequence: the geometric mean of its tokens' ratios (GSPO, arXiv 2507.18071).
     Sequence,
 }
 
-/// Where the price of leaving the reference is paid.
+/// The place of the KL penalty: in the loss or in the reward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KlPenalty {
-    /// In the loss, by the k3 estimate, as in GRPO. The estimate is unbiased and its gradient is not: on samples of the
-    /// policy it is that of KL(π_ref ‖ π) (Tang, Munos, arXiv 2506.09477), whose equilibrium is another than the game's.
+    /// In the loss, by the k3 estimate, as in GRPO. The estimate of KL(π ‖ π_ref) is unbiased, but on samples of the policy
+    /// its gradient is that of KL(π_ref ‖ π) (Tang, Munos, arXiv 2506.09477), whose equilibrium differs from the game's.
     #[default]
     Loss,
-    /// In the reward: β log(π/π_ref) of the whole completion is taken off it, as in PPO for RLHF. Its gradient is that
-    /// of KL(π ‖ π_ref), so with advantages that are only centred, and tokens aggregated by `dapo` or `dr-grpo`, the
-    /// equilibrium is the game's. The loss then has no KL term.
+    /// In the reward, from which β log(π/π_ref) of the whole completion is subtracted, as in PPO for RLHF. The gradient is
+    /// that of KL(π ‖ π_ref), so the equilibrium is the game's if advantages are centred but not scaled, and tokens are
+    /// aggregated by `dapo` or `dr-grpo`. The loss then has no KL term.
     Reward,
 }
 
@@ -58,26 +59,26 @@ pub enum KlPenalty {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GrpoConfig {
-    /// The ratio is clipped below at `1 − clip_low`.
+    /// Distance of the ratio's lower clipping bound from 1.
     pub clip_low: f64,
-    /// The ratio is clipped above at `1 + clip_high`.
+    /// Distance of the ratio's upper clipping bound from 1.
     pub clip_high: f64,
-    /// Price of the KL divergence from the reference; 0 needs no reference.
+    /// Coefficient of the KL penalty; 0 needs no reference.
     pub beta: f64,
-    /// Where it is paid.
+    /// Place of the KL penalty.
     pub kl: KlPenalty,
-    /// How tokens are weighed.
+    /// Aggregation of tokens.
     pub aggregation: Aggregation,
-    /// Where the ratio is taken.
+    /// Level at which the ratio is taken.
     pub importance_sampling: ImportanceSampling,
-    /// The longest completion allowed, in tokens: the constant of [`Aggregation::DrGrpo`]. It is the sampling's.
+    /// Largest number of completion tokens, for [`Aggregation::DrGrpo`]. The caller copies it from the sampling settings.
     #[serde(skip)]
     pub max_completion_tokens: usize,
-    /// The temperature that the samples were drawn at, above 0: log-probabilities are taken at it, for that is the policy
-    /// that acted. It is the sampling's.
+    /// Temperature of the samples, above 0. Log-probabilities are taken at this temperature, because they must be those of
+    /// the policy that drew the samples. The caller copies it from the sampling settings.
     #[serde(skip)]
     pub temperature: f64,
-    /// Optimiser steps made on one batch of samples.
+    /// Number of optimiser steps on one batch of samples.
     pub updates_per_batch: usize,
 }
 
@@ -98,15 +99,15 @@ impl Default for GrpoConfig {
 }
 
 impl GrpoConfig {
-    /// Refuses settings that cannot work.
+    /// Checks the settings.
     ///
     /// # Errors
-    /// Names the setting, its value and what it takes.
+    /// [`Error::Setting`] for the first setting that is out of range.
     pub fn check(&self) -> Result<()> {
         let not_negative = [("clip_low", self.clip_low), ("clip_high", self.clip_high), ("beta", self.beta)];
         for (name, value) in not_negative {
             if !(value >= 0.0 && value.is_finite()) {
-                return Err(Error::setting(name, format!("is {value}; it must be 0 or more")));
+                return Err(Error::setting(name, format!("is {value}; it must be at least 0")));
             }
         }
         if self.updates_per_batch == 0 {
@@ -114,7 +115,8 @@ impl GrpoConfig {
         }
         if !(self.temperature > 0.0 && self.temperature.is_finite()) {
             let temperature = self.temperature;
-            let reason = format!("is {temperature}; to learn from samples they must differ, so it must be above 0");
+            let reason =
+                format!("is {temperature}; it must be above 0, because samples that are all equal teach nothing");
             return Err(Error::setting("temperature", reason));
         }
         if self.max_completion_tokens == 0 {
@@ -123,7 +125,7 @@ impl GrpoConfig {
         Ok(())
     }
 
-    /// The price in the loss.
+    /// Returns the coefficient of the KL penalty in the loss.
     pub(crate) fn loss_beta(&self) -> f64 {
         match self.kl {
             KlPenalty::Loss => self.beta,
@@ -131,7 +133,7 @@ impl GrpoConfig {
         }
     }
 
-    /// What a token of each sequence counts in the loss of a batch, given the sequences' lengths in tokens.
+    /// Returns the weight of a token of each sequence in the loss of a batch, given the sequences' lengths in tokens.
     pub fn token_weights(&self, lengths: &[usize]) -> Vec<f64> {
         let sequences = lengths.len() as f64;
         let all = lengths.iter().sum::<usize>().max(1) as f64;
@@ -143,33 +145,33 @@ impl GrpoConfig {
         lengths.iter().map(of_length).collect()
     }
 
-    /// Whether the ratio of a token is clipped, so that the loss does not move it.
+    /// Returns true if the ratio of a token is clipped, so that the token has no gradient.
     pub(crate) fn clips(&self, ratio: f64, advantage: f64) -> bool {
         (advantage > 0.0 && ratio > 1.0 + self.clip_high) || (advantage < 0.0 && ratio < 1.0 - self.clip_low)
     }
 }
 
-/// Padded log-probabilities and what to weigh them with: B sequences, T tokens. All of one float type.
+/// The inputs of the loss for B sequences, padded to T tokens. All tensors have the same float type.
 #[derive(Debug, Clone)]
 pub struct LossInputs {
-    /// Log-probabilities under the policy, (B, T), tracked. Padding must be finite.
+    /// Log-probabilities under the policy, (B, T); tracked. Padding must be finite.
     pub log_probs: Tensor,
     /// Log-probabilities under the policy that drew the samples, (B, T).
     pub old_log_probs: Tensor,
-    /// Log-probabilities under the reference, (B, T); needed when `beta` is not 0.
+    /// Log-probabilities under the reference, (B, T); needed for a KL penalty in the loss.
     pub reference_log_probs: Option<Tensor>,
     /// Advantages, (B,).
     pub advantages: Tensor,
     /// 1 at completion tokens and 0 at padding, (B, T).
     pub mask: Tensor,
-    /// What each token of a sequence counts, (B,): see [`GrpoConfig::token_weights`].
+    /// Weight of each token of a sequence, (B,); see [`GrpoConfig::token_weights`].
     pub token_weights: Tensor,
 }
 
-/// The loss of a batch, a tracked scalar.
+/// Returns the loss of a batch, a tracked scalar.
 ///
 /// # Errors
-/// Shapes that do not agree; [`Error::NoReference`] when `beta` is not 0 and there is no reference.
+/// Fails for shapes that do not agree. [`Error::NoReference`] if there is a KL penalty in the loss and no reference.
 pub fn loss(inputs: &LossInputs, config: &GrpoConfig) -> Result<Tensor> {
     let log_ratio = (&inputs.log_probs - inputs.old_log_probs.detach())?;
     let log_ratio = match config.importance_sampling {
@@ -191,7 +193,7 @@ pub fn loss(inputs: &LossInputs, config: &GrpoConfig) -> Result<Tensor> {
     Ok((per_token * weights)?.sum_all()?)
 }
 
-/// The mean over each sequence's tokens, in the place of every one of them. 0 for a sequence of no tokens.
+/// Replaces each token's value by the mean over the tokens of its sequence; 0 for a sequence without tokens.
 fn sequence_mean(values: &Tensor, mask: &Tensor) -> TensorResult<Tensor> {
     let count = mask.sum_keepdim(D::Minus1)?.maximum(1.0)?;
     (values * mask)?.sum_keepdim(D::Minus1)?.broadcast_div(&count)?.broadcast_as(values.shape())
@@ -204,7 +206,7 @@ mod tests {
 
     use super::*;
 
-    /// The batch of the golden file, in f64, its weights by `config`; `norm` stands in for the number of tokens.
+    /// Returns the batch of the golden file in f64, with weights by `config` and `norm` in place of the number of tokens.
     fn inputs(golden: &Value, config: &GrpoConfig, norm: f64) -> (Var, LossInputs) {
         let batch = &golden["batch"];
         let matrix = |name: &str| {
@@ -230,7 +232,7 @@ mod tests {
     }
 
     fn cases() -> (Value, Vec<(GrpoConfig, f64, f64)>) {
-        let golden: Value = serde_json::from_str(include_str!("../tests/data/grpo_loss.json")).unwrap();
+        let golden: Value = serde_json::from_str(include_str!("../../tests/data/grpo_loss.json")).unwrap();
         let cases = golden["cases"].as_array().unwrap().iter().map(|case| {
             let number = |name: &str| case[name].as_f64().unwrap();
             let config = GrpoConfig {
@@ -258,19 +260,19 @@ mod tests {
     }
 
     #[test]
-    fn agrees_with_trl() {
+    fn the_loss_agrees_with_trl() {
         let (golden, cases) = cases();
         assert_eq!(cases.len(), 32);
         for (config, norm, want) in cases {
             let (_, inputs) = inputs(&golden, &config, norm);
             let got = loss(&inputs, &config).unwrap().to_scalar::<f64>().unwrap();
-            // TRL computed in f32.
+            // TRL's numbers were computed in f32.
             assert!((got - want).abs() < 1e-6, "{config:?}: {got} is not {want}");
         }
     }
 
     #[test]
-    fn gradient_agrees_with_central_differences() {
+    fn the_gradient_agrees_with_central_differences() {
         let (golden, cases) = cases();
         for (config, norm, _) in cases {
             let (log_probs, mut inputs) = inputs(&golden, &config, norm);
@@ -291,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_penalty_needs_a_reference() {
+    fn a_kl_penalty_without_a_reference_is_an_error() {
         let (golden, cases) = cases();
         let config = GrpoConfig { beta: 0.1, ..cases[0].0.clone() };
         let (_, mut inputs) = inputs(&golden, &config, 6.0);
@@ -300,10 +302,10 @@ mod tests {
     }
 
     #[test]
-    fn refuses_settings_out_of_range() {
+    fn settings_out_of_range_are_errors() {
         let refused = |config: GrpoConfig| config.check().unwrap_err().to_string();
-        assert!(refused(GrpoConfig { beta: f64::NAN, ..Default::default() }).contains("beta: is NaN"));
-        assert!(refused(GrpoConfig { clip_low: -0.1, ..Default::default() }).contains("clip_low: is -0.1"));
+        assert!(refused(GrpoConfig { beta: f64::NAN, ..Default::default() }).contains("`beta` is NaN"));
+        assert!(refused(GrpoConfig { clip_low: -0.1, ..Default::default() }).contains("`clip_low` is -0.1"));
         assert!(refused(GrpoConfig { updates_per_batch: 0, ..Default::default() }).contains("updates_per_batch"));
     }
 }

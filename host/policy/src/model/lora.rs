@@ -1,5 +1,5 @@
-//! Low-rank adapters: `y = x Wᵀ + (alpha / rank) · (x Aᵀ) Bᵀ`, with `W` frozen, `A` (rank, in) and `B` (out, rank)
-//! trained. `B` starts at zero, so an adapter changes nothing until it has learnt something.
+//! LoRA, low-rank adapters: `y = x Wᵀ + (alpha / rank) · (x Aᵀ) Bᵀ`, with `W` frozen, `A` (rank, in) and `B` (out,
+//! rank) trained. `B` starts at zero, so an untrained adapter does not change the output.
 //!
 //! Source: Hu et al., *LoRA: Low-Rank Adaptation of Large Language Models*, arXiv 2106.09685.
 
@@ -8,19 +8,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Result},
-    tiny::Normal,
-    transformer::{Adapter, Transformer},
+    model::{
+        init::Normal,
+        transformer::{Adapter, Transformer},
+    },
 };
 
-/// What to adapt, and how strongly.
+/// The settings of LoRA.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LoraConfig {
-    /// Rank of the update of each matrix.
+    /// Rank of each matrix's update.
     pub rank: usize,
-    /// The update is scaled by `alpha / rank`.
+    /// Strength of the update, which is scaled by `alpha / rank`.
     pub alpha: f64,
-    /// The projections to adapt, of `q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`, `up_proj`, `down_proj`.
+    /// Projections to adapt, from `q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`, `up_proj`, `down_proj`.
     pub targets: Vec<String>,
 }
 
@@ -30,7 +32,7 @@ impl Default for LoraConfig {
     }
 }
 
-/// The names that [`LoraConfig::targets`] may hold.
+/// The allowed values of [`LoraConfig::targets`].
 const PROJECTIONS: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
 impl LoraConfig {
@@ -47,29 +49,29 @@ impl LoraConfig {
         match self.targets.iter().find(|target| !PROJECTIONS.contains(&target.as_str())) {
             Some(other) => Err(Error::setting(
                 "lora.targets",
-                format!("`{other}` is no projection of the model; choose from {}", PROJECTIONS.join(", ")),
+                format!("has `{other}`, which is no projection of the model; choose from {}", PROJECTIONS.join(", ")),
             )),
             None => Ok(()),
         }
     }
 }
 
-/// The model with a fresh adapter at every target, the only variables; its own weights are shared and frozen. `A` is
-/// normal with variance 1 / in, drawn from `seed`.
+/// Returns the model with a new adapter at every target. The adapters are the only variables; the model's weights are
+/// shared and frozen. `A` is normal with variance 1 / in, drawn from `seed`.
 ///
 /// # Errors
-/// Settings out of range.
+/// Fails if a setting is out of range.
 pub(crate) fn attach(model: &Transformer, config: &LoraConfig, seed: u64) -> Result<Transformer> {
     config.check()?;
     let mut model = model.detached()?;
-    let mut noise = Normal::new(seed);
+    let mut normal = Normal::new(seed);
     model.visit_projections(&mut |name, projection| {
         if !config.targets.iter().any(|target| name.ends_with(target.as_str())) {
             return Ok(());
         }
         let (out, width) = projection.weight.dims2()?;
         let device = projection.weight.device();
-        let a = noise.values(config.rank * width, 1.0 / (width as f64).sqrt());
+        let a = normal.values(config.rank * width, 1.0 / (width as f64).sqrt());
         projection.adapter = Some(Adapter {
             a: Var::from_vec(a, (config.rank, width), device)?.into_inner(),
             b: Var::zeros((out, config.rank), DType::F32, device)?.into_inner(),
@@ -80,16 +82,17 @@ pub(crate) fn attach(model: &Transformer, config: &LoraConfig, seed: u64) -> Res
     Ok(model)
 }
 
-/// The model without adapters, each folded into its weight: `W + scale · B A`. A model without adapters is unchanged.
+/// Returns the model with each adapter merged into its weight, `W + scale · B A`. A model without adapters is unchanged.
 pub(crate) fn merge(model: &Transformer) -> Result<Transformer> {
     edit_adapted(model, |weight, Adapter { a, b, scale }| weight + (b.matmul(a)? * *scale)?)
 }
 
-/// The model without adapters, as if they had never been.
+/// Returns the model without its adapters, that is, the base model.
 pub(crate) fn drop_adapters(model: &Transformer) -> Result<Transformer> {
     edit_adapted(model, |weight, _| Ok(weight.clone()))
 }
 
+/// Returns the model without adapters, with each adapted weight replaced by `edit(weight, adapter)`.
 fn edit_adapted(
     model: &Transformer,
     edit: impl Fn(&Tensor, &Adapter) -> candle_core::Result<Tensor>,

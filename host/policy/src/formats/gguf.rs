@@ -1,4 +1,4 @@
-//! Models as GGUF files, llama architecture: weights of any quantisation are widened to `f32`.
+//! GGUF files of the llama architecture. Weights of any quantisation are converted to `f32`.
 
 use std::{fs::File, io::BufReader, path::Path};
 
@@ -9,42 +9,51 @@ use candle_core::{
 use serde_json::json;
 
 use crate::{
-    config::{Architecture, ModelConfig},
     error::{Error, Result},
-    huggingface,
+    formats::huggingface,
+    model::{
+        config::{Architecture, ModelConfig},
+        tokenizer::{ByteLevelStyle, Tokenizer},
+        transformer::Transformer,
+    },
     policy::Policy,
-    tokenizer::{ByteLevelStyle, Tokenizer},
-    transformer::Transformer,
 };
 
-/// Kinds of `tokenizer.ggml.token_type`.
+/// Values of `tokenizer.ggml.token_type`.
 const CONTROL: i64 = 3;
 const USER_DEFINED: i64 = 4;
 
 /// Loads a file.
-pub(crate) fn load(path: &Path, device: &Device) -> Result<Policy> {
-    let file = File::open(path).map_err(|source| Error::io(path, source))?;
+pub(super) fn load(path: &Path, device: &Device) -> Result<Policy> {
+    let file = File::open(path).map_err(Error::read(path))?;
     let mut reader = BufReader::new(file);
-    let content = Content::read(&mut reader)
-        .map_err(|error| Error::file(path, format!("not a GGUF file: {}", first_line(&error))))?;
+    let content = Content::read(&mut reader).map_err(Error::format(path, "GGUF"))?;
     let metadata = Metadata { path, content: &content };
     let config = config(&metadata)?;
-    config.check().map_err(|reason| Error::file(path, reason))?;
+    config.check(path)?;
     let tokenizer = tokenizer(&metadata)?;
-    huggingface::check_vocabulary(&tokenizer, &config, path)?;
+    huggingface::check_vocab_size(&tokenizer, &config, path)?;
 
     let transformer = Transformer::build(&config, &mut |name, shape| {
-        let stored = stored_name(name).ok_or_else(|| Error::file(path, format!("has no place for `{name}`")))?;
+        let stored =
+            stored_name(name).ok_or_else(|| Error::content(path, format!("the format has no name for `{name}`")))?;
         if !content.tensor_infos.contains_key(&stored) {
-            return Err(Error::file(path, format!("has no tensor `{stored}`")));
+            return Err(Error::content(path, format!("has no tensor `{stored}`")));
         }
-        let failed = |error| Error::file(path, format!("`{stored}`: {}", first_line(&error)));
-        // Widened on the CPU, so that the same bits come to every device.
+        let failed = |source: candle_core::Error| Error::ReadTensor {
+            path: path.to_owned(),
+            tensor: stored.clone(),
+            source: source.into(),
+        };
+        // The conversion runs on the CPU, so that every device gets the same bits.
         let quantised = content.tensor(&mut reader, &stored, &Device::Cpu).map_err(failed)?;
         let mut tensor = quantised.dequantize(&Device::Cpu).map_err(failed)?;
         if tensor.dims() != shape {
             let found = tensor.dims();
-            return Err(Error::file(path, format!("`{stored}` has shape {found:?}; the metadata promise {shape:?}")));
+            return Err(Error::content(
+                path,
+                format!("`{stored}` has shape {found:?}; the metadata calls for {shape:?}"),
+            ));
         }
         for (projection, heads) in [(".q_proj.weight", config.heads), (".k_proj.weight", config.kv_heads)] {
             if name.ends_with(projection) {
@@ -56,11 +65,7 @@ pub(crate) fn load(path: &Path, device: &Device) -> Result<Policy> {
     Ok(Policy { companions: companions(&metadata), config, tokenizer, transformer })
 }
 
-fn first_line(error: &candle_core::Error) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
-}
-
-/// The metadata, with errors that name the file and the key.
+/// The metadata of a file, with accessors whose errors name the file and the key.
 struct Metadata<'a> {
     path: &'a Path,
     content: &'a Content,
@@ -71,21 +76,21 @@ impl<'a> Metadata<'a> {
         self.content.metadata.get(key)
     }
 
-    fn need<T>(&self, key: &str, read: impl FnOnce(&'a Value) -> Option<T>) -> Result<T> {
-        let value = self.get(key).ok_or_else(|| Error::file(self.path, format!("the metadata have no `{key}`")))?;
-        read(value).ok_or_else(|| Error::file(self.path, format!("the metadata's `{key}` has an unexpected type")))
+    fn require<T>(&self, key: &str, read: impl FnOnce(&'a Value) -> Option<T>) -> Result<T> {
+        let value = self.get(key).ok_or_else(|| Error::content(self.path, format!("the metadata has no `{key}`")))?;
+        read(value).ok_or_else(|| Error::content(self.path, format!("the metadata's `{key}` has an unexpected type")))
     }
 
     fn size(&self, key: &str) -> Result<usize> {
-        self.need(key, |value| usize::try_from(integer(value)?).ok())
+        self.require(key, |value| usize::try_from(integer(value)?).ok())
     }
 
     fn float(&self, key: &str) -> Result<f64> {
-        self.need(key, float)
+        self.require(key, float)
     }
 
     fn strings(&self, key: &str) -> Result<Vec<&'a str>> {
-        self.need(key, |value| match value {
+        self.require(key, |value| match value {
             Value::Array(values) => values.iter().map(string).collect(),
             _ => None,
         })
@@ -126,7 +131,7 @@ fn string(value: &Value) -> Option<&str> {
 }
 
 fn config(metadata: &Metadata<'_>) -> Result<ModelConfig> {
-    let architecture = metadata.need("general.architecture", string)?;
+    let architecture = metadata.require("general.architecture", string)?;
     if architecture != "llama" {
         return Err(Error::Architecture {
             path: metadata.path.to_owned(),
@@ -136,11 +141,11 @@ fn config(metadata: &Metadata<'_>) -> Result<ModelConfig> {
     }
     let scaled = metadata.get("llama.rope.scaling.type").and_then(string).is_some_and(|kind| kind != "none");
     if scaled || metadata.content.tensor_infos.contains_key("rope_freqs.weight") {
-        let reason = "stretched rotary frequencies are not read from GGUF; load the Hugging Face folder instead";
-        return Err(Error::file(metadata.path, reason));
+        let reason = "scaled rotary frequencies are not read from GGUF; load the Hugging Face folder instead";
+        return Err(Error::content(metadata.path, reason));
     }
     let embedding = metadata.content.tensor_infos.get("token_embd.weight");
-    let embedding = embedding.ok_or_else(|| Error::file(metadata.path, "has no tensor `token_embd.weight`"))?;
+    let embedding = embedding.ok_or_else(|| Error::content(metadata.path, "has no tensor `token_embd.weight`"))?;
     let (hidden_size, heads) = (metadata.size("llama.embedding_length")?, metadata.size("llama.attention.head_count")?);
     let optional = |key: &str| metadata.get(key).map(|_| metadata.size(key)).transpose();
     Ok(ModelConfig {
@@ -152,7 +157,7 @@ fn config(metadata: &Metadata<'_>) -> Result<ModelConfig> {
         heads,
         kv_heads: optional("llama.attention.head_count_kv")?.unwrap_or(heads),
         head_dim: optional("llama.attention.key_length")?.unwrap_or(hidden_size / heads.max(1)),
-        context: metadata.size("llama.context_length")?,
+        context_length: metadata.size("llama.context_length")?,
         rms_norm_eps: metadata.float("llama.attention.layer_norm_rms_epsilon")?,
         rope_theta: metadata.get("llama.rope.freq_base").and_then(float).unwrap_or(10_000.0),
         rope_scaling: None,
@@ -165,26 +170,27 @@ fn config(metadata: &Metadata<'_>) -> Result<ModelConfig> {
 }
 
 fn tokenizer(metadata: &Metadata<'_>) -> Result<Tokenizer> {
-    let refuse = |what: &str, found: &str, supported: &str| {
+    let unsupported = |part: &str, found: &str, supported: &str| {
         let reason = format!(
-            "the {what} `{found}` is not supported ({supported} is); load the Hugging Face folder, which has a tokenizer.json"
+            "the {part} `{found}` is not supported ({supported} is); load the Hugging Face folder, which has a tokenizer.json"
         );
-        Err(Error::file(metadata.path, reason))
+        Err(Error::content(metadata.path, reason))
     };
-    let model = metadata.need("tokenizer.ggml.model", string)?;
+    let model = metadata.require("tokenizer.ggml.model", string)?;
     if model != "gpt2" {
-        return refuse("tokenizer model", model, "gpt2");
+        return unsupported("tokenizer model", model, "gpt2");
     }
     let style = match metadata.get("tokenizer.ggml.pre").and_then(string).unwrap_or("default") {
         "smollm" => ByteLevelStyle::SmolLm,
         "gpt-2" => ByteLevelStyle::Gpt2,
-        other => return refuse("pre-tokenizer", other, "smollm or gpt-2"),
+        other => return unsupported("pre-tokenizer", other, "smollm or gpt-2"),
     };
     let vocabulary = metadata.strings("tokenizer.ggml.tokens")?;
     let split = |merge| str::split_once(merge, ' ');
     let merges = metadata.strings("tokenizer.ggml.merges")?.into_iter().map(split).collect::<Option<Vec<_>>>();
-    let merges = merges.ok_or_else(|| Error::file(metadata.path, "a merge of the tokenizer is not a pair"))?;
-    let kinds: Vec<i64> = metadata.need("tokenizer.ggml.token_type", |value| match value {
+    let merges =
+        merges.ok_or_else(|| Error::content(metadata.path, "a merge of the tokenizer is not a pair of tokens"))?;
+    let kinds: Vec<i64> = metadata.require("tokenizer.ggml.token_type", |value| match value {
         Value::Array(values) => values.iter().map(integer).collect(),
         _ => None,
     })?;
@@ -192,11 +198,10 @@ fn tokenizer(metadata: &Metadata<'_>) -> Result<Tokenizer> {
         let pairs = vocabulary.iter().zip(&kinds);
         pairs.filter(|(_, kind)| **kind == wanted).map(|(token, _)| *token).collect()
     };
-    Tokenizer::of_merges(&vocabulary, &merges, &of_kind(CONTROL), &of_kind(USER_DEFINED), style)
-        .map_err(|error| Error::file(metadata.path, error))
+    Tokenizer::from_merges(&vocabulary, &merges, &of_kind(CONTROL), &of_kind(USER_DEFINED), style)
 }
 
-/// GGUF's name for a weight: `model.layers.3.mlp.up_proj.weight` is `blk.3.ffn_up.weight`.
+/// Returns GGUF's name of a weight: `model.layers.3.mlp.up_proj.weight` is `blk.3.ffn_up.weight`.
 fn stored_name(name: &str) -> Option<String> {
     match name {
         "model.embed_tokens.weight" => return Some("token_embd.weight".to_owned()),
@@ -220,15 +225,16 @@ fn stored_name(name: &str) -> Option<String> {
     Some(format!("blk.{layer}.{stored}.weight"))
 }
 
-/// Llama GGUF files hold the rows of q and k so that the pairs of the rotary embedding are neighbours; here, as in
-/// Hugging Face's layout, they are half a head apart.
+/// Reorders the rows of a q or k projection from GGUF's layout to Hugging Face's. In llama GGUF files the two rows of a
+/// rotary pair are neighbours; in Hugging Face's layout, which this crate uses, they are half a head apart.
 fn unpermute(weight: &Tensor, heads: usize) -> Result<Tensor> {
     let (rows, width) = weight.dims2()?;
     let pairs = weight.reshape((heads, rows / heads / 2, 2, width))?;
     Ok(pairs.transpose(1, 2)?.contiguous()?.reshape((rows, width))?)
 }
 
-/// A tokenizer configuration with the chat template, as a Hugging Face folder would have it.
+/// Returns the `tokenizer_config.json` with the chat template that a Hugging Face folder would have, if the file has a
+/// chat template.
 fn companions(metadata: &Metadata<'_>) -> Vec<(String, String)> {
     let Some(template) = metadata.get("tokenizer.chat_template").and_then(string) else { return Vec::new() };
     let tokens = metadata.strings("tokenizer.ggml.tokens").unwrap_or_default();
