@@ -213,7 +213,7 @@ fn only_rust_and_c_make_libraries() {
 
 #[test]
 fn the_examples_hold_the_sdk_as_it_is() {
-    use alft_build::languages::{HEADER, JAVASCRIPT, PYTHON};
+    use alft_build::assets::{HEADER, JAVASCRIPT, PYTHON};
     for (file, text) in [("python/alft.py", PYTHON), ("js/alft.js", JAVASCRIPT), ("c/alft.h", HEADER)] {
         assert!(
             std::fs::read_to_string(example(file)).unwrap() == text,

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use alft_build::{Language, NewPlugin, Role};
+use alft_build::{Language, NewPlugin};
+use alft_sdk::batch::Role;
 
 use crate::error::Result;
 

@@ -1,4 +1,4 @@
-//! A new plugin project: a small real plugin of the wanted roles, with its test, that builds as it is.
+//! Writes a new plugin project: a small working plugin with the requested roles, and its test.
 //!
 //! The files are those under `templates/`, filled in by minijinja.
 
@@ -9,45 +9,49 @@ use alft_sdk::batch::{Role, Roles};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, context};
 
+use crate::assets::{HEADER, JAVASCRIPT, PYTHON};
 use crate::error::Error;
-use crate::languages;
-use crate::process::io;
-use crate::project::{Language, Name};
+use crate::io::{IoError, io};
+use crate::language::Language;
+use crate::name::Name;
 
-/// What is wanted.
+/// The description of a new project.
 #[derive(Debug)]
 pub struct NewPlugin {
-    /// Small letters, digits and single hyphens.
+    /// The plugin's name: lower-case letters, digits and single hyphens.
     pub name: String,
-    /// One or more.
+    /// The plugin's roles, one or more.
     pub roles: Roles,
-    /// What it is written in.
+    /// The language of the sources.
     pub language: Language,
-    /// The folder to write; it may be there, and empty.
+    /// The folder to write to, which is created, or empty.
     pub dir: PathBuf,
-    /// The folder of the crate alft-sdk, for Rust; that of the checkout this was built from, if `None`.
+    /// The folder of the crate alft-sdk, for a plugin in Rust; `None` for that of the checkout this crate was built from.
     pub sdk: Option<PathBuf>,
 }
 
-/// A file of a project: its name, and its text or template.
+/// A file of a project, with its name.
 enum File {
+    /// A text that is copied.
     Plain(&'static str, &'static str),
+    /// A template that is filled in.
     Filled(&'static str, &'static str),
 }
 use File::{Filled, Plain};
 
-/// A file under `templates/`.
+/// Returns the text of a file under `templates/`.
 macro_rules! template {
     ($name:literal) => {
         include_str!(concat!("../templates/", $name, ".j2"))
     };
 }
 
-/// How a completion looks that the reader can read, for `alft plugin check`.
+/// The file with a completion that the reader can read, for `alft plugin check`.
 const KIT: &str = "kit.json";
 
 const PLUGIN_TOML: File = Filled("plugin.toml", template!("plugin.toml"));
 
+/// Returns the files of a project in a language.
 fn files(language: Language) -> Vec<File> {
     let mut files = match language {
         Language::Rust => {
@@ -57,20 +61,20 @@ fn files(language: Language) -> Vec<File> {
             PLUGIN_TOML,
             Filled("plugin.py", template!("python/plugin.py")),
             Filled("test_plugin.py", template!("python/test_plugin.py")),
-            Plain("alft.py", languages::PYTHON),
+            Plain("alft.py", PYTHON),
         ],
         Language::JavaScript => vec![
             PLUGIN_TOML,
             Filled("package.json", template!("js/package.json")),
             Filled("plugin.js", template!("js/plugin.js")),
             Filled("plugin.test.js", template!("js/plugin.test.js")),
-            Plain("alft.js", languages::JAVASCRIPT),
+            Plain("alft.js", JAVASCRIPT),
         ],
         Language::C => vec![
             PLUGIN_TOML,
             Filled("plugin.c", template!("c/plugin.c")),
             Filled("test.c", template!("c/test.c")),
-            Plain("alft.h", languages::HEADER),
+            Plain("alft.h", HEADER),
         ],
     };
     files.extend([
@@ -81,8 +85,8 @@ fn files(language: Language) -> Vec<File> {
     files
 }
 
-/// The command that runs a project's own test.
-fn test(language: Language) -> &'static str {
+/// Returns the command that runs a project's test.
+fn test_command(language: Language) -> &'static str {
     match language {
         Language::Rust => "cargo test",
         Language::Python => "python3 -m unittest",
@@ -91,9 +95,9 @@ fn test(language: Language) -> &'static str {
     }
 }
 
-/// Returns one sentence on the template's plugin. `roles` is not empty.
+/// Describes the template's plugin in one sentence. There is at least one role.
 fn summary(roles: Roles) -> String {
-    let part = |role| match role {
+    let part = |role: Role| match role {
         Role::Reader => "reads the answer after the last marker",
         Role::Grader => "scores a completion 1 if it is short enough, and else 0",
         Role::Verifier => "scores the gold answer 1 and all other answers 0",
@@ -103,13 +107,13 @@ fn summary(roles: Roles) -> String {
     parts[..1].to_uppercase() + &parts[1..] + "."
 }
 
-/// Writes the project, and returns its folder.
+/// Writes the project and returns its folder, as an absolute path.
 pub fn new(wanted: &NewPlugin) -> Result<PathBuf, Error> {
-    let name = Name::try_from(wanted.name.clone()).map_err(Error::Name)?;
+    let name = Name::try_from(wanted.name.clone())?;
     if wanted.roles.is_empty() {
-        return Err(Error::NoRole);
+        return Err(Error::NewWithoutRole);
     }
-    let dir = std::path::absolute(&wanted.dir).map_err(io("resolving", &wanted.dir))?;
+    let dir = std::path::absolute(&wanted.dir).map_err(io("resolve", &wanted.dir))?;
     if !is_free(&dir)? {
         return Err(Error::NotEmpty(dir));
     }
@@ -121,7 +125,7 @@ pub fn new(wanted: &NewPlugin) -> Result<PathBuf, Error> {
     let mut templates = Environment::empty();
     let mut syntax = SyntaxConfig::builder();
     syntax.trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true);
-    templates.set_syntax(syntax.build().expect("the delimiters are the usual ones"));
+    templates.set_syntax(syntax.build().expect("the default delimiters are valid"));
     let has = |role| wanted.roles.has(role);
     let values = context! {
         name => name.as_str(),
@@ -136,22 +140,22 @@ pub fn new(wanted: &NewPlugin) -> Result<PathBuf, Error> {
         summary => summary(wanted.roles),
         sdk => quoted(&sdk),
         conformance => quoted(&sdk.join("conformance")),
-        test => test(language),
+        test => test_command(language),
     };
     for file in files(language) {
         let (file, text) = match file {
             Plain(file, text) => (file, text.to_owned()),
             Filled(file, template) => {
-                (file, templates.render_str(template, values.clone()).expect("the templates are tested"))
+                (file, templates.render_str(template, values.clone()).expect("tests fill every template"))
             }
         };
         if file == KIT && !has(Role::Reader) {
             continue;
         }
         let path = dir.join(file);
-        let parent = path.parent().expect("a file of a folder");
-        fs::create_dir_all(parent).map_err(io("making", parent))?;
-        fs::write(&path, text).map_err(io("writing", &path))?;
+        let parent = path.parent().expect("the path of a file in a folder has a parent");
+        fs::create_dir_all(parent).map_err(io("create", parent))?;
+        fs::write(&path, text).map_err(io("write", &path))?;
     }
     Ok(dir)
 }
@@ -161,19 +165,19 @@ fn quoted(path: &Path) -> String {
     toml::Value::from(path.display().to_string()).to_string()
 }
 
-/// Returns true if `dir` does not exist or is empty.
-fn is_free(dir: &Path) -> Result<bool, Error> {
+/// Returns true if the folder does not exist or is empty, so that nothing would be overwritten.
+fn is_free(dir: &Path) -> Result<bool, IoError> {
     match fs::read_dir(dir) {
         Ok(mut files) => Ok(files.next().is_none()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
-        Err(error) => Err(io("reading", dir)(error)),
+        Err(error) => Err(io("read", dir)(error)),
     }
 }
 
-/// The crate that a project in Rust depends on.
+/// Returns the folder of the crate alft-sdk, for the manifest of a project in Rust.
 fn sdk(named: Option<&Path>) -> Result<PathBuf, Error> {
-    let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sdk");
-    let sdk = named.map_or_else(own, Path::to_owned);
+    let checkout = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sdk");
+    let sdk = named.map_or_else(checkout, Path::to_owned);
     let is_sdk = |sdk: &Path| {
         let manifest = fs::read_to_string(sdk.join("Cargo.toml"));
         manifest.is_ok_and(|manifest| manifest.contains("name = \"alft-sdk\""))
@@ -184,7 +188,7 @@ fn sdk(named: Option<&Path>) -> Result<PathBuf, Error> {
     }
 }
 
-/// `exact-match` as a type: `ExactMatch`.
+/// Returns the name as that of a type: `ExactMatch` for `exact-match`.
 fn type_name(name: &str) -> String {
     let word = |word: &str| word[..1].to_uppercase() + &word[1..];
     name.split('-').map(word).collect()
@@ -194,27 +198,22 @@ fn type_name(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn wanted(dir: &Path, name: &str, roles: &[Role], language: Language) -> NewPlugin {
-        NewPlugin {
-            name: name.into(),
-            roles: roles.iter().copied().collect(),
-            language,
-            dir: dir.join(name),
-            sdk: None,
-        }
+    fn wanted(dir: &Path, name: &str, roles: Roles, language: Language) -> NewPlugin {
+        NewPlugin { name: name.into(), roles, language, dir: dir.join(name), sdk: None }
     }
 
     #[test]
     fn every_language_and_set_of_roles_fills_its_templates() {
         let dir = tempfile::tempdir().unwrap();
         for language in Language::ALL {
-            for set in 1..16 {
-                let roles: Vec<Role> = (0..4).filter(|bit| set >> bit & 1 == 1).map(|bit| Role::ALL[bit]).collect();
+            for set in 1..1 << Role::ALL.len() {
+                let roles: Roles =
+                    (0..).zip(Role::ALL).filter(|(bit, _)| set >> bit & 1 == 1).map(|(_, role)| role).collect();
                 let name = format!("p{set}-{}", language.key());
-                let project = new(&wanted(dir.path(), &name, &roles, language)).unwrap();
+                let project = new(&wanted(dir.path(), &name, roles, language)).unwrap();
                 for file in files(language) {
                     let (Plain(file, _) | Filled(file, _)) = file;
-                    if file == KIT && !roles.contains(&Role::Reader) {
+                    if file == KIT && !roles.has(Role::Reader) {
                         continue;
                     }
                     let text = fs::read_to_string(project.join(file)).unwrap();
@@ -223,7 +222,7 @@ mod tests {
                 }
                 let read = crate::project::Project::read(&project).unwrap();
                 assert_eq!(
-                    read.map(|read| read.roles.iter().collect::<Vec<_>>()),
+                    read.map(|read| read.roles),
                     match language {
                         Language::Rust => None,
                         _ => Some(roles),
@@ -234,18 +233,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_is_not_overwritten() {
+    fn a_folder_with_files_is_not_written_to() {
         let dir = tempfile::tempdir().unwrap();
-        let wanted = wanted(dir.path(), "mine", &[Role::Reader], Language::Python);
+        let wanted = wanted(dir.path(), "mine", Roles::default().with(Role::Reader), Language::Python);
         fs::create_dir(&wanted.dir).unwrap();
         fs::write(wanted.dir.join("notes.txt"), "").unwrap();
         assert!(matches!(new(&wanted), Err(Error::NotEmpty(at)) if at == wanted.dir));
     }
 
     #[test]
-    fn a_crate_needs_the_sdk() {
+    fn a_crate_without_the_sdk_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
-        let mut wanted = wanted(dir.path(), "mine", &[Role::Reader], Language::Rust);
+        let mut wanted = wanted(dir.path(), "mine", Roles::default().with(Role::Reader), Language::Rust);
         wanted.sdk = Some(dir.path().into());
         let error = new(&wanted).unwrap_err().to_string();
         assert!(error.contains("--sdk") && error.contains(dir.path().to_str().unwrap()), "{error}");
@@ -253,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_becomes_a_type() {
+    fn a_name_becomes_the_name_of_a_type() {
         assert_eq!(type_name("exact-match-2"), "ExactMatch2");
     }
 }
