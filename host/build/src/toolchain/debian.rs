@@ -192,8 +192,8 @@ fn sizes(about: &str) -> u64 {
     about.lines().filter_map(|line| line.strip_prefix("Size:")?.trim().parse::<u64>().ok()).sum()
 }
 
-/// Unpacks the packages in `folder` into `root`, and removes them. Of the sources (half a gigabyte) only the standard
-/// library is unpacked.
+/// Unpacks the packages in `folder` into `root`, and removes them. The only part of the sources (half a gigabyte) that is
+/// unpacked is the standard library.
 fn unpack(folder: &Path, root: &Path) -> Result<(), DebianError> {
     for entry in fs::read_dir(folder).map_err(io("read", folder))? {
         let package = entry.map_err(io("read", folder))?.path();
