@@ -33,8 +33,12 @@ impl Term<'_> {
         if !valuation.rewards.iter().map(Vec::len).eq(sizes.iter().copied()) {
             return Err(TermError::Shape);
         }
-        let numbers = valuation.rewards.iter().flatten().chain([&valuation.utility]).chain(&valuation.violation);
-        match numbers.copied().find(|number| !number.is_finite()) {
+        let not_finite = {
+            let Valuation { utility, rewards, violation } = &valuation;
+            let mut numbers = rewards.iter().flatten().chain([utility]).chain(violation);
+            numbers.find(|number| !number.is_finite()).copied()
+        };
+        match not_finite {
             Some(number) => Err(TermError::NotFinite(number)),
             None => Ok(valuation),
         }
