@@ -201,7 +201,7 @@ fn only_rust_and_c_can_be_built_as_libraries() {
 
 #[test]
 fn the_examples_have_the_current_sdk_files() {
-    use alft_build::languages::{HEADER, JAVASCRIPT, PYTHON};
+    use alft_build::assets::{HEADER, JAVASCRIPT, PYTHON};
     for (file, text) in [("python/alft.py", PYTHON), ("js/alft.js", JAVASCRIPT), ("c/alft.h", HEADER)] {
         assert!(
             std::fs::read_to_string(example(file)).unwrap() == text,

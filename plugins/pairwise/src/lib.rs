@@ -65,8 +65,8 @@ impl Objective for Pairwise {
         let mut rewards = bundle.rewards(|_, _| 0.0);
         for (one, other, weight) in pairs {
             let scale = bundle.groups.len() as f64 * weight / total;
-            for (own, partner) in [(one, other), (other, one)] {
-                for (reward, answer) in rewards[own].iter_mut().zip(&bundle.groups[own].answers) {
+            for (this, partner) in [(one, other), (other, one)] {
+                for (reward, answer) in rewards[this].iter_mut().zip(&bundle.groups[this].answers) {
                     *reward += scale * self.divergence.pull(answer, bundle.groups[partner].answer(&answer.key));
                 }
             }
@@ -92,10 +92,10 @@ impl Pairwise {
             Error::new(format!("pairs: {reason} bundle {} (its prompts are: {})", bundle.id, ids.join(", ")))
         };
         let place = |id: &str| bundle.groups.iter().position(|group| group.prompt.id == id);
-        let mut own = Vec::new();
+        let mut found = Vec::new();
         for (one, other, weight) in pairs {
             match (place(one), place(other)) {
-                (Some(at), Some(with)) => own.push((at, with, *weight)),
+                (Some(at), Some(with)) => found.push((at, with, *weight)),
                 (Some(_), None) => {
                     return Err(unknown(format!("\"{one}\" is paired with \"{other}\", which is not a prompt of")));
                 }
@@ -106,7 +106,7 @@ impl Pairwise {
                 (None, None) => {}
             }
         }
-        if own.is_empty() { Err(unknown("no pair is in".into())) } else { Ok(own) }
+        if found.is_empty() { Err(unknown("no pair is in".into())) } else { Ok(found) }
     }
 }
 

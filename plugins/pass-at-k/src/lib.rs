@@ -83,10 +83,10 @@ impl PassAtK {
 /// the number of answers.
 fn shares_below(group: &Group, values: &[f64], levels: &[f64]) -> Vec<Share> {
     let none = Share { count: 0, size: group.size, frequency: 0.0 };
-    let mut own = vec![none; levels.len()];
+    let mut at_level = vec![none; levels.len()];
     for (answer, value) in group.answers.iter().zip(values) {
         let share = Share { count: answer.count, size: group.size, frequency: answer.frequency };
-        own[level(levels, *value)].join(share);
+        at_level[level(levels, *value)].join(share);
     }
     let sums = |shares: &mut dyn Iterator<Item = &Share>| -> Vec<Share> {
         let running = shares.scan(none, |sum, share| {
@@ -95,7 +95,7 @@ fn shares_below(group: &Group, values: &[f64], levels: &[f64]) -> Vec<Share> {
         });
         running.collect()
     };
-    let (up, down) = (sums(&mut own.iter()), sums(&mut own.iter().rev()));
+    let (up, down) = (sums(&mut at_level.iter()), sums(&mut at_level.iter().rev()));
     // Completions without an answer have the value 0: they are below the positive levels only.
     let below = |at: usize| if levels[at] > 0.0 { down[levels.len() - 1 - at].complement() } else { up[at - 1] };
     (1..levels.len()).map(below).collect()

@@ -110,10 +110,10 @@ pub(crate) fn counted(settings: &Settings, keys: &[Vec<Option<String>>], random:
     let seed = random.next();
     for answer in bundle.groups.iter_mut().flat_map(|group| &mut group.answers) {
         // Equal answers have equal scores in every group.
-        let mut own = Random::new(seed, &answer.key);
-        answer.scores = settings.verifiers.iter().map(|_| own.between(0.05, 1.0)).collect();
+        let mut random = Random::new(seed, &answer.key);
+        answer.scores = settings.verifiers.iter().map(|_| random.between(0.05, 1.0)).collect();
         (answer.reference_probability, answer.pooled_reference_probability) =
-            (own.between(0.0, 0.2), own.between(0.0, 0.2));
+            (random.between(0.0, 0.2), random.between(0.0, 0.2));
     }
     bundle
 }
