@@ -2,8 +2,8 @@
 
 use alft_game::Answer;
 use alft_policy::{Completion, Policy, Request, SampleConfig, Seed, Sequence, sample};
-use alft_sdk::batch::Role;
 use alft_sdk::Prompt;
+use alft_sdk::batch::Role;
 use std::collections::BTreeMap;
 
 use crate::data::Question;
@@ -167,7 +167,8 @@ pub fn sample_rollouts<'a>(
     let mut encoded = encoded.into_iter();
     let rollout = |question: &&'a Question| {
         let phrasings = encoded.by_ref().take(question.prompts.len());
-        let groups = phrasings.map(|(prompt, tokens)| Group::new(prompt, tokens, completions.by_ref().take(group).collect()));
+        let groups =
+            phrasings.map(|(prompt, tokens)| Group::new(prompt, tokens, completions.by_ref().take(group).collect()));
         Rollout { question, groups: groups.collect() }
     };
     Ok(questions.iter().map(rollout).collect())

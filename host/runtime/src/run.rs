@@ -122,7 +122,8 @@ impl Run {
     /// The policy or a record fails, or a plugin's failures end the run. The run can be resumed from its last saved state.
     pub fn step(&mut self) -> Result<Option<StepLine>> {
         if let TrainerPhase::WarmStart(done) = self.session.state.phase {
-            let warm_start = self.session.config.warm_start.as_ref().map(|warm_start| (warm_start.steps, warm_start.batch));
+            let warm_start =
+                self.session.config.warm_start.as_ref().map(|warm_start| (warm_start.steps, warm_start.batch));
             match warm_start {
                 Some((steps, batch)) if done < steps => {
                     return Ok(Some(StepLine::WarmStart(self.warm_start_step(done, steps, batch)?)));
@@ -359,8 +360,7 @@ impl Parts {
         let encode = |example: &SftExample| policy.example(&prompt(&example.prompt), &example.completion);
         let examples = examples.iter().map(encode).collect::<Result<_, _>>()?;
         let tuning = config.model.lora.clone().map_or(Tuning::Full, Tuning::Lora);
-        let trainer =
-            Trainer::new(policy, &tuning, config.first_optimiser(), config.train.token_budget, config.seed)?;
+        let trainer = Trainer::new(policy, &tuning, config.first_optimiser(), config.train.token_budget, config.seed)?;
         let fingerprint = ConfigFingerprint::new(&config)?;
         let data = RunData { train, eval, examples };
         Ok(Self { config, plugins, opener, data, trainer, fingerprint, observer, begun })

@@ -16,8 +16,8 @@ use alft_game::exact::{Certificate, Solution, solve};
 use alft_game::{AdvantageConfig, Scale, TargetConfig};
 use alft_policy::tabular::{TabularPolicy, sample_index};
 use alft_policy::{Completion, Decay, GrpoConfig, KlPenalty, OptimiserConfig, Schedule};
-use alft_sdk::batch::Role;
 use alft_sdk::Prompt;
+use alft_sdk::batch::Role;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
@@ -121,7 +121,8 @@ pub fn simulate(
         let pooled = prompts.flat_map(|prompts| config.groups.iter().map(move |group| (group * prompts) as u32));
         estimator.prepare(sizes.chain(pooled))?;
     }
-    let equilibria: Vec<Solution> = instances.iter().map(|instance| equilibrium(path, instance)).collect::<Result<_>>()?;
+    let equilibria: Vec<Solution> =
+        instances.iter().map(|instance| equilibrium(path, instance)).collect::<Result<_>>()?;
     let mut trials = Vec::new();
     for (instance, equilibrium) in instances.iter().zip(&equilibria) {
         for &estimator in &config.estimators {
@@ -150,8 +151,8 @@ fn check(path: &Path, instance: &Instance) -> Result<()> {
 }
 
 fn equilibrium(path: &Path, instance: &Instance) -> Result<Solution> {
-    let solution = solve(&instance.game, &instance.terms, Config::default())
-        .map_err(|error| instance.error(path, &error))?;
+    let solution =
+        solve(&instance.game, &instance.terms, Config::default()).map_err(|error| instance.error(path, &error))?;
     match solution.certificate {
         Some(certificate) if certificate.gap <= TOLERANCE => Ok(solution),
         _ => Err(Error::Uncertified { games: vec![instance.name.clone()] }),
@@ -162,7 +163,8 @@ fn play_all(trials: &[Trial<'_>], observer: &(dyn Fn(SimulationProgress<'_>) + S
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let ends = Mutex::new(vec![None; trials.len()]);
     let work = || -> Result<()> {
-        while let Some((index, trial)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, trials.get(i)?)))
+        while let Some((index, trial)) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, trials.get(i)?)))
         {
             let end = trial.play()?;
             ends.lock().expect("no trial panics")[index] = Some(end);
@@ -199,8 +201,7 @@ impl Trial<'_> {
         let reference_marginals = instance.game.by_answer(&instance.game.reference());
         targets.references.insert(instance.name.clone(), reference_marginals);
         let question = Question { id: instance.name.clone(), prompts: instance.prompts.clone() };
-        let loss =
-            GrpoConfig { beta: instance.game.beta(), kl: self.config.kl, ..GrpoConfig::default() };
+        let loss = GrpoConfig { beta: instance.game.beta(), kl: self.config.kl, ..GrpoConfig::default() };
         let config = RewardConfig {
             step: 0,
             estimator: &self.estimator,

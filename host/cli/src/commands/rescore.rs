@@ -77,7 +77,8 @@ pub(crate) fn run(args: &RescoreArgs) -> Result<()> {
 }
 
 fn print(comparison: &Comparison) {
-    let Comparison { with, role, items, changed, failed_before, failed_now, mean_before, mean_now, changes } = comparison;
+    let Comparison { with, role, items, changed, failed_before, failed_now, mean_before, mean_now, changes } =
+        comparison;
     let share = 100.0 * *changed as f64 / *items as f64;
     say!("{with} as {role}: {changed} of {items} items would change ({share:.1}%)");
     if let (Some(before), Some(now)) = (mean_before.get(), mean_now.get()) {

@@ -14,9 +14,9 @@ use alft_runtime::stats::{StepStats, failure_counts};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::values::PluginArg;
 use crate::engine;
 use crate::error::Result;
+use crate::values::PluginArg;
 
 /// Score stored completions with plugins
 #[derive(Debug, clap::Args)]

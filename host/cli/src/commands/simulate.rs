@@ -10,10 +10,10 @@ use alft_runtime::data::read_games;
 use alft_runtime::{Outcome, SimulationConfig, SimulationProgress, simulate};
 use clap::ValueEnum;
 
-use crate::values::{group, positive, share};
 use crate::error::Result;
 use crate::plots;
 use crate::progress::Progress;
+use crate::values::{group, positive, share};
 
 /// Play exact games from samples, with a tabular policy, and show how far from the equilibrium that ends.
 #[derive(Debug, clap::Args)]

@@ -12,8 +12,8 @@ use alft_sdk::batch::{Batch, Item, PromptTexts, Role};
 use alft_sdk::{Bundle, Valuation};
 use clap::ValueEnum;
 
-use crate::values::{PluginArg, positive};
 use crate::error::{Error, Result};
+use crate::values::{PluginArg, positive};
 use crate::{engine, plots};
 
 /// Play exact games to their Nash equilibria, each with a certificate.

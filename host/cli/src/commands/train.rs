@@ -43,8 +43,7 @@ pub(crate) struct TrainArgs {
 
 pub(crate) fn run(args: &TrainArgs) -> Result<()> {
     let (mut watcher, config) = RunFileWatcher::new(args.run.clone(), args.all_overrides())?;
-    let source =
-        PluginSource::RunFile(PluginOpener { worker: engine::worker()?, lock_dir: lock_dir(&args.run) });
+    let source = PluginSource::RunFile(PluginOpener { worker: engine::worker()?, lock_dir: lock_dir(&args.run) });
     let reporter = Arc::new(Mutex::new(RunReporter::default()));
     let shown = Arc::clone(&reporter);
     let observer = Box::new(move |event: &RunEvent<'_>| shown.lock().expect("no reporter panics").event(event));

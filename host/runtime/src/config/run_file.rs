@@ -354,9 +354,15 @@ path = "a.wasm"
     #[test]
     fn unknown_keys_come_with_a_suggestion() {
         let error = refused(&SMALL.replace("steps", "stpes"), &[]);
-        assert_eq!((error.message.as_str(), error.help.as_deref()), ("unknown field `stpes`", Some("did you mean `steps`?")));
+        assert_eq!(
+            (error.message.as_str(), error.help.as_deref()),
+            ("unknown field `stpes`", Some("did you mean `steps`?"))
+        );
         let error = refused(SMALL, &["plugin.a.wieght=1"]);
-        assert_eq!((error.message.as_str(), error.help.as_deref()), ("unknown field `wieght`", Some("did you mean `weight`?")));
+        assert_eq!(
+            (error.message.as_str(), error.help.as_deref()),
+            ("unknown field `wieght`", Some("did you mean `weight`?"))
+        );
         assert!(refused(SMALL, &["plugin.b.weight=1"]).message.contains("no entry \"b\""));
         assert!(refused(SMALL, &["steps"]).message.contains("write key=value"));
     }

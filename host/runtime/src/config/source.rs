@@ -95,7 +95,8 @@ fn locate(text: &str, key: &str) -> Option<Range<usize>> {
             }
             DeValue::Array(entries) => match steps.next() {
                 Some(name) => {
-                    let entry = entries.iter().find_map(|entry| named(entry.get_ref(), name).map(|t| (entry.span(), t)));
+                    let entry =
+                        entries.iter().find_map(|entry| named(entry.get_ref(), name).map(|t| (entry.span(), t)));
                     entry.map(|(header, table)| {
                         span = Some(header);
                         table

@@ -50,7 +50,8 @@ fn read(path: &Path) -> Result<String> {
 mod tests {
     use super::*;
 
-    const RUN: &str = "output = \"x\"\nmodel = { embedded = \"tiny\" }\nprompts = { train = \"t\" }\ntrain = { steps = 3 }\n";
+    const RUN: &str =
+        "output = \"x\"\nmodel = { embedded = \"tiny\" }\nprompts = { train = \"t\" }\ntrain = { steps = 3 }\n";
 
     #[test]
     fn an_edit_is_seen_once_and_a_broken_one_is_an_error_once() {

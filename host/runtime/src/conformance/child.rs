@@ -70,8 +70,11 @@ pub fn serve_test(worker: Worker) -> Result<String> {
     let (setup, task): (TestSetup, Task) = serde_json::from_reader(io::stdin().lock())
         .map_err(|error| Error::io("read a task from", "standard input".as_ref())(error.into()))?;
     // The library may have printed half a line.
-    Ok(format!("
-{}", setup.perform(&task, worker)?))
+    Ok(format!(
+        "
+{}",
+        setup.perform(&task, worker)?
+    ))
 }
 
 impl TestSetup {

@@ -11,6 +11,7 @@ use alft_sdk::Manifest;
 use alft_sdk::batch::{Batch, Item, Output, PromptTexts, Roles};
 
 use crate::error::chain;
+use crate::plugins::{UNTRUSTED, open_file};
 
 /// A component or native library, opened once for each configuration.
 pub(super) struct SubjectFile {
@@ -106,7 +107,6 @@ fn open_fault(error: HostError) -> Fault {
         HostError::Config { reason, .. } => Fault::Error(reason),
         HostError::Start { source, .. } => call_fault(source),
         HostError::Untrusted { .. } => Fault::Invalid(UNTRUSTED.into()),
-        ),
         error => Fault::Invalid(chain(&error)),
     }
 }

@@ -11,7 +11,13 @@ pub(crate) const GAME_ORDER: u64 = 1;
 
 /// Returns the indices of the `count` items, out of `len`, that step `step` meets. The steps pass over all items again
 /// and again, each time in another order. A resumed run meets the same items, for they depend on the step alone.
-pub(crate) fn batch_indices(seed: u64, stream: u64, step: u64, count: usize, len: usize) -> impl Iterator<Item = usize> {
+pub(crate) fn batch_indices(
+    seed: u64,
+    stream: u64,
+    step: u64,
+    count: usize,
+    len: usize,
+) -> impl Iterator<Item = usize> {
     let mut current = None;
     (step * count as u64..(step + 1) * count as u64).map(move |item| {
         let (pass, position) = (item / len as u64, (item % len as u64) as usize);

@@ -170,7 +170,11 @@ fn instance(name: String, number: usize, line: Line) -> std::result::Result<Inst
 /// The tables of an objective that are keyed by answer: an answer that no prompt can give is a mistake there.
 const BY_ANSWER: [&str; 3] = ["reward", "cost", "attribute"];
 
-fn term(objective: &GameObjective, bundle: &Bundle, answers: &BTreeSet<&str>) -> std::result::Result<Term<'static>, Wrong> {
+fn term(
+    objective: &GameObjective,
+    bundle: &Bundle,
+    answers: &BTreeSet<&str>,
+) -> std::result::Result<Term<'static>, Wrong> {
     let GameObjective { kind, weight, config } = objective;
     let weight = *weight;
     let wrong =

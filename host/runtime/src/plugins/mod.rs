@@ -6,9 +6,9 @@ mod open;
 mod scorer;
 mod set;
 
-pub use changes::{ActivePlugins, ConfigChange};
 pub(crate) use changes::ChangeLog;
+pub use changes::{ActivePlugins, ConfigChange};
+pub use error::PluginError;
 pub use open::{UNTRUSTED, open_file};
 pub use scorer::{Linked, Scorer};
-pub use error::PluginError;
 pub use set::{PinSource, PluginEvent, PluginSet, RunPlugin};

@@ -124,9 +124,9 @@ impl<P: Send> Scorer for Linked<P> {
     fn call(&self, batch: &Batch<'_>) -> BatchResult {
         let missing = || alft_sdk::Error::new(format!("the linked plugin does not play the role {}", batch.role()));
         match batch {
-            Batch::Reader(entries) => {
-                results(texts(entries), |(prompt, text)| Ok(Item::Key(self.read.ok_or_else(missing)?(&self.plugin, prompt, text)?)))
-            }
+            Batch::Reader(entries) => results(texts(entries), |(prompt, text)| {
+                Ok(Item::Key(self.read.ok_or_else(missing)?(&self.plugin, prompt, text)?))
+            }),
             Batch::Grader(entries) => results(texts(entries), |(prompt, text)| {
                 finite(self.grade.ok_or_else(missing)?(&self.plugin, prompt, text)?).map(Item::Score)
             }),
@@ -153,9 +153,7 @@ impl Scorer for Configured {
 
     fn call(&self, batch: &Batch<'_>) -> BatchResult {
         match (batch, &self.handler) {
-            (Batch::Reader(entries), _) => {
-                results(texts(entries), |(_, text)| Ok(Item::Key(Some(text.to_owned()))))
-            }
+            (Batch::Reader(entries), _) => results(texts(entries), |(_, text)| Ok(Item::Key(Some(text.to_owned())))),
             (Batch::Verifier(entries), Handler::Verifier(score)) => {
                 results(texts(entries), |(prompt, text)| finite(score(prompt, text)?).map(Item::Score))
             }

@@ -28,8 +28,9 @@ impl JsonlWriter {
             .map_err(Error::io("open", &path))?;
         let found = file.metadata().map_err(Error::io("look at", &path))?.len();
         if found < length {
-            let reason =
-                format!("the file has {found} bytes, but the saved state counts {length}; the run cannot go on from it");
+            let reason = format!(
+                "the file has {found} bytes, but the saved state counts {length}; the run cannot go on from it"
+            );
             return Err(Error::Resume { path, reason });
         }
         let cut = file.set_len(length).and_then(|()| file.seek(SeekFrom::Start(length)));

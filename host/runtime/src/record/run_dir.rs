@@ -100,8 +100,9 @@ impl RunDir {
     /// Keeps other processes out of the run until the returned file is dropped.
     pub(crate) fn lock(&self) -> Result<File> {
         let path = self.path.join("lock");
-        let file =
-            source::require_regular_if_exists(&path).and_then(|()| File::create(&path)).map_err(Error::io("create", &path))?;
+        let file = source::require_regular_if_exists(&path)
+            .and_then(|()| File::create(&path))
+            .map_err(Error::io("create", &path))?;
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(std::fs::TryLockError::WouldBlock) => {
@@ -148,7 +149,9 @@ mod tests {
         dir.write("summary.json", b"{}").unwrap();
         // A draft of a process that cannot be alive, in each folder that a run writes files into.
         let dead = u32::MAX;
-        for draft in [format!(".run.toml.draft-{dead}"), format!("plugins/.abc.draft-{dead}"), "run.toml.partial".into()] {
+        for draft in
+            [format!(".run.toml.draft-{dead}"), format!("plugins/.abc.draft-{dead}"), "run.toml.partial".into()]
+        {
             std::fs::write(dir.path.join(draft), b"half").unwrap();
         }
         dir.sweep();

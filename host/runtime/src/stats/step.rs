@@ -163,9 +163,8 @@ impl Averages {
         let samples = || groups().flat_map(|group| &group.samples);
         let kept = || samples().filter(|sample| sample.is_kept());
         let indicator = |condition: bool| f64::from(u8::from(condition));
-        let jsd = |groups: &Vec<Vec<Answer>>| {
-            metrics::jensen_shannon(&groups.iter().map(Vec::as_slice).collect::<Vec<_>>())
-        };
+        let jsd =
+            |groups: &Vec<Vec<Answer>>| metrics::jensen_shannon(&groups.iter().map(Vec::as_slice).collect::<Vec<_>>());
         Self {
             accuracy: average(samples().filter_map(|sample| sample.accuracy)),
             entropy: average(answers.iter().flatten().filter_map(|group| metrics::entropy(group))).unwrap_or(0.0),
