@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use alft_sdk::native::ENTRY_PREFIX;
+use alft_sdk::abi::ENTRY_PREFIX;
 use object::Object;
 use wasmparser::{BinaryReaderError, Encoding, KnownCustom, Parser, Payload};
 
