@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use alft_build::Form;
 use alft_plugin_host::Worker;
 use alft_runtime::config::RunFile;
-use alft_runtime::{PluginOpener, PluginSource, Run, RunEvent, StepLine};
+use alft_runtime::{PluginOpener, PluginSource, Run, RunEvent};
 use serde_json::Value;
 use toml::Table;
 
@@ -156,15 +156,6 @@ pub(crate) fn run_to(run: &mut Run, count: u64) {
     while run.steps_done() < count {
         if run.step().unwrap().is_none() {
             return;
-        }
-    }
-}
-
-/// Makes the next step of the game and returns its record.
-pub(crate) fn game_step(run: &mut Run) -> alft_runtime::record::GameLine {
-    loop {
-        if let StepLine::Game(line) = run.step().unwrap().expect("the run has another step") {
-            return *line;
         }
     }
 }
