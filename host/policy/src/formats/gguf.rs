@@ -38,7 +38,7 @@ pub(super) fn load(path: &Path, device: &Device) -> Result<Policy> {
         let stored =
             stored_name(name).ok_or_else(|| Error::content(path, format!("the format has no name for `{name}`")))?;
         if !content.tensor_infos.contains_key(&stored) {
-            return Err(Error::content(path, format!("has no tensor `{stored}`")));
+            return Err(Error::content(path, format!("there is no tensor `{stored}`")));
         }
         let failed = |source: candle_core::Error| Error::ReadTensor {
             path: path.to_owned(),
@@ -77,8 +77,9 @@ impl<'a> Metadata<'a> {
     }
 
     fn require<T>(&self, key: &str, read: impl FnOnce(&'a Value) -> Option<T>) -> Result<T> {
-        let value = self.get(key).ok_or_else(|| Error::content(self.path, format!("the metadata has no `{key}`")))?;
-        read(value).ok_or_else(|| Error::content(self.path, format!("the metadata's `{key}` has an unexpected type")))
+        let value =
+            self.get(key).ok_or_else(|| Error::content(self.path, format!("there is no `{key}` in the metadata")))?;
+        read(value).ok_or_else(|| Error::content(self.path, format!("`{key}` in the metadata has an unexpected type")))
     }
 
     fn size(&self, key: &str) -> Result<usize> {
@@ -145,7 +146,7 @@ fn config(metadata: &Metadata<'_>) -> Result<ModelConfig> {
         return Err(Error::content(metadata.path, reason));
     }
     let embedding = metadata.content.tensor_infos.get("token_embd.weight");
-    let embedding = embedding.ok_or_else(|| Error::content(metadata.path, "has no tensor `token_embd.weight`"))?;
+    let embedding = embedding.ok_or_else(|| Error::content(metadata.path, "there is no tensor `token_embd.weight`"))?;
     let (hidden_size, heads) = (metadata.size("llama.embedding_length")?, metadata.size("llama.attention.head_count")?);
     let optional = |key: &str| metadata.get(key).map(|_| metadata.size(key)).transpose();
     Ok(ModelConfig {

@@ -105,7 +105,7 @@ impl Weights {
             return Ok(Self { dir: dir.to_owned(), files, maps });
         }
         let value: Value = serde_json::from_str(&read(&index)?).map_err(Error::format(&index, "JSON"))?;
-        let map = value["weight_map"].as_object().ok_or_else(|| Error::content(&index, "has no `weight_map`"))?;
+        let map = value["weight_map"].as_object().ok_or_else(|| Error::content(&index, "there is no `weight_map`"))?;
         for (name, file) in map {
             let file = file.as_str().filter(|file| !file.contains(['/', '\\'])).ok_or_else(|| {
                 Error::content(
@@ -124,9 +124,10 @@ impl Weights {
 
     fn get(&self, name: &str, shape: &[usize], device: &Device) -> Result<Tensor> {
         let path = self.files.get(name).ok_or_else(|| {
-            Error::content(&self.dir, format!("the weights have no tensor `{name}`, which {CONFIG} calls for"))
+            Error::content(&self.dir, format!("there is no tensor `{name}`, which {CONFIG} calls for"))
         })?;
-        let tensors = self.maps.get(path).ok_or_else(|| Error::content(path, "is not open"))?;
+        let tensors =
+            self.maps.get(path).ok_or_else(|| Error::content(path, format!("the shard of `{name}` is not open")))?;
         let tensor = tensors.load(name, device).map_err(|source| Error::ReadTensor {
             path: path.clone(),
             tensor: name.to_owned(),

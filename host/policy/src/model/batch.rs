@@ -85,9 +85,9 @@ impl Batch {
 /// Fails for sequences that a model with this vocabulary and context length cannot compute.
 pub(crate) fn check(sequences: &[Sequence], vocab_size: usize, context: usize) -> Result<()> {
     for (index, sequence) in sequences.iter().enumerate() {
-        let refuse = |reason: String| Err(Error::Sequence { index, reason });
+        let invalid = |reason: String| Err(Error::Sequence { index, reason });
         if sequence.prompt.is_empty() || sequence.completion.is_empty() {
-            return refuse("the prompt and the completion need at least one token each".to_owned());
+            return invalid("the prompt and the completion need at least one token each".to_owned());
         }
         let (prompt, needed) = (sequence.prompt.len(), sequence.prompt.len() + sequence.completion.len());
         if needed > context {
@@ -95,7 +95,7 @@ pub(crate) fn check(sequences: &[Sequence], vocab_size: usize, context: usize) -
         }
         let tokens = sequence.prompt.iter().chain(&sequence.completion);
         if let Some(token) = tokens.copied().find(|token| *token as usize >= vocab_size) {
-            return refuse(format!("token {token} is outside the vocabulary of {vocab_size}"));
+            return invalid(format!("token {token} is outside the vocabulary of {vocab_size}"));
         }
     }
     Ok(())

@@ -65,7 +65,7 @@ pub fn restore(trainer: &mut Trainer, dir: &Path) -> Result<String> {
     let path = dir.join(STATE);
     let (mut tensors, metadata) = read(&path, trainer.policy().device())?;
     let header = |key: &str| {
-        metadata.get(key).cloned().ok_or_else(|| Error::content(&path, format!("the header has no `{key}`")))
+        metadata.get(key).cloned().ok_or_else(|| Error::content(&path, format!("there is no `{key}` in the header")))
     };
     let step = header("step")?.parse::<u64>().map_err(Error::format(&path, "checkpoint"))?;
     let (weights, means, squares) = (
@@ -116,7 +116,7 @@ pub fn exists(dir: &Path) -> bool {
 pub fn note(dir: &Path) -> Result<String> {
     let path = dir.join(STATE);
     let (_, metadata) = read(&path, &Device::Cpu)?;
-    metadata.get("note").cloned().ok_or_else(|| Error::content(&path, "the header has no `note`"))
+    metadata.get("note").cloned().ok_or_else(|| Error::content(&path, "there is no `note` in the header"))
 }
 
 /// Reads the tensors and the header's metadata of a file that [`save`] wrote.
