@@ -60,7 +60,9 @@ impl Scratch {
         let events = Arc::clone(&self.events);
         Box::new(move |event| {
             let text = match event {
-                RunEvent::ConfigChanged { step, changes, replayed } => format!("{step} {replayed} {}", changes.join("; ")),
+                RunEvent::ConfigChanged { step, changes, replayed } => {
+                    format!("{step} {replayed} {}", changes.join("; "))
+                }
                 RunEvent::ConfigRefused(error) => format!("refused: {error}"),
                 RunEvent::PluginFailed(message) => (*message).to_owned(),
                 _ => return,

@@ -106,7 +106,6 @@ fn open_fault(error: HostError) -> Fault {
         HostError::Config { reason, .. } => Fault::Error(reason),
         HostError::Start { source, .. } => call_fault(source),
         HostError::Untrusted { .. } => Fault::Invalid(UNTRUSTED.into()),
-        ),
         error => Fault::Invalid(chain(&error)),
     }
 }

@@ -70,7 +70,7 @@ fn bad_sample() -> Result<()> {
     let path = alft_build::build(&misbehave, Form::Component, &|line| eprintln!("{line}"))?;
     let limits = Limits::default();
     let engine = Engine::new(&limits, worker()?)?;
-    let config = r#"{"deed": "loop", "on": "loop"}"#.into();
+    let config = r#"{"fault": "loop", "on": "loop"}"#.into();
     let source = Source { path, pin: None, native: NativeTrust::Refused, config, limits: limits.clone() };
     let plugin = Plugin::open(&source, &engine)?;
     let good = batch(ANSWERS);
