@@ -76,7 +76,7 @@ fn recorded_inputs_are_rescored_by_another_plugin() {
     let text = all_text(&succeed(&mut small.command(&["rescore", "run", "--plugin", &gini])));
     assert!(text.contains("coherence as objective") && text.contains("would change"), "{text}");
     let length = component("length").display().to_string();
-    let config = ["--config", r#"{"limit": 16, "buffer": 8}"#];
+    let config = ["--config", r#"{"max": 16, "buffer": 8}"#];
     fail(
         small.command(&["rescore", "run", "--plugin", &length]).args(config),
         5,

@@ -7,7 +7,7 @@ use alft_plugin_host::{Limits, Plugin};
 use alft_sdk::batch::{Role, Roles};
 use alft_sdk::dispatch;
 
-use crate::support::{bits, chain, entry, evaluate, open_file, random_bundles, read, score};
+use crate::support::{bits, chain, entry, evaluate, grade, open_file, random_bundles, read, score};
 
 fn open(name: &str, config: &str) -> Plugin {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/contract-1.0.0").join(name);
@@ -25,6 +25,15 @@ fn an_objective_of_contract_1_0_0_loads() {
     for (item, linked) in evaluate(&plugin, &bundles).items.iter().zip(&linked) {
         assert_eq!(bits(item.as_ref().unwrap()), bits(linked));
     }
+}
+
+#[test]
+fn a_grader_of_contract_1_0_0_loads() {
+    let plugin = open("length.wasm", r#"{"max": 8, "buffer": 4}"#);
+    assert_eq!(plugin.manifest().score_range, Some((-1.0, 0.0)));
+    assert_eq!(plugin.roles(), Roles::default().with(Role::Grader));
+    let graded = grade(&plugin, &[entry(Some("2"), &["1234", "12345", "123456789"])]);
+    assert_eq!(graded.items, [Ok(0.0), Ok(-0.25), Ok(-1.0)]);
 }
 
 #[test]

@@ -77,6 +77,14 @@ pub(crate) fn read(plugin: &Plugin, batch: &[PromptTexts]) -> BatchResult<Option
     })
 }
 
+/// Calls a plugin as a grader.
+pub(crate) fn grade(plugin: &Plugin, batch: &[PromptTexts]) -> BatchResult<f64> {
+    plugin.call(&Batch::Grader(batch.into())).map(|item| match item {
+        Item::Score(score) => score,
+        other => panic!("a grader returned {other:?}"),
+    })
+}
+
 /// Calls a plugin as a verifier.
 pub(crate) fn score(plugin: &Plugin, batch: &[PromptTexts]) -> BatchResult<f64> {
     plugin.call(&Batch::Verifier(batch.into())).map(|item| match item {

@@ -3,7 +3,7 @@
 use alft_build::Form;
 use alft_sdk::dispatch;
 
-use crate::support::{FORMS, bits, entry, evaluate, open, random_bundles, read, score};
+use crate::support::{FORMS, bits, entry, evaluate, grade, open, random_bundles, read, score};
 
 #[test]
 fn entropy_has_identical_bits_in_every_form_on_1000_bundles() {
@@ -71,6 +71,22 @@ fn arithmetic_reads_and_scores_alike_in_every_form() {
         assert_eq!(read, keys[0], "as a {form}");
         let scores: Vec<f64> = score(&plugin, &answers).items.into_iter().map(Result::unwrap).collect();
         assert_eq!(scores, [1.0, 0.0, 0.0, 1.0], "as a {form}");
+    }
+}
+
+#[test]
+fn graders_score_alike_in_every_form() {
+    let texts = ["<think>1 + 1</think> <answer>2</answer>", "<think>世界", "", "a b c d e f g h i j"];
+    let batch = [entry(Some("2"), &texts), entry(None, &[]), entry(None, &["<answer>٣</answer>"])];
+    for (name, config, wanted) in [
+        ("format", r#"{"tag_credit": 0.125}"#, [1.0, 0.125, 0.0, 0.0, 0.25]),
+        ("length", r#"{"max": 12, "buffer": 8, "unit": "words"}"#, [0.0, 0.0, 0.0, -0.75, 0.0]),
+    ] {
+        for form in FORMS {
+            let result = grade(&open(name, form, config), &batch);
+            let scores: Vec<f64> = result.items.into_iter().map(Result::unwrap).collect();
+            assert_eq!(scores, wanted, "{name} as a {form}");
+        }
     }
 }
 

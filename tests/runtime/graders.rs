@@ -34,4 +34,4 @@ fn a_grader_rewards_completions_and_is_on_record() {
 }
 
 /// Penalises completions from the eighth character on, in full from the sixteenth.
-const LENGTH: &str = "{ limit = 16, buffer = 8 }";
+const LENGTH: &str = "{ max = 16, buffer = 8 }";

@@ -54,7 +54,6 @@ pub enum Fault {
 #[serde(crate = "alft_sdk::serde", deny_unknown_fields)]
 pub struct Misbehave {
     /// The fault to commit.
-    #[serde(alias = "deed")]
     pub fault: Fault,
     /// Text of the answers on which to commit it. Empty means all answers.
     #[serde(default)]
