@@ -68,8 +68,9 @@ fn log_sum_exp(logs: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bundle::{Bundle, Prompt, Samples};
+    use crate::bundle::{Bundle, Prompt};
     use crate::estimate::PlugIn;
+    use crate::samples::Samples;
 
     fn table() -> BTreeMap<String, String> {
         [("a", "vowel"), ("e", "vowel"), ("x", "rest")].map(|(key, name)| (key.into(), name.into())).into()

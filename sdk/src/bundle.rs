@@ -1,11 +1,6 @@
 //! The data of an objective: prompts, their groups of answers with estimates of the answer marginals, and valuations.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
-
-use crate::estimate::{self, Estimator};
-use crate::math;
 
 /// A question.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -90,51 +85,7 @@ pub struct Valuation {
     pub violation: Option<f64>,
 }
 
-/// The answer keys of one prompt's samples, from which [`Bundle::sampled`] makes a group.
-#[derive(Debug, Clone, Copy)]
-pub struct Samples<'a> {
-    /// The question.
-    pub prompt: &'a Prompt,
-    /// One key for each of the K samples; `None` is ⊥.
-    pub keys: &'a [Option<String>],
-}
-
 impl Bundle {
-    /// Makes a bundle from samples, with the estimates of `estimator`. Scores are left empty.
-    pub fn sampled(id: &str, groups: &[Samples<'_>], estimator: &dyn Estimator) -> Self {
-        let groups = groups.iter().map(|samples| Group::counted(*samples)).collect();
-        let mut bundle = Self { id: id.into(), verifiers: Vec::new(), multiplier: 0.0, exact: false, groups };
-        estimate::fill(&mut bundle, estimator);
-        bundle
-    }
-
-    /// Makes a bundle from known answer marginals, given as the probability of each answer for each prompt. Answers of
-    /// probability 0 are left out. The reference probabilities are the same. Scores are left empty.
-    pub fn exact(id: &str, groups: &[(&Prompt, &BTreeMap<&str, f64>)]) -> Self {
-        let mut pooled = BTreeMap::<&str, f64>::new();
-        for (key, p) in groups.iter().flat_map(|(_, marginal)| marginal.iter()) {
-            *pooled.entry(key).or_default() += p / groups.len() as f64;
-        }
-        let answer = |(key, p): (&&str, &f64)| Answer {
-            key: (*key).to_owned(),
-            count: 0,
-            scores: Vec::new(),
-            frequency: *p,
-            leave_one_out: *p,
-            surprisal: -math::ln(*p),
-            pooled_surprisal: -math::ln(pooled[key]),
-            reference_probability: *p,
-            pooled_reference_probability: pooled[key],
-        };
-        let group = |(prompt, marginal): &(&Prompt, &BTreeMap<&str, f64>)| Group {
-            prompt: (*prompt).clone(),
-            size: 0,
-            answers: marginal.iter().filter(|(_, p)| **p > 0.0).map(answer).collect(),
-        };
-        let groups = groups.iter().map(group).collect();
-        Self { id: id.into(), verifiers: Vec::new(), multiplier: 0.0, exact: true, groups }
-    }
-
     /// Returns the mean of `value` over the groups.
     pub fn mean(&self, value: impl Fn(&Group) -> f64) -> f64 {
         self.groups.iter().map(value).sum::<f64>() / self.groups.len() as f64
@@ -158,26 +109,6 @@ impl Bundle {
 }
 
 impl Group {
-    fn counted(samples: Samples<'_>) -> Self {
-        // Sorted by key: sums over answers must not depend on the order of the samples.
-        let mut counts = BTreeMap::<&str, u32>::new();
-        for key in samples.keys.iter().flatten() {
-            *counts.entry(key).or_default() += 1;
-        }
-        let answers = counts.into_iter().map(|(key, count)| Answer {
-            key: key.into(),
-            count,
-            scores: Vec::new(),
-            frequency: 0.0,
-            leave_one_out: 0.0,
-            surprisal: 0.0,
-            pooled_surprisal: 0.0,
-            reference_probability: 0.0,
-            pooled_reference_probability: 0.0,
-        });
-        Self { prompt: samples.prompt.clone(), size: samples.keys.len() as u32, answers: answers.collect() }
-    }
-
     /// Returns the answer with this key, if a completion gave it.
     pub fn answer(&self, key: &str) -> Option<&Answer> {
         self.answers.binary_search_by(|answer| answer.key.as_str().cmp(key)).ok().map(|at| &self.answers[at])

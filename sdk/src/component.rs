@@ -4,8 +4,8 @@
 use std::sync::Once;
 
 use crate::batch::PromptTexts;
-use crate::diagnostics::Level;
 use crate::dispatch;
+use crate::level::Level;
 use crate::roles::{Grader, Objective, Plugin, Reader, Verifier};
 
 /// The records of `alft:objective/types`, shared by all bindings.

@@ -130,7 +130,8 @@ pub fn leave_one_out(count: u32, size: u32) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bundle::{Prompt, Samples};
+    use crate::bundle::Prompt;
+    use crate::samples::Samples;
 
     fn keys(keys: &[&str]) -> Vec<Option<String>> {
         keys.iter().map(|key| (!key.is_empty()).then(|| (*key).to_owned())).collect()

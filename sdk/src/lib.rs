@@ -41,6 +41,7 @@
 //! | [`roles`] | the traits [`Plugin`], [`Reader`], [`Grader`], [`Verifier`] and [`Objective`], and the manifest |
 //! | [`bundle`] | the data of an objective: answers, groups, bundles, valuations |
 //! | [`estimate`] | estimates of probabilities and surprisals from counts |
+//! | [`samples`] | bundles made from samples or from known marginals |
 //! | [`answer_values`] | a number for each answer, from a table or from a verifier's score |
 //! | [`attribute`] | a name for each answer, and the probability of each name |
 //! | [`math`] | functions whose results are the same on every target |
@@ -65,11 +66,13 @@ pub mod diagnostics;
 pub mod dispatch;
 pub mod estimate;
 mod export;
+mod level;
 pub mod math;
 #[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]
 pub mod native;
 pub mod roles;
+pub mod samples;
 
 pub use serde;
 

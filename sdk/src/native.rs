@@ -8,8 +8,8 @@ use std::sync::{Mutex, Once, PoisonError};
 use crate::abi::{CAnswer, CBundle, CGroup, CManifest, CPrompt, CPromptTexts, FAILED, Host, OK, PANICKED, Str};
 use crate::batch::PromptTexts;
 use crate::bundle::{Answer, Bundle, Group, Prompt, Valuation};
-use crate::diagnostics::Level;
 use crate::dispatch;
+use crate::level::Level;
 use crate::roles::{Grader, Objective, Plugin, Reader, Result, Verifier};
 
 /// Returns a slice of the host's memory; an empty one for a null pointer, which C code passes for a length of 0.

@@ -177,7 +177,10 @@ fn a_failed_build_has_the_compilers_message() {
     ] {
         let dir = changed(language, file, text);
         let error = alft_build::build(dir.path(), Form::Component, &|_| {}).unwrap_err();
-        assert!(matches!(&error, Error::Compile { source, .. } if source.stderr.contains(words)), "{language}: {error}");
+        assert!(
+            matches!(&error, Error::Compile { source, .. } if source.stderr.contains(words)),
+            "{language}: {error}"
+        );
     }
 }
 

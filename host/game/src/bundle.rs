@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use alft_sdk::bundle::{Bundle, Prompt, Samples};
+use alft_sdk::bundle::{Bundle, Prompt};
 use alft_sdk::estimate::Estimator;
+use alft_sdk::samples::Samples;
 
 use crate::answer::Answer;
 

@@ -132,8 +132,9 @@ alft_conformance::conformance!(Coherence: Objective);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alft_sdk::bundle::{Prompt, Samples};
+    use alft_sdk::bundle::Prompt;
     use alft_sdk::estimate::PlugIn;
+    use alft_sdk::samples::Samples;
 
     fn bundle(groups: &[&[&str]]) -> Bundle {
         let prompt = Prompt::default();

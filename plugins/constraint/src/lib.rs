@@ -59,9 +59,10 @@ alft_conformance::conformance!(Constraint: Objective);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alft_sdk::bundle::{Prompt, Samples};
+    use alft_sdk::bundle::Prompt;
     use alft_sdk::dispatch;
     use alft_sdk::estimate::PlugIn;
+    use alft_sdk::samples::Samples;
 
     fn bundle() -> Bundle {
         let keys = ["bad", "good", "good", "good"].map(|key| Some(key.to_owned()));

@@ -36,8 +36,8 @@ alft_conformance::conformance!(Gini: Objective);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alft_sdk::bundle::Samples;
     use alft_sdk::estimate::PlugIn;
+    use alft_sdk::samples::Samples;
 
     #[test]
     fn a_common_answer_earns_less_than_a_rare_one() {

@@ -48,8 +48,9 @@ alft_conformance::conformance!(Majority: Objective);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alft_sdk::bundle::{Prompt, Samples};
+    use alft_sdk::bundle::Prompt;
     use alft_sdk::estimate::PlugIn;
+    use alft_sdk::samples::Samples;
 
     fn evaluate(groups: &[&str]) -> Valuation {
         let prompt = Prompt::default();

@@ -92,9 +92,10 @@ alft_conformance::conformance!(Marginal: Objective);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alft_sdk::bundle::{Prompt, Samples};
+    use alft_sdk::bundle::Prompt;
     use alft_sdk::dispatch;
     use alft_sdk::estimate::PlugIn;
+    use alft_sdk::samples::Samples;
 
     fn evaluate(config: &str, keys: &str) -> Result<Valuation> {
         let keys: Vec<_> = keys.chars().map(|key| Some(key.to_string())).collect();

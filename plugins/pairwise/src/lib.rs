@@ -150,9 +150,10 @@ alft_conformance::conformance!(Pairwise: Objective);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alft_sdk::bundle::{Prompt, Samples};
+    use alft_sdk::bundle::Prompt;
     use alft_sdk::dispatch;
     use alft_sdk::estimate::PlugIn;
+    use alft_sdk::samples::Samples;
 
     /// Evaluates a bundle of prompts "p0", "p1", …
     fn evaluate(config: &str, groups: &[&str]) -> Result<Valuation> {

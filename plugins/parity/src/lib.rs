@@ -66,9 +66,10 @@ alft_conformance::conformance!(Parity: Objective);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alft_sdk::bundle::{Prompt, Samples};
+    use alft_sdk::bundle::Prompt;
     use alft_sdk::dispatch;
     use alft_sdk::estimate::PlugIn;
+    use alft_sdk::samples::Samples;
 
     fn evaluate(groups: &[&str]) -> Valuation {
         let prompt = Prompt::default();

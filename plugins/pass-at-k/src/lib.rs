@@ -114,8 +114,9 @@ alft_conformance::conformance!(PassAtK: Objective);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alft_sdk::bundle::{Prompt, Samples};
+    use alft_sdk::bundle::Prompt;
     use alft_sdk::estimate::PlugIn;
+    use alft_sdk::samples::Samples;
 
     fn evaluate(k: u32, rewards: &[Option<f64>]) -> Result<Valuation> {
         let keys: Vec<_> = rewards.iter().map(|reward| reward.map(|reward| reward.to_string())).collect();

@@ -37,8 +37,9 @@ alft_conformance::conformance!(SemanticEntropy: Objective);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alft_sdk::bundle::{Prompt, Samples};
+    use alft_sdk::bundle::Prompt;
     use alft_sdk::estimate::PlugIn;
+    use alft_sdk::samples::Samples;
 
     #[test]
     fn a_common_answer_earns_its_share() {

@@ -62,9 +62,10 @@ alft_conformance::conformance!(Target: Objective);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alft_sdk::bundle::{Prompt, Samples};
+    use alft_sdk::bundle::Prompt;
     use alft_sdk::dispatch;
     use alft_sdk::estimate::PlugIn;
+    use alft_sdk::samples::Samples;
 
     #[test]
     fn the_utility_is_0_and_rewards_are_equal_at_the_target() {

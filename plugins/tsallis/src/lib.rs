@@ -64,8 +64,9 @@ alft_conformance::conformance!(Tsallis: Objective);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alft_sdk::bundle::{Prompt, Samples};
+    use alft_sdk::bundle::Prompt;
     use alft_sdk::estimate::PlugIn;
+    use alft_sdk::samples::Samples;
 
     fn bundle() -> Bundle {
         let keys = ["a", "a", "a", "b"].map(|key| Some(key.to_owned()));

@@ -1,8 +1,9 @@
 //! Ordinary inputs, and the generator of random numbers behind them.
 
 use alft_sdk::batch::{PromptTexts, Role};
-use alft_sdk::bundle::{Bundle, Prompt, Samples};
+use alft_sdk::bundle::{Bundle, Prompt};
 use alft_sdk::estimate::{Estimator, Harmonic, PlugIn};
+use alft_sdk::samples::Samples;
 
 use crate::settings::Settings;
 
