@@ -1,4 +1,4 @@
-//! Validation of what goes into a plugin and what comes out of it. No number leaves the host unchecked.
+//! Validation of batches before a call and of outputs after it. No number leaves the host unchecked.
 
 use alft_sdk::batch::{Batch, Item, Output};
 use alft_sdk::bundle::{Bundle, Valuation};

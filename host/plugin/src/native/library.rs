@@ -170,6 +170,7 @@ impl Backend for NativeBackend {
     fn roles(&self) -> Roles {
         let offered = [
             (Role::Reader, self.plugin.read.is_some()),
+            (Role::Grader, self.plugin.grade.is_some()),
             (Role::Verifier, self.plugin.score.is_some()),
             (Role::Objective, self.plugin.evaluate.is_some()),
         ];
@@ -204,9 +205,9 @@ impl Backend for NativeBackend {
     fn call(&self, config: &str, batch: &Batch<'_>, _: Deadline) -> CallResult {
         match batch {
             Batch::Reader(entries) => self.read(config, entries),
+            Batch::Grader(entries) => self.score(self.plugin.grade, config, entries),
             Batch::Verifier(entries) => self.score(self.plugin.score, config, entries),
             Batch::Objective(bundles) => self.evaluate(config, bundles),
-            Batch::Grader(_) => unreachable!("not among the roles"),
         }
     }
 }

@@ -34,7 +34,8 @@ use crate::worker::compile;
 const PACKAGE: &str = "alft:objective/";
 
 /// The function of each role's interface. The interface has the name of the role.
-const FUNCTIONS: [(Role, &str); 3] = [(Role::Reader, "read"), (Role::Verifier, "score"), (Role::Objective, "evaluate")];
+const FUNCTIONS: [(Role, &str); 4] =
+    [(Role::Reader, "read"), (Role::Grader, "grade"), (Role::Verifier, "score"), (Role::Objective, "evaluate")];
 
 /// A loaded component.
 pub(crate) struct ComponentBackend {
@@ -94,6 +95,10 @@ impl ComponentBackend {
                     type Arguments<'a> = (&'a str, &'a [records::Transcript<'a>]);
                     check_type::<Arguments<'_>, Vec<Vec<Option<String>>>>(&instance, &mut store, function)
                 }
+                Role::Grader => {
+                    type Arguments<'a> = (&'a str, &'a [records::Transcript<'a>]);
+                    check_type::<Arguments<'_>, Vec<Vec<f64>>>(&instance, &mut store, function)
+                }
                 Role::Verifier => {
                     type Arguments<'a> = (&'a str, &'a [records::Question<'a>]);
                     check_type::<Arguments<'_>, Vec<Vec<f64>>>(&instance, &mut store, function)
@@ -102,7 +107,6 @@ impl ComponentBackend {
                     type Arguments<'a> = (&'a str, &'a [records::Bundle<'a>]);
                     check_type::<Arguments<'_>, Vec<records::Valuation>>(&instance, &mut store, function)
                 }
-                Role::Grader => unreachable!("not among the functions"),
             };
             checked.map_err(|source| wrong_type(path, &format!("export {PACKAGE}{role}"), source))?;
         }
@@ -178,6 +182,10 @@ impl Backend for ComponentBackend {
                 let records: Vec<records::Transcript<'_>> = entries.iter().map(Into::into).collect();
                 self.invoke(function, (config, records.as_slice()), input_bytes, deadline, Output::Keys)
             }
+            Batch::Grader(entries) => {
+                let records: Vec<records::Transcript<'_>> = entries.iter().map(Into::into).collect();
+                self.invoke(function, (config, records.as_slice()), input_bytes, deadline, Output::Scores)
+            }
             Batch::Verifier(entries) => {
                 let records: Vec<records::Question<'_>> = entries.iter().map(Into::into).collect();
                 self.invoke(function, (config, records.as_slice()), input_bytes, deadline, Output::Scores)
@@ -189,7 +197,6 @@ impl Backend for ComponentBackend {
                 };
                 self.invoke(function, (config, records.as_slice()), input_bytes, deadline, convert)
             }
-            Batch::Grader(_) => unreachable!("not among the functions"),
         }
     }
 }
