@@ -34,7 +34,7 @@ pub(crate) struct Artifact {
     pub(crate) file: PathBuf,
 }
 
-/// A file format, told by the first bytes of a file.
+/// The format of a file, as its first bytes indicate.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Format {
     Component,

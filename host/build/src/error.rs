@@ -37,7 +37,7 @@ pub enum Error {
     NoRoles(PathBuf),
 
     /// The author's source file is missing.
-    #[error("{}: there is no such file, but a plugin in {language} is written in it", file.display())]
+    #[error("{}: the file is missing, but a plugin in {language} is written in it", file.display())]
     NoSource {
         /// The path of the file.
         file: PathBuf,

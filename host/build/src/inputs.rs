@@ -1,7 +1,7 @@
-//! The fingerprint of everything that goes into a component, which tells if it must be built again.
+//! The fingerprint of a component's inputs. A component is built again only if its inputs have changed.
 //!
-//! Not for speed alone: compilers of Python and JavaScript use random seeds, so each build gives another file, and runs
-//! identify plugins by the hash of their file.
+//! This saves time, and it keeps the component's hash, by which runs identify plugins: the compilers of Python and
+//! JavaScript use random seeds, so every build gives another file.
 
 use std::fs;
 use std::path::{Path, PathBuf};

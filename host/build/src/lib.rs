@@ -1,5 +1,5 @@
-//! Builds a plugin project, in any of its languages, into a component or a native library, and gets the compilers that
-//! this takes. Also writes new projects.
+//! Builds plugin projects in Rust, Python, JavaScript and C into components or native libraries, and installs the compilers
+//! that are missing. Also writes new projects.
 //!
 //! | module | content |
 //! | --- | --- |

@@ -4,7 +4,7 @@
 use alft_sdk::batch::Role;
 use alft_sdk::bundle::{Bundle, Prompt, Valuation};
 use alft_sdk::dispatch::configure;
-use alft_sdk::{Manifest, Objective, Plugin, Result, Verifier};
+use alft_sdk::{Grader, Manifest, Objective, Plugin, Result, Verifier};
 
 /// A plugin with its configuration.
 pub struct Configured {
@@ -16,6 +16,8 @@ pub struct Configured {
 
 /// The function of a configured plugin, by its role.
 pub enum Handler {
+    /// Scores a completion.
+    Grader(Box<Score>),
     /// Scores an answer.
     Verifier(Box<Score>),
     /// Evaluates a distribution of answers.
@@ -32,6 +34,7 @@ impl Handler {
     /// Returns the role that the function plays.
     pub fn role(&self) -> Role {
         match self {
+            Self::Grader(_) => Role::Grader,
             Self::Verifier(_) => Role::Verifier,
             Self::Objective(_) => Role::Objective,
         }
@@ -48,7 +51,7 @@ impl std::fmt::Debug for Configured {
 type Configure = fn(&str) -> Result<Configured>;
 
 /// Every kind with its aliases.
-const KINDS: [(&str, &[&str], Configure); 14] = [
+const KINDS: [(&str, &[&str], Configure); 16] = [
     ("correctness", &[], verifier::<alft_correctness::Correctness>),
     ("entropy", &[], objective::<alft_entropy::Entropy>),
     ("gini", &[], objective::<alft_gini::Gini>),
@@ -63,6 +66,8 @@ const KINDS: [(&str, &[&str], Configure); 14] = [
     ("constraint", &[], objective::<alft_constraint::Constraint>),
     ("majority", &[], objective::<alft_majority::Majority>),
     ("semantic-entropy", &["semantic-entropy-minimisation"], objective::<alft_semantic_entropy::SemanticEntropy>),
+    ("format", &[], grader::<alft_format::Format>),
+    ("length", &[], grader::<alft_length::Length>),
 ];
 
 /// Iterates over the names of all kinds, without their aliases.
@@ -77,6 +82,13 @@ pub fn kinds() -> impl Iterator<Item = &'static str> {
 pub fn open(kind: &str, config: &str) -> Option<Result<Configured>> {
     let (.., configure) = KINDS.iter().find(|(name, aliases, _)| *name == kind || aliases.contains(&kind))?;
     Some(configure(config))
+}
+
+fn grader<P: Plugin + Grader + Send + Sync + 'static>(config: &str) -> Result<Configured> {
+    let plugin: P = configure(config)?;
+    let manifest = plugin.manifest();
+    let score = move |prompt: &Prompt, completion: &str| plugin.grade(prompt, completion);
+    Ok(Configured { manifest, handler: Handler::Grader(Box::new(score)) })
 }
 
 fn verifier<P: Plugin + Verifier + Send + Sync + 'static>(config: &str) -> Result<Configured> {
@@ -100,12 +112,14 @@ mod tests {
     use std::path::Path;
 
     /// The folders of `plugins/` with a role in a game, each with its role and a valid configuration.
-    const PLUGINS: [(&str, Role, &str); 14] = [
+    const PLUGINS: [(&str, Role, &str); 16] = [
         ("coherence", Role::Objective, "{}"),
         ("constraint", Role::Objective, r#"{"cost": {"A": 1.0}, "limit": 0.5}"#),
         ("correctness", Role::Verifier, "{}"),
         ("entropy", Role::Objective, "{}"),
+        ("format", Role::Grader, "{}"),
         ("gini", Role::Objective, "{}"),
+        ("length", Role::Grader, r#"{"max": 9, "buffer": 3}"#),
         ("majority", Role::Objective, "{}"),
         ("marginal", Role::Objective, r#"{"attribute": {"A": "p", "B": "q"}, "target": {"p": 0.5, "q": 0.5}}"#),
         ("maximum-likelihood", Role::Objective, r#"{"reward": {"A": 1.0}}"#),

@@ -44,7 +44,7 @@ impl Default for TargetConfig {
     }
 }
 
-/// Answers below this probability are forgotten, for K samples cannot tell the rewards that depend on them.
+/// The probability below which an answer is forgotten. Its effect on rewards is below the noise of K samples.
 const FORGOTTEN: f64 = 1e-6;
 
 /// The probability of an answer that only another prompt of the bundle gave, unless there are many of these answers.

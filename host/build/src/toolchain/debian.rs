@@ -140,7 +140,7 @@ fn packages(apt: &Apt, version: &str) -> Result<Vec<String>, DebianError> {
     let std = format!("libstd-rust-web-{short}={version}");
     let about = apt.run("apt-cache", &["show", &std])?;
     let llvm = llvm(&about).ok_or_else(|| DebianError::NoLlvm(std.clone()))?;
-    // A small system lacks some of the libraries that LLVM needs. If apt cannot tell which, they are probably there.
+    // A small system lacks some of the libraries that LLVM needs. If the simulation fails, they are probably installed.
     let simulated = apt.run("apt-get", &["--simulate", "--no-install-recommends", "install", &llvm]);
     let mut libraries = simulated.map(|text| new_packages(&text)).unwrap_or_default();
     libraries.retain(|library| *library != llvm);

@@ -29,7 +29,8 @@ impl Default for Config {
     }
 }
 
-/// An equilibrium, or the point at which evaluations ran out. The certificate's gap tells which.
+/// An equilibrium, or the point at which evaluations ran out. The certificate's gap is within the tolerance only at an
+/// equilibrium.
 #[derive(Debug, Clone)]
 pub struct Solution {
     /// J of the policy.

@@ -229,6 +229,7 @@ fn term(
                 .map_err(|error| wrong(error.to_string()))?;
             linear_term(kind.clone(), weight, scores)
         }
+        Handler::Grader(_) => return Err(wrong("it grades completions, and an exact game has only answers".into())),
     })
 }
 

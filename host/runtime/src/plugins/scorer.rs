@@ -154,7 +154,7 @@ impl Scorer for Configured {
     fn call(&self, batch: &Batch<'_>) -> BatchResult {
         match (batch, &self.handler) {
             (Batch::Reader(entries), _) => results(texts(entries), |(_, text)| Ok(Item::Key(Some(text.to_owned())))),
-            (Batch::Verifier(entries), Handler::Verifier(score)) => {
+            (Batch::Verifier(entries), Handler::Verifier(score)) | (Batch::Grader(entries), Handler::Grader(score)) => {
                 results(texts(entries), |(prompt, text)| finite(score(prompt, text)?).map(Item::Score))
             }
             (Batch::Objective(bundles), Handler::Objective(evaluate)) => {
