@@ -190,7 +190,7 @@ fn c_code_that_needs_an_operating_system_does_not_build_as_a_component() {
     let talks = plugin.replace("#include <math.h>", "#include <math.h>\n#include <stdio.h>");
     let talks = talks.replace("const double allowed", "puts(\"scoring\");\n    const double allowed");
     let dir = changed("c", "plugin.c", &talks);
-    let error = alft_build::build(dir.path(), Form::Component, &|_| {}).unwrap_err().to_string();
+    let error = chain(&alft_build::build(dir.path(), Form::Component, &|_| {}).unwrap_err());
     assert!(error.contains("a component has no operating system") && error.contains("wasi"), "{error}");
 }
 

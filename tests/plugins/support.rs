@@ -59,7 +59,7 @@ pub(crate) fn open(name: &str, form: Form, config: &str) -> Plugin {
 }
 
 /// Returns the messages of an error and of its causes.
-pub(crate) fn chain(error: &Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |&error| error.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

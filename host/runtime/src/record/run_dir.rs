@@ -142,26 +142,18 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_leaves_nothing_of_a_killed_writer() {
+    fn a_sweep_covers_every_folder_that_a_run_writes_into() {
         let home = tempfile::tempdir().unwrap();
         let dir = RunDir { path: home.path().to_path_buf() };
-        std::fs::create_dir_all(dir.plugins()).unwrap();
-        dir.write("summary.json", b"{}").unwrap();
-        // A draft of a process that cannot be alive, in each folder that a run writes files into.
-        let dead = u32::MAX;
-        for draft in
-            [format!(".run.toml.draft-{dead}"), format!("plugins/.abc.draft-{dead}"), "run.toml.partial".into()]
-        {
-            std::fs::write(dir.path.join(draft), b"half").unwrap();
+        let folders = [dir.path.clone(), dir.state(), dir.plugins(), dir.checkpoints()];
+        let leftovers = folders.each_ref().map(|folder| folder.join("file.partial"));
+        for (folder, leftover) in folders.iter().zip(&leftovers) {
+            std::fs::create_dir_all(folder).unwrap();
+            std::fs::write(leftover, b"half").unwrap();
         }
+        dir.write("summary.json", b"{}").unwrap();
         dir.sweep();
-        let names = |folder: &Path| -> Vec<String> {
-            let entries = std::fs::read_dir(folder).unwrap();
-            entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
-        };
-        assert_eq!(names(&dir.plugins()), [""; 0]);
-        let mut left = names(&dir.path);
-        left.sort();
-        assert_eq!(left, ["plugins", "summary.json"]);
+        assert!(leftovers.iter().all(|leftover| !leftover.exists()));
+        assert!(dir.path.join("summary.json").exists());
     }
 }
