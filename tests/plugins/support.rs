@@ -1,7 +1,6 @@
 //! Building and opening plugins, calling them in one role, and random bundles.
 
 use std::collections::BTreeMap;
-use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
