@@ -204,10 +204,13 @@ pub unsafe extern "C" fn score<P: Verifier>(
     unsafe { write_scores(dispatch::score::<P>, host, config, batch, len, out) }
 }
 
+/// [`dispatch::grade`] or [`dispatch::score`] of a plugin.
+type ScoreTexts = fn(&str, &[PromptTexts]) -> Result<Vec<Vec<f64>>>;
+
 /// # Safety
 /// The arguments are valid by the contract.
 unsafe fn write_scores(
-    score: fn(&str, &[PromptTexts]) -> Result<Vec<Vec<f64>>>,
+    score: ScoreTexts,
     host: *const Host,
     config: Str,
     batch: *const CPromptTexts,
