@@ -79,18 +79,19 @@ pub(crate) fn read(plugin: &Plugin, batch: &[PromptTexts]) -> BatchResult<Option
 
 /// Calls a plugin as a grader.
 pub(crate) fn grade(plugin: &Plugin, batch: &[PromptTexts]) -> BatchResult<f64> {
-    plugin.call(&Batch::Grader(batch.into())).map(|item| match item {
-        Item::Score(score) => score,
-        other => panic!("a grader returned {other:?}"),
-    })
+    plugin.call(&Batch::Grader(batch.into())).map(into_score)
 }
 
 /// Calls a plugin as a verifier.
 pub(crate) fn score(plugin: &Plugin, batch: &[PromptTexts]) -> BatchResult<f64> {
-    plugin.call(&Batch::Verifier(batch.into())).map(|item| match item {
+    plugin.call(&Batch::Verifier(batch.into())).map(into_score)
+}
+
+fn into_score(item: Item) -> f64 {
+    match item {
         Item::Score(score) => score,
-        other => panic!("a verifier returned {other:?}"),
-    })
+        other => panic!("a grader or verifier returned {other:?}"),
+    }
 }
 
 /// Calls a plugin as an objective.

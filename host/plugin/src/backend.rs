@@ -28,7 +28,7 @@ pub(crate) trait Backend: Send + Sync {
         &[]
     }
 
-    /// Has the plugin check its configuration, and returns its promises under it.
+    /// Has the plugin check its configuration, and returns the plugin's promises under this configuration.
     fn describe(&self, config: &str) -> Result<Manifest, Failure>;
 
     /// Makes one call, which ends at the deadline. The role of the batch must be one of [`Backend::roles`].

@@ -92,7 +92,7 @@ pub fn hash_bytes(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
 
-/// Refuses to open a path at which something other than a regular file lies: reading a pipe or a device may never end.
+/// Checks that a path does not lead to a folder, a pipe or a device, before it is opened: reading a pipe may never end.
 ///
 /// # Errors
 /// Returns an error if the path exists and is not a regular file, or if its metadata cannot be read.

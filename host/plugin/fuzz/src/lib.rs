@@ -15,8 +15,8 @@ use alft_plugin_host::{Engine, Limits, NativeTrust, Plugin, Source, Worker};
 use alft_sdk::Prompt;
 use alft_sdk::batch::{Batch, Item, PromptTexts, Role};
 use alft_sdk::bundle::Bundle;
-use alft_sdk::samples::Samples;
 use alft_sdk::estimate::PlugIn;
+use alft_sdk::samples::Samples;
 
 /// Inputs between two removals of the compiled code: nearly every input is new, so caching it is of no use.
 const CACHED_INPUTS: u64 = 1000;

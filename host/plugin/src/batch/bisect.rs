@@ -9,7 +9,7 @@ use super::part::{Part, item_counts};
 use crate::failure::FailureKind;
 use crate::validate;
 
-/// Calls a plugin with a batch, whose deadline has started.
+/// A function that makes one call of a plugin, which ends at the deadline.
 pub(crate) type CallFn<'a> = dyn Fn(&Batch<'_>, Deadline) -> CallResult + Sync + 'a;
 
 /// Calls the plugin with a part of the batch and, if that fails, with the part's halves, down to single entries or until
@@ -29,7 +29,7 @@ pub(crate) fn bisect(batch: &Batch<'_>, part: Part, deadline: Deadline, call: &C
     let calls = vec![Call { part: part.clone(), outcome: result.clone(), fuel: usage.fuel }];
     match result.and_then(|output| validate::entries(&arguments, output)) {
         Ok(entries) => BatchResult { items: entries.into_iter().map(Ok).collect(), usage, log, calls },
-        // Which entry met the deadline is chance, and no time is left to find out more.
+        // It is chance which entry met the deadline, and no time is left to find the bad one.
         Err(failure) if count == 1 || failure.kind == FailureKind::Deadline => {
             BatchResult { usage, log, calls, ..BatchResult::failed(&failure, count) }
         }

@@ -1,4 +1,4 @@
-//! Parts of a batch: what a single call is about.
+//! Parts of a batch, one for each call.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -6,7 +6,7 @@ use std::ops::Range;
 use alft_sdk::batch::{Batch, PromptTexts};
 use serde::{Deserialize, Serialize};
 
-/// A part of a batch: some of its entries, or some texts of one entry. Each of such texts becomes an entry of its call.
+/// A part of a batch: some of its entries, or some texts of one entry. Each of these texts becomes an entry of the part's call.
 // The order of the fields is part of the ledger's format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {

@@ -1,4 +1,4 @@
-//! Sizes in bytes: of inputs, by which fuel is granted and batches are split, and of outputs.
+//! Sizes of inputs and outputs in bytes. Fuel is granted and batches are split by the size of the input.
 
 use alft_sdk::batch::{Batch, Output, PromptTexts};
 use alft_sdk::bundle::{Answer, Bundle, Group, Prompt};

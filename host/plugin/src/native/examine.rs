@@ -23,7 +23,7 @@ pub(crate) struct Examined {
 }
 
 impl Examined {
-    /// Refuses a library whose panics cannot be caught. A library without a fingerprint may be one.
+    /// Refuses a library whose panics cannot be caught, or that has no fingerprint and may be one.
     pub(crate) fn require_unwinding(&self, path: &Path) -> Result<(), Error> {
         let reason = match &self.fingerprint {
             Some(fingerprint) if fingerprint.contains("; panic unwind;") => return Ok(()),

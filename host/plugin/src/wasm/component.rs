@@ -205,7 +205,7 @@ impl Backend for ComponentBackend {
 /// compile forever.
 fn compile(bytes: &[u8], engine: &Engine, limits: &Limits) -> Result<Component, CompileError> {
     let wasmtime = engine.wasmtime();
-    // SAFETY: the code comes from the user's private cache, whole by its hash, or straight from our compiler.
+    // SAFETY: the code comes from the user's private cache, where its hash was verified, or straight from our compiler.
     let load = |code: &[u8]| unsafe { Component::deserialize(wasmtime, code) };
     let mut settings = DefaultHasher::new();
     wasmtime.precompile_compatibility_hash().hash(&mut settings);
