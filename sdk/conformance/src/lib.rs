@@ -21,7 +21,7 @@
 //! | [`subject`] | the plugin under test, behind the contract's calls |
 //! | [`settings`] | `kit.json` |
 //! | [`outcome`] | the result of a test |
-//! | [`test`] | the list of tests |
+//! | [`mod@test`] | the list of tests |
 //! | [`abuse`] | the table of what each hack would earn |
 //! | [`load`] | inputs of a given size, for benchmarks |
 //! | `suite` | the tests: `general`, `hostile`, `fuel`, `twins`, and one module for each role |
