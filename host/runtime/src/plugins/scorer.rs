@@ -46,11 +46,15 @@ impl Scorer for alft_plugin_host::Plugin {
 pub struct Linked<P> {
     plugin: P,
     manifest: Manifest,
-    read: Option<fn(&P, &Prompt, &str) -> alft_sdk::Result<Option<String>>>,
-    grade: Option<fn(&P, &Prompt, &str) -> alft_sdk::Result<f64>>,
-    verify: Option<fn(&P, &Prompt, &str) -> alft_sdk::Result<f64>>,
-    evaluate: Option<fn(&P, &alft_sdk::Bundle) -> alft_sdk::Result<Valuation>>,
+    read: Option<ReadFn<P>>,
+    grade: Option<ScoreFn<P>>,
+    verify: Option<ScoreFn<P>>,
+    evaluate: Option<EvaluateFn<P>>,
 }
+
+type ReadFn<P> = fn(&P, &Prompt, &str) -> alft_sdk::Result<Option<String>>;
+type ScoreFn<P> = fn(&P, &Prompt, &str) -> alft_sdk::Result<f64>;
+type EvaluateFn<P> = fn(&P, &alft_sdk::Bundle) -> alft_sdk::Result<Valuation>;
 
 impl<P: alft_sdk::Plugin> Linked<P> {
     /// Configures the plugin by a JSON object.
