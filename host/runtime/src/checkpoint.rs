@@ -6,7 +6,7 @@ use alft_policy::{Trainer, checkpoint};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ConfigFingerprint, RunFile};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::plugins::{ActivePlugins, ConfigChange};
 use crate::record::{LogLengths, RunDir};
 use crate::reward::TargetState;
@@ -88,7 +88,7 @@ impl TrainerState {
         config: &RunFile,
     ) -> Result<Self> {
         let wrong = |reason: String| Error::Resume { path: dir.path.clone(), reason };
-        let note = checkpoint::note(&dir.state()).map_err(|error| wrong(error.to_string()))?;
+        let note = checkpoint::note(&dir.state()).map_err(|error| wrong(chain(&error)))?;
         let state: Self = serde_json::from_str(&note)
             .map_err(|error| wrong(format!("the state was saved by another version of alft: {error}")))?;
         let changed = state.fingerprint.changes(fingerprint);
@@ -102,7 +102,7 @@ impl TrainerState {
             // Each phase has an optimiser with its own settings.
             trainer.begin_phase(config.game_optimiser())?;
         }
-        checkpoint::restore(trainer, &dir.state()).map_err(|error| wrong(error.to_string()))?;
+        checkpoint::restore(trainer, &dir.state()).map_err(|error| wrong(chain(&error)))?;
         Ok(state)
     }
 

@@ -12,7 +12,7 @@ use alft_policy::{Policy, Trainer, Tuning, device};
 use crate::checkpoint::{TrainerPhase, TrainerState};
 use crate::config::{ConfigFingerprint, Embedded, RunFile, differences};
 use crate::data::{Question, SftExample, read_examples, read_questions};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::evaluate::evaluate;
 use crate::event::{Observer, Phase, RunEvent};
 use crate::plugins::{ActivePlugins, ChangeLog, ConfigChange, PinSource, PluginSet};
@@ -425,7 +425,7 @@ fn check_questions(policy: &Policy, config: &RunFile, train: &[Question], eval: 
             let wrong = |reason: String| Error::Data { path: path.clone(), reason };
             let tokens = policy
                 .encode(&config.prompts.template.replace("{prompt}", &prompt.text))
-                .map_err(|error| wrong(format!("the policy cannot read question {}: {error}", prompt.id)))?;
+                .map_err(|error| wrong(format!("the policy cannot read question {}: {}", prompt.id, chain(&error))))?;
             if tokens.len() + config.sampling.max_new_tokens > context {
                 return Err(wrong(format!(
                     "question {} has {} tokens and leaves no room for {} more in the policy's context of {context}; \
