@@ -53,10 +53,14 @@ fn draw_panels(panels: &[(&str, Curve, RGBColor)], picture: &Path) -> Drawn {
         let mut chart = ChartBuilder::on(area)
             .caption(title, ("sans-serif", 16))
             .margin(10)
+            // Room for the last label, which is centred on the edge.
+            .margin_right(22)
             .x_label_area_size(28)
             .y_label_area_size(48)
             .build_cartesian_2d(1.0..last, low..high)?;
-        chart.configure_mesh().light_line_style(WHITE).x_labels(6).y_labels(5).x_desc("step").draw()?;
+        let step = |step: &f64| format!("{step:.0}");
+        let mut mesh = chart.configure_mesh();
+        mesh.light_line_style(WHITE).x_labels(6).y_labels(5).x_desc("step").x_label_formatter(&step).draw()?;
         chart.draw_series(LineSeries::new(points.iter().copied(), color.mix(0.3)))?;
         chart.draw_series(LineSeries::new(smoothed(points), color.stroke_width(2)))?;
     }
