@@ -1,4 +1,4 @@
-//! Tells the crate what it is being compiled for and by: parts of a native library's fingerprint.
+//! Passes the target and the version of the compiler to the crate, for the fingerprint of native libraries.
 
 use std::process::Command;
 

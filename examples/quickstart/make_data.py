@@ -27,7 +27,7 @@ EVAL = 100
 def bundle(a, b):
     """One question in every phrasing."""
     prompts = [phrasing.format(a=a, b=b) for phrasing in PHRASINGS]
-    return {"id": f"{a}+{b}", "prompts": prompts, "reference": str(a + b)}
+    return {"id": f"{a}+{b}", "prompts": prompts, "gold": str(a + b)}
 
 
 def solution(a, b):

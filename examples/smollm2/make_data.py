@@ -48,7 +48,7 @@ def bundle(problem):
     return {
         "id": problem["ID"],
         "prompts": [body + " " + question, question + " " + body],
-        "reference": str(int(answer)),
+        "gold": str(int(answer)),
     }
 
 

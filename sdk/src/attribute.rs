@@ -1,46 +1,47 @@
-//! A name for each answer, as a plugin's configuration has it, and the probability of each name.
+//! An attribute of each answer, from a table in the configuration, and the probability of each attribute.
 
 use std::collections::BTreeMap;
 
 use crate::{Answer, Group, Result, math};
 
-/// A table from answers to attributes, and the attribute of all other answers.
+/// The attributes of answers.
 #[derive(Debug, Clone, Copy)]
 pub struct Attributes<'a> {
     /// Answer key to attribute.
     pub table: &'a BTreeMap<String, String>,
-    /// The attribute of an answer that the table does not name.
+    /// Attribute of an answer that is not in the table.
     pub other: &'a str,
 }
 
-/// log of the probability of each attribute that a group's answers have.
+/// The logarithm of the probability of each attribute that the answers of a group have.
 pub type LogShares<'a> = BTreeMap<&'a str, f64>;
 
 impl<'a> Attributes<'a> {
-    /// Refuses a table that tells no answers apart.
+    /// Checks that the table is not empty: an empty table gives every answer the same attribute.
     ///
     /// # Errors
-    /// Names the key and the remedy.
+    /// The check fails. The error names the key and the remedy.
     pub fn check(&self) -> Result<()> {
         if self.table.is_empty() {
-            return Err("attribute is empty; give each answer that matters its attribute".into());
+            return Err("attribute is empty; set an attribute for each answer that matters".into());
         }
         Ok(())
     }
 
-    /// The attribute of an answer.
+    /// Returns the attribute of an answer.
     pub fn of(&self, answer: &Answer) -> &'a str {
         self.table.get(&answer.key).map_or(self.other, String::as_str)
     }
 
-    /// The attributes of a group's answers: from samples by their share of the completions, plugged in.
+    /// Returns the log-probabilities of the attributes of a group's answers. From samples, an attribute's probability is
+    /// estimated by its share of the completions.
     pub fn log_shares(&self, group: &Group) -> LogShares<'a> {
         let mut members = BTreeMap::<&str, Vec<&Answer>>::new();
         for answer in &group.answers {
             members.entry(self.of(answer)).or_default().push(answer);
         }
         let log_share = |answers: Vec<&Answer>| match group.size {
-            // Not from the probabilities themselves: they may be too small for a number while their logarithms are not.
+            // Not from the probabilities: they may underflow where their logarithms do not.
             0 => log_sum_exp(&answers.iter().map(|answer| -answer.surprisal).collect::<Vec<_>>()),
             size => math::ln(f64::from(answers.iter().map(|answer| answer.count).sum::<u32>()) / f64::from(size)),
         };
@@ -48,7 +49,7 @@ impl<'a> Attributes<'a> {
     }
 }
 
-/// log of each attribute's probability averaged over groups.
+/// Returns the logarithm of each attribute's mean probability over groups.
 pub fn log_mean<'a>(groups: &[LogShares<'a>]) -> LogShares<'a> {
     let mut logs = BTreeMap::<&str, Vec<f64>>::new();
     for (attribute, log_share) in groups.iter().flatten() {
@@ -58,7 +59,7 @@ pub fn log_mean<'a>(groups: &[LogShares<'a>]) -> LogShares<'a> {
     logs.into_iter().map(|(attribute, logs)| (attribute, log_sum_exp(&logs) - log_m)).collect()
 }
 
-/// log Σ exp, of one or more finite numbers.
+/// Returns log Σ exp of at least one finite number.
 fn log_sum_exp(logs: &[f64]) -> f64 {
     let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     largest + math::ln(logs.iter().map(|log| math::exp(log - largest)).sum())
@@ -67,15 +68,16 @@ fn log_sum_exp(logs: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bundle::{Bundle, Prompt, Samples};
+    use crate::bundle::{Bundle, Prompt};
     use crate::estimate::PlugIn;
+    use crate::samples::Samples;
 
     fn table() -> BTreeMap<String, String> {
-        [("a", "vowel"), ("e", "vowel"), ("x", "rest")].map(|(key, of)| (key.into(), of.into())).into()
+        [("a", "vowel"), ("e", "vowel"), ("x", "rest")].map(|(key, name)| (key.into(), name.into())).into()
     }
 
     #[test]
-    fn shares_are_of_all_completions_and_unnamed_answers_are_the_others() {
+    fn shares_are_of_all_completions_and_other_answers_have_the_default_attribute() {
         let table = table();
         let attributes = Attributes { table: &table, other: "rest" };
         let keys = ["a", "e", "z", ""].map(|key| (!key.is_empty()).then(|| key.to_owned()));
@@ -88,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn exact_shares_too_small_for_a_number_have_logarithms() {
+    fn exact_shares_that_underflow_have_logarithms() {
         let table = table();
         let attributes = Attributes { table: &table, other: "rest" };
         let marginal = BTreeMap::from([("a", 0.5), ("e", 0.5)]);

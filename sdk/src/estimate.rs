@@ -1,20 +1,20 @@
-//! From counts to estimates of the answer marginal ν.
+//! Estimates of the answer marginal ν from counts.
 //!
-//! K completions are sampled for a prompt, and n of them gave the answer z. What a sample's reward needs is −log ν(z),
-//! estimated by a table looked up by the count (Mohri, Schneider, Zhong, arXiv 2605.02435).
+//! K completions are sampled for a prompt, and n of them gave the answer z. A sample's reward needs −log ν(z), which is
+//! estimated by a table over the counts (Mohri, Schneider, Zhong, arXiv 2605.02435).
 
 use std::collections::BTreeMap;
 
 use crate::bundle::Bundle;
 use crate::math;
 
-/// How −log ν is estimated from counts.
+/// An estimator of −log ν from counts.
 pub trait Estimator {
-    /// Estimate of −log ν, in nats, from `count` of `size` samples, 1 ≤ `count` ≤ `size`.
+    /// Returns the estimate of −log ν in nats from `count` of `size` samples, where 1 ≤ `count` ≤ `size`.
     fn surprisal(&self, count: u32, size: u32) -> f64;
 }
 
-/// −log(n/K), as GRPO code commonly has it. Its bias is Θ(1/K).
+/// −log(n/K), common in GRPO code. Its bias is Θ(1/K).
 #[derive(Debug, Clone, Copy)]
 pub struct PlugIn;
 
@@ -24,7 +24,7 @@ impl Estimator for PlugIn {
     }
 }
 
-/// ψ(K) − ψ(n) = Σ_{j=n}^{K−1} 1/j: half the bias, nothing to tune.
+/// ψ(K) − ψ(n) = Σ_{j=n}^{K−1} 1/j. It has half the bias and no parameter.
 #[derive(Debug, Clone, Copy)]
 pub struct Harmonic;
 
@@ -34,21 +34,21 @@ impl Estimator for Harmonic {
     }
 }
 
-/// Sets every estimate of a bundle from its counts.
+/// Fills in every estimate of a bundle from its counts.
 pub fn fill(bundle: &mut Bundle, estimator: &dyn Estimator) {
     let pooled = pooled(bundle, estimator);
     for group in &mut bundle.groups {
         for answer in &mut group.answers {
             answer.frequency = f64::from(answer.count) / f64::from(group.size);
-            answer.others = others(answer.count, group.size);
+            answer.leave_one_out = leave_one_out(answer.count, group.size);
             answer.surprisal = estimator.surprisal(answer.count, group.size);
             answer.pooled_surprisal = pooled[&answer.key];
         }
     }
 }
 
-/// −log ν̄ of each answer. Groups of one size pool to one sample of ν̄, and the estimator sees its counts. Groups that
-/// lost samples do not: there ν̄ is the mean of frequencies, plugged in.
+/// Returns the estimate of −log ν̄ for each answer. Groups of equal size pool to one sample of ν̄, whose counts go to the
+/// estimator. Groups of different sizes, after samples were dropped, do not: there ν̄ is the mean of the frequencies.
 fn pooled(bundle: &Bundle, estimator: &dyn Estimator) -> BTreeMap<String, f64> {
     let mut counts = BTreeMap::<&str, u32>::new();
     let mut means = BTreeMap::<&str, f64>::new();
@@ -67,29 +67,29 @@ fn pooled(bundle: &Bundle, estimator: &dyn Estimator) -> BTreeMap<String, f64> {
     }
 }
 
-/// How often a set of answers was given: what it takes to estimate powers of its probability p.
+/// The count of a set of answers, for estimates of powers of its probability p.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Share {
     /// Completions whose answer is in the set.
     pub count: u32,
-    /// K; 0 where probabilities are exact.
+    /// K; 0 if probabilities are exact.
     pub size: u32,
-    /// count/K, or the exact p.
+    /// Estimate count/K of p, or the exact p.
     pub frequency: f64,
 }
 
 impl Share {
-    /// Adds another set of the same group, with no answer in common.
+    /// Adds a disjoint set of the same group.
     pub fn join(&mut self, other: Self) {
         self.count += other.count;
         self.frequency = match self.size {
             0 => self.frequency + other.frequency,
-            // From counts it is one division, not a sum of rounded ones.
+            // One division of counts rounds less than a sum of frequencies.
             size => f64::from(self.count) / f64::from(size),
         };
     }
 
-    /// All that is not in the set, completions without an answer included.
+    /// Returns the complement of the set, completions without an answer included.
     pub fn complement(self) -> Self {
         let frequency = match self.size {
             0 => 1.0 - self.frequency,
@@ -98,7 +98,7 @@ impl Share {
         Self { count: self.size - self.count, size: self.size, frequency }
     }
 
-    /// The U-statistic (n)_j/(K)_j of p^j, falling factorials: unbiased. `None` if the group has fewer than j.
+    /// Returns the unbiased estimate of p^j, the U-statistic (n)_j/(K)_j of falling factorials. `None` if K < j.
     pub fn power(self, j: u32) -> Option<f64> {
         match self.size {
             0 => Some(math::pow(self.frequency, f64::from(j))),
@@ -106,8 +106,8 @@ impl Share {
         }
     }
 
-    /// The same from the *other* K − 1 completions, as seen by one that is in the set (`inside`) or is not: unbiased
-    /// for what its reward needs. `None` if there are fewer than j others.
+    /// Returns the estimate of p^j from the other K − 1 completions, for a completion that is in the set (`inside`) or
+    /// not: unbiased for that completion's reward. `None` if K − 1 < j.
     pub fn power_among_others(self, inside: bool, j: u32) -> Option<f64> {
         match self.size {
             0 => Some(math::pow(self.frequency, f64::from(j))),
@@ -116,34 +116,35 @@ impl Share {
     }
 }
 
-/// (n)_j/(m)_j; `None` if m < j.
+/// Returns (n)_j/(m)_j; `None` if m < j.
 fn falling_ratio(n: u32, m: u32, j: u32) -> Option<f64> {
     (j <= m).then(|| (0..j).map(|i| f64::from(n.saturating_sub(i)) / f64::from(m - i)).product())
 }
 
-/// (n − 1)/(K − 1): the share of the *other* samples that gave the answer, an unbiased estimate of ν for a sample
-/// that gave it. A group of one has no others: 0.
-pub fn others(count: u32, size: u32) -> f64 {
+/// Returns (n − 1)/(K − 1), the share of the other samples that gave the answer: an unbiased estimate of ν for a sample
+/// that gave it. Returns 0 for a group of one.
+pub fn leave_one_out(count: u32, size: u32) -> f64 {
     if size <= 1 { 0.0 } else { f64::from(count - 1) / f64::from(size - 1) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bundle::{Prompt, Samples};
+    use crate::bundle::Prompt;
+    use crate::samples::Samples;
 
     fn keys(keys: &[&str]) -> Vec<Option<String>> {
         keys.iter().map(|key| (!key.is_empty()).then(|| (*key).to_owned())).collect()
     }
 
     #[test]
-    fn counts_become_estimates_and_unreadable_completions_only_count_in_the_size() {
+    fn unreadable_completions_count_in_the_size_only() {
         let prompt = Prompt::default();
         let (first, second) = (keys(&["7", "7", "3", ""]), keys(&["7", "3", "3", "3"]));
         let groups = [Samples { prompt: &prompt, keys: &first }, Samples { prompt: &prompt, keys: &second }];
         let bundle = Bundle::sampled("b", &groups, &PlugIn);
         let seven = bundle.groups[0].answer("7").unwrap();
-        assert_eq!((seven.count, seven.frequency, seven.others), (2, 0.5, 1.0 / 3.0));
+        assert_eq!((seven.count, seven.frequency, seven.leave_one_out), (2, 0.5, 1.0 / 3.0));
         assert!((seven.surprisal - 2f64.ln()).abs() < 1e-15);
         assert!((seven.pooled_surprisal - (8.0f64 / 3.0).ln()).abs() < 1e-15);
         assert_eq!(bundle.groups[0].answers.iter().map(|a| a.frequency).sum::<f64>(), 0.75);
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pooled_surprisal_is_of_the_mean_of_the_groups_whatever_their_sizes() {
+    fn the_pooled_surprisal_of_groups_of_different_sizes_is_that_of_their_mean() {
         let prompt = Prompt::default();
         let (first, second) = (keys(&["x"; 8]), keys(&["y"; 2]));
         let groups = [Samples { prompt: &prompt, keys: &first }, Samples { prompt: &prompt, keys: &second }];
@@ -161,8 +162,8 @@ mod tests {
         }
     }
 
-    /// Expectation of the table over n − 1 ~ Binomial(K − 1, p), against −log p. The figures are those that a
-    /// dense grid over p gave for K = 8 with an independent program.
+    /// Compares the table's expectation over n − 1 ~ Binomial(K − 1, p) with −log p. The expected values come from an
+    /// independent program on a dense grid of p.
     #[test]
     fn harmonic_has_about_half_the_bias_of_plug_in() {
         let worst = |estimator: &dyn Estimator, k: u32| {

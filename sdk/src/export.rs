@@ -1,32 +1,23 @@
-//! [`export!`](crate::export!): one line that offers a plugin's roles to the host, as whatever it is being built into.
+//! [`export!`](crate::export!): offers a plugin's roles to the host, in whichever form the crate is built.
 
 /// Offers a plugin to the host: `export!(Arithmetic: Reader + Verifier);`.
 ///
-/// Built for `wasm32-unknown-unknown` the crate becomes a component that exports the named interfaces and nothing
-/// else; built for any other target it becomes a library with one entry symbol. Name the roles in the order
-/// `Reader + Verifier + Objective`, leaving out those that the type does not have.
+/// Built for `wasm32-unknown-unknown`, the crate becomes a component that exports the interfaces of the named roles and
+/// nothing else. Built for any other target, it becomes a library with one entry symbol.
 ///
-/// The entry symbol carries the crate's name after its version, so that several plugins can be linked into one
-/// program; the loader finds it by its beginning.
+/// The entry symbol ends in the crate's name, so several plugins can be linked into one program. The loader finds the
+/// symbol by its prefix.
 #[macro_export]
 macro_rules! export {
     ($plugin:ident : $first:ident $(+ $role:ident)*) => {
         const _: () = {
             #[cfg(not(target_arch = "wasm32"))]
             #[unsafe(export_name = concat!("alft_plugin_v1_", env!("CARGO_CRATE_NAME")))]
-            extern "C" fn entry() -> *const $crate::native::PluginV1 {
-                static PLUGIN: $crate::native::PluginV1 = {
-                    #[allow(unused_mut)]
-                    let mut plugin = $crate::native::PluginV1 {
-                        size: ::core::mem::size_of::<$crate::native::PluginV1>() as u32,
-                        version: $crate::native::VERSION,
-                        describe: Some($crate::native::describe::<$plugin>),
-                        read: None,
-                        score: None,
-                        evaluate: None,
-                    };
-                    $crate::__native_role!(plugin, $plugin, $first);
-                    $($crate::__native_role!(plugin, $plugin, $role);)*
+            extern "C" fn entry() -> *const $crate::abi::PluginV1 {
+                static PLUGIN: $crate::abi::PluginV1 = {
+                    let mut plugin = $crate::abi::PluginV1::new($crate::native::describe::<$plugin>);
+                    $crate::__export_role!(native plugin, $plugin, $first);
+                    $($crate::__export_role!(native plugin, $plugin, $role);)*
                     plugin
                 };
                 &PLUGIN
@@ -34,8 +25,8 @@ macro_rules! export {
 
             #[cfg(not(target_arch = "wasm32"))]
             #[unsafe(export_name = concat!("alft_fingerprint_v1_", env!("CARGO_CRATE_NAME")))]
-            static FINGERPRINT: $crate::native::Fingerprint =
-                if cfg!(panic = "unwind") { $crate::native::UNWINDS } else { $crate::native::ABORTS };
+            static FINGERPRINT: $crate::abi::Fingerprint =
+                if cfg!(panic = "unwind") { $crate::abi::UNWINDS } else { $crate::abi::ABORTS };
 
             #[cfg(target_arch = "wasm32")]
             const _: () = {
@@ -48,68 +39,64 @@ macro_rules! export {
                     }
                 }
                 $crate::component::about::export_about!(Exported with_types_in $crate::component::about);
-                $crate::__component_role!(Exported, $plugin, $first);
-                $($crate::__component_role!(Exported, $plugin, $role);)*
+                $crate::__export_role!(component Exported, $plugin, $first);
+                $($crate::__export_role!(component Exported, $plugin, $role);)*
             };
         };
     };
 }
 
+/// Exports one role. Two arms for each: its field of the C struct, and its interface of the component.
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __native_role {
-    ($out:ident, $plugin:ident, Reader) => {
-        $out.read = Some($crate::native::read::<$plugin>);
+macro_rules! __export_role {
+    (native $table:ident, $plugin:ident, Reader) => {
+        $table.read = Some($crate::native::read::<$plugin>);
     };
-    ($out:ident, $plugin:ident, Verifier) => {
-        $out.score = Some($crate::native::score::<$plugin>);
+    (component $exported:ident, $plugin:ident, Reader) => {
+        $crate::__export_interface!($exported, $plugin, reader, export_reader, read(Transcript) -> ::std::vec::Vec<::std::option::Option<::std::string::String>>);
     };
-    ($out:ident, $plugin:ident, Objective) => {
-        $out.evaluate = Some($crate::native::evaluate::<$plugin>);
+
+    (native $table:ident, $plugin:ident, Grader) => {
+        $table.grade = Some($crate::native::grade::<$plugin>);
     };
-    ($out:ident, $plugin:ident, $role:ident) => {
-        compile_error!(concat!(stringify!($role), " is no role: there are Reader, Verifier and Objective"));
+    (component $exported:ident, $plugin:ident, Grader) => {
+        $crate::__export_interface!($exported, $plugin, grader, export_grader, grade(Transcript) -> ::std::vec::Vec<f64>);
+    };
+
+    (native $table:ident, $plugin:ident, Verifier) => {
+        $table.score = Some($crate::native::score::<$plugin>);
+    };
+    (component $exported:ident, $plugin:ident, Verifier) => {
+        $crate::__export_interface!($exported, $plugin, verifier, export_verifier, score(Question) -> ::std::vec::Vec<f64>);
+    };
+
+    (native $table:ident, $plugin:ident, Objective) => {
+        $table.evaluate = Some($crate::native::evaluate::<$plugin>);
+    };
+    (component $exported:ident, $plugin:ident, Objective) => {
+        $crate::__export_interface!($exported, $plugin, objective, export_objective, evaluate(Bundle) -> $crate::component::wit::objective::Valuation);
+    };
+
+    ($form:ident $out:ident, $plugin:ident, $role:ident) => {
+        compile_error!(concat!(stringify!($role), " is not a role; the roles are Reader, Grader, Verifier and Objective"));
     };
 }
 
-#[cfg(target_arch = "wasm32")]
+/// Implements one interface of the contract for `$exported`: its one function, which maps a batch of `$entry` records
+/// to one `$result` for each.
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __component_role {
-    ($exported:ident, $plugin:ident, Reader) => {
-        impl $crate::component::wit::reader::Guest for $exported {
-            fn read(
+macro_rules! __export_interface {
+    ($exported:ident, $plugin:ident, $interface:ident, $export:ident, $function:ident($entry:ident) -> $result:ty) => {
+        impl $crate::component::wit::$interface::Guest for $exported {
+            fn $function(
                 config: ::std::string::String,
-                batch: ::std::vec::Vec<$crate::component::wit::reader::Transcript>,
-            ) -> $crate::component::Reply<::std::vec::Vec<::std::vec::Vec<::std::option::Option<::std::string::String>>>> {
-                $crate::component::read::<$plugin>(&config, batch)
+                batch: ::std::vec::Vec<$crate::component::wit::$interface::$entry>,
+            ) -> $crate::component::Reply<::std::vec::Vec<$result>> {
+                $crate::component::$function::<$plugin>(&config, batch)
             }
         }
-        $crate::component::reader::export_reader!($exported with_types_in $crate::component::reader);
-    };
-    ($exported:ident, $plugin:ident, Verifier) => {
-        impl $crate::component::wit::verifier::Guest for $exported {
-            fn score(
-                config: ::std::string::String,
-                batch: ::std::vec::Vec<$crate::component::wit::verifier::Question>,
-            ) -> $crate::component::Reply<::std::vec::Vec<::std::vec::Vec<f64>>> {
-                $crate::component::score::<$plugin>(&config, batch)
-            }
-        }
-        $crate::component::verifier::export_verifier!($exported with_types_in $crate::component::verifier);
-    };
-    ($exported:ident, $plugin:ident, Objective) => {
-        impl $crate::component::wit::objective::Guest for $exported {
-            fn evaluate(
-                config: ::std::string::String,
-                batch: ::std::vec::Vec<$crate::component::wit::objective::Bundle>,
-            ) -> $crate::component::Reply<::std::vec::Vec<$crate::component::wit::objective::Valuation>> {
-                $crate::component::evaluate::<$plugin>(&config, batch)
-            }
-        }
-        $crate::component::objective::export_objective!($exported with_types_in $crate::component::objective);
-    };
-    ($exported:ident, $plugin:ident, $role:ident) => {
-        compile_error!(concat!(stringify!($role), " is no role: there are Reader, Verifier and Objective"));
+        $crate::component::$interface::$export!($exported with_types_in $crate::component::$interface);
     };
 }

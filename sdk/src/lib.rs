@@ -1,15 +1,16 @@
-//! Write an answer-level objective once; run it linked in, as a native library and as a sandboxed WebAssembly
-//! component, with the same bits coming out.
+//! The contract of alft's plugins, and all that is needed to write one in Rust. One source runs linked into a program,
+//! as a native library and as a sandboxed WebAssembly component, with the same bits as the result.
 //!
-//! A plugin is a plain struct. Its fields are its configuration, read by `serde` from the plugin's own table in the
-//! run file; its traits are its roles; [`export!`] makes the rest:
+//! A plugin is a struct. Its fields are its configuration, deserialized from the plugin's table of the run file. Its
+//! traits are its roles. [`export!`] makes the rest:
 //!
 //! ```
-//! use alft_sdk::{Bundle, Manifest, Objective, Plugin, Result, Valuation, export, manifest};
+//! use alft_sdk::serde::Deserialize;
+//! use alft_sdk::{Bundle, Group, Manifest, Objective, Plugin, Result, Valuation, export, manifest};
 //!
-//! /// Gini diversity: U(ν) = 1 − Σ ν(z)², so an answer earns −2 ν(z).
-//! #[derive(serde::Deserialize)]
-//! #[serde(deny_unknown_fields)]
+//! /// Gini diversity: U(ν) = 1 − Σ ν(z)². An answer earns −2 ν(z).
+//! #[derive(Deserialize)]
+//! #[serde(crate = "alft_sdk::serde", deny_unknown_fields)]
 //! struct Gini {}
 //!
 //! impl Plugin for Gini {
@@ -20,10 +21,10 @@
 //!
 //! impl Objective for Gini {
 //!     fn evaluate(&self, bundle: &Bundle) -> Result<Valuation> {
-//!         let squares = |g: &alft_sdk::Group| g.answers.iter().map(|a| a.frequency * a.others).sum::<f64>();
+//!         let squares = |group: &Group| group.answers.iter().map(|a| a.frequency * a.leave_one_out).sum::<f64>();
 //!         Ok(Valuation {
 //!             utility: bundle.mean(|group| 1.0 - squares(group)),
-//!             rewards: bundle.rewards(|_, answer| -2.0 * answer.others),
+//!             rewards: bundle.rewards(|_, answer| -2.0 * answer.leave_one_out),
 //!             violation: None,
 //!         })
 //!     }
@@ -32,42 +33,48 @@
 //! export!(Gini: Objective);
 //! ```
 //!
-//! Where things live:
+//! An author depends on this crate alone: `serde` is re-exported. The crate `alft-conformance`, a dev-dependency, tests
+//! the plugin.
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`roles`] | the traits `Plugin`, `Reader`, `Verifier`, `Objective`, and what they promise |
-//! | [`bundle`] | what an objective sees and says: answers, groups, bundles, valuations |
-//! | [`estimate`] | from counts to probabilities and surprisals |
-//! | [`worth`] | a number for each answer: a table's, or a verifier's score |
-//! | [`attribute`] | a name for each answer, and the names' probabilities |
-//! | [`math`] | portable functions: equal bits on every target |
-//! | [`diagnostics`] | the one thing a plugin can call |
-//! | [`linked`] | calls by configuration text, the way the host makes them |
-//! | [`native`] | the C ABI, for libraries |
-//! | [`kit`] | the conformance kit, for the author's own `cargo test`: [`conformance!`] |
-//! | [`languages`] | the contract and the sdks of Python, JavaScript and C, as text |
+//! | [`roles`] | the traits [`Plugin`], [`Reader`], [`Grader`], [`Verifier`] and [`Objective`], and the manifest |
+//! | [`bundle`] | the data of an objective: answers, groups, bundles, valuations |
+//! | [`estimate`] | estimates of probabilities and surprisals from counts |
+//! | [`samples`] | bundles made from samples or from known marginals |
+//! | [`answer_values`] | a number for each answer, from a table or from a verifier's score |
+//! | [`attribute`] | a name for each answer, and the probability of each name |
+//! | [`math`] | functions whose results are the same on every target |
+//! | [`diagnostics`] | log messages, the only import of a plugin |
+//! | [`batch`] | the vocabulary of a call: roles, batches, outputs |
+//! | [`dispatch`] | calls by configuration text over whole batches |
+//! | [`abi`] | the C ABI of native libraries |
+//! | `native`, `component` | the two sides of [`export!`] |
 //!
-//! The contract itself is `wit/objective.wit`; `include/alft.h` says the same in C.
+//! The contract itself is `wit/objective.wit`; `include/alft.h` is the same contract in C.
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod abi;
+pub mod answer_values;
 pub mod attribute;
+pub mod batch;
 pub mod bundle;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod component;
-mod conformance;
 pub mod diagnostics;
+pub mod dispatch;
 pub mod estimate;
 mod export;
-#[cfg(not(target_arch = "wasm32"))]
-pub mod kit;
-pub mod languages;
-pub mod linked;
+mod level;
 pub mod math;
 #[cfg(not(target_arch = "wasm32"))]
+#[doc(hidden)]
 pub mod native;
 pub mod roles;
-pub mod worth;
+pub mod samples;
+
+pub use serde;
 
 pub use bundle::{Answer, Bundle, Group, Prompt, Valuation};
-pub use roles::{Error, Manifest, Objective, Plugin, Reader, Result, Verifier};
+pub use roles::{Error, Grader, Manifest, Objective, Plugin, Reader, Result, Verifier};

@@ -1,73 +1,85 @@
-//! The roles a plugin can play, one trait each. The struct that implements them is the plugin's configuration.
+//! The roles of a plugin, one trait each. The struct that implements them is the plugin's configuration.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::bundle::{Bundle, Prompt, Valuation};
 
-/// Something with a configuration and a name.
+/// A plugin: a configuration that describes itself. Implement one or more of the role traits besides.
 ///
-/// The implementing struct is read from the plugin's table in the run file; give optional keys a
-/// `#[serde(default)]` and refuse unknown ones with `#[serde(deny_unknown_fields)]`.
+/// The struct is deserialized from the plugin's table of the run file. Give optional keys `#[serde(default)]`, and
+/// refuse unknown keys with `#[serde(deny_unknown_fields)]`.
 pub trait Plugin: DeserializeOwned {
-    /// Who this is and what it promises under this configuration. Start from [`manifest!`](crate::manifest!).
+    /// Returns the plugin's name and its promises under this configuration. Start from
+    /// [`manifest!`](crate::manifest!).
     fn manifest(&self) -> Manifest;
 
-    /// Refuses values that the types let through. An error should name the key and the remedy.
+    /// Checks values that the types cannot. An error should name the key and the remedy.
     fn check(&self) -> Result<()> {
         Ok(())
     }
 }
 
-/// What is the final answer of this completion?
+/// Reads the final answer of a completion.
 pub trait Reader: Plugin {
-    /// The answer in canonical form: two completions have the same answer exactly when their keys are equal.
-    /// `None` where no answer can be read. The prompt comes without its reference.
+    /// Returns the answer in canonical form: two completions have the same answer exactly when their keys are equal.
+    /// `None` means that no answer can be read. The prompt comes without its gold answer.
     fn read(&self, prompt: &Prompt, completion: &str) -> Result<Option<String>>;
 }
 
-/// What is this answer worth? A linear utility: U(ν) = Σ score(z) ν(z).
+/// Scores a completion for what an answer key cannot tell: format, length, language, style.
+///
+/// The score is added to the reward of that completion alone. It is a linear utility on completions, and no part of any
+/// estimate of the answer marginals.
+pub trait Grader: Plugin {
+    /// Returns a finite score, within the manifest's `score_range` if there is one. A bad completion has a low score;
+    /// an error means that no score could be found.
+    fn grade(&self, prompt: &Prompt, completion: &str) -> Result<f64>;
+}
+
+/// Scores an answer. A linear utility on answers: U(ν) = Σ score(z) ν(z).
 pub trait Verifier: Plugin {
-    /// A finite score, within the manifest's `score_range` if that promises one. *Wrong* is a score; an error means
-    /// that no score could be found.
+    /// Returns a finite score, within the manifest's `score_range` if there is one. A wrong answer has a low score; an
+    /// error means that no score could be found.
     fn score(&self, prompt: &Prompt, answer: &str) -> Result<f64>;
 }
 
-/// What is this *distribution* of answers worth, and what reward does each answer get?
+/// Values a distribution of answers, and rewards each answer for its part in it.
 pub trait Objective: Plugin {
-    /// The utility of the bundle's answer marginals, and its gradient as rewards.
+    /// Returns the utility of the bundle's answer marginals, and its gradient as rewards.
     fn evaluate(&self, bundle: &Bundle) -> Result<Valuation>;
 }
 
-/// Who a plugin is and what it promises.
+/// The name and the promises of a plugin.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, Deserialize)]
 pub struct Manifest {
-    /// The crate's name.
+    /// Name of the crate.
     pub name: String,
-    /// The crate's version.
+    /// Version of the crate.
     pub version: String,
     /// One sentence.
     pub summary: String,
-    /// Verifier: every score lies in this interval, ends included. The host refuses a score outside.
+    /// Verifier and grader: an interval that contains every score, both ends included. The host refuses a score
+    /// outside.
     pub score_range: Option<(f64, f64)>,
     /// Objective: the utility is concave in the answer marginals, so the game has an equilibrium.
     pub concave: bool,
     /// Objective: the rewards are the bundle size times the gradient of the utility.
     pub gradient: bool,
-    /// Objective: it needs [`Answer::reference`](crate::Answer::reference). The host then samples the reference policy
-    /// too.
-    pub reference: bool,
+    /// Objective: it uses [`Answer::reference_probability`](crate::Answer::reference_probability). The host then
+    /// samples the reference policy too.
+    pub needs_reference: bool,
 }
 
 impl Manifest {
-    /// Whether no finite number lies in the range that it promises.
+    /// Returns true if `score_range` contains no finite number.
     pub fn range_is_empty(&self) -> bool {
         let finite = |(low, high): (f64, f64)| low <= high && low < f64::INFINITY && high > f64::NEG_INFINITY;
         self.score_range.is_some_and(|range| !finite(range))
     }
 }
 
-/// A [`Manifest`] named after the crate it is written in, with one sentence of summary and no promises.
+/// Makes a [`Manifest`] with the name and version of the crate that calls the macro, a summary, and no promises.
 #[macro_export]
 macro_rules! manifest {
     ($summary:expr) => {
@@ -78,17 +90,17 @@ macro_rules! manifest {
             score_range: None,
             concave: false,
             gradient: false,
-            reference: false,
+            needs_reference: false,
         }
     };
 }
 
-/// Why a plugin could not do its work. Never a verdict on an answer: a wrong answer is a score.
+/// The reason why a plugin could not do its work. An error is never a verdict: a wrong answer is a score.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error(String);
 
 impl Error {
-    /// An error that reads as `message` in the host's report.
+    /// Makes an error that is reported as `message`.
     pub fn new(message: impl Into<String>) -> Self {
         Self(message.into())
     }

@@ -1,22 +1,28 @@
-//! A run that is killed again and again ends as one left alone.
+//! A run that is killed again and again equals one left alone.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::support::{Small, succeed};
 
-const KILLS: u64 = 50;
-const STEPS: u64 = 30;
+/// Kills spread over the lines of metrics: those of the warm start and of the game.
+const SPREAD: u64 = 18;
+/// Kills after the last line: in the evaluation, the export of the model and the summary.
+const LATE: u64 = 8;
+const WARM_START_STEPS: u64 = 20;
+const GAME_STEPS: u64 = 30;
 const SETTINGS: [&str; 3] = ["train.steps=30", "train.checkpoint_every=5", "target.dynamics=average"];
 
 #[test]
-fn fifty_times_and_resumed_is_the_same_as_left_alone() {
-    let small = Small::prebuilt();
-    let with = |mut command: std::process::Command| {
+fn a_run_that_is_killed_again_and_again_equals_one_left_alone() {
+    let small = Small::new();
+    let with = |mut command: Command| {
         command.args(SETTINGS.iter().flat_map(|set| ["--set", set]));
         command
     };
@@ -24,75 +30,87 @@ fn fifty_times_and_resumed_is_the_same_as_left_alone() {
 
     let run = small.path().join("run");
     let lines = || fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default().lines().count() as u64;
-    // Warm start and game together: the kills are spread over them, each a random moment after a line came.
-    let all = 20 + STEPS;
+    let all_lines = WARM_START_STEPS + GAME_STEPS;
     let mut random = 1u64;
     let mut ended = 0;
-    for kill in 0..KILLS {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    for kill in 0..SPREAD + LATE {
         let command = if run.join("state/state.safetensors").exists() {
             small.resume("run")
         } else {
-            // Killed before there was anything to resume.
+            // The last kill came before there was anything to resume.
             let _ = fs::remove_dir_all(&run);
             small.train("run")
         };
         let mut child = with(command).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let begun = Instant::now();
-        // The last ten come at the end: in the measurement, the export, the summary.
-        let wanted = (kill * all / (KILLS - 10)).min(all);
+        let started = Instant::now();
+        let wanted = (kill * all_lines / SPREAD).min(all_lines);
         while lines() < wanted && child.try_wait().unwrap().is_none() {
-            assert!(begun.elapsed() < Duration::from_secs(120), "it never came to line {wanted}");
-            std::thread::sleep(Duration::from_millis(1));
+            assert!(started.elapsed() < Duration::from_secs(120), "there is no line {wanted}");
+            sleep(Duration::from_millis(1));
         }
-        std::thread::sleep(Duration::from_micros((random >> 33) % 60_000));
+        // A random moment: within a step, or ever later after the last one.
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let late = kill.saturating_sub(SPREAD);
+        sleep(Duration::from_micros((random >> 33) % 40_000 + late * 20_000));
         ended += u64::from(child.try_wait().unwrap().is_some());
         child.kill().unwrap();
         child.wait().unwrap();
-        is_readable(&run);
+        assert_readable(&run);
     }
-    assert!(ended <= 10, "only at the end may it have been done before it was killed: {ended}");
+    assert!(ended <= LATE, "{ended} processes ended before they were killed");
 
     succeed(&mut with(small.resume("run")));
     assert_eq!(small.metrics("run"), small.metrics("alone"));
     assert_eq!(small.read("run/samples.jsonl"), small.read("alone/samples.jsonl"));
     assert_eq!(small.summary("run"), small.summary("alone"));
-    let ledger = |of: &str| fs::read(small.path().join(of).join("ledger")).unwrap();
-    assert!(ledger("run") == ledger("alone"), "every call is on file, once");
-    let weights = |of: &str| fs::read(small.path().join(of).join("model/model.safetensors")).unwrap();
-    assert!(weights("run") == weights("alone"), "the same model, bit for bit");
-    for folder in [run.clone(), run.join("state"), run.join("checkpoints")] {
-        let left = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let drafts: Vec<String> = left.filter(|name| name.starts_with('.')).collect();
-        assert!(drafts.is_empty(), "what kills left lying about is swept up: {drafts:?}");
-    }
-    assert_eq!(fs::read_dir(run.join("checkpoints")).unwrap().count(), 6, "none was lost to a kill");
+    let bytes = |output: &str, name: &str| fs::read(small.path().join(output).join(name)).unwrap();
+    assert!(bytes("run", "ledger") == bytes("alone", "ledger"), "every call is recorded once");
+    let model = "model/model.safetensors";
+    assert!(bytes("run", model) == bytes("alone", model), "the models differ");
+    // No draft of a killed process is left, whatever its name, and no export was lost.
+    assert_eq!(files(&run), files(&small.path().join("alone")));
+    assert_eq!(fs::read_dir(run.join("checkpoints")).unwrap().count(), 6);
 }
 
-/// What a kill leaves: records whose whole lines are JSON and that hold what the state counts; a ledger of whole frames, but
-/// for the last; models that are complete or not there.
-fn is_readable(run: &Path) {
-    if let Ok(mut frames) = alft_plugin_host::ledger::read(&run.join("ledger")) {
-        frames.by_ref().for_each(|frame| drop(frame.unwrap_or_else(|error| panic!("{error}"))));
+/// Returns the paths of all files and folders below `folder`, relative to it.
+fn files(folder: &Path) -> BTreeSet<String> {
+    let mut files = BTreeSet::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(parent) = folders.pop() {
+        for path in fs::read_dir(parent).unwrap().map(|entry| entry.unwrap().path()) {
+            files.insert(path.strip_prefix(folder).unwrap().display().to_string());
+            if path.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+    files
+}
+
+/// Asserts that a killed process left complete files: records of JSON lines that are at least as long as the state counts,
+/// a ledger whose frames are complete except the last one, and models that are complete or absent.
+fn assert_readable(run: &Path) {
+    if let Ok(mut records) = alft_plugin_host::ledger::read(&run.join("ledger")) {
+        records.by_ref().for_each(|record| drop(record.unwrap_or_else(|error| panic!("{error}"))));
     }
     let state = run.join("state/state.safetensors");
     if state.exists() {
-        let position: Value = serde_json::from_str(header(&state)["__metadata__"]["note"].as_str().unwrap()).unwrap();
+        let note: Value = serde_json::from_str(header(&state)["__metadata__"]["note"].as_str().unwrap()).unwrap();
         for name in ["metrics", "samples", "diagnostics"] {
-            let text = fs::read(run.join(format!("{name}.jsonl"))).unwrap();
-            let counted = position["lengths"][name].as_u64().unwrap() as usize;
-            let (counted, rest) = text.split_at(counted);
-            assert!(counted.is_empty() || counted.ends_with(b"\n"), "{name}: the state counts whole lines");
-            let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-            for line in counted.split(|byte| *byte == b'\n').chain(rest[..whole].split(|byte| *byte == b'\n')) {
+            let bytes = fs::read(run.join(format!("{name}.jsonl"))).unwrap();
+            let length = note["lengths"][name].as_u64().unwrap() as usize;
+            let (counted, rest) = bytes.split_at(length);
+            assert!(counted.is_empty() || counted.ends_with(b"\n"), "{name}: the state counts half a line");
+            let complete = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            for line in counted.split(|byte| *byte == b'\n').chain(rest[..complete].split(|byte| *byte == b'\n')) {
                 assert!(line.is_empty() || serde_json::from_slice::<Value>(line).is_ok(), "{name}: a broken line");
             }
         }
     }
     let checkpoints = fs::read_dir(run.join("checkpoints")).into_iter().flatten().map(|entry| entry.unwrap().path());
     let models = checkpoints.chain([run.join("model")]).filter(|path| path.is_dir());
-    // Drafts have names of their own.
-    for model in models.filter(|path| path.extension().is_none()) {
+    let is_draft = |path: &Path| path.file_name().unwrap().to_string_lossy().starts_with('.');
+    for model in models.filter(|path| !is_draft(path)) {
         header(&model.join("model.safetensors"));
         for name in ["config.json", "tokenizer.json"] {
             let text = fs::read_to_string(model.join(name)).unwrap();
@@ -101,7 +119,7 @@ fn is_readable(run: &Path) {
     }
 }
 
-/// The header of a safetensors file, of which every tensor's bytes are there.
+/// Returns the header of a safetensors file, and asserts that the bytes of every tensor are there.
 fn header(path: &Path) -> Value {
     let bytes = fs::read(path).unwrap();
     let size = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;

@@ -2,21 +2,21 @@
 //!
 //! | module | shows |
 //! | --- | --- |
-//! | `games` | exact games are solved with a proof |
-//! | `random` | (random games, for the tests of exact ones) |
-//! | `simulate` | they are played from samples, with estimators as good as they say |
-//! | `quickstart` | the README's first command learns what it says it learns |
-//! | `reproducible` | same seed, same metrics; killed and resumed, the same as left alone |
-//! | `ledger` | every scoring call is on file, and gives the same again |
+//! | `games` | exact games are solved with a certificate, or refused with their line |
+//! | `random` | (random games, for the tests of exact games) |
+//! | `simulate` | exact games are played from samples; estimators are as good as they claim |
+//! | `quickstart` | the README's first command reaches the results that the README names |
+//! | `reproducible` | the same seed gives the same metrics, and a finished run can be made longer |
+//! | `killed` | a run that is killed again and again equals one left alone |
+//! | `ledger` | every plugin call is on record, can be repeated, and can be made with another plugin |
+//! | `score` | stored completions are rewarded as in a training step |
 //! | `lock` | a run starts only with the plugins that were approved |
-//! | `killed` | killed fifty times, the same as left alone |
-//! | `dynamic` | plugins change while a run goes on |
-//! | `misbehaving` | bad plugins are named and counted, and the run goes on |
+//! | `misbehaving` | a plugin's failures are named and counted, and have the consequence that the run file names |
 //! | `tools` | authors' tools: check, inspect, bench |
 //! | `new` | a new plugin in every language, from nothing to the host |
-//! | `mistakes` | bad input gets a clear error and its exit code |
+//! | `mistakes` | wrong input gets an error that names the place, and its exit code |
+//! | `support` | (scratch folders, and what is built or trained once for all tests) |
 
-mod dynamic;
 mod games;
 mod killed;
 mod ledger;
@@ -27,6 +27,7 @@ mod new;
 mod quickstart;
 mod random;
 mod reproducible;
+mod score;
 mod simulate;
 mod support;
 mod tools;

@@ -1,51 +1,43 @@
-//! Bad plugins are named and counted, and what their failures do is as the run file says.
+//! A plugin's failures are named and counted, and have the consequence that the run file names.
 
 use serde_json::Value;
 
-use crate::support::{Small, component, fail, root, said, succeed};
+use crate::support::{Small, all_text, component, fail, finished, plugin_table, succeed};
 
 #[test]
-fn a_loop_a_panic_and_a_nan_are_named_counted_and_score_nothing() {
-    let small = Small::new();
-    let mut run = small.read("run.toml");
-    let misbehave = root().join("plugins/misbehave");
+fn a_loop_a_panic_and_a_nan_are_named_and_counted_and_have_no_score() {
+    let small = Small::taught();
     for (name, config) in [
-        // As verifiers they fail on some answers, and cost those samples; as an objective on whole bundles.
-        ("looper", r#"{ deed = "loop", on = "1" }"#),
-        ("panicker", r#"{ deed = "panic", on = "2" }"#),
-        ("nan", r#"{ deed = "nan", on = "3" }"#),
+        // A verifier fails on some answers and drops their samples. An objective fails on whole bundles.
+        ("looper", r#"{ fault = "loop", on = "1" }"#),
+        ("panicker", r#"{ fault = "panic", on = "2" }"#),
+        ("nan", r#"{ fault = "nan", on = "3" }"#),
     ] {
-        let roles = if name == "nan" { "objective" } else { "verifier" };
-        run += &format!(
-            "\n[[plugin]]\nname = \"{name}\"\ncrate = \"{}\"\nroles = [\"{roles}\"]\nconfig = {config}\n",
-            misbehave.display()
-        );
+        let role = if name == "nan" { "objective" } else { "verifier" };
+        let keys = format!("roles = [\"{role}\"]\nconfig = {config}");
+        small.append(&plugin_table(name, &component("misbehave"), &keys));
     }
-    // Little fuel: the loops end soon.
-    run += "\n[limits]\nfuel_base = 2000000\n";
-    small.write("run.toml", &run);
-    let output = succeed(small.train("run").args(["--set", "warm_start.steps=150"]));
+    // The loops end soon with little fuel.
+    small.append("\n[limits]\nfuel_base = 2000000\n");
+    let text = all_text(&succeed(&mut small.train("run")));
 
-    let told = said(&output);
-    for (name, kind, words) in [
+    for (name, kind, detail) in [
         ("looper", "out-of-fuel", "limits.fuel_base"),
         ("panicker", "panic", "told to panic"),
         ("nan", "non-finite", "NaN"),
     ] {
-        assert!(told.contains(&format!("plugin {name} (alft-misbehave 0.1.0) failed at step")), "{told}");
-        assert!(told.contains(words), "{told}");
-        let summary: Value = serde_json::from_str(&small.read("run/summary.json")).unwrap();
+        assert!(text.contains(&format!("plugin {name} (alft-misbehave 0.1.0) failed at step")), "{text}");
+        assert!(text.contains(detail), "{text}");
+        let summary = small.summary("run");
         assert!(summary["failures"][name][kind].as_u64().unwrap() > 0, "{summary}");
     }
     let metrics = small.metrics("run");
-    let game: Vec<&Value> = metrics.iter().filter(|line| line["phase"] == "game").collect();
-    assert_eq!(game.len(), 6, "the run went on to its end");
-    assert!(game.iter().any(|line| line["dropped"].as_u64().unwrap() > 0));
+    assert_eq!(metrics.len(), 6, "the run goes on to its end");
+    assert!(metrics.iter().any(|line| line["dropped"].as_u64().unwrap() > 0));
 
-    // A dropped sample has neither reward nor advantage, and a kept one was never priced by the failure.
+    // A dropped sample has neither reward nor advantage, and no kept one has an answer that a verifier failed on.
     let mut dropped = 0;
-    for line in small.read("run/samples.jsonl").lines() {
-        let line: Value = serde_json::from_str(line).unwrap();
+    for line in small.lines("run/samples.jsonl") {
         match line["reward"].as_f64() {
             None => {
                 dropped += 1;
@@ -54,155 +46,141 @@ fn a_loop_a_panic_and_a_nan_are_named_counted_and_score_nothing() {
             Some(reward) => {
                 assert!(reward.is_finite());
                 let answer = line["answer"].as_str().unwrap_or_default();
-                assert!(!answer.contains('1') && !answer.contains('2'), "a failed sample kept its reward: {line}");
+                assert!(!answer.contains('1') && !answer.contains('2'), "a failed sample has a reward: {line}");
             }
         }
     }
     assert!(dropped > 0);
 }
 
-/// A small run with a verifier that panics on answers with `on`, and this key in its entry.
-fn panicking(on: &str, key: &str) -> Small {
-    let small = Small::prebuilt();
-    let path = component("misbehave");
-    let entry = format!(
-        "\n[[plugin]]\nname = \"panicker\"\npath = \"{}\"\nroles = [\"verifier\"]\nweight = 0.0\n{key}\n\
-         config = {{ deed = \"panic\", on = \"{on}\" }}\n",
-        path.display()
-    );
-    small.write("run.toml", &(small.read("run.toml") + &entry));
+/// A run with a plugin that has a fault on answers that contain `on`. `keys` are further lines of its table.
+fn faulty(fault: &str, role: &str, on: &str, keys: &str) -> Small {
+    let small = Small::taught();
+    let config = format!("config = {{ fault = \"{fault}\", on = \"{on}\" }}");
+    let keys = format!("roles = [\"{role}\"]\n{keys}\n{config}");
+    small.append(&plugin_table("faulty", &component("misbehave"), &keys));
     small
 }
 
-#[test]
-fn a_reward_that_no_sum_can_hold_is_a_failure() {
-    let small = panicking("1", "");
-    let run =
-        small.read("run.toml").replace("[\"verifier\"]", "[\"objective\"]").replace("weight = 0.0", "weight = 1.0");
-    small.write("run.toml", &run.replace("deed = \"panic\"", "deed = \"enormous\""));
-    let output = succeed(small.train("run").args(TAUGHT));
-    assert!(said(&output).contains("magnitude 1e300; training takes up to 1e12"), "{}", said(&output));
-    assert!(small.summary("run")["failures"]["panicker"]["out-of-range"].as_u64().unwrap() > 0);
-}
-
-const TAUGHT: [&str; 2] = ["--set", "warm_start.steps=150"];
-
-#[test]
-fn abort_ends_the_run_and_it_can_go_on() {
-    let small = panicking("1", "on_error = \"abort\"");
-    let words =
-        ["panicker (alft-misbehave", "failed at step 1", "score, prompt", "told to panic", "on_error is \"abort\""];
-    fail(small.train("run").args(TAUGHT), 5, &words);
-    let goes_on = ["--set", "plugin.panicker.on_error=drop-sample"];
-    succeed(small.resume("run").args(TAUGHT).args(goes_on));
-    assert_eq!(small.metrics("run").len(), 150 + 6);
-    assert!(small.summary("run")["failures"]["panicker"]["panic"].as_u64().unwrap() > 0);
+fn failures(small: &Small, plugin: &str, kind: &str) -> u64 {
+    small.summary("run")["failures"][plugin][kind].as_u64().unwrap()
 }
 
 #[test]
-fn drop_group_leaves_whole_groups_out() {
-    let small = panicking("1", "on_error = \"drop-group\"");
-    succeed(small.train("run").args(TAUGHT));
-    let lines = small.lines("run/samples.jsonl");
-    let groups: Vec<Vec<bool>> =
-        lines.chunks(4).map(|group| group.iter().map(|sample| sample["reward"].is_null()).collect()).collect();
-    assert!(groups.iter().all(|group| group.iter().all(|dropped| *dropped == group[0])), "all of a group or none");
-    assert!(groups.iter().any(|group| group[0]) && groups.iter().any(|group| !group[0]), "some were dropped");
-    for line in lines.iter().filter(|line| !line["reward"].is_null()) {
-        assert!(!line["answer"].as_str().unwrap_or_default().contains('1'), "{line}");
+fn a_reward_too_large_for_training_is_a_failure() {
+    let small = faulty("enormous", "objective", "1", "");
+    let text = all_text(&succeed(&mut small.train("run")));
+    assert!(text.contains("magnitude 1e300; training accepts up to 1e12"), "{text}");
+    assert!(failures(&small, "faulty", "out-of-range") > 0);
+}
+
+#[test]
+fn abort_ends_the_run_and_the_run_can_be_resumed() {
+    let small = faulty("panic", "verifier", "1", "weight = 0.0\non_error = \"abort\"");
+    let texts = [
+        "plugin faulty (alft-misbehave 0.1.0) failed at step 1",
+        "score, prompt",
+        "told to panic",
+        "plugin.faulty.on_error is \"abort\"",
+    ];
+    fail(&mut small.train("run"), 5, &texts);
+    succeed(small.resume("run").args(["--set", "plugin.faulty.on_error=drop-sample"]));
+    assert_eq!(small.metrics("run").len(), 6);
+    assert!(failures(&small, "faulty", "panic") > 0);
+}
+
+/// Asserts that some chunks of `size` samples are dropped and others are kept, and no chunk is divided.
+fn assert_dropped_in_chunks(samples: &[Value], size: usize) {
+    let is_dropped = |sample: &Value| sample["advantage"].is_null();
+    let counts: Vec<usize> =
+        samples.chunks(size).map(|chunk| chunk.iter().filter(|sample| is_dropped(sample)).count()).collect();
+    assert!(counts.iter().all(|count| [0, size].contains(count)), "all of a chunk or none: {counts:?}");
+    assert!(counts.contains(&0) && counts.contains(&size), "{counts:?}");
+}
+
+#[test]
+fn drop_group_drops_a_whole_group_for_a_verifier_and_a_whole_bundle_for_an_objective() {
+    let small = faulty("panic", "verifier", "1", "weight = 0.0\non_error = \"drop-group\"");
+    succeed(&mut small.train("run"));
+    let samples = small.lines("run/samples.jsonl");
+    assert_dropped_in_chunks(&samples, 4);
+    for sample in samples.iter().filter(|sample| !sample["reward"].is_null()) {
+        assert!(!sample["answer"].as_str().unwrap_or_default().contains('1'), "{sample}");
     }
 
-    // An objective that fails on a bundle takes all of it along.
-    let small = panicking("1", "on_error = \"drop-group\"");
-    small.write("run.toml", &small.read("run.toml").replace("[\"verifier\"]", "[\"objective\"]"));
-    succeed(small.train("run").args(TAUGHT));
-    let bundles: Vec<Vec<bool>> = small
-        .lines("run/samples.jsonl")
-        .chunks(4 * 3)
-        .map(|bundle| bundle.iter().map(|sample| sample["advantage"].is_null()).collect())
-        .collect();
-    assert!(bundles.iter().all(|bundle| bundle.iter().all(|dropped| *dropped == bundle[0])), "all or none");
-    assert!(bundles.iter().any(|bundle| bundle[0]) && bundles.iter().any(|bundle| !bundle[0]), "some were dropped");
+    let small = faulty("panic", "objective", "1", "weight = 0.0\non_error = \"drop-group\"");
+    succeed(&mut small.train("run"));
+    assert_dropped_in_chunks(&small.lines("run/samples.jsonl"), 4 * 3);
 }
 
 #[test]
-fn a_group_objective_that_is_not_defined_for_a_group_is_its_verifiers_failure() {
-    // Of the four samples of a group the panicker takes those with a 1; the best of four is of four.
-    let small = panicking("1", "");
-    let objective =
-        ["--set", "plugin.arithmetic.group_objective={kind = \"max-at-k\", k = 4}", "--set", "eval.group=4"];
-    let on_error = ["--set", "plugin.arithmetic.on_error=drop-group"];
-    succeed(small.train("run").args(TAUGHT).args(objective).args(on_error));
-    let failures = &small.summary("run")["failures"];
-    assert!(failures["arithmetic"]["group-objective"].as_u64().unwrap() > 0, "{failures}");
-    let lines = small.lines("run/samples.jsonl");
-    let dropped = lines.chunks(4).map(|group| group.iter().filter(|sample| sample["advantage"].is_null()).count());
-    let dropped: Vec<usize> = dropped.collect();
-    assert!(dropped.contains(&0) && dropped.contains(&4), "{dropped:?}");
-    assert!(dropped.iter().all(|count| [0, 4].contains(count)), "all of a group or none: {dropped:?}");
+fn a_group_objective_that_is_undefined_for_a_group_is_a_failure_of_its_verifier() {
+    // The faulty plugin drops single samples of a group of four, and the best of four is defined for four.
+    let small = faulty("panic", "verifier", "1", "weight = 0.0");
+    let settings = [
+        "plugin.arithmetic.group_objective={kind = \"max-at-k\", k = 4}",
+        "plugin.arithmetic.on_error=drop-group",
+        "eval.group=4",
+    ];
+    succeed(small.train("run").args(settings.iter().flat_map(|set| ["--set", set])));
+    assert!(failures(&small, "arithmetic", "group-objective") > 0);
+    assert_dropped_in_chunks(&small.lines("run/samples.jsonl"), 4);
 }
 
 #[test]
-fn a_score_takes_the_place_of_a_failure_and_is_counted() {
-    let small = panicking("1", "on_error = { score = 0.25 }");
-    // Scored by the weight 1, so that the score shows in the reward.
-    succeed(
-        small
-            .train("run")
-            .args(TAUGHT)
-            .args(["--set", "plugin.panicker.weight=1.0", "--set", "plugin.arithmetic.weight=0"])
-            .args(["--set", "plugin.entropy.weight=0", "--set", "plugin.coherence.weight=0"]),
-    );
+fn a_score_in_place_of_a_failure_is_used_and_the_failure_is_counted() {
+    // The faulty plugin's is the only weight, so the score shows in the reward.
+    let small = faulty("panic", "verifier", "1", "on_error = { score = 0.25 }");
+    let weightless = ["arithmetic", "entropy", "coherence"].map(|name| format!("plugin.{name}.weight=0"));
+    succeed(small.train("run").args(weightless.iter().flat_map(|set| ["--set", set])));
     let mut failed = 0;
-    for line in small.lines("run/samples.jsonl") {
-        if let Some(answer) = line["answer"].as_str() {
-            assert_eq!(line["reward"], if answer.contains('1') { 0.25 } else { 0.0 }, "{line}");
+    for sample in small.lines("run/samples.jsonl") {
+        if let Some(answer) = sample["answer"].as_str() {
+            assert_eq!(sample["reward"], if answer.contains('1') { 0.25 } else { 0.0 }, "{sample}");
             failed += u64::from(answer.contains('1'));
         }
     }
-    assert!(failed > 0 && small.summary("run")["failures"]["panicker"]["panic"].as_u64().unwrap() > 0);
+    assert!(failed > 0 && failures(&small, "faulty", "panic") > 0);
 
-    let refused = |set: &str, words: &[&str]| fail(small.train("x").args(["--set", set]), 5, words);
-    refused("plugin.panicker.on_error={score = 2.0}", &["panicker", "promised to be 0 to 1"]);
-    refused("plugin.arithmetic.on_error={score = 0.0}", &["arithmetic", "for verifiers alone"]);
-    refused("plugin.coherence.on_error={score = 0.0}", &["coherence", "for verifiers alone"]);
+    let refused = |set: &str, texts: &[&str]| fail(small.train("x").args(["--set", set]), 5, texts);
+    refused("plugin.faulty.on_error={score = 2.0}", &["plugin \"faulty\"", "promises scores from 0 to 1"]);
+    let texts = ["plugin \"arithmetic\"", "for verifiers and graders alone"];
+    refused("plugin.arithmetic.on_error={score = 0.0}", &texts);
+    let texts = ["plugin \"coherence\"", "for verifiers and graders alone"];
+    refused("plugin.coherence.on_error={score = 0.0}", &texts);
 }
 
 #[test]
 fn too_many_failures_end_the_run() {
-    let small = panicking("", "");
-    let steps = ["--set", "train.steps=14"];
-    let words = ["panicker", "failed on 100% of its latest items", "in all panic", "max_failure_rate is 0.5"];
-    fail(small.train("run").args(TAUGHT).args(steps), 5, &words);
+    let small = faulty("panic", "verifier", "", "weight = 0.0");
+    let longer = ["--set", "train.steps=14"];
+    let texts = ["plugin faulty", "failed on 100% of its latest items", "in all panic", "max_failure_rate is 0.5"];
+    fail(small.train("run").args(longer), 5, &texts);
     let done = small.metrics("run").len();
-    assert!(done < 150 + 14, "it ended before its last step");
-    // What was counted is saved: it ends again at once.
-    fail(small.resume("run").args(TAUGHT).args(steps), 5, &words);
+    assert!(done < 14, "the run ends before its last step");
+    // The checkpoint has the counts, so a resumed run ends at once.
+    fail(small.resume("run").args(longer), 5, &texts);
     assert!(small.metrics("run").len() <= done + 1);
-    succeed(small.resume("run").args(TAUGHT).args(steps).args(["--set", "plugin.panicker.max_failure_rate=1.0"]));
-    assert_eq!(small.metrics("run").len(), 150 + 14);
+    succeed(small.resume("run").args(longer).args(["--set", "plugin.faulty.max_failure_rate=1.0"]));
+    assert_eq!(small.metrics("run").len(), 14);
 }
 
 #[test]
-fn the_bill_is_told_by_call_step_sample_and_run() {
-    let small = Small::prebuilt();
-    succeed(&mut small.train("run"));
-    let bill = &small.summary("run")["bills"]["arithmetic"];
-    let of = |line: &Value, what: &str| line["plugins"]["arithmetic"][what].as_u64().unwrap();
+fn usage_is_recorded_by_step_sample_and_run() {
+    let small = finished();
+    let usage = &small.summary("run")["usage"]["arithmetic"];
+    let of = |line: &Value, key: &str| line["plugins"]["arithmetic"][key].as_u64().unwrap();
     let steps: Vec<Value> = small.metrics("run").into_iter().filter(|line| line["phase"] == "game").collect();
     let samples = small.lines("run/samples.jsonl");
     for line in &steps {
-        assert!(of(line, "dearest_call") <= of(line, "fuel") && of(line, "items") >= 24, "{line}");
-        let own: Vec<u64> = samples
-            .iter()
-            .filter(|sample| sample["step"] == line["step"])
-            .map(|sample| sample["fuel"]["arithmetic"].as_u64().unwrap())
-            .collect();
-        assert_eq!(own.len(), 24);
-        let rounding = own.len() as u64;
-        assert!(own.iter().sum::<u64>().abs_diff(of(line, "fuel")) <= rounding, "the shares add up: {line}");
+        assert!(of(line, "max_call_fuel") <= of(line, "fuel") && of(line, "items") >= 24, "{line}");
+        let of_step = samples.iter().filter(|sample| sample["step"] == line["step"]);
+        let shares: Vec<u64> = of_step.map(|sample| sample["fuel"]["arithmetic"].as_u64().unwrap()).collect();
+        assert_eq!(shares.len(), 24);
+        // Each share is rounded.
+        assert!(shares.iter().sum::<u64>().abs_diff(of(line, "fuel")) <= 24, "the shares add up: {line}");
     }
-    // The measurements before and after are in the run's bill too.
-    assert!(bill["fuel"].as_u64().unwrap() > steps.iter().map(|line| of(line, "fuel")).sum::<u64>(), "{bill}");
-    assert!(bill["calls"].as_u64().unwrap() >= 8, "{bill}");
+    let fuel: u64 = steps.iter().map(|line| of(line, "fuel")).sum();
+    assert!(usage["fuel"].as_u64().unwrap() > fuel, "the evaluations count too: {usage}");
+    assert!(usage["calls"].as_u64().unwrap() >= 8, "{usage}");
 }

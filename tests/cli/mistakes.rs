@@ -1,87 +1,107 @@
-//! Bad input gets a clear error and its exit code.
+//! Wrong input gets an error that names the place, and its exit code.
 
 use std::process::Command;
 
-use crate::support::{Small, alft, fail, root, succeed};
+use alft_build::Form;
+
+use crate::support::{Small, alft, built, component, fail, finished, plugin_table, root, succeed};
 
 #[test]
-fn of_the_command_line() {
-    let small = Small::new();
-    fail(&mut alft(small.path()), 2, &["Usage"]);
-    fail(alft(small.path()).args(["train", "run.toml", "--stpes", "1"]), 2, &["--steps"]);
+fn in_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    fail(&mut alft(folder.path()), 2, &["Usage"]);
+    fail(alft(folder.path()).args(["train", "run.toml", "--stpes", "1"]), 2, &["--steps"]);
 }
 
 #[test]
-fn of_the_run_file() {
+fn in_the_run_file() {
     let small = Small::new();
-    fail(alft(small.path()).args(["train", "absent.toml"]), 1, &["absent.toml", "No such file"]);
-    fail(small.train("x").args(["--set", "train.stpes=3"]), 3, &["stpes", "did you mean `steps`?"]);
-    fail(small.train("x").args(["--set", "game.group=1"]), 3, &["group = 1", "2 or more"]);
-    fail(small.train("x").args(["--set", "train.steps=many"]), 3, &["steps = \"many\"", "expected u64"]);
+    let set = |setting: &str, texts: &[&str]| fail(small.train("x").args(["--set", setting]), 3, texts);
+    set("train.stpes=3", &["unknown field `stpes`", "stpes = 3", "did you mean `steps`?"]);
+    set("game.group=1", &["`game.group` must be at least 2", "not 1", "group = 1"]);
+    set("train.steps=many", &["steps = \"many\"", "expected u64"]);
+    set("plugin.entropy.weight=-1", &["`plugin.entropy.weight` must be 0 or more", "weight = -1"]);
+    set("plugin.absent.weight=1", &["--set plugin.absent.weight=1", "plugin has no entry \"absent\""]);
+
+    let train = || small.command(&["train", "run.toml"]);
+    fail(&mut small.command(&["train", "absent.toml"]), 1, &["cannot read the run file absent.toml", "No such file"]);
     small.write("run.toml", "output = \"x\"\n[model\n");
-    fail(alft(small.path()).args(["train", "run.toml"]), 3, &["run.toml", "[model"]);
+    fail(&mut train(), 3, &["run.toml", "[model"]);
     small.write("run.toml", "");
-    fail(alft(small.path()).args(["train", "run.toml"]), 3, &["missing field"]);
+    fail(&mut train(), 3, &["missing field"]);
+}
+
+/// Two tables have a key of the same name. The error shows the line of the wrong one.
+#[test]
+fn in_one_of_two_keys_of_the_same_name() {
+    let small = Small::new();
+    let run = small.read("run.toml").replace("[eval]\nbundles = 2\ngroup = 2", "[eval]\nbundles = 2\ngroup = 0");
+    small.write("run.toml", &run);
+    let line = run.lines().position(|line| line == "group = 0").unwrap() + 1;
+    let texts = ["`eval.group` must be at least 1", &format!("[run.toml:{line}:1]"), &format!("{line} │ group = 0")];
+    fail(&mut small.command(&["train", "run.toml"]), 3, &texts);
 }
 
 #[test]
-fn of_the_questions() {
+fn in_the_questions() {
     let small = Small::new();
     let train = small.read("train.jsonl");
-    small.write("train.jsonl", &train.replacen("\"prompts\"", "\"promts\"", 1));
-    fail(&mut small.train("x"), 4, &["train.jsonl, line 1", "no `prompt`"]);
-    small.write("train.jsonl", &format!("{train}{{\"prompt\": "));
-    fail(&mut small.train("x"), 4, &["train.jsonl, line 1001", "EOF"]);
-    small.write("train.jsonl", "");
-    fail(&mut small.train("x"), 4, &["train.jsonl", "holds no line"]);
-    small.write("train.jsonl", "{\"id\": \"q\", \"prompt\": \"Wie groß?\"}\n");
-    fail(&mut small.train("x"), 4, &["train.jsonl", "question q"]);
+    let refused = |text: &str, texts: &[&str]| {
+        small.write("train.jsonl", text);
+        fail(&mut small.train("x"), 4, texts);
+    };
+    refused(&train.replacen("\"prompts\"", "\"promts\"", 1), &["train.jsonl, line 1", "no `prompt`", "a line is {"]);
+    refused(&format!("{train}{{\"prompt\": "), &["train.jsonl, line 1001", "EOF"]);
+    refused("", &["train.jsonl", "the file is empty"]);
+    refused("{\"id\": \"q\", \"prompt\": \"Wie groß?\"}\n", &["train.jsonl", "question q"]);
     std::fs::remove_file(small.path().join("train.jsonl")).unwrap();
     fail(&mut small.train("x"), 4, &["train.jsonl", "No such file"]);
 }
 
 #[test]
-fn of_the_plugins() {
+fn in_the_plugins() {
     let small = Small::new();
     let run = small.read("run.toml");
-    let entropy =
-        format!("crate = \"{}\"\nform = \"native\"\ntrust = \"native\"", root().join("plugins/entropy").display());
-    let with = |plugin: &str| small.write("run.toml", &run.replace(&entropy, plugin));
-    with("path = \"absent.wasm\"");
-    fail(&mut small.train("x"), 5, &["plugin \"entropy\"", "absent.wasm", "No such file"]);
-    with(&entropy.replace("plugins/entropy", "plugins/absent"));
-    fail(&mut small.train("x"), 5, &["plugins/absent", "no Cargo.toml"]);
-    with(&entropy.replace("trust = \"native\"", ""));
-    fail(&mut small.train("x"), 5, &["plugin \"entropy\"", "trust = \"native\""]);
-    with(&format!("{entropy}\nconfig = {{ wieght = 1 }}"));
-    fail(&mut small.train("x"), 5, &["plugin \"entropy\"", "unknown field `wieght`"]);
-    with(&format!("{entropy}\nroles = [\"reader\"]"));
-    fail(&mut small.train("x"), 5, &["plugin \"entropy\"", "does not have the role reader"]);
+    let entropy = plugin_table("entropy", &component("entropy"), "weight = 0.03");
+    let refused = |table: &str, texts: &[&str]| {
+        small.write("run.toml", &run.replace(&entropy, table));
+        fail(&mut small.train("x"), 5, texts);
+    };
+    let with = |keys: &str| plugin_table("entropy", &component("entropy"), keys);
+    let from = |source: &str| format!("\n[[plugin]]\nname = \"entropy\"\ncrate = {:?}\n", root().join(source));
+    let absent = plugin_table("entropy", "absent.wasm".as_ref(), "");
+    refused(&absent, &["plugin \"entropy\" cannot be used", "cannot read the plugin", "absent.wasm", "No such file"]);
+    refused(&from("plugins/absent"), &["plugin \"entropy\"", "plugins/absent", "no Cargo.toml"]);
+    let native = plugin_table("entropy", &built("entropy", Form::Native), "");
+    refused(&native, &["plugin \"entropy\"", "add `trust = \"native\"` to the plugin's table"]);
+    refused(&with("config = { wieght = 1 }"), &["plugin \"entropy\"", "unknown field `wieght`"]);
+    refused(&with("roles = [\"reader\"]"), &["plugin \"entropy\"", "does not have the role reader"]);
+    refused(&with(&format!("hash = \"{}\"", "0".repeat(64))), &["plugin \"entropy\"", "is not the pinned file"]);
     let contract = "(component (instance $v) (export \"alft:objective/objective@9.0.0\" (instance $v)))";
     std::fs::write(small.path().join("future.wasm"), wat::parse_str(contract).unwrap()).unwrap();
-    with("path = \"future.wasm\"");
-    fail(&mut small.train("x"), 5, &["future.wasm", "contract version 9.0.0", "this host speaks version 1.0.0"]);
-    small.write("run.toml", &run.replace("plugins/arithmetic", "plugins/gini").replace("config = { marker", "# "));
+    let future = plugin_table("entropy", "future.wasm".as_ref(), "");
+    refused(&future, &["future.wasm", "version 9.0.0 of the contract", "this host has version 1.0.0"]);
+    let reader = plugin_table("arithmetic", &component("arithmetic"), "config = { marker = \":\" }");
+    small.write("run.toml", &run.replace(&reader, ""));
     fail(&mut small.train("x"), 5, &["none of the plugins reads answers"]);
 }
 
 #[cfg(unix)]
 #[test]
-fn of_the_runs_folder() {
-    let small = Small::prebuilt();
-    succeed(&mut small.train("run"));
+fn in_the_runs_folder() {
+    let small = finished().copy();
     std::fs::write(small.path().join("run/changes.jsonl"), b"\xff\n").unwrap();
     fail(&mut small.resume("run"), 7, &["changes.jsonl", "no change that this alft made"]);
     std::fs::write(small.path().join("run/changes.jsonl"), "").unwrap();
-    // Whoever opened a pipe would wait for ever.
+    // A process that opens a pipe waits for a writer, for ever.
     for name in ["lock", "changes.jsonl", "samples.jsonl", "ledger"] {
         let path = small.path().join("run").join(name);
         let kept = std::fs::read(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
         succeed(Command::new("mkfifo").arg(&path));
-        fail(&mut small.resume("run"), 1, &[name, "it is not a file"]);
+        fail(&mut small.resume("run"), 1, &[name, "not a regular file"]);
         if name == "ledger" {
-            fail(alft(small.path()).args(["plugin", "replay", "run"]), 1, &["ledger", "it is not a file"]);
+            fail(&mut small.command(&["replay", "run"]), 1, &["ledger", "not a regular file"]);
         }
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, kept).unwrap();
@@ -90,14 +110,15 @@ fn of_the_runs_folder() {
 }
 
 #[test]
-fn of_the_model() {
+fn in_the_model() {
     let small = Small::new();
     let run = small.read("run.toml");
-    small.write("run.toml", &run.replace("embedded = \"tiny\"", "path = \"no/model\""));
-    fail(&mut small.train("x"), 6, &["no/model"]);
+    let refused = |keys: &str, texts: &[&str]| {
+        small.write("run.toml", &run.replace("embedded = \"tiny\"", keys));
+        fail(&mut small.train("x"), 6, texts);
+    };
+    refused("path = \"no/model\"", &["no/model"]);
     std::fs::create_dir(small.path().join("empty")).unwrap();
-    small.write("run.toml", &run.replace("embedded = \"tiny\"", "path = \"empty\""));
-    fail(&mut small.train("x"), 6, &["empty", "config.json"]);
-    small.write("run.toml", &run.replace("embedded = \"tiny\"", "embedded = \"tiny\"\ndevice = \"cuda\""));
-    fail(&mut small.train("x"), 6, &["CUDA"]);
+    refused("path = \"empty\"", &["empty", "config.json"]);
+    refused("embedded = \"tiny\"\ndevice = \"cuda\"", &["CUDA"]);
 }

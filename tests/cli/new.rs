@@ -1,4 +1,4 @@
-//! `alft plugin new`, then the project's own test, `check` and `build`, then the host: the road of a new author, in every language.
+//! The way of a new author in every language: `alft plugin new`, the project's test, `check`, `build`, and the host.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -6,128 +6,147 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use alft_plugin_host::{Engine, Limits, NativeTrust, Plugin, Role, Source, Worker};
-use alft_sdk::bundle::{Bundle, Prompt, Samples};
+use alft_plugin_host::{Engine, Limits, NativeTrust, Plugin, Source, Worker};
+use alft_sdk::batch::{Batch, Item, PromptTexts, Role};
+use alft_sdk::bundle::{Bundle, Prompt};
 use alft_sdk::estimate::PlugIn;
-use alft_sdk::linked::Question;
+use alft_sdk::samples::Samples;
 
-use crate::support::{alft, fail, root, said, succeed};
+use crate::support::{alft, all_text, fail, fixture, root, succeed};
 
-/// The command's standard output, which is one path.
+/// Returns a command of the binary in `folder`. The crates that new projects in Rust depend on are compiled into one
+/// folder, and stay there.
+fn author(folder: &Path) -> Command {
+    let mut command = alft(folder);
+    command.env("CARGO_TARGET_DIR", target());
+    command
+}
+
+/// The target folder of new projects in Rust. Not the one of the cargo that runs this test, which may have locked it.
+fn target() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugins")
+}
+
+/// Runs a command and returns its standard output, which is one path.
 fn path(command: &mut Command) -> PathBuf {
     String::from_utf8(succeed(command).stdout).unwrap().trim_end().into()
 }
 
-/// A new project of this name, and in a folder of it.
-fn new(folder: &Path, language: &str, roles: &str) -> PathBuf {
-    let name = format!("first-{language}");
-    path(alft(folder).args(["plugin", "new", &name, "--lang", language, "--role", roles]))
+/// Creates a project in a folder that is the same in every run of the tests: cargo compiles dependencies again when the
+/// project is in another folder.
+fn new(language: &str, name: &str, roles: &str) -> PathBuf {
+    let folder = fixture(name);
+    succeed(author(&folder).args(["plugin", "new", name, "--lang", language, "--role", roles, "--dir", "."]));
+    folder
 }
 
-/// What the project's README says to test it with.
+/// Runs the test command of the project's README.
 fn test(project: &Path) {
     let readme = std::fs::read_to_string(project.join("README.md")).unwrap();
     let test = readme.lines().skip_while(|line| *line != "```sh").nth(1).unwrap();
     let mut shell = Command::new("sh");
-    // Not into the folder that cargo is using for this very test.
-    succeed(shell.args(["-c", test]).current_dir(project).env_remove("CARGO_TARGET_DIR"));
+    succeed(shell.args(["-c", test]).current_dir(project).env("CARGO_TARGET_DIR", target()));
 }
 
-/// The component does what the templates promise, in all three roles.
-fn plays_all_roles(file: &Path) {
+/// Asserts that the plugin does in each role what the templates promise.
+fn assert_plays_all_roles(file: &Path) {
     let limits = Limits::default();
     let worker = Worker { program: env!("CARGO_BIN_EXE_alft").into(), arguments: vec!["plugin-worker".into()] };
     let engine = Engine::new(&limits, worker).unwrap();
     let pin = Some(blake3::hash(&std::fs::read(file).unwrap()).to_hex().to_string());
     let source = Source { path: file.into(), pin, native: NativeTrust::Process, config: "{}".into(), limits };
     let plugin = Plugin::open(&source, &engine).unwrap_or_else(|error| panic!("{error}"));
-    assert!([Role::Reader, Role::Verifier, Role::Objective].into_iter().all(|role| plugin.has(role)));
+    assert!(Role::ALL.into_iter().all(|role| plugin.has(role)), "{:?}", plugin.roles());
     assert!(plugin.manifest().name.starts_with("first-") && plugin.manifest().version == "0.1.0");
     assert_eq!(plugin.manifest().score_range, Some((0.0, 1.0)));
 
-    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-    let prompt = Prompt { id: "q".into(), reference: Some(" größer".into()), ..Prompt::default() };
-    let question = |these: &[&str]| [Question { prompt: prompt.clone(), texts: texts(these) }];
-    let keys = plugin.read(&question(&["#### 1\n#### größer \n", "####", "", "größer"]));
-    let keys: Vec<Option<String>> = keys.items.into_iter().map(Result::unwrap).collect();
-    assert_eq!(keys, [Some("größer".to_owned()), None, None, None]);
-    let scores = plugin.score(&question(&["größer", "Größer", ""]));
-    assert_eq!(scores.items.into_iter().map(Result::unwrap).collect::<Vec<f64>>(), [1.0, 0.0, 0.0]);
+    let items = |batch: Batch<'_>| plugin.call(&batch).items.into_iter().map(Result::unwrap).collect::<Vec<Item>>();
+    let prompt = Prompt { id: "q".into(), gold: Some(" größer".into()), ..Prompt::default() };
+    let entry = |texts: &[&str]| {
+        let texts = texts.iter().map(|text| (*text).to_owned()).collect();
+        vec![PromptTexts { prompt: prompt.clone(), texts }]
+    };
+    let keys = items(Batch::Reader(entry(&["#### 1\n#### größer \n", "####", "", "größer"]).into()));
+    let wanted = [Some("größer".to_owned()), None, None, None].map(Item::Key);
+    assert_eq!(keys, wanted);
+    let long = "word ".repeat(401);
+    let scores = items(Batch::Grader(entry(&["three words here", &long]).into()));
+    assert_eq!(scores, [1.0, 0.0].map(Item::Score));
+    let scores = items(Batch::Verifier(entry(&["größer", "Größer", ""]).into()));
+    assert_eq!(scores, [1.0, 0.0, 0.0].map(Item::Score));
 
     let keys = ["a", "a", "a", "b"].map(|key| Some(key.to_owned()));
     let bundle = Bundle::sampled("x", &[Samples { prompt: &prompt, keys: &keys }], &PlugIn);
-    let valuation = plugin.evaluate(&[bundle]).items.remove(0).unwrap();
-    assert_eq!((valuation.rewards, valuation.violation), (vec![vec![-4.0 / 3.0, 0.0]], None));
+    let valuations = items(Batch::Objective(vec![bundle].into()));
+    let [Item::Valuation(valuation)] = &valuations[..] else { panic!("{valuations:?}") };
+    assert_eq!((&valuation.rewards, valuation.violation), (&vec![vec![-4.0 / 3.0, 0.0]], None));
     assert!((valuation.utility - 0.5).abs() < 1e-15);
 }
 
-fn road(language: &str, native: bool) {
-    let folder = tempfile::tempdir().unwrap();
-    let project = new(folder.path(), language, "reader,verifier,objective");
+fn assert_an_author_succeeds(language: &str, has_native: bool) {
+    let project = new(language, &format!("first-{language}"), "reader,grader,verifier,objective");
     test(&project);
-    succeed(alft(folder.path()).args(["plugin", "check"]).arg(&project));
-    plays_all_roles(&path(alft(folder.path()).args(["plugin", "build"]).arg(&project)));
-    if native {
-        plays_all_roles(&path(alft(folder.path()).args(["plugin", "build", "--native"]).arg(&project)));
+    succeed(author(&project).args(["plugin", "check", "."]));
+    assert_plays_all_roles(&path(author(&project).args(["plugin", "build", "."])));
+    if has_native {
+        assert_plays_all_roles(&path(author(&project).args(["plugin", "build", ".", "--native"])));
     }
 }
 
 #[test]
 fn in_rust() {
-    road("rust", true);
+    assert_an_author_succeeds("rust", true);
 }
 
 #[test]
 fn in_python() {
-    road("python", false);
+    assert_an_author_succeeds("python", false);
 }
 
 #[test]
 fn in_javascript() {
-    road("js", false);
+    assert_an_author_succeeds("js", false);
 }
 
 #[test]
 fn in_c() {
-    road("c", true);
+    assert_an_author_succeeds("c", true);
 }
 
 #[test]
-fn the_worked_examples_pass_the_kit() {
+fn the_examples_pass_the_conformance_tests() {
     for language in ["rust", "python", "js", "c"] {
         succeed(alft(&root()).args(["plugin", "check"]).arg(root().join("examples/plugins").join(language)));
     }
 }
 
 #[test]
-fn an_interpreters_system_is_within_it_and_grants_nothing() {
+fn the_system_of_an_interpreter_is_inside_the_component_and_grants_nothing() {
     for (language, interpreted) in [("python", true), ("js", true), ("c", false)] {
         let project = root().join("examples/plugins").join(language);
-        let told = said(&succeed(alft(&root()).args(["plugin", "inspect"]).arg(project)));
-        assert_eq!(told.contains("WASI       virtual"), interpreted, "{told}");
-        assert!(told.contains("can do I/O no"), "{told}");
+        let text = all_text(&succeed(alft(&root()).args(["plugin", "inspect"]).arg(project)));
+        assert_eq!(text.contains("WASI       virtual"), interpreted, "{text}");
+        assert!(text.contains("can do I/O no"), "{text}");
     }
 }
 
 #[test]
-fn what_will_not_do_is_refused_with_something_that_does() {
+fn mistakes_are_refused_with_a_remedy_and_nothing_is_written() {
     let folder = tempfile::tempdir().unwrap();
-    let plugin = |args: &[&str]| {
-        let mut command = alft(folder.path());
-        command.args(["plugin", "new"]).args(args);
-        command
+    let refused = |args: &[&str], code: i32, texts: &[&str]| {
+        fail(alft(folder.path()).args(["plugin", "new"]).args(args), code, texts);
     };
-    fail(&mut plugin(&["Exact Match", "--role", "reader"]), 5, &["Exact Match", "such as \"exact-match\""]);
-    fail(&mut plugin(&["x", "--role", "judge"]), 2, &["judge", "there are reader, verifier and objective"]);
-    fail(&mut plugin(&["x", "--role", "reader", "--lang", "go"]), 2, &["go", "there are rust, python, js and c"]);
-    fail(&mut plugin(&["x"]), 2, &["--role"]);
+    refused(&["Exact Match", "--role", "reader"], 5, &["Exact Match", "such as \"exact-match\""]);
+    refused(&["x", "--role", "judge"], 2, &["\"judge\" is not a role", "reader, grader, verifier, objective"]);
+    refused(&["x", "--role", "reader", "--lang", "go"], 2, &["language \"go\"", "use rust, python, js or c"]);
+    refused(&["x"], 2, &["--role"]);
     std::fs::write(folder.path().join("notes.txt"), "mine").unwrap();
-    fail(&mut plugin(&["x", "--role", "reader", "--dir", "."]), 5, &["something in it already", "--dir"]);
-    fail(&mut plugin(&["x", "--role", "reader", "--sdk", "."]), 5, &["alft-sdk", "not published", "--sdk"]);
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing was written");
+    refused(&["x", "--role", "reader", "--dir", "."], 5, &["the folder is not empty", "--dir"]);
+    refused(&["x", "--role", "reader", "--sdk", "."], 5, &["alft-sdk", "not published", "--sdk"]);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
-/// A command that goes on until it is stopped, and the lines it says.
+/// A command that runs until it is dropped, and the lines of its standard error.
 struct Running {
     child: Child,
     lines: Receiver<String>,
@@ -136,42 +155,40 @@ struct Running {
 impl Running {
     fn start(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let said = BufReader::new(child.stderr.take().unwrap());
+        let stderr = BufReader::new(child.stderr.take().unwrap());
         let (send, lines) = channel();
-        std::thread::spawn(move || said.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
         Self { child, lines }
     }
 
-    fn wait(&self, words: &str) {
-        let mut said = String::new();
+    /// Waits for a line with these words.
+    fn wait_for(&self, words: &str) {
+        let mut lines = Vec::new();
         while let Ok(line) = self.lines.recv_timeout(Duration::from_secs(240)) {
             if line.contains(words) {
                 return;
             }
-            said += &line;
-            said.push('\n');
+            lines.push(line);
         }
-        panic!("no \"{words}\" in: {said}");
+        panic!("no \"{words}\" in: {}", lines.join("\n"));
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended of itself.
+        // The command may have ended already.
         let _ = self.child.kill().and_then(|()| self.child.wait());
     }
 }
 
 #[test]
-fn watching_tells_of_every_change() {
-    let folder = tempfile::tempdir().unwrap();
-    let project = new(folder.path(), "c", "verifier");
-    let watch = Running::start(alft(folder.path()).args(["plugin", "watch"]).arg(&project));
-    watch.wait("passed in");
+fn watch_checks_a_project_after_a_change() {
+    let project = new("c", "watched", "verifier");
     let source = std::fs::read_to_string(project.join("plugin.c")).unwrap();
     std::fs::write(project.join("plugin.c"), source.replace("ALFT_OK;", "ALFT_OH;")).unwrap();
-    watch.wait("ALFT_OH");
-    watch.wait("failed in");
+    let watch = Running::start(author(&project).args(["plugin", "watch", "."]));
+    watch.wait_for("ALFT_OH");
+    watch.wait_for("failed in");
     std::fs::write(project.join("plugin.c"), source).unwrap();
-    watch.wait("passed in");
+    watch.wait_for("passed in");
 }

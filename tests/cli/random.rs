@@ -9,7 +9,7 @@ use crate::games::{prompt, with};
 
 const ANSWERS: [&str; 6] = ["A", "B", "C", "D", "E", "F"];
 
-/// Every concave kind, with the consensus or divergence of those that have one. A game can have two constraints.
+/// Every concave kind, and the consensus or divergence of the kinds that have one. A game can have two constraints.
 const CONCAVE: [(&str, &str); 16] = [
     ("correctness", ""),
     ("entropy", ""),
@@ -29,16 +29,16 @@ const CONCAVE: [(&str, &str); 16] = [
     ("constraint", ""),
 ];
 
-/// What probabilities, weights and tables look like.
+/// The style of probabilities, weights and tables.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Numbers {
     /// From tiny to large.
     Any,
-    /// As people write them: tenths, ones and a few weights, often the same twice.
+    /// As people write them: tenths, ones and a few weights, with repetitions.
     Round,
 }
 
-/// Random games.
+/// A generator of random games.
 pub(crate) struct Random {
     from: ChaCha8Rng,
     numbers: Numbers,
@@ -53,7 +53,7 @@ impl Random {
         *from.choose(&mut self.from).unwrap()
     }
 
-    /// From peaked to flat.
+    /// Returns a distribution, from peaked to flat.
     fn distribution(&mut self, size: usize) -> Vec<f64> {
         if self.numbers == Numbers::Round {
             let mut tenths = vec![1; size];
@@ -67,13 +67,13 @@ impl Random {
         weights.into_iter().map(|weight| weight / total).collect()
     }
 
-    /// Shares of names.
+    /// Returns a distribution over names.
     fn shares(&mut self, names: &[&str]) -> Value {
         let shares = self.distribution(names.len());
         names.iter().zip(shares).map(|(name, share)| ((*name).to_owned(), share.into())).collect::<Map<_, _>>().into()
     }
 
-    /// A number for some of the answers: 1 for half of them, for the others anything from `least` on.
+    /// Returns numbers for some of the answers: 1 with probability a half, otherwise from `least` to 1.
     fn table(&mut self, answers: &[&str], least: f64) -> Value {
         let count = self.from.random_range(1..=answers.len());
         let some: Vec<&str> = answers.sample(&mut self.from, count).copied().collect();
@@ -110,17 +110,17 @@ impl Random {
         with(&fields, json!({"kind": kind, "weight": weight}))
     }
 
-    /// A costs nothing, so that every limit can be met.
+    /// Returns a constraint under which A costs nothing, so that every limit can be kept.
     fn limit(&mut self) -> Value {
         json!({"kind": "constraint", "cost": self.table(&ANSWERS[1..], 0.0), "limit": self.pick(&[0.02, 0.1, 0.3])})
     }
 
-    /// Up to four prompts and three objectives, limits among them.
+    /// Returns a game of up to four prompts and three objectives, constraints among them.
     pub(crate) fn game(&mut self, name: usize) -> Value {
         self.mixed(name, &CONCAVE, 0)
     }
 
-    /// The same with so many limits besides.
+    /// Returns a game with `limits` constraints beside its other objectives.
     pub(crate) fn limited(&mut self, name: usize, limits: usize) -> Value {
         let free: Vec<(&str, &str)> = CONCAVE.into_iter().filter(|kind| kind.0 != "constraint").collect();
         self.mixed(name, &free, limits)
@@ -130,7 +130,7 @@ impl Random {
         let ids: Vec<String> = (0..self.from.random_range(1..=4)).map(|at| format!("x{at}")).collect();
         let count = self.from.random_range(1..=3);
         let mut kinds: Vec<(&str, &str)> = of.sample(&mut self.from, count).copied().collect();
-        // A prompt alone has no partner to name.
+        // A single prompt has no partner.
         kinds.iter_mut().filter(|kind| kind.0 == "pairwise" && ids.len() == 1).for_each(|kind| *kind = ("entropy", ""));
         let mut objectives: Vec<Value> =
             kinds.iter().map(|(kind, variant)| self.objective(kind, variant, &ids)).collect();

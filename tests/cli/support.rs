@@ -1,125 +1,252 @@
-//! A scratch folder with a small run in it, and the binary.
+//! A scratch folder with a small run in it, what is built or trained once for all tests, and the binary.
 
 use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use alft_build::Form;
 use serde_json::Value;
 
-/// The project's root.
+/// Returns the project's root.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// The binary, to be run in `folder`.
+/// Returns a command of the binary, to be run in `folder`.
 pub(crate) fn alft(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_alft"));
-    command.current_dir(folder);
+    // Errors are drawn with the characters that `unwrapped` knows.
+    command.current_dir(folder).env("LC_ALL", "C.UTF-8");
     command
 }
 
-/// Standard error and output as text.
-pub(crate) fn said(output: &Output) -> String {
+/// Returns standard error and standard output as text.
+pub(crate) fn all_text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout))
 }
 
-/// A reference plugin, built as a component.
-pub(crate) fn built(folder: &Path, name: &str) -> PathBuf {
-    let output = succeed(alft(folder).args(["plugin", "build"]).arg(root().join("plugins").join(name)));
-    String::from_utf8(output.stdout).unwrap().trim().into()
+/// Runs a command to its end and asserts success.
+pub(crate) fn succeed(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, all_text(&output));
+    output
 }
 
-/// A scratch folder with a run of a few steps: the tiny policy, hardly taught, and the quickstart's plugins.
+/// Runs a command to its end, and asserts the exit code and that the output contains these texts.
+pub(crate) fn fail(command: &mut Command, code: i32, texts: &[&str]) {
+    let output = command.output().unwrap();
+    let all = all_text(&output);
+    assert_eq!(output.status.code(), Some(code), "{command:?}: {all}");
+    for text in texts {
+        assert!(unwrapped(&all).contains(&unwrapped(text)), "{command:?}: no \"{text}\" in: {all}");
+    }
+    // Only the panics of plugins may be reported. A panic of this program's threads gives the thread's number.
+    assert!(!all.contains(") panicked at"), "{all}");
+}
+
+/// Removes white space and the frames of errors: an error is wrapped to the terminal's width, also within a path, and its
+/// causes are drawn as a tree.
+fn unwrapped(text: &str) -> String {
+    text.chars().filter(|c| !c.is_whitespace() && !"│×├╰╭─▶·┬".contains(*c)).collect()
+}
+
+/// Returns the file of a plugin of `plugins/`. Builds it once for all tests: asking cargo if a crate is up to date takes
+/// longer than most tests.
+pub(crate) fn built(name: &str, form: Form) -> PathBuf {
+    type Built = Arc<OnceLock<PathBuf>>;
+    static BUILT: Mutex<BTreeMap<(String, String), Built>> = Mutex::new(BTreeMap::new());
+    let key = (name.to_owned(), form.to_string());
+    let built = Built::clone(BUILT.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default());
+    let build = || {
+        let plugin = root().join("plugins").join(name);
+        alft_build::build(&plugin, form, &|event| eprintln!("{event}")).unwrap_or_else(|error| panic!("{error}"))
+    };
+    built.get_or_init(build).clone()
+}
+
+/// Returns the component of a plugin of `plugins/`.
+pub(crate) fn component(name: &str) -> PathBuf {
+    built(name, Form::Component)
+}
+
+/// Returns a plugin's table for a run file, with `keys` as further lines.
+pub(crate) fn plugin_table(name: &str, file: &Path, keys: &str) -> String {
+    format!("\n[[plugin]]\nname = \"{name}\"\npath = {file:?}\n{keys}\n")
+}
+
+/// Returns an empty folder that stays until the tests run again, for something that is made once for all tests.
+pub(crate) fn fixture(name: &str) -> PathBuf {
+    static LOCK: OnceLock<File> = OnceLock::new();
+    let fixtures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli");
+    fs::create_dir_all(&fixtures).unwrap();
+    // Another process that runs these tests waits for the end of this one.
+    LOCK.get_or_init(|| {
+        let file = File::create(fixtures.join("lock")).unwrap();
+        file.lock().unwrap();
+        file
+    });
+    let folder = fixtures.join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).unwrap();
+    }
+    fs::create_dir(&folder).unwrap();
+    folder
+}
+
+/// Returns a finished run in the folder `run`, trained once for all tests. A test that changes the run uses
+/// [`Small::copy`].
+pub(crate) fn finished() -> &'static Small {
+    static FINISHED: OnceLock<Small> = OnceLock::new();
+    FINISHED.get_or_init(|| {
+        let small = Small::at(fixture("finished"), UNTAUGHT);
+        succeed(&mut small.train("run"));
+        small
+    })
+}
+
+/// Returns the model of a supervised training that is long enough for the policy to give answers, trained once for all
+/// tests.
+fn taught_model() -> &'static Path {
+    static TAUGHT: OnceLock<PathBuf> = OnceLock::new();
+    TAUGHT.get_or_init(|| {
+        let small = Small::at(fixture("taught"), UNTAUGHT);
+        succeed(small.train("run").args(["--set", "warm_start.steps=150", "--set", "train.steps=1"]));
+        small.path().join("run/model")
+    })
+}
+
+/// The random policy, which is hardly taught before the game.
+const UNTAUGHT: &str = r#"
+[model]
+embedded = "tiny"
+
+[warm_start]
+data = "worked.jsonl"
+steps = 20
+batch = 32
+schedule = { learning_rate = 5e-3, warmup_steps = 20 }
+"#;
+
+/// The rest of the small run file, except the plugins.
+const SMALL: &str = r#"
+[prompts]
+train = "train.jsonl"
+eval = "eval.jsonl"
+
+[sampling]
+max_new_tokens = 32
+temperature = 1.15
+
+[game]
+group = 4
+bundles_per_step = 2
+advantage = { scale = "none" }
+
+[train]
+steps = 6
+schedule = { learning_rate = 3e-4, warmup_steps = 10 }
+loss = { beta = 0.02 }
+
+[eval]
+bundles = 2
+group = 2
+"#;
+
+/// A folder with the run file `run.toml` and the question files of a run of six steps, with the quickstart's plugins as
+/// components.
 pub(crate) struct Small {
-    folder: tempfile::TempDir,
+    folder: PathBuf,
+    /// Removes the folder of a scratch run at the end of its test.
+    _scratch: Option<tempfile::TempDir>,
 }
 
 impl Small {
+    /// A run of the random policy after 20 supervised steps.
     pub(crate) fn new() -> Self {
-        let small = Self { folder: tempfile::tempdir().unwrap() };
-        let quickstart = root().join("examples/quickstart");
+        Self::scratch(UNTAUGHT)
+    }
+
+    /// A run without a warm start, of a policy that gives answers.
+    pub(crate) fn taught() -> Self {
+        Self::scratch(&format!("\n[model]\npath = {:?}\n", taught_model()))
+    }
+
+    fn scratch(model: &str) -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        let small = Self::at(scratch.path().into(), model);
+        Self { _scratch: Some(scratch), ..small }
+    }
+
+    fn at(folder: PathBuf, model: &str) -> Self {
         for name in ["train.jsonl", "eval.jsonl", "worked.jsonl"] {
-            std::fs::copy(quickstart.join(name), small.path().join(name)).unwrap();
+            fs::copy(root().join("examples/quickstart").join(name), folder.join(name)).unwrap();
         }
-        let run = std::fs::read_to_string(quickstart.join("run.toml")).unwrap();
-        let plugins = root().join("plugins");
-        small.write("run.toml", &run.replace("../../plugins", plugins.to_str().unwrap()));
+        let small = Self { folder, _scratch: None };
+        let plugins = [
+            plugin_table("arithmetic", &component("arithmetic"), "config = { marker = \":\" }"),
+            plugin_table("entropy", &component("entropy"), "weight = 0.03"),
+            plugin_table("coherence", &component("coherence"), "weight = 0.6"),
+        ];
+        small.write("run.toml", &format!("output = \"out\"\n{model}{SMALL}{}", plugins.concat()));
         small
     }
 
-    /// The same with components that are built already: a start is a matter of milliseconds.
-    pub(crate) fn prebuilt() -> Self {
-        let small = Self::new();
-        let mut run: toml::Table = small.read("run.toml").parse().unwrap();
-        for plugin in run["plugin"].as_array_mut().unwrap() {
-            let plugin = plugin.as_table_mut().unwrap();
-            ["crate", "form", "trust"].iter().for_each(|key| drop(plugin.remove(*key)));
-            let path = component(plugin["name"].as_str().unwrap());
-            plugin.insert("path".into(), path.to_str().unwrap().into());
-        }
-        small.write("run.toml", &toml::to_string(&run).unwrap());
-        small
+    /// Copies the folder and everything in it.
+    pub(crate) fn copy(&self) -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        copy(self.path(), scratch.path());
+        Self { folder: scratch.path().into(), _scratch: Some(scratch) }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.path().join(name), text).unwrap();
+        fs::write(self.path().join(name), text).unwrap();
     }
 
     pub(crate) fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.path().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+        fs::read_to_string(self.path().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    /// `alft train run.toml`, six steps, into `output`.
+    /// Adds lines to the end of the run file.
+    pub(crate) fn append(&self, text: &str) {
+        self.write("run.toml", &(self.read("run.toml") + text));
+    }
+
+    /// Returns the command that trains into the folder `output`.
     pub(crate) fn train(&self, output: &str) -> Command {
-        self.command("--output", output)
+        self.command(&["train", "run.toml", "--output", output])
     }
 
-    /// The same, going on with the run in `folder`.
+    /// Returns the command that resumes the run in `folder`.
     pub(crate) fn resume(&self, folder: &str) -> Command {
-        self.command("--resume", folder)
+        self.command(&["train", "run.toml", "--resume", folder])
     }
 
-    fn command(&self, flag: &str, folder: &str) -> Command {
+    /// Returns a command of the binary that runs in the folder.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = alft(self.path());
-        command.args(["train", "run.toml", flag, folder]);
-        for set in [
-            "train.steps=6",
-            "warm_start.steps=20",
-            "game.bundles_per_step=2",
-            "game.group=4",
-            "eval.bundles=2",
-            "eval.group=2",
-            "sampling.max_new_tokens=32",
-        ] {
-            command.args(["--set", set]);
-        }
+        command.args(args);
         command
     }
 
-    /// The lines of a run's metrics, less what depends on the machine's speed.
-    pub(crate) fn metrics(&self, output: &str) -> Vec<Value> {
-        let text = self.read(&format!("{output}/metrics.jsonl"));
-        let line = |line: &str| -> Value {
-            let mut line: Value = serde_json::from_str(line).unwrap();
-            line.as_object_mut().unwrap().remove("time");
-            line
-        };
-        text.lines().map(line).collect()
-    }
-
-    /// The whole lines of a file, which need not be there yet.
+    /// Returns the objects of a JSON-lines file.
     pub(crate) fn lines(&self, name: &str) -> Vec<Value> {
-        let text = std::fs::read_to_string(self.path().join(name)).unwrap_or_default();
-        let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-        whole.map(|line| serde_json::from_str(line).unwrap()).collect()
+        self.read(name).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// A run's summary, less what depends on the machine's speed.
+    /// Returns a run's lines of metrics, without the seconds.
+    pub(crate) fn metrics(&self, output: &str) -> Vec<Value> {
+        let mut lines = self.lines(&format!("{output}/metrics.jsonl"));
+        lines.iter_mut().for_each(|line| drop(line.as_object_mut().unwrap().remove("time")));
+        lines
+    }
+
+    /// Returns a run's summary, without the seconds.
     pub(crate) fn summary(&self, output: &str) -> Value {
         let mut summary: Value = serde_json::from_str(&self.read(&format!("{output}/summary.json"))).unwrap();
         ["seconds", "plugin_seconds"].iter().for_each(|key| drop(summary.as_object_mut().unwrap().remove(*key)));
@@ -127,30 +254,14 @@ impl Small {
     }
 }
 
-/// The same, built once for all tests.
-pub(crate) fn component(name: &str) -> PathBuf {
-    static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
-    let mut all = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-    all.entry(name.into()).or_insert_with(|| built(&root(), name)).clone()
-}
-
-/// Runs to the end and insists on success.
-pub(crate) fn succeed(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, said(&output));
-    output
-}
-
-/// Runs to the end and insists on this exit code and these words.
-pub(crate) fn fail(command: &mut Command, code: i32, words: &[&str]) {
-    let output = command.output().unwrap();
-    // Lines are wrapped to the terminal's width: compare without the wrapping.
-    let said: String = said(&output).replace(['│', '×', '╰', '─', '▶'], " ");
-    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert_eq!(output.status.code(), Some(code), "{command:?}: {said}");
-    for word in words {
-        assert!(said.contains(word), "{command:?}: no \"{word}\" in: {said}");
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let place = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            fs::create_dir(&place).unwrap();
+            copy(&entry.path(), &place);
+        } else {
+            fs::copy(entry.path(), place).unwrap();
+        }
     }
-    // A plugin's panic may be told of; a thread of ours that panics gives its number.
-    assert!(!said.contains(") panicked at"), "{said}");
 }

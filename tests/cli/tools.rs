@@ -1,18 +1,13 @@
 //! The author's tools: `alft plugin check`, `inspect` and `bench`.
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use alft_build::Form;
 use serde_json::Value;
 
-use crate::support::{alft, fail, root, said, succeed};
+use crate::support::{alft, all_text, built, fail, root, succeed};
 
-fn built(name: &str, form: Form) -> PathBuf {
-    alft_build::build(&root().join("plugins").join(name), form, &|_| ()).unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// `alft plugin TOOL PLUGIN …`
+/// Returns the command `alft plugin TOOL PLUGIN …`.
 fn tool(tool: &str, plugin: &str, more: &[&str]) -> Command {
     let mut command = alft(&root());
     command.args(["plugin", tool, plugin]).args(more);
@@ -23,45 +18,46 @@ fn path(name: &str, form: Form) -> String {
     built(name, form).display().to_string()
 }
 
+/// Returns the object that a command prints, whatever its exit code.
 fn json(command: &mut Command) -> Value {
     let output = command.output().unwrap();
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(&output)))
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", all_text(&output)))
 }
 
 #[test]
-fn crates_pass_as_component_and_library_with_the_same_bits() {
+fn a_crate_passes_as_a_component_and_as_a_library_with_the_same_bits() {
     for name in ["arithmetic", "pass-at-k"] {
         let output = succeed(&mut tool("check", &format!("plugins/{name}"), &[]));
-        let told = said(&output);
-        let passed = |test: &str| told.lines().any(|line| line.split_whitespace().take(2).eq(["passed", test]));
-        assert!(passed("twins-agree") && passed("fuel-grows-linearly"), "{name}: {told}");
-        assert!(told.contains(" 0 failed, 0 crashed, "), "{name}: {told}");
-        let earns =
-            told.contains("what a hack would earn under {\"marker\":\":\"}") && told.contains("answer stuffing");
-        assert_eq!(earns, name == "arithmetic", "{told}");
+        let text = all_text(&output);
+        let passed = |test: &str| text.lines().any(|line| line.split_whitespace().take(2).eq(["passed", test]));
+        assert!(passed("twins-agree") && passed("fuel-grows-linearly"), "{name}: {text}");
+        assert!(text.contains(" 0 failed, 0 crashed, "), "{name}: {text}");
+        let has_table =
+            text.contains("hacks of the verifier under {\"marker\":\":\"}") && text.contains("answer stuffing");
+        assert_eq!(has_table, name == "arithmetic", "only a reader or a verifier has an abuse table: {text}");
     }
 }
 
 #[test]
-fn a_component_alone_is_checked_under_the_configuration_that_is_given() {
+fn a_component_is_checked_under_the_configuration_of_the_command_line() {
     let tsallis = path("tsallis", Form::Component);
     fail(
         &mut tool("check", &tsallis, &[]),
         5,
         &["it refuses the configuration {}: missing field `order`", "--config", "does not pass: describes-itself"],
     );
-    let verdict = json(&mut tool("check", &tsallis, &["--config", r#"{"order": 3}"#, "--json", "--seed", "7"]));
-    assert_eq!((&verdict["failed"], &verdict["crashed"]), (&0.into(), &0.into()), "{verdict}");
-    assert!(verdict["passed"].as_u64().unwrap() >= 11 && verdict["seed"] == 7, "{verdict}");
-    let tests = verdict["tests"].as_array().unwrap();
+    let report = json(&mut tool("check", &tsallis, &["--config", r#"{"order": 3}"#, "--json", "--seed", "7"]));
+    assert_eq!((&report["failed"], &report["crashed"]), (&0.into(), &0.into()), "{report}");
+    assert!(report["passed"].as_u64().unwrap() >= 11 && report["seed"] == 7, "{report}");
+    let tests = report["tests"].as_array().unwrap();
     let twins = tests.iter().find(|ran| ran["test"] == "twins-agree").unwrap();
     assert!(twins["outcome"] == "skipped" && twins["reason"].as_str().unwrap().contains("Rust or C"), "{twins}");
 }
 
 #[test]
-fn what_misbehaves_is_named_test_by_test_and_the_kit_goes_on() {
+fn a_misbehaving_component_fails_test_by_test_and_every_test_runs() {
     let misbehave = path("misbehave", Form::Component);
-    for (deed, test, outcome, words) in [
+    for (fault, test, outcome, words) in [
         ("panic", "order-of-calls", "crashed", "told to panic"),
         ("memory", "empty", "crashed", "memory: asked for"),
         ("recursion", "unicode", "crashed", "stack"),
@@ -70,51 +66,55 @@ fn what_misbehaves_is_named_test_by_test_and_the_kit_goes_on() {
         ("out-of-range", "score-range", "failed", "promises 0.0 to 1.0"),
         ("short", "unanimous", "failed", "of the shape"),
     ] {
-        let config = format!(r#"{{"deed": "{deed}"}}"#);
+        let config = format!(r#"{{"fault": "{fault}"}}"#);
         let report = json(&mut tool("check", &misbehave, &["--config", &config, "--only", test, "--json"]));
         let ran = &report["tests"][0];
-        assert_eq!((&ran["test"], &ran["outcome"]), (&test.into(), &outcome.into()), "{deed}: {ran}");
-        assert!(ran["reason"].as_str().unwrap().contains(words), "{deed}: {ran}");
+        assert_eq!((&ran["test"], &ran["outcome"]), (&test.into(), &outcome.into()), "{fault}: {ran}");
+        assert!(ran["reason"].as_str().unwrap().contains(words), "{fault}: {ran}");
     }
-    let report = json(&mut tool("check", &misbehave, &["--config", r#"{"deed": "panic"}"#, "--json"]));
+    let report = json(&mut tool("check", &misbehave, &["--config", r#"{"fault": "panic"}"#, "--json"]));
     let tests = report["tests"].as_array().unwrap();
-    assert_eq!(tests.len(), 18, "every test has an outcome");
+    assert_eq!(tests.len(), 19, "every test has an outcome");
     assert_eq!((&tests[0]["outcome"], &tests[1]["outcome"]), (&"passed".into(), &"passed".into()), "{report}");
     assert!(report["crashed"].as_u64().unwrap() > 5, "{report}");
 }
 
 #[test]
-fn a_library_that_dies_or_hangs_ends_its_test_and_not_the_kit() {
+fn a_library_that_dies_or_hangs_ends_its_test_only() {
     let misbehave = path("misbehave", Form::Native);
-    let check = |deed: &str, more: &[&str]| {
-        let mut command = tool("check", &misbehave, &["--config", &format!(r#"{{"deed": "{deed}"}}"#)]);
+    let check = |fault: &str, more: &[&str]| {
+        let mut command = tool("check", &misbehave, &["--config", &format!(r#"{{"fault": "{fault}"}}"#)]);
         command.args(more);
         command
     };
-    fail(&mut check("recursion", &["--only", "empty"]), 5, &["--trust-native lets it"]);
-    let words = ["crashed empty", "its process ended with signal", "1 crashed", "does not pass: empty"];
+    fail(&mut check("recursion", &["--only", "empty"]), 5, &["add --trust-native"]);
+    let words = ["crashed empty", "ended with signal", "1 crashed", "does not pass: empty"];
     fail(&mut check("recursion", &["--only", "empty", "--trust-native"]), 5, &words);
     let words = [
         "crashed right-answer",
         "did not end within 2 s",
         "again: alft plugin check",
-        "--seed 0 --config '{\"deed\":\"loop\"}' --trust-native",
+        "--seed 0 --config '{\"fault\":\"loop\"}' --trust-native",
     ];
     fail(&mut check("loop", &["--only", "right-answer", "--trust-native", "--seconds", "2"]), 5, &words);
 }
 
 #[test]
-fn limits_of_the_command_line_hold() {
+fn the_limits_of_the_command_line_apply() {
     let entropy = path("entropy", Form::Component);
     let starved = ["--only", "order-of-calls", "--limits", r#"{"fuel_base": 1000, "fuel_per_byte": 0}"#];
     fail(&mut tool("check", &entropy, &starved), 5, &["1000 units of fuel", "--limits '{\"fuel_base\":1000,"]);
     fail(&mut tool("inspect", &entropy, &["--limits", r#"{"component_size": 10}"#]), 5, &["above the limit of 10"]);
     fail(&mut tool("bench", &entropy, &["--limits", r#"{"fule_base": 1}"#]), 2, &["unknown field `fule_base`"]);
-    fail(&mut tool("bench", &entropy, &["--limits", r#"{"deadline_ms": 0}"#]), 2, &["limits.deadline_ms = 0"]);
+    fail(
+        &mut tool("bench", &entropy, &["--limits", r#"{"deadline_ms": 0}"#]),
+        2,
+        &["`limits.deadline_ms` must be at least 1"],
+    );
 }
 
 #[test]
-fn mistakes_of_the_command_line_are_explained() {
+fn mistakes_in_the_command_line_are_explained() {
     let entropy = path("entropy", Form::Component);
     fail(&mut tool("check", &entropy, &["--only", "concav"]), 2, &["no test \"concav\"", "did you mean `concave`?"]);
     fail(&mut tool("check", &entropy, &["--config", "[1]"]), 2, &["write a JSON object"]);
@@ -126,7 +126,7 @@ fn mistakes_of_the_command_line_are_explained() {
 }
 
 #[test]
-fn inspect_says_what_a_plugin_is_and_what_it_can_reach() {
+fn inspect_shows_the_facts_about_a_plugin() {
     let facts = json(&mut tool("inspect", "plugins/arithmetic", &["--json"]));
     assert_eq!((&facts["form"], &facts["contract"]), (&"component".into(), &"alft:objective@1.0.0".into()), "{facts}");
     assert_eq!(facts["roles"], serde_json::json!(["reader", "verifier"]));
@@ -142,25 +142,25 @@ fn inspect_says_what_a_plugin_is_and_what_it_can_reach() {
     assert_eq!(facts["blake3"], blake3::hash(&bytes).to_hex().as_str());
 
     let library = path("entropy", Form::Native);
-    let told = said(&succeed(&mut tool("inspect", &library, &[])));
-    assert!(told.contains("alft_plugin_v1_alft_entropy") && told.contains("all the rights"), "{told}");
-    assert!(told.contains("--trust-native lets it run"), "{told}");
-    let told = said(&succeed(&mut tool("inspect", &library, &["--trust-native"])));
-    assert!(told.contains("a concave utility, rewards that are its gradient"), "{told}");
+    let text = all_text(&succeed(&mut tool("inspect", &library, &[])));
+    assert!(text.contains("alft_plugin_v1_alft_entropy") && text.contains("all the rights"), "{text}");
+    assert!(text.contains("add --trust-native to run the library"), "{text}");
+    let text = all_text(&succeed(&mut tool("inspect", &library, &["--trust-native"])));
+    assert!(text.contains("a concave utility, rewards that are its gradient"), "{text}");
 
     let folder = tempfile::tempdir().unwrap();
     let wasi = folder.path().join("files.wasm");
     let text = r#"(component (import "wasi:filesystem/preopens@0.2.0" (instance)) (instance $v)
                    (export "alft:objective/about@1.0.0" (instance $v)))"#;
     std::fs::write(&wasi, wat::parse_str(text).unwrap()).unwrap();
-    let told = said(&succeed(&mut tool("inspect", wasi.to_str().unwrap(), &[])));
-    assert!(told.contains("it asks for it, and is refused") && told.contains("wasi:filesystem"), "{told}");
+    let text = all_text(&succeed(&mut tool("inspect", wasi.to_str().unwrap(), &[])));
+    assert!(text.contains("can do I/O not here") && text.contains("wasi:filesystem"), "{text}");
     std::fs::write(&wasi, "text").unwrap();
     fail(&mut tool("inspect", wasi.to_str().unwrap(), &[]), 5, &["files.wasm"]);
 }
 
 #[test]
-fn bench_measures_each_role_and_keeps_to_a_budget() {
+fn bench_measures_each_role_and_checks_budgets() {
     let arithmetic = path("arithmetic", Form::Component);
     let report = json(&mut tool("bench", &arithmetic, &["--measure-ms", "20", "--json"]));
     let rows = report["rows"].as_array().unwrap();
@@ -177,7 +177,7 @@ fn bench_measures_each_role_and_keeps_to_a_budget() {
     let fuel = |report: &Value| {
         report["rows"].as_array().unwrap().iter().map(|row| row["fuel_per_call"].clone()).collect::<Vec<_>>()
     };
-    assert_eq!(fuel(&report), fuel(&again), "fuel is the same every time");
+    assert_eq!(fuel(&report), fuel(&again), "the same calls use the same fuel");
     let quick = ["--measure-ms", "1", "--fuel-budget", "1000", "--budget-ms", "1e-6"];
     fail(&mut tool("bench", &arithmetic, &quick), 5, &["over its budget", "units of fuel of 1000", "ms of 0.000001"]);
 }

@@ -1,28 +1,28 @@
-//! Random bundles, and every objective in each of its variants.
+//! Random bundles, and every objective in all its variants.
 
 use std::collections::BTreeMap;
 
 use alft_correctness::Correctness;
 use alft_sdk::bundle::{Bundle, Prompt, Valuation};
-use alft_sdk::linked::configure;
+use alft_sdk::dispatch::configure;
 use alft_sdk::{Manifest, Objective, Plugin, Verifier};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// For each prompt the probability of each answer; 0 for one that it cannot have.
+/// The probability of each answer for each prompt; 0 for an answer that the prompt cannot have.
 pub(crate) type Marginals = Vec<Vec<f64>>;
 
-/// What is random about a game. Prompts and answers are numbers here.
+/// The random parts of a game. Prompts and answers are indices.
 #[derive(Debug, Clone)]
-pub(crate) struct Draw {
-    /// Two points at which to look, of one support.
+pub(crate) struct RandomBundle {
+    /// Two points with the same support.
     pub(crate) nu: [Marginals; 2],
     reference: Marginals,
     /// A number between 0 and 1 for each answer.
     numbers: Vec<f64>,
 }
 
-/// What prompts and answers are called.
+/// The names of prompts and answers.
 #[derive(Debug, Clone)]
 pub(crate) struct Names {
     pub(crate) prompts: Vec<String>,
@@ -30,24 +30,24 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    pub(crate) fn plain(draw: &Draw) -> Self {
+    pub(crate) fn plain(random: &RandomBundle) -> Self {
         Self {
-            prompts: (0..draw.prompts()).map(|at| format!("x{at}")).collect(),
-            answers: (b'A'..).take(draw.answers()).map(|letter| char::from(letter).to_string()).collect(),
+            prompts: (0..random.prompts()).map(|at| format!("x{at}")).collect(),
+            answers: (b'A'..).take(random.answers()).map(|letter| char::from(letter).to_string()).collect(),
         }
     }
 }
 
-impl Draw {
+impl RandomBundle {
     pub(crate) fn any() -> impl Strategy<Value = Self> {
         (1..5usize, 2..7usize).prop_flat_map(|(m, n)| {
-            // Away from 0, where differences are poor.
+            // Weights are above 0, because finite differences are inexact near 0.
             let weights = || proptest::collection::vec(proptest::collection::vec(0.1..1.0, n), m);
             let support = proptest::collection::vec(proptest::collection::vec(any::<bool>(), n), m);
             let numbers = proptest::collection::vec(0.05..1.0, n);
             (support, [weights(), weights(), weights()], numbers).prop_map(move |(mut support, weights, numbers)| {
                 for (prompt, given) in support.iter_mut().enumerate() {
-                    // One answer that all prompts have, as the geometric consensus needs, and one more to weigh it against.
+                    // All prompts have one common answer, which the geometric consensus needs, and one more.
                     given[0] = true;
                     given[1 + prompt % (n - 1)] = true;
                 }
@@ -65,12 +65,12 @@ impl Draw {
         self.numbers.len()
     }
 
-    /// Worths on both sides of 0.
+    /// Returns numbers on both sides of 0, one for each answer.
     fn signed(&self) -> Vec<f64> {
         self.numbers.iter().map(|number| number - 0.5).collect()
     }
 
-    /// The bundle of these marginals.
+    /// Returns the bundle of these marginals.
     pub(crate) fn bundle(&self, nu: &Marginals, names: &Names) -> Bundle {
         let mut bundle = exact(nu, names);
         let reference = exact(&self.reference, names);
@@ -79,8 +79,9 @@ impl Draw {
         let signed = self.signed();
         for (group, frozen) in bundle.groups.iter_mut().zip(reference.groups) {
             for (answer, frozen) in group.answers.iter_mut().zip(frozen.answers) {
-                (answer.reference, answer.pooled_reference) = (frozen.reference, frozen.pooled_reference);
-                let at = names.answers.iter().position(|name| *name == answer.key).expect("a name of ours");
+                (answer.reference_probability, answer.pooled_reference_probability) =
+                    (frozen.reference_probability, frozen.pooled_reference_probability);
+                let at = names.answers.iter().position(|name| *name == answer.key).expect("the answer is in names");
                 answer.scores = vec![signed[at], self.numbers[at]];
             }
         }
@@ -108,7 +109,7 @@ type Call = Box<dyn Fn(&Bundle) -> alft_sdk::Result<Valuation>>;
 
 /// An objective under a configuration.
 pub(crate) struct Case {
-    /// Its crate and its configuration.
+    /// The name of the crate, and the configuration.
     pub(crate) name: String,
     pub(crate) manifest: Manifest,
     call: Call,
@@ -122,12 +123,12 @@ impl Case {
         Self { name, manifest, call: Box::new(move |bundle| plugin.evaluate(bundle)) }
     }
 
-    /// A verifier is the objective of its expected score.
+    /// Returns the verifier `correctness` as the objective of its expected score.
     fn correctness(config: &Value) -> Self {
         let plugin: Correctness = configured(config);
         let manifest = Manifest { concave: true, gradient: true, ..plugin.manifest() };
         let call = move |bundle: &Bundle| {
-            let score = |prompt: &Prompt, key: &str| plugin.score(prompt, key).expect("a table has a score for all");
+            let score = |prompt: &Prompt, key: &str| plugin.score(prompt, key).expect("a table scores every answer");
             Ok(Valuation {
                 utility: bundle.mean(|g| g.answers.iter().map(|a| a.frequency * score(&g.prompt, &a.key)).sum()),
                 rewards: bundle.rewards(|group, answer| score(&group.prompt, &answer.key)),
@@ -146,16 +147,16 @@ fn configured<P: Plugin>(config: &Value) -> P {
     configure(&config.to_string()).unwrap_or_else(|error| panic!("{config}: {error}"))
 }
 
-/// Every objective that there is, configured for a draw.
-pub(crate) fn cases(draw: &Draw, names: &Names) -> Vec<Case> {
+/// Returns every objective, configured for random bundles.
+pub(crate) fn cases(random: &RandomBundle, names: &Names) -> Vec<Case> {
     let table =
         |numbers: &[f64]| names.answers.iter().cloned().zip(numbers.iter().copied()).collect::<BTreeMap<_, _>>();
-    let (signed, positive) = (table(&draw.signed()), table(&draw.numbers));
-    // Every other answer is worth nothing, so that there are ties and zeros; the first is what all prompts have.
+    let (signed, positive) = (table(&random.signed()), table(&random.numbers));
+    // Every other answer has the reward 0, so that there are ties and zeros. The common answer of all prompts is the first.
     let binary: BTreeMap<_, _> = names.answers.iter().enumerate().map(|(at, key)| (key, (at + 1) % 2)).collect();
-    let total: f64 = draw.numbers.iter().sum();
-    let wanted: Vec<f64> = draw.numbers.iter().map(|number| number / total).collect();
-    // Some of the answers have an attribute; the rest, the other.
+    let total: f64 = random.numbers.iter().sum();
+    let wanted: Vec<f64> = random.numbers.iter().map(|number| number / total).collect();
+    // Four answers have an attribute in the table; the rest have the attribute "other".
     let attribute: BTreeMap<_, _> = names.answers.iter().take(4).zip(["p", "q", "p", "r"]).collect();
     let shares = json!({"p": 0.5 * wanted[0], "q": 0.2, "r": 0.1, "other": 0.2});
     let none = json!({});
@@ -186,10 +187,10 @@ pub(crate) fn cases(draw: &Draw, names: &Names) -> Vec<Case> {
         cases.push(Case::of::<alft_coherence::Coherence>(&json!({"consensus": consensus})));
     }
     let pairs: Vec<_> =
-        names.prompts.windows(2).zip(&draw.numbers).map(|(pair, w)| json!([pair[0], pair[1], w])).collect();
+        names.prompts.windows(2).zip(&random.numbers).map(|(pair, w)| json!([pair[0], pair[1], w])).collect();
     for divergence in ["jsd", "squared-l2"] {
         cases.push(Case::of::<alft_pairwise::Pairwise>(&json!({"divergence": divergence})));
-        // A prompt alone has no partner to name.
+        // A single prompt has no pairs.
         if !pairs.is_empty() {
             cases.push(Case::of::<alft_pairwise::Pairwise>(&json!({"divergence": divergence, "pairs": pairs})));
         }

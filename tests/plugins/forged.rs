@@ -1,14 +1,13 @@
-//! Components written by hand, which do what no compiler would let them: each is refused or fails alone.
+//! Components written by hand, with faults that no compiler makes: each is refused, or fails on its item alone.
 
 use alft_plugin_host::{Error, FailureKind, Limits, Plugin};
-use alft_sdk::bundle::Prompt;
-use alft_sdk::linked::Question;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-use crate::support::open_file;
+use crate::support::{self, chain, entry, open_bytes};
 
-/// A verifier. `describe` gives a manifest of zeros; `score` does what it is told; the rest of the module is `also`.
+/// Returns a verifier whose `score` and allocator have these bodies, and whose module has the definitions `also`. Its
+/// manifest is all zeros.
 fn verifier(score: &str, realloc: &str, also: &str) -> Vec<u8> {
     let text = format!(
         r#"(module
@@ -30,23 +29,20 @@ fn verifier(score: &str, realloc: &str, also: &str) -> Vec<u8> {
     ComponentEncoder::default().module(&module).unwrap().encode().unwrap()
 }
 
-fn opened(component: &[u8]) -> Result<Plugin, Error> {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), component).unwrap();
-    open_file(file.path(), "{}", Limits { fuel_base: 20_000_000, fuel_per_byte: 0, ..Limits::default() })
+fn open(component: &[u8]) -> Result<Plugin, Error> {
+    open_bytes(component, Limits { fuel_base: 20_000_000, fuel_per_byte: 0, ..Limits::default() })
 }
 
-/// What comes of scoring one answer.
+/// Has the verifier score one answer.
 fn scored(score: &str, realloc: &str, also: &str) -> Result<f64, (FailureKind, String)> {
-    let plugin = opened(&verifier(score, realloc, also)).unwrap_or_else(|error| panic!("{error}"));
-    let question = Question { prompt: Prompt::default(), texts: vec!["4".into()] };
-    let mut called = plugin.score(&[question]);
-    assert_eq!(called.items.len(), 1);
-    called.items.remove(0).map_err(|failure| (failure.kind, failure.detail))
+    let plugin = open(&verifier(score, realloc, also)).unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let mut result = support::score(&plugin, &[entry(None, &["4"])]);
+    assert_eq!(result.items.len(), 1);
+    result.items.remove(0).map_err(|failure| (failure.kind, failure.detail))
 }
 
-/// Writes `ok` of a list of one list of `count` numbers at `numbers`.
-fn answer(outer: i64, numbers: i64, count: i64) -> String {
+/// Returns code that returns `ok` with a list of `outer` lists, the first of which has `count` numbers at `numbers`.
+fn returns(outer: i64, numbers: i64, count: i64) -> String {
     format!(
         "(i32.store (i32.const 2052) (i32.const 3000)) (i32.store (i32.const 2056) (i32.const {outer}))
          (i32.store (i32.const 3000) (i32.const {numbers})) (i32.store (i32.const 3004) (i32.const {count}))
@@ -55,24 +51,24 @@ fn answer(outer: i64, numbers: i64, count: i64) -> String {
 }
 
 #[test]
-fn an_honest_one_is_scored() {
-    let score = format!("(f64.store (i32.const 3200) (f64.const 0.5)) {}", answer(1, 3200, 1));
+fn a_correct_verifier_scores() {
+    let score = format!("(f64.store (i32.const 3200) (f64.const 0.5)) {}", returns(1, 3200, 1));
     assert_eq!(scored(&score, "", ""), Ok(0.5));
 }
 
 #[test]
-fn answers_that_lie_about_themselves() {
+fn malformed_results_are_failures() {
     use FailureKind::{NonFinite, Output, Shape, Trap};
     let big = "(drop (memory.grow (i32.const 900)))";
-    for (what, score, kind) in [
-        ("no list for the question", answer(0, 3200, 1), Shape),
-        ("no number for the answer", answer(1, 3200, 0), Shape),
-        ("two numbers for one answer", answer(1, 3200, 2), Shape),
-        ("a list of 4 billion lists", answer(-1, 3200, 1), Trap),
-        ("a list outside its memory", answer(1, 0x7fff_fff8, 1), Trap),
-        ("a list that wraps around", answer(1, 3200, 0x2000_0001), Trap),
-        ("a list that is not aligned", answer(1, 3201, 1), Trap),
-        ("40 MB of numbers", format!("{big}{}", answer(1, 131_072, 5_000_000)), Output),
+    for (fault, score, kind) in [
+        ("no list for the question", returns(0, 3200, 1), Shape),
+        ("no number for the answer", returns(1, 3200, 0), Shape),
+        ("two numbers for one answer", returns(1, 3200, 2), Shape),
+        ("a list of 4 billion lists", returns(-1, 3200, 1), Trap),
+        ("a list outside its memory", returns(1, 0x7fff_fff8, 1), Trap),
+        ("a list that wraps around", returns(1, 3200, 0x2000_0001), Trap),
+        ("a list that is not aligned", returns(1, 3201, 1), Trap),
+        ("40 MB of numbers", format!("{big}{}", returns(1, 131_072, 5_000_000)), Output),
         ("a variant that does not exist", "(i32.store8 (i32.const 2048) (i32.const 7)) (i32.const 2048)".into(), Trap),
         (
             "an error that is not UTF-8",
@@ -81,21 +77,21 @@ fn answers_that_lie_about_themselves() {
                 .into(),
             Trap,
         ),
-        ("NaN", format!("(f64.store (i32.const 3200) (f64.const nan)) {}", answer(1, 3200, 1)), NonFinite),
+        ("NaN", format!("(f64.store (i32.const 3200) (f64.const nan)) {}", returns(1, 3200, 1)), NonFinite),
         ("an answer at no address", "(i32.const -8)".into(), Trap),
     ] {
         let found = scored(&score, "", "").unwrap_err();
-        assert_eq!(found.0, kind, "{what}: {}", found.1);
+        assert_eq!(found.0, kind, "{fault}: {}", found.1);
     }
 }
 
 #[test]
-fn growth_and_loops_in_every_corner() {
+fn growth_loops_and_traps_are_failures() {
     use FailureKind::{Memory, OutOfFuel, StackOverflow, Trap};
-    // Not for the two bytes of its configuration, or it would fail before it is asked anything.
+    // Not for the two bytes of the configuration: the component must not fail before `score` is called.
     let loops = "(if (i32.gt_u (local.get 3) (i32.const 2)) (then (loop $again (br $again))))";
     let lies = "(if (i32.gt_u (local.get 3) (i32.const 2)) (then (return (i32.const -16))))";
-    for (what, score, realloc, also, kind, words) in [
+    for (fault, score, realloc, also, kind, words) in [
         (
             "a table that grows",
             "(loop $again (drop (table.grow $t (ref.null func) (i32.const 1000))) (br $again)) (unreachable)",
@@ -113,7 +109,7 @@ fn growth_and_loops_in_every_corner() {
             "`limits.memory` is 67108864",
         ),
         (
-            "single instructions for a whole memory, which cost what they fill",
+            "single instructions that fill a whole memory, which cost fuel by the byte",
             "(drop (memory.grow (i32.const 900)))
              (loop $again (memory.fill (i32.const 131072) (i32.const 7) (i32.const 50000000)) (br $again)) (unreachable)",
             "",
@@ -122,27 +118,26 @@ fn growth_and_loops_in_every_corner() {
             "20000000",
         ),
         ("a loop in the allocator", "(i32.const 2048)", loops, "", OutOfFuel, "20000000"),
-        ("an allocator that gives what it does not have", "(i32.const 2048)", lies, "", Trap, ""),
+        ("an allocator that returns an address outside the memory", "(i32.const 2048)", lies, "", Trap, ""),
         ("recursion", "(call $deep) (i32.const 2048)", "", "(func $deep (call $deep))", StackOverflow, "limits"),
         ("division by zero", "(i32.div_u (i32.const 1) (i32.const 0))", "", "", Trap, "divide by zero"),
     ] {
         let (found, detail) = scored(score, realloc, also).unwrap_err();
         let words = if kind == StackOverflow { "its stack of" } else { words };
-        assert_eq!(found, kind, "{what}: {detail}");
-        assert!(detail.contains(words), "{what}: {detail}");
+        assert_eq!(found, kind, "{fault}: {detail}");
+        assert!(detail.contains(words), "{fault}: {detail}");
     }
 }
 
-/// A component with one section.
+/// Returns a component with one section.
 fn section(id: u8, content: &[u8]) -> Vec<u8> {
     let length: Vec<u8> =
         (0..5).map(|at| (content.len() >> (7 * at)) as u8 & 0x7f | if at < 4 { 0x80 } else { 0 }).collect();
     [b"\0asm\x0d\0\x01\0", &[id][..], &length, content].concat()
 }
 
-/// Files that are hard on a parser or a compiler. What comes of them is a plugin or an error, and both in time.
 #[test]
-fn shapes_that_are_hard_to_compile() {
+fn components_that_are_hard_to_parse_or_compile_are_opened_or_refused() {
     let nested =
         |depth| verifier(&format!("{}{} i32.const 2048", "block ".repeat(depth), "end ".repeat(depth)), "", "");
     let components = |depth| (0..depth).fold(b"\0asm\x0d\0\x01\0".to_vec(), |inner, _| section(4, &inner));
@@ -150,7 +145,7 @@ fn shapes_that_are_hard_to_compile() {
     let table = format!("(block (br_table {}(local.get 0)))", "0 ".repeat(100_000));
     let locals = format!("(func {} (nop))", "(local i64)".repeat(49_000));
     let long_name = "n".repeat(90_000);
-    for (what, component) in [
+    for (shape, component) in [
         ("blocks within blocks", nested(20_000)),
         ("components within components", components(3_000)),
         ("many functions", verifier("(i32.const 2048)", "", &exports)),
@@ -161,39 +156,38 @@ fn shapes_that_are_hard_to_compile() {
         ("data outside its memory", verifier("(i32.const 2048)", "", "(data (i32.const 131071) \"xx\")")),
         ("a section that ends after the file", [verifier("(i32.const 2048)", "", ""), vec![0, 100, 1, b'x']].concat()),
     ] {
-        match opened(&component) {
-            Ok(plugin) => assert!(!plugin.manifest().concave, "{what}"),
-            Err(error) => assert!(error.to_string().len() < 3_000, "{what}: {error}"),
+        match open(&component) {
+            Ok(plugin) => assert!(!plugin.manifest().concave, "{shape}"),
+            Err(error) => assert!(chain(&error).len() < 3_000, "{shape}: {}", chain(&error)),
         }
     }
 }
 
 #[test]
-fn a_loop_before_anything_is_called() {
+fn a_loop_in_the_start_function_is_refused() {
     let component = verifier("(i32.const 2048)", "", "(func $start (loop $again (br $again))) (start $start)");
-    let error = opened(&component).unwrap_err();
-    assert!(error.to_string().contains("out-of-fuel"), "{error}");
+    let error = chain(&open(&component).unwrap_err());
+    assert!(error.contains("out-of-fuel"), "{error}");
 }
 
 #[test]
-fn a_manifest_that_lies_about_its_range() {
+fn a_score_range_without_a_number_is_refused() {
     // score-range: some interval of NaN to 0.
     let also = r#"(data (i32.const 1056) "\01\00\00\00\00\00\00\00\00\00\00\00\00\00\f8\7f")"#;
-    let error = opened(&verifier("(i32.const 2048)", "", also)).unwrap_err();
-    assert!(error.to_string().contains("its score range is"), "{error}");
+    let error = chain(&open(&verifier("(i32.const 2048)", "", also)).unwrap_err());
+    assert!(error.contains("its score range is"), "{error}");
 }
 
 #[test]
-fn any_byte_changed_in_a_component_is_refused_or_contained() {
-    let score = format!("(f64.store (i32.const 3200) (f64.const 0.5)) {}", answer(1, 3200, 1));
+fn a_component_with_a_changed_byte_is_refused_or_called() {
+    let score = format!("(f64.store (i32.const 3200) (f64.const 0.5)) {}", returns(1, 3200, 1));
     let whole = verifier(&score, "", "");
-    let question = Question { prompt: Prompt::default(), texts: vec!["4".into()] };
-    // Every position would take minutes: compiling happens in a process of its own each time.
+    // All positions would take minutes, because each component is compiled in a new process.
     for at in (0..whole.len()).step_by(whole.len() / 40) {
         let mut changed = whole.clone();
         changed[at] ^= 0x55;
-        if let Ok(plugin) = opened(&changed) {
-            assert_eq!(plugin.score(std::slice::from_ref(&question)).items.len(), 1, "byte {at}");
+        if let Ok(plugin) = open(&changed) {
+            assert_eq!(support::score(&plugin, &[entry(None, &["4"])]).items.len(), 1, "byte {at}");
         }
     }
 }

@@ -1,14 +1,14 @@
-//! Plugins through the host, the real things: components and libraries built from `plugins/`.
+//! Components and libraries, built from `plugins/` and called through the host.
 //!
 //! | module | shows |
 //! | --- | --- |
 //! | `twins` | one source gives the same bits linked in, as a library and as a component |
-//! | `hostile` | what a plugin does wrong is named, counted and contained |
-//! | `forged` | so is what only a component that was written by hand can do |
-//! | `replayed` | recorded calls are made again, and a bit that differs is named |
-//! | `fixtures` | components of the first published contract go on loading |
+//! | `hostile` | a plugin's faults are named, counted and confined to their items |
+//! | `forged` | so are the faults that only a component written by hand can have |
+//! | `replayed` | recorded calls are repeated, and a bit that differs is named |
+//! | `fixtures` | components of the first published contract still load |
 //! | `languages` | a third party's plugin in Rust, Python, JavaScript and C |
-//! | `refused` | files that are no plugin of ours are refused, each with its reason |
+//! | `refused` | files that are not plugins of the contract are refused, each with its reason |
 
 mod fixtures;
 mod forged;

@@ -1,58 +1,64 @@
-//! Recorded calls are made again: alike to the last bit, and where they are not, that is named.
-
-use std::borrow::Cow;
+//! Recorded calls are repeated to the last bit, and the first difference is named.
 
 use alft_build::Form;
-use alft_plugin_host::isolate::{Call, Output};
-use alft_plugin_host::ledger::Input;
-use alft_plugin_host::replay::{self, Difference, Item};
+use alft_plugin_host::Call;
+use alft_plugin_host::ledger::replay::{self, Difference, ReplayError};
+use alft_sdk::batch::{Batch, Output, PromptTexts, Role};
 use alft_sdk::bundle::Prompt;
-use alft_sdk::linked::Question;
 
-use crate::support::{FORMS, open, random_bundles};
+use crate::support::{FORMS, misbehaving, open, random_bundles};
 
 #[test]
-fn calls_made_again_are_alike_and_a_changed_bit_or_fuel_count_is_named() {
-    let bundles = random_bundles(30, 9);
+fn repeated_calls_are_equal_and_a_changed_bit_or_amount_of_fuel_is_named() {
+    let batch = Batch::Objective(random_bundles(30, 9).into());
     for form in FORMS {
         let plugin = open("coherence", form, r#"{"consensus": "geometric"}"#);
-        let calls = plugin.evaluate(&bundles).calls;
-        let input = Input::Evaluate(Cow::Borrowed(&bundles));
+        let calls = plugin.call(&batch).calls;
         for call in &calls {
-            assert_eq!(replay::repeat(&plugin, &input, call), Ok(None), "as a {form}");
+            assert_eq!(replay::repeat(&plugin, &batch, call), Ok(None), "as a {form}");
         }
         let mut forged = calls[0].clone();
         let Ok(Output::Valuations(valuations)) = &mut forged.outcome else { panic!("{forged:?}") };
         let reward = &mut valuations[3].rewards[0][0];
         *reward = f64::from_bits(reward.to_bits() ^ 1);
-        match replay::repeat(&plugin, &input, &forged).unwrap() {
+        match replay::repeat(&plugin, &batch, &forged).unwrap() {
             Some(Difference::Output { place, .. }) => assert_eq!(place, "bundle 3, reward of entry 0, text 0"),
             other => panic!("{other:?}"),
         }
-        let dearer = Call { fuel: calls[0].fuel + 1, ..calls[0].clone() };
-        let difference = replay::repeat(&plugin, &input, &dearer).unwrap().unwrap();
+        let other_fuel = Call { fuel: calls[0].fuel + 1, ..calls[0].clone() };
+        let difference = replay::repeat(&plugin, &batch, &other_fuel).unwrap().unwrap();
         assert!(matches!(difference, Difference::Fuel { .. }), "{difference}");
     }
 }
 
 #[test]
-fn a_batch_that_was_taken_apart_is_put_together_again() {
-    let plugin = open("misbehave", Form::Component, r#"{"deed": "panic", "on": "7"}"#);
-    let question = |q: usize| Question {
+fn calls_of_another_role_or_of_no_part_of_the_batch_are_not_repeated() {
+    let batch = Batch::Objective(random_bundles(3, 9).into());
+    let plugin = open("coherence", Form::Component, r#"{"consensus": "geometric"}"#);
+    let call = plugin.call(&batch).calls.remove(0);
+    let reader = Batch::Reader(Vec::new().into());
+    assert_eq!(replay::repeat(&plugin, &reader, &call), Err(ReplayError::MissingRole(Role::Reader)));
+    let smaller = Batch::Objective(random_bundles(2, 9).into());
+    assert_eq!(replay::repeat(&plugin, &smaller, &call), Err(ReplayError::NoSuchPart(call.part.clone())));
+}
+
+#[test]
+fn the_items_of_a_bisected_batch_are_put_together() {
+    let plugin = open("misbehave", Form::Component, &misbehaving("panic", "7"));
+    let entry = |q: usize| PromptTexts {
         prompt: Prompt { id: q.to_string(), ..Prompt::default() },
         texts: (0..3).map(|a| (3 * q + a).to_string()).collect(),
     };
-    let batch: Vec<Question> = (0..6).map(question).collect();
-    let called = plugin.score(&batch);
-    let input = Input::Score(Cow::Borrowed(&batch));
-    for call in &called.calls {
-        assert_eq!(replay::repeat(&plugin, &input, call), Ok(None), "{call:?}");
+    let batch = Batch::Verifier((0..6).map(entry).collect());
+    let result = plugin.call(&batch);
+    for call in &result.calls {
+        assert_eq!(replay::repeat(&plugin, &batch, call), Ok(None), "{call:?}");
     }
-    let items = replay::items(&input, &called.calls);
+    let items = replay::items(&batch, &result.calls);
     assert_eq!(items.len(), 18);
-    for (at, (item, scored)) in items.iter().zip(&called.items).enumerate() {
-        assert_eq!(*item, scored.clone().map(Item::Score), "answer {at}");
+    for (at, (item, original)) in items.iter().zip(&result.items).enumerate() {
+        assert_eq!(item, original, "answer {at}");
         assert_eq!(item.is_err(), at == 7 || at == 17);
     }
-    assert_eq!(replay::ask(&plugin, &input).unwrap(), items);
+    assert_eq!(plugin.call(&batch).items, items);
 }

@@ -1,25 +1,18 @@
 //! One source gives the same bits linked in, as a library and as a component.
 
 use alft_build::Form;
-use alft_sdk::bundle::{Prompt, Valuation};
-use alft_sdk::linked::{self, Question};
+use alft_sdk::dispatch;
 
-use crate::support::{FORMS, open, random_bundles};
-
-/// Utility, violation and rewards as bits: `==` on floats would call -0.0 and 0.0 equal.
-fn bits(valuation: &Valuation) -> Vec<u64> {
-    let rewards = valuation.rewards.iter().flatten().copied();
-    rewards.chain([valuation.utility]).chain(valuation.violation).map(f64::to_bits).collect()
-}
+use crate::support::{FORMS, bits, entry, evaluate, grade, open, random_bundles, read, score};
 
 #[test]
 fn entropy_has_identical_bits_in_every_form_on_1000_bundles() {
     let bundles = random_bundles(1000, 1);
-    let linked = linked::evaluate::<alft_entropy::Entropy>("{}", &bundles).unwrap();
+    let linked = dispatch::evaluate::<alft_entropy::Entropy>("{}", &bundles).unwrap();
     for form in FORMS {
-        let called = open("entropy", form, "{}").evaluate(&bundles);
-        assert!(called.bill.calls < 10, "a call carries as many as `limits.batch_bytes` allows");
-        for (at, (loaded, linked)) in called.items.iter().zip(&linked).enumerate() {
+        let result = evaluate(&open("entropy", form, "{}"), &bundles);
+        assert!(result.usage.calls < 10, "a call has as many bundles as `limits.batch_bytes` allows");
+        for (at, (loaded, linked)) in result.items.iter().zip(&linked).enumerate() {
             assert_eq!(bits(loaded.as_ref().unwrap()), bits(linked), "bundle {at} as a {form}");
         }
     }
@@ -29,10 +22,10 @@ fn entropy_has_identical_bits_in_every_form_on_1000_bundles() {
 fn coherence_has_identical_bits_in_every_form() {
     let bundles = random_bundles(200, 2);
     for config in [r#"{"consensus": "arithmetic"}"#, r#"{"consensus": "geometric"}"#] {
-        let linked = linked::evaluate::<alft_coherence::Coherence>(config, &bundles).unwrap();
+        let linked = dispatch::evaluate::<alft_coherence::Coherence>(config, &bundles).unwrap();
         for form in FORMS {
-            let called = open("coherence", form, config).evaluate(&bundles);
-            for (loaded, linked) in called.items.iter().zip(&linked) {
+            let result = evaluate(&open("coherence", form, config), &bundles);
+            for (loaded, linked) in result.items.iter().zip(&linked) {
                 assert_eq!(bits(loaded.as_ref().unwrap()), bits(linked), "{config} as a {form}");
             }
         }
@@ -50,43 +43,58 @@ fn scores_multipliers_and_violations_cross_in_every_form() {
         }
     }
     let config = r#"{"verifier": "unsafe", "limit": 0.1}"#;
-    let linked = linked::evaluate::<alft_constraint::Constraint>(config, &bundles).unwrap();
+    let linked = dispatch::evaluate::<alft_constraint::Constraint>(config, &bundles).unwrap();
     assert!(linked.iter().all(|valuation| valuation.violation.is_some()));
     assert!(linked[9].rewards.iter().flatten().all(|reward| *reward < 0.0), "{:?}", linked[9]);
     for form in FORMS {
-        let called = open("constraint", form, config).evaluate(&bundles);
-        for (loaded, linked) in called.items.iter().zip(&linked) {
+        let result = evaluate(&open("constraint", form, config), &bundles);
+        for (loaded, linked) in result.items.iter().zip(&linked) {
             assert_eq!(bits(loaded.as_ref().unwrap()), bits(linked), "as a {form}");
         }
     }
     bundles[0].verifiers.pop();
-    let refused = open("constraint", Form::Native, config).evaluate(&bundles[..1]);
-    assert!(refused.items[0].is_err(), "more scores than verifiers");
+    let refused = evaluate(&open("constraint", Form::Native, config), &bundles[..1]);
+    assert!(refused.items[0].is_err() && refused.calls.is_empty(), "more scores than verifiers");
 }
 
 #[test]
 fn arithmetic_reads_and_scores_alike_in_every_form() {
-    let prompt = Prompt { id: "q".into(), reference: Some("25/2".into()), ..Prompt::default() };
-    let texts = ["so $12.50.", "no number", "", "12,5", "= −12.5", "世界 50/4", "٣"].map(str::to_owned).to_vec();
-    let batch = [Question { prompt: prompt.clone(), texts }, Question { prompt: prompt.clone(), texts: vec![] }];
-    let keys = linked::read::<alft_arithmetic::Arithmetic>("{}", &batch).unwrap();
-    let answers: Vec<String> = keys[0].iter().flatten().cloned().collect();
+    let texts = ["so $12.50.", "no number", "", "12,5", "= −12.5", "世界 50/4", "٣"];
+    let batch = [entry(Some("25/2"), &texts), entry(Some("25/2"), &[])];
+    let keys = dispatch::read::<alft_arithmetic::Arithmetic>("{}", &batch).unwrap();
+    let answers: Vec<&str> = keys[0].iter().flatten().map(String::as_str).collect();
     assert_eq!(answers, ["25/2", "5", "-25/2", "25/2"]);
-    let question = [Question { prompt, texts: answers }];
+    let answers = [entry(Some("25/2"), &answers)];
     for form in FORMS {
         let plugin = open("arithmetic", form, "{}");
-        let read: Vec<_> = plugin.read(&batch).items.into_iter().map(Result::unwrap).collect();
+        let read: Vec<_> = read(&plugin, &batch).items.into_iter().map(Result::unwrap).collect();
         assert_eq!(read, keys[0], "as a {form}");
-        let scores: Vec<f64> = plugin.score(&question).items.into_iter().map(Result::unwrap).collect();
+        let scores: Vec<f64> = score(&plugin, &answers).items.into_iter().map(Result::unwrap).collect();
         assert_eq!(scores, [1.0, 0.0, 0.0, 1.0], "as a {form}");
     }
 }
 
 #[test]
-fn fuel_is_the_same_every_time() {
+fn graders_score_alike_in_every_form() {
+    let texts = ["<think>1 + 1</think> <answer>2</answer>", "<think>世界", "", "a b c d e f g h i j"];
+    let batch = [entry(Some("2"), &texts), entry(None, &[]), entry(None, &["<answer>٣</answer>"])];
+    for (name, config, wanted) in [
+        ("format", r#"{"tag_credit": 0.125}"#, [1.0, 0.125, 0.0, 0.0, 0.25]),
+        ("length", r#"{"max": 12, "buffer": 8, "unit": "words"}"#, [0.0, 0.0, 0.0, -0.75, 0.0]),
+    ] {
+        for form in FORMS {
+            let result = grade(&open(name, form, config), &batch);
+            let scores: Vec<f64> = result.items.into_iter().map(Result::unwrap).collect();
+            assert_eq!(scores, wanted, "{name} as a {form}");
+        }
+    }
+}
+
+#[test]
+fn the_same_calls_use_the_same_fuel() {
     let bundles = random_bundles(50, 3);
-    let bill = || open("coherence", Form::Component, "{}").evaluate(&bundles).bill.fuel;
-    let first = bill();
+    let fuel = || evaluate(&open("coherence", Form::Component, "{}"), &bundles).usage.fuel;
+    let first = fuel();
     assert!(first > 10_000, "{first}");
-    assert_eq!((bill(), bill()), (first, first));
+    assert_eq!((fuel(), fuel()), (first, first));
 }

@@ -1,6 +1,6 @@
-/* A number that is close enough to the reference: within a relative tolerance, `config = { tolerance = 0.01 }`.
+/* Scores 1 for a number within a relative tolerance of the gold answer, `config = { tolerance = 0.01 }`, and else 0.
  *
- * What is no number scores 0. A reference that is no number is an error: nothing could be right.
+ * An answer that is not a number scores 0. A gold answer that is not a number is an error.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -8,12 +8,12 @@
 
 #include "alft.h"
 
-static alft_str text(const char *words)
+static alft_str text(const char *s)
 {
-    return (alft_str){(const uint8_t *)words, strlen(words)};
+    return (alft_str){(const uint8_t *)s, strlen(s)};
 }
 
-/* The number that the whole of the text is; NaN for any other text. */
+/* Parses all of the text as a number. Returns NaN for any other text. */
 static double number(alft_str s)
 {
     char copy[64];
@@ -26,7 +26,7 @@ static double number(alft_str s)
     return *end == '\0' && isfinite(value) ? value : NAN;
 }
 
-/* The tolerance of {} or {"tolerance":NUMBER}, the host's spelling; NaN for any other configuration. */
+/* Returns the tolerance of {} or {"tolerance":NUMBER}, as the host writes it, and NaN for any other configuration. */
 static double tolerance(alft_str config)
 {
     static const char HEAD[] = "{\"tolerance\":";
@@ -39,24 +39,24 @@ static double tolerance(alft_str config)
 static int32_t describe(const alft_host *host, alft_str config, alft_manifest *manifest)
 {
     if (!(tolerance(config) >= 0)) {
-        host->fail(host->context, text("the one key is tolerance, a number of 0 or more: config = { tolerance = 0.01 }"));
+        host->fail(host->context, text("the only key is tolerance, a number of at least 0: config = { tolerance = 0.01 }"));
         return ALFT_FAILED;
     }
     manifest->name = text("close");
     manifest->version = text("0.1.0");
-    manifest->summary = text("Scores 1 for a number within a relative tolerance of the reference.");
+    manifest->summary = text("Scores 1 for a number within a relative tolerance of the gold answer.");
     manifest->score_low = 0;
     manifest->score_high = 1;
     return ALFT_OK;
 }
 
-static int32_t score(const alft_host *host, alft_str config, const alft_question *batch, size_t len, double *scores)
+static int32_t score(const alft_host *host, alft_str config, const alft_prompt_texts *batch, size_t len, double *scores)
 {
     const double allowed = tolerance(config);
-    for (const alft_question *q = batch; q < batch + len; q++) {
-        const double wanted = number(q->prompt.reference);
+    for (const alft_prompt_texts *q = batch; q < batch + len; q++) {
+        const double wanted = number(q->prompt.gold);
         if (isnan(wanted)) {
-            host->fail(host->context, text("a prompt's reference is missing or no number; give it the right number"));
+            host->fail(host->context, text("a prompt's gold answer is missing or not a number; add the right number as `gold`"));
             return ALFT_FAILED;
         }
         for (size_t i = 0; i < q->texts_len; i++)

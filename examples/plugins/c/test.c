@@ -4,13 +4,13 @@
 
 #include "plugin.c"
 
-static double one(const char *config, const char *reference, const char *answer)
+static double one(const char *config, const char *gold, const char *answer)
 {
     alft_host host = {.size = sizeof host};
     alft_str texts[] = {text(answer)};
-    alft_question question = {.prompt.reference = text(reference), .texts = texts, .texts_len = 1};
+    alft_prompt_texts entry = {.prompt.gold = text(gold), .texts = texts, .texts_len = 1};
     double score;
-    assert(alft_plugin_v1()->score(&host, text(config), &question, 1, &score) == ALFT_OK);
+    assert(alft_plugin_v1()->score(&host, text(config), &entry, 1, &score) == ALFT_OK);
     return score;
 }
 

@@ -1,22 +1,22 @@
 /**
- * Proportional fairness: a list of answers that should all be given, none of them starved.
+ * Proportional fairness among a list of answers.
  *
- * U(ν) = mean over the prompts of Σ log(1 + ν(z)/ε) over the listed answers z, so a listed answer earns 1/(ε + ν(z)): the
- * rarer, the more. It is the objective of Nash's bargaining and of fair queues, smoothed at 0 by ε; concave, and greatest
- * at equal shares. Other answers earn nothing.
+ * U(ν) is the mean over the prompts of Σ log(1 + ν(z)/ε) over the listed answers z. A listed answer earns 1/(ε + ν(z)), more
+ * if it is rare; other answers earn 0. This is the objective of Nash bargaining and of fair queueing, smoothed at 0 by ε. It
+ * is concave, and its maximum is at equal shares.
  */
 
 import { mean, refuse, rewards } from "./alft.js";
 
 export default class Welfare {
-  summary = "Pays for giving every answer of a list its fair share.";
+  summary = "Rewards proportional fairness among listed answers.";
   concave = true;
   gradient = true;
 
   constructor({ answers = [], epsilon = 0.05, ...unknown } = {}) {
     refuse(unknown);
-    if (answers.length === 0) throw new Error("answers is empty; list the answers that should all be given");
-    if (!(epsilon > 0)) throw new Error(`epsilon is ${epsilon}; write a number above 0`);
+    if (answers.length === 0) throw new Error("answers is empty; list the answers to balance");
+    if (!(epsilon > 0)) throw new Error(`epsilon is ${epsilon}; it must be above 0`);
     this.answers = new Set(answers);
     this.epsilon = epsilon;
   }

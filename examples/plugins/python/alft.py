@@ -1,55 +1,59 @@
 """Plugins for alft in Python.
 
-A plugin is a class with a method for each of its roles. Its constructor's keyword arguments are its configuration: the
-plugin's table of the run file.
+A plugin is a class with a method for each of its roles. The keyword arguments of its constructor are its configuration:
+the plugin's table of the run file.
 
     import alft
 
     class Exact(alft.Plugin):
-        summary = "Is the answer the reference, letter for letter?"
+        summary = "Compares the answer with the gold answer, letter for letter."
         score_range = (0.0, 1.0)
 
         def score(self, prompt, answer):
-            return float(answer == prompt.reference)
+            return float(answer == prompt.gold)
 
     alft.export(Exact)
 
-Every method is pure: the same arguments give the same result, and nothing outlives a call. What it raises becomes an
-error with the traceback; an error is never a score. What it prints is handed to the host as diagnostics.
+Every method is pure: the same arguments give the same result, and nothing outlives a call. An exception becomes an error
+with its traceback; an error is never a score. Printed lines go to the host's log.
 
-Modules are imported, and what they then read is read, while the component is made. Later there are no files, no network
-and no clock: asking for the time is a trap (`unreachable`), and `random` is the same at every call.
+Imports run while the component is made, and may read files then. Later there are no files, no network and no clock:
+asking for the time is a trap (`unreachable`), and `random` returns the same numbers in every call.
 """
 
 from dataclasses import dataclass, field
 
 
 class Plugin:
-    """What a plugin promises, and the roles that it can play: override one or more of the three methods."""
+    """The base class of plugins. Override one or more of the four methods, and the attributes that apply."""
 
     #: One sentence.
     summary = ""
-    #: Verifier: the lowest and the highest score. The host refuses a score outside.
+    #: Verifier and grader: the lowest and the highest score. The host refuses a score outside.
     score_range = None
     #: Objective: the utility is concave in the answer marginals, so the game has an equilibrium.
     concave = False
     #: Objective: the rewards are the bundle size times the gradient of the utility.
     gradient = False
-    #: Objective: it needs `Answer.reference`. The host then samples the reference policy too.
-    reference = False
+    #: Objective: it uses `Answer.reference_probability`. The host then samples the reference policy too.
+    needs_reference = False
 
     def read(self, prompt: "Prompt", completion: str) -> "str | None":
-        """The completion's final answer in canonical form: equal answers, equal keys. None where there is none.
+        """Returns the completion's final answer in canonical form: equal answers, equal keys. None if there is none.
 
-        The prompt comes without its reference."""
+        The prompt comes without its gold answer."""
+        raise NotImplementedError
+
+    def grade(self, prompt: "Prompt", completion: str) -> float:
+        """Returns a finite score for the completion: format, length, language, style."""
         raise NotImplementedError
 
     def score(self, prompt: "Prompt", answer: str) -> float:
-        """What the answer is worth, a finite number. *Wrong* is a score; raise where no score can be found."""
+        """Returns a finite score for the answer. A wrong answer has a score; raise where no score can be found."""
         raise NotImplementedError
 
     def evaluate(self, bundle: "Bundle") -> "Valuation":
-        """What the distribution of answers is worth, and the reward of each answer. See `mean` and `rewards`."""
+        """Returns the utility of the answers' distribution, and the reward of each answer. See `mean` and `rewards`."""
         raise NotImplementedError
 
 
@@ -60,32 +64,32 @@ class Prompt:
     id: str = ""
     text: str = ""
     #: The known right answer, if there is one.
-    reference: "str | None" = None
-    #: A JSON object: whatever else the prompts file said of this question.
+    gold: "str | None" = None
+    #: A JSON object with the other keys of the question's line.
     metadata: str = "{}"
 
 
 @dataclass
 class Answer:
-    """One class of equal answers within a group."""
+    """A class of equal answers within a group."""
 
     key: str
-    #: How many completions of the group gave it; 0 where probabilities are exact.
+    #: Number of completions of the group that gave this answer; 0 if probabilities are exact.
     count: int = 0
     #: One score for each of the bundle's verifiers.
     scores: "list[float]" = field(default_factory=list)
-    #: Estimate of its probability ν: count / group size, or exact.
+    #: Estimate of the answer's probability ν: count / group size. Or ν itself if probabilities are exact.
     frequency: float = 0.0
     #: Leave-one-out estimate of ν: (count − 1) / (group size − 1).
-    others: float = 0.0
+    leave_one_out: float = 0.0
     #: Estimate of −log ν by the run's estimator.
     surprisal: float = 0.0
-    #: Estimate of −log of ν averaged over the bundle's prompts.
+    #: Estimate of −log of the mean of ν over the bundle's prompts.
     pooled_surprisal: float = 0.0
-    #: Estimate of its probability under the reference policy, where the plugin asks for it.
-    reference: float = 0.0
-    #: The same averaged over the bundle's prompts.
-    pooled_reference: float = 0.0
+    #: Estimate of the answer's probability under the reference policy, if `needs_reference` is set.
+    reference_probability: float = 0.0
+    #: Mean of `reference_probability` over the bundle's prompts.
+    pooled_reference_probability: float = 0.0
 
 
 @dataclass
@@ -93,45 +97,45 @@ class Group:
     """The answers to one prompt, sorted by the UTF-8 bytes of their keys."""
 
     prompt: Prompt
-    #: Completions sampled, those without an answer included; 0 where probabilities are exact.
+    #: Number of sampled completions, those without an answer included; 0 if probabilities are exact.
     size: int
     answers: "list[Answer]"
 
 
 @dataclass
 class Bundle:
-    """Prompts that ask the same thing."""
+    """Prompts that ask the same question."""
 
     id: str
-    #: The names of the run's verifiers, in the order of `Answer.scores`.
+    #: Names of the run's verifiers, in the order of `Answer.scores`.
     verifiers: "list[str]"
-    #: The price μ ≥ 0 that the host has reached for this objective's `violation`.
+    #: Current price μ ≥ 0 of this objective's `violation`, set by the host.
     multiplier: float
-    #: The probabilities are exact rather than estimated from samples.
+    #: True if the probabilities are exact rather than estimated from samples.
     exact: bool
     groups: "list[Group]"
 
 
 @dataclass
 class Valuation:
-    """What an objective says of a bundle."""
+    """The result of an objective for a bundle."""
 
     #: U of the bundle's answer marginals.
     utility: float
-    #: For each answer of each group m·∂U/∂ν, m the number of groups; 0 should mean worthless.
+    #: For each answer of each group m·∂U/∂ν, where m is the number of groups; 0 should mean worthless.
     rewards: "list[list[float]]"
-    #: For a constraint: how far it is exceeded (cost − limit).
+    #: For a constraint: cost − limit.
     violation: "float | None" = None
 
 
-def mean(bundle, of):
-    """The mean over the bundle's groups of `of(group)`."""
-    return sum(map(of, bundle.groups)) / len(bundle.groups)
+def mean(bundle, value):
+    """Returns the mean of `value(group)` over the bundle's groups."""
+    return sum(map(value, bundle.groups)) / len(bundle.groups)
 
 
-def rewards(bundle, of):
-    """`of(group, answer)` for each answer of each group: what `Valuation.rewards` wants."""
-    return [[of(group, answer) for answer in group.answers] for group in bundle.groups]
+def rewards(bundle, reward):
+    """Returns `reward(group, answer)` for each answer of each group, in the shape of `Valuation.rewards`."""
+    return [[reward(group, answer) for answer in group.answers] for group in bundle.groups]
 
 
 #: The class that this component offers.
@@ -139,6 +143,6 @@ exported = None
 
 
 def export(plugin):
-    """Offers a plugin to the host. Once a project."""
+    """Offers a plugin to the host. Call it once in a project."""
     global exported
     exported = plugin

@@ -1,7 +1,7 @@
-"""Dates as answers: however a date is written, the same day is the same answer.
+"""Dates as answers: different forms of the same day are the same answer.
 
-The key is the ISO form, so "4 July 1776", "July 4th, 1776" and "1776-07-04" are one class, and the game sees one answer
-where strings would be three. A wrong day earns by how near it is, if the run file says so.
+The key is the ISO form, so "4 July 1776", "July 4th, 1776" and "1776-07-04" have one key where plain text would have three.
+With `tolerance_days`, a wrong day scores by its distance from the right one.
 """
 
 import re
@@ -23,7 +23,7 @@ FORMS = [
 
 
 def dates(text):
-    """Every date in the text and where it ends; what is no day of the calendar is none."""
+    """Yields the end and the value of every date in the text. Days that the calendar does not have are skipped."""
     for form in FORMS:
         for found in form.finditer(text):
             month = found["month"].lower()
@@ -35,12 +35,12 @@ def dates(text):
 
 
 class Dates(alft.Plugin):
-    summary = "The last date of a completion, whatever its form; right days score 1, near ones less."
+    summary = "Reads the last date of a completion; the right day scores 1, near days less."
     score_range = (0.0, 1.0)
 
     def __init__(self, tolerance_days=0):
         if tolerance_days < 0:
-            raise ValueError(f"tolerance_days = {tolerance_days}; write 0 or more")
+            raise ValueError(f"tolerance_days is {tolerance_days}; it must be at least 0")
         self.tolerance_days = tolerance_days
 
     def read(self, prompt, completion):
@@ -48,13 +48,13 @@ class Dates(alft.Plugin):
         return found and found[1].isoformat()
 
     def score(self, prompt, answer):
-        if prompt.reference is None:
-            raise ValueError(f"prompt {prompt.id} has no reference; give it the right date")
-        right = date.fromisoformat(prompt.reference)
+        if prompt.gold is None:
+            raise ValueError(f"prompt {prompt.id} has no gold answer; add the right date as `gold`")
+        right = date.fromisoformat(prompt.gold)
         try:
             apart = abs((date.fromisoformat(answer) - right).days)
         except ValueError:
-            return 0.0  # no date at all is wrong; a reference that is none is an error
+            return 0.0  # an answer without a date is wrong; a gold answer without one is an error
         return max(0.0, 1 - apart / (1 + self.tolerance_days))
 
 

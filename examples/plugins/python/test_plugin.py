@@ -5,14 +5,14 @@ from plugin import Dates
 
 
 class Tests(unittest.TestCase):
-    def test_one_day_is_one_answer(self):
+    def test_the_same_day_is_the_same_answer(self):
         for text in ("1776-07-04", "on July 4th, 1776.", "4 July 1776", "the 4th of Jul. 1776", "1 May 1776, no: Jul 4 1776"):
             self.assertEqual(Dates().read(alft.Prompt(), text), "1776-07-04", text)
         for text in ("", "1776", "31 February 1776", "July 1776"):
             self.assertIsNone(Dates().read(alft.Prompt(), text), text)
 
-    def test_near_days_score_if_the_configuration_says_so(self):
-        prompt = alft.Prompt(reference="1776-07-04")
+    def test_near_days_score_within_the_tolerance(self):
+        prompt = alft.Prompt(gold="1776-07-04")
         self.assertEqual(Dates().score(prompt, "1776-07-04"), 1)
         self.assertEqual(Dates().score(prompt, "1776-07-05"), 0)
         self.assertEqual(Dates().score(prompt, "soon"), 0)

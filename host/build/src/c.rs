@@ -1,8 +1,9 @@
-//! Plugins in C: one file on the header alft.h, for the sandbox and for this machine.
+//! Plugins in C: one file that includes the header alft.h, built for the sandbox or for this machine.
 //!
-//! For a component the sdk's component.c puts the contract's interfaces on top of it; clang, from the `ziglang` package,
-//! makes a core module of both, and [`component`] the component.
+//! For a component, clang (from the package `ziglang`) compiles plugin.c and the sdk's component.c, which exports the
+//! contract's interfaces on top of it, to a core module. [`encode`] makes the module a component.
 
+use std::error::Error as StdError;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -10,102 +11,112 @@ use std::process::Command;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-use crate::error::Error;
-use crate::process::{clean, io, run};
+use crate::artifact::{Artifact, Form};
+use crate::assets::{C_COMPONENT, HEADER};
+use crate::error::{Error, chain};
+use crate::event::{BuildEvent, Observer};
+use crate::io::io;
+use crate::process::{command, run, run_with};
 use crate::project::Project;
 use crate::tools::{Manager, Tool};
-use crate::{Built, Form};
 
 const ZIG: Tool = Tool { package: "ziglang", version: "0.17.1", manager: Manager::Pip };
 
-/// For both forms. A product and a sum are never fused into one rounding: both forms are to give the same bits.
+/// Compiler flags of both forms. A product and a sum are never fused into one rounding, because both forms are to give
+/// the same bits.
 const FLAGS: [&str; 5] = ["-std=c17", "-O2", "-Wall", "-Wextra", "-ffp-contract=off"];
 
 /// Builds plugin.c.
-pub(crate) fn build(project: &Project, form: Form, say: &dyn Fn(&str)) -> Result<Built, Error> {
-    let name = project.name.as_str().to_owned();
+pub(crate) fn build(project: &Project, form: Form, observer: Observer<'_>) -> Result<Artifact, Error> {
+    let name = project.name.to_string();
     let source = project.source("plugin.c")?;
     let stage = project.stage()?;
-    let write = |file: &str, text: &str| fs::write(stage.join(file), text).map_err(io("writing", stage.join(file)));
-    write("alft.h", alft_sdk::languages::HEADER)?;
+    let write = |file: &str, text: &str| fs::write(stage.join(file), text).map_err(io("write", stage.join(file)));
+    write("alft.h", HEADER)?;
     let include = |command: &mut Command| {
-        // The project's own header comes first.
+        // The author's copy of the header comes first.
         command.args(FLAGS).arg("-I").arg(&project.dir).arg("-I").arg(&stage).arg(&source);
     };
-    let failed = |failed| Error::Compile { name: name.clone(), form, failed };
+    let compile = |command: &mut Command| {
+        observer(BuildEvent::Compiling { name: name.clone(), form, note: "" });
+        let on_line = |line: &str| observer(BuildEvent::Line(line.to_owned()));
+        run_with(command, None, &on_line).map_err(|source| Error::Compile { name: name.clone(), form, source })
+    };
 
     let file = match form {
         Form::Native => {
             let file = format!("{}{}{}", std::env::consts::DLL_PREFIX, name, std::env::consts::DLL_SUFFIX);
             let file = project.target(&file)?;
-            let mut cc = compiler(project, say)?;
+            let mut cc = native_compiler(project, observer)?;
             include(&mut cc);
             cc.args(["-shared", "-fPIC", "-o"]).arg(&file).arg("-lm");
-            say(&format!("building {name} as a {form}"));
-            run(&mut cc, None, say).map_err(failed)?;
+            compile(&mut cc)?;
             file
         }
         Form::Component => {
-            write("component.c", alft_sdk::languages::C_COMPONENT)?;
-            let mut zig = zig(project, say)?;
-            // As much stack as Rust has: zig's own 16 MB would be a quarter of the memory that a plugin may take.
+            write("component.c", C_COMPONENT)?;
+            let core = stage.join("core.wasm");
+            let mut zig = zig(project, observer)?;
+            // The stack has Rust's size: zig's default of 16 MB would be a quarter of a plugin's memory limit.
             zig.args(["-target", "wasm32-wasi", "-mexec-model=reactor", "-Wl,--no-entry", "-Wl,-z,stack-size=1048576"]);
             zig.arg("-s");
             include(&mut zig);
-            zig.args(project.roles.iter().map(|role| format!("-DALFT_{}", role.to_string().to_uppercase())));
-            zig.arg(stage.join("component.c")).arg("-o").arg(stage.join("core.wasm"));
-            say(&format!("building {name} as a {form}"));
-            run(&mut zig, None, say).map_err(failed)?;
-            let core = fs::read(stage.join("core.wasm")).map_err(io("reading", stage.join("core.wasm")))?;
-            let component = component(core, &project.wit())
-                .map_err(|error| Error::Component { name: name.clone(), reason: explained(&format!("{error:#}")) })?;
+            zig.args(project.roles.iter().map(|role| format!("-DALFT_{}", role.name().to_uppercase())));
+            zig.arg(stage.join("component.c")).arg("-o").arg(&core);
+            compile(&mut zig)?;
+            let module = fs::read(&core).map_err(io("read", &core))?;
+            let component = encode(module, &project.wit()).map_err(|source| Error::Component {
+                name: name.clone(),
+                remedy: remedy(&*source),
+                source,
+            })?;
             let file = project.target(&format!("{name}.wasm"))?;
-            fs::write(&file, component).map_err(io("writing", &file))?;
+            alft_fs::write(&file, &component)?;
             file
         }
     };
-    Ok(Built { name, file })
+    Ok(Artifact { name, file })
 }
 
 /// Makes a component of a core module that exports the functions of the world `plugin` of `wit`.
-fn component(mut module: Vec<u8>, wit: &str) -> anyhow::Result<Vec<u8>> {
+fn encode(mut module: Vec<u8>, wit: &str) -> Result<Vec<u8>, Box<dyn StdError + Send + Sync>> {
     let mut resolve = Resolve::default();
     let package = resolve.push_str("plugin.wit", wit)?;
     let world = resolve.select_world(&[package], Some("plugin"))?;
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
-    ComponentEncoder::default().module(&module)?.validate(true).encode()
+    Ok(ComponentEncoder::default().module(&module)?.validate(true).encode()?)
 }
 
-/// The reason, with the remedy where the code wants an operating system.
-fn explained(reason: &str) -> String {
-    let remedy = match reason.contains("wasi") {
+/// Returns the remedy where the encoder refuses imports of WASI, which a module in C has if it calls the system.
+fn remedy(error: &(dyn StdError + 'static)) -> &'static str {
+    match chain(error).contains("wasi") {
         true => {
-            "\na component has no operating system: a function of the C library that needs one (printf, fopen, time, \
-             assert) cannot be called; to speak there is alft_host.log"
+            ": a component has no operating system, so it cannot call functions of the C library that need one (printf, \
+             fopen, time, assert); write messages with alft_host.log"
         }
         false => "",
-    };
-    format!("{reason}{remedy}")
-}
-
-/// The C compiler of this machine: CC, or cc, or else zig's.
-fn compiler(project: &Project, say: &dyn Fn(&str)) -> Result<Command, Error> {
-    let named = std::env::var_os("CC").filter(|cc| !cc.is_empty());
-    let cc = named.unwrap_or_else(|| "cc".into());
-    match run(clean(&cc, &project.dir).arg("--version"), None, &|_| {}) {
-        Ok(_) => Ok(clean(&cc, &project.dir)),
-        Err(_) => zig(project, say),
     }
 }
 
-/// `zig cc`. It builds a C library for a target when first asked, and keeps it beside the compiler.
-fn zig(project: &Project, say: &dyn Fn(&str)) -> Result<Command, Error> {
-    let tool = ZIG.get(&project.cache()?, say)?;
+/// Returns the C compiler of this machine: CC, or cc, or else zig's.
+fn native_compiler(project: &Project, observer: Observer<'_>) -> Result<Command, Error> {
+    let named = std::env::var_os("CC").filter(|cc| !cc.is_empty());
+    let cc = named.unwrap_or_else(|| "cc".into());
+    match run(command(&cc, &project.dir).arg("--version")) {
+        Ok(_) => Ok(command(&cc, &project.dir)),
+        Err(_) => zig(project, observer),
+    }
+}
+
+/// Returns the command `zig cc`, which builds a C library for a target at its first use and caches it beside the compiler.
+fn zig(project: &Project, observer: Observer<'_>) -> Result<Command, Error> {
+    let tool = ZIG.get(&project.cache()?, observer)?;
     let cache: &Path = &tool.join("cache");
-    let mut zig = clean(tool.join("ziglang").join(format!("zig{}", std::env::consts::EXE_SUFFIX)), &project.dir);
+    let program = tool.join("ziglang").join(format!("zig{}", std::env::consts::EXE_SUFFIX));
+    let mut zig = command(program, &project.dir);
     zig.arg("cc").env("ZIG_GLOBAL_CACHE_DIR", cache).env("ZIG_LOCAL_CACHE_DIR", cache);
     if !cache.is_dir() {
-        say("the first build in C makes a C library too, which takes a minute");
+        observer(BuildEvent::Line("the first build in C builds a C library too, which takes a minute".to_owned()));
     }
     Ok(zig)
 }

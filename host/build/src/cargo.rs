@@ -1,11 +1,11 @@
-//! What cargo says of a plugin crate: its name and folders, and the file that a build has left.
+//! Reads what cargo prints: the name and folders of a plugin crate, and the file that a build has made.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::process::{clean, run};
+use crate::process::{command, run};
 
 /// A package with a library.
 #[derive(Debug)]
@@ -17,21 +17,21 @@ pub(crate) struct Package {
 }
 
 impl Package {
-    /// Asks cargo about the crate at `dir`, an absolute path.
+    /// Runs `cargo metadata` for the crate at `dir`, an absolute path.
     pub(crate) fn read(dir: &Path) -> Result<Package, Error> {
         let manifest = dir.join("Cargo.toml");
-        let mut cargo = clean("cargo", dir);
+        let mut cargo = command("cargo", dir);
         cargo.args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"]).arg(&manifest);
-        parse(&run(&mut cargo, None, &|_| {})?, &manifest)
+        parse(&run(&mut cargo)?, &manifest)
     }
 
-    /// The library with this extension, from the messages of a build.
+    /// Returns the library with this extension that a build made, from the build's messages.
     pub(crate) fn artifact(&self, messages: &str, extension: &str) -> Option<PathBuf> {
         let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         messages
             .filter(|message| message["reason"] == "compiler-artifact")
             .filter(|message| {
-                message["manifest_path"].as_str().is_some_and(|path| same(Path::new(path), &self.manifest))
+                message["manifest_path"].as_str().is_some_and(|path| is_same_file(Path::new(path), &self.manifest))
             })
             .flat_map(|message| message["filenames"].as_array().cloned().unwrap_or_default())
             .filter_map(|file| file.as_str().map(PathBuf::from))
@@ -39,17 +39,18 @@ impl Package {
     }
 }
 
-/// The part of `cargo metadata` that a build needs.
+/// Reads the package of `manifest` from the output of `cargo metadata`.
 fn parse(metadata: &str, manifest: &Path) -> Result<Package, Error> {
-    let odd = |reason: String| Error::Metadata { manifest: manifest.to_owned(), reason };
-    let metadata: Value = serde_json::from_str(metadata).map_err(|error| odd(error.to_string()))?;
+    let metadata: Value = serde_json::from_str(metadata)
+        .map_err(|source| Error::MetadataSyntax { manifest: manifest.to_owned(), source })?;
+    let missing = |field| Error::MetadataField { manifest: manifest.to_owned(), field };
     let text =
-        |value: &Value, key: &str| value[key].as_str().map(str::to_owned).ok_or_else(|| odd(format!("no {key}")));
+        |value: &Value, field: &'static str| value[field].as_str().map(str::to_owned).ok_or_else(|| missing(field));
 
-    let packages = metadata["packages"].as_array().ok_or_else(|| odd("no packages".to_owned()))?;
+    let packages = metadata["packages"].as_array().ok_or_else(|| missing("packages"))?;
     let package = packages
         .iter()
-        .find(|package| package["manifest_path"].as_str().is_some_and(|path| same(Path::new(path), manifest)))
+        .find(|package| package["manifest_path"].as_str().is_some_and(|path| is_same_file(Path::new(path), manifest)))
         .ok_or_else(|| Error::NoPackage(manifest.to_owned()))?;
     let name = text(package, "name")?;
     let kinds = package["targets"].as_array().into_iter().flatten().filter_map(|target| target["kind"].as_array());
@@ -65,16 +66,9 @@ fn parse(metadata: &str, manifest: &Path) -> Result<Package, Error> {
     })
 }
 
-/// Whether two paths are one file: links and `..` make different names for it.
-fn same(a: &Path, b: &Path) -> bool {
+/// Returns true if both paths name one file, be it by links or `..`.
+fn is_same_file(a: &Path, b: &Path) -> bool {
     a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
-}
-
-/// Where cargo unpacks the sources of published crates.
-pub(crate) fn registry() -> Option<PathBuf> {
-    let home = std::env::var_os("CARGO_HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
-    let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")))?;
-    Some(std::path::absolute(home).ok()?.join("registry").join("src"))
 }
 
 #[cfg(test)]
@@ -99,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_or_a_macro_is_no_plugin() {
+    fn a_program_or_a_macro_has_no_library() {
         for kind in ["bin", "proc-macro"] {
             let error = parse(&metadata(kind), Path::new("/w/gini/Cargo.toml")).unwrap_err().to_string();
             assert!(error.contains(r#"crate-type = ["cdylib", "rlib"]"#), "{error}");
@@ -108,15 +102,17 @@ mod tests {
     }
 
     #[test]
-    fn a_workspace_is_no_plugin() {
+    fn a_workspace_without_a_package_is_an_error() {
         let error = parse(&metadata("lib"), Path::new("/w/Cargo.toml")).unwrap_err();
         assert!(matches!(error, Error::NoPackage(path) if path == Path::new("/w/Cargo.toml")));
     }
 
     #[test]
-    fn metadata_that_is_not_metadata() {
-        for text in ["", "{}", "[]"] {
-            assert!(matches!(parse(text, Path::new("/w/Cargo.toml")), Err(Error::Metadata { .. })), "{text}");
+    fn other_output_than_metadata_is_an_error() {
+        let error = |text| parse(text, Path::new("/w/Cargo.toml")).unwrap_err();
+        assert!(matches!(error(""), Error::MetadataSyntax { .. }));
+        for text in ["{}", "[]"] {
+            assert!(matches!(error(text), Error::MetadataField { field: "packages", .. }), "{text}");
         }
     }
 

@@ -1,200 +1,263 @@
-//! What can go wrong: every message names the place, the reason and the remedy.
+//! The errors of a build. Every message names the place, the reason and the remedy; causes are kept as sources.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::{Form, Language};
+use crate::artifact::Form;
+use crate::io::IoError;
+use crate::language::Language;
+use crate::name::NameError;
+use crate::process::CommandError;
+use crate::toolchain::debian::DebianError;
 
-/// Why a plugin was not built.
+/// A plugin project that could not be started or built.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The folder holds no project.
     #[error(
-        "{}: there is no Cargo.toml and no plugin.toml, so this is no plugin project; name the folder that holds one, \
-         or start one with `alft plugin new`", .0.display()
+        "{}: no plugin project here, for there is no Cargo.toml and no plugin.toml; name the folder that holds one, or \
+         start one with `alft plugin new`", .0.display()
     )]
     NoProject(PathBuf),
 
-    /// plugin.toml cannot be used.
-    #[error("{}: {reason}", file.display())]
-    Project {
-        /// The plugin.toml.
+    /// plugin.toml is not valid.
+    #[error("{} is not valid", file.display())]
+    ProjectFile {
+        /// The path of plugin.toml.
         file: PathBuf,
-        /// What is wrong with it.
-        reason: String,
+        /// The parser's reason, with line and column.
+        source: toml::de::Error,
     },
 
-    /// The author's file is not there.
-    #[error("{}: there is no such file, and a plugin in {language} is written in it", file.display())]
+    /// plugin.toml has an empty list of roles.
+    #[error(
+        "{}: `roles` is empty; name one or more of \"reader\", \"grader\", \"verifier\" and \"objective\"", .0.display()
+    )]
+    NoRoles(PathBuf),
+
+    /// The author's source file is missing.
+    #[error("{}: the file is missing, but a plugin in {language} is written in it", file.display())]
     NoSource {
-        /// The file.
+        /// The path of the file.
         file: PathBuf,
         /// The language of plugin.toml.
         language: Language,
     },
 
-    /// A native library was asked of a language that has none.
-    #[error("{name} is in {language}, which makes components alone; leave out --native (form = \"native\")")]
+    /// A native library was requested of a language that has none.
+    #[error("{name} is written in {language}, which makes components only; leave out --native (form = \"native\")")]
     ComponentOnly {
         /// The plugin's name.
         name: String,
-        /// Its language.
+        /// The plugin's language.
         language: Language,
     },
 
-    /// A compiler is not there and cannot be fetched.
-    #[error("{tool} cannot be installed: {remedy}\n{failed}")]
+    /// A compiler is missing and cannot be installed.
+    #[error("{tool} cannot be installed: {remedy}")]
     NoTool {
-        /// Its package and version.
+        /// The package and version of the compiler.
         tool: String,
-        /// What it takes.
+        /// The requirements of an installation.
         remedy: &'static str,
-        /// The package manager's last words.
-        failed: Failed,
+        /// The failure of the package manager.
+        source: CommandError,
     },
 
-    /// A core module in C does not become a component.
-    #[error("{name} does not become a component: {reason}")]
+    /// A core module built from C could not be made a component.
+    #[error("{name} cannot be made a component{remedy}")]
     Component {
         /// The plugin's name.
         name: String,
-        /// What does not fit.
-        reason: String,
+        /// The remedy, or empty where none is known.
+        remedy: &'static str,
+        /// The encoder's reason.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 
-    /// A name that will not do.
-    #[error("{0}")]
-    Name(String),
+    /// The name of a new plugin is not valid.
+    #[error(transparent)]
+    Name(#[from] NameError),
 
-    /// A new plugin that does nothing.
-    #[error("a plugin has a role; name one or more of reader, verifier and objective")]
-    NoRole,
+    /// A new plugin was requested without a role.
+    #[error("a plugin needs a role; name one or more of reader, grader, verifier and objective")]
+    NewWithoutRole,
 
-    /// A new project would lie upon something.
-    #[error("{}: there is something in it already; name another folder with --dir", .0.display())]
+    /// The folder of a new project is not empty.
+    #[error("{}: the folder is not empty; name another one with --dir", .0.display())]
     NotEmpty(PathBuf),
 
-    /// A crate has no sdk to depend on.
+    /// The crate alft-sdk, on which a new crate depends, was not found.
     #[error(
-        "a plugin in Rust depends on the crate alft-sdk, which is not published, and {}; name the folder of alft's \
-         checkout that holds it with --sdk", missing(.0.as_deref())
+        "a plugin in Rust depends on the crate alft-sdk, which is not published, and {}; name the folder of the crate in \
+         a checkout of alft with --sdk", missing_sdk(.0.as_deref())
     )]
     NoSdk(Option<PathBuf>),
 
-    /// The manifest is a workspace without a package of its own.
-    #[error("{}: a workspace and no package; name the folder of the plugin within it", .0.display())]
+    /// The manifest describes a workspace without a package.
+    #[error("{}: a workspace without a package; name the folder of the plugin within it", .0.display())]
     NoPackage(PathBuf),
 
-    /// The package is no library.
+    /// The package has no library.
     #[error(
-        "{}: package `{name}` has no library to load; a plugin is one: write src/lib.rs, and in Cargo.toml\n    \
+        "{}: package `{name}` has no library, but a plugin is one: write src/lib.rs, and in Cargo.toml\n    \
          [lib]\n    crate-type = [\"cdylib\", \"rlib\"]",
         manifest.display()
     )]
     NoLibrary {
         /// The package's name.
         name: String,
-        /// Its manifest.
+        /// The path of the package's manifest.
         manifest: PathBuf,
     },
 
-    /// `cargo metadata` said something unexpected.
-    #[error("{}: cannot make out what `cargo metadata` says of it: {reason}; update cargo", manifest.display())]
-    Metadata {
-        /// The manifest asked about.
+    /// `cargo metadata` printed something other than JSON.
+    #[error("{}: `cargo metadata` printed no JSON; update cargo", manifest.display())]
+    MetadataSyntax {
+        /// The path of the manifest.
         manifest: PathBuf,
-        /// What is missing.
-        reason: String,
+        /// The parser's reason.
+        source: serde_json::Error,
+    },
+
+    /// `cargo metadata` left out a field.
+    #[error("{}: `cargo metadata` printed no field `{field}`; update cargo", manifest.display())]
+    MetadataField {
+        /// The path of the manifest.
+        manifest: PathBuf,
+        /// The missing field.
+        field: &'static str,
     },
 
     /// The compiler refused the plugin.
-    #[error("{name} does not build as a {form}: {failed}")]
+    #[error("{name} does not build as a {form}")]
     Compile {
-        /// The package's name.
+        /// The plugin's name.
         name: String,
-        /// What it was to become.
+        /// The form that was requested.
         form: Form,
-        /// Cargo's last words.
-        failed: Failed,
+        /// The compiler's failure, with its messages.
+        source: CommandError,
     },
 
-    /// The linker left something other than a component.
+    /// The linker wrote something other than a component.
     #[error(
-        "{}: {found}, not a component; does the crate call the sdk's `export!`, and does its linker setting \
-         leave `wasm-component-ld` in place?", file.display()
+        "{}: {found}, not a component; check that the crate calls the sdk's `export!`, and that no linker setting \
+         replaces `wasm-component-ld`", file.display()
     )]
     NotComponent {
-        /// What was built.
+        /// The file that was built.
         file: PathBuf,
-        /// What it is.
+        /// The format of the file.
         found: &'static str,
     },
 
-    /// No road led to a WebAssembly compiler.
+    /// No compiler for WebAssembly could be found or made.
     #[error(
-        "no compiler here builds for wasm32-unknown-unknown; tried:{}\nremedy: `rustup target add \
-         wasm32-unknown-unknown` where rustup can download; or a Debian machine whose apt-get can", list(.0)
+        "no compiler on this machine builds for wasm32-unknown-unknown; run `rustup target add wasm32-unknown-unknown` \
+         where rustup can download, or use a Debian machine where apt-get can. Tried:{}", list(.0)
     )]
     NoWasmToolchain(Vec<Attempt>),
 
     /// The compiler came without the linker that makes components.
     #[error(
-        "no `wasm-component-ld`, the linker that makes components: neither in {} nor on PATH; the toolchains that \
-         rustup installs have it, or run `cargo install wasm-component-ld`", .0.display()
+        "no `wasm-component-ld`, the linker that makes components, in {} or on PATH; use a toolchain installed by rustup, \
+         which has it, or run `cargo install wasm-component-ld`", .0.display()
     )]
     NoLinker(PathBuf),
 
     /// Another program failed.
     #[error(transparent)]
-    Command(#[from] Failed),
+    Command(#[from] CommandError),
 
     /// A file could not be read or written.
-    #[error("{doing} {}: {source}", path.display())]
-    Io {
-        /// What was tried, as in "reading".
-        doing: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] IoError),
+
+    /// A file or folder could not be put in place.
+    #[error(transparent)]
+    Install(#[from] alft_fs::Error),
 }
 
-/// A program that did not start, failed, or took too long.
-#[derive(Debug, thiserror::Error)]
-#[error("`{command}`: {reason}{}{tail}", if tail.is_empty() { "" } else { "\n" })]
-pub struct Failed {
-    /// The command line.
-    pub command: String,
-    /// How it ended, and the remedy where one is known.
-    pub reason: String,
-    /// The last lines it wrote to standard error.
-    pub tail: String,
-}
-
-/// One road to a toolchain, and where it ended.
+/// A way to get a compiler for WebAssembly that failed.
 #[derive(Debug)]
 pub struct Attempt {
-    /// What was tried.
-    pub what: &'static str,
-    /// Why it came to nothing.
-    pub why: String,
+    /// The name of the method, as in "rustup".
+    pub method: &'static str,
+    /// The failure.
+    pub failure: AttemptFailure,
+}
+
+/// The reason that an [`Attempt`] failed.
+#[derive(Debug, thiserror::Error)]
+pub enum AttemptFailure {
+    /// The compiler lacks the target's standard library.
+    #[error("{compiler} has no {}", library.display())]
+    NoTarget {
+        /// The compiler's name and version.
+        compiler: String,
+        /// The folder in which the standard library would be.
+        library: PathBuf,
+    },
+    /// The user excluded the method.
+    #[error("skipped, ALFT_SKIP_RUSTUP is set")]
+    Skipped,
+    /// A program failed.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// Debian's compiler could not be made.
+    #[error(transparent)]
+    Debian(#[from] DebianError),
 }
 
 impl fmt::Display for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.what, self.why.replace('\n', "\n    "))
+        write!(f, "{}: {}", self.method, chain(&self.failure).replace('\n', "\n    "))
     }
 }
 
-fn missing(sdk: Option<&std::path::Path>) -> String {
-    match sdk {
-        Some(sdk) => format!("{} does not hold it", sdk.display()),
+/// Returns the messages of an error and its causes, joined by colons.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+fn missing_sdk(named: Option<&Path>) -> String {
+    match named {
+        Some(folder) => format!("{} does not hold it", folder.display()),
         None => "the checkout that this alft was built from is gone".to_owned(),
     }
 }
 
 fn list(attempts: &[Attempt]) -> String {
     attempts.iter().map(|attempt| format!("\n  - {attempt}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::Outcome;
+
+    #[test]
+    fn a_missing_toolchain_lists_every_attempt_and_the_remedy() {
+        let failed = CommandError {
+            command: "rustup target add".into(),
+            outcome: Outcome::NotFound("rustup".into()),
+            stderr: "no network\nat all".into(),
+            source: None,
+        };
+        let text = Error::NoWasmToolchain(vec![
+            Attempt { method: "rustup", failure: failed.into() },
+            Attempt { method: "Debian's compiler", failure: AttemptFailure::Skipped },
+        ])
+        .to_string();
+        for part in [
+            "\n  - rustup: `rustup target add` cannot run: rustup is not installed\n    no network\n    at all",
+            "\n  - Debian's compiler: skipped",
+            "run `rustup target add",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
 }

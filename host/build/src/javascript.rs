@@ -1,49 +1,55 @@
-//! Plugins in JavaScript: the engine QuickJS, with the author's modules loaded, made a component by componentize-qjs.
+//! Plugins in JavaScript: the engine QuickJS with the author's modules loaded, made a component by componentize-qjs.
 //!
-//! As with Python, the system's interface is replaced with traps, and the component imports nothing of it.
+//! As with Python, the system's interface is replaced by traps, and the component imports nothing of it.
 
 use std::fs;
 use std::path::Path;
 
-use alft_sdk::languages::JAVASCRIPT_COMPONENT;
-
+use crate::artifact::{Artifact, Form};
+use crate::assets::JAVASCRIPT_COMPONENT;
 use crate::error::Error;
-use crate::process::{clean, io, run};
-use crate::project::{Language, Project};
+use crate::event::{BuildEvent, Observer};
+use crate::inputs::build_if_changed;
+use crate::io::io;
+use crate::language::Language;
+use crate::process::{command, run};
+use crate::project::Project;
 use crate::tools::{Manager, Tool};
-use crate::{Built, Form};
 
 const COMPONENTIZE: Tool = Tool { package: "componentize-qjs", version: "0.4.5", manager: Manager::Npm };
 
-/// Builds plugin.js and what it imports.
-pub(crate) fn build(project: &Project, form: Form, say: &dyn Fn(&str)) -> Result<Built, Error> {
+/// Builds plugin.js and the modules that it imports.
+pub(crate) fn build(project: &Project, form: Form, observer: Observer<'_>) -> Result<Artifact, Error> {
     if form == Form::Native {
         return Err(Error::ComponentOnly { name: project.name.to_string(), language: Language::JavaScript });
     }
     project.source("plugin.js")?;
-    project.component((&COMPONENTIZE, JAVASCRIPT_COMPONENT), say, |file| make(project, file, say))
+    let inputs = (&COMPONENTIZE, JAVASCRIPT_COMPONENT);
+    build_if_changed(project, inputs, observer, |file| componentize(project, file, observer))
 }
 
-fn make(project: &Project, file: &Path, say: &dyn Fn(&str)) -> Result<(), Error> {
-    let name = &project.name;
-    let tool = COMPONENTIZE.get(&project.cache()?, say)?;
+/// Writes the component to `file`.
+fn componentize(project: &Project, file: &Path, observer: Observer<'_>) -> Result<(), Error> {
+    let tool = COMPONENTIZE.get(&project.cache()?, observer)?;
     let stage = project.stage()?;
-    let write = |file: &str, text: &str| fs::write(stage.join(file), text).map_err(io("writing", stage.join(file)));
+    let write = |file: &str, text: &str| fs::write(stage.join(file), text).map_err(io("write", stage.join(file)));
     write("plugin.wit", &project.wit())?;
     write("component.js", JAVASCRIPT_COMPONENT)?;
     write("project.js", &module(project))?;
 
-    let mut node = clean("node", &project.dir);
+    let mut node = command("node", &project.dir);
     node.arg(tool.join("node_modules/componentize-qjs/bin/componentize-qjs"));
     node.arg("--wit").arg(stage.join("plugin.wit")).args(["--world", "plugin", "--stub-wasi", "--sync"]);
     node.arg("--module-root").arg(&project.dir).arg("--js").arg(stage.join("component.js"));
     node.arg("--output").arg(file);
-    say(&format!("building {name} as a component, with QuickJS in it"));
-    let failed = |failed| Error::Compile { name: name.to_string(), form: Form::Component, failed };
-    run(&mut node, None, &|_| {}).map_err(failed).map(drop)
+    let (name, form) = (project.name.to_string(), Form::Component);
+    observer(BuildEvent::Compiling { name: name.clone(), form, note: "with QuickJS in it" });
+    run(&mut node).map_err(|source| Error::Compile { name, form, source })?;
+    Ok(())
 }
 
-/// What component.js imports of the project, which lies three folders above.
+/// Returns the module project.js, from which component.js imports the author's class. The stage is three folders below
+/// the project.
 fn module(project: &Project) -> String {
     let [name, version] =
         [project.name.as_str(), &project.version].map(|text| serde_json::Value::from(text).to_string());

@@ -1,147 +1,112 @@
-//! Builds a plugin project into a component or a native library, whatever language it is in, and finds or makes what it
-//! needs for that; starts new projects.
+//! Builds plugin projects in Rust, Python, JavaScript and C into components or native libraries, and installs the compilers
+//! that are missing. Also writes new projects.
 //!
-//! | module | holds |
+//! | module | content |
 //! | --- | --- |
-//! | `rust`, `python`, `javascript`, `c` | how a project in that language becomes a plugin |
-//! | `project` | plugin.toml, which says what cargo does not know of |
-//! | `fresh` | what need not be built again |
-//! | `new` | a new project, from `templates/` |
-//! | `cargo` | what cargo says of a crate |
-//! | `toolchain`, `debian` | a Rust compiler for WebAssembly |
-//! | `tools` | the compilers of the other languages, from their registries |
-//! | `process` | running other programs |
+//! | `rust`, `python`, `javascript`, `c` | the build of a project in one language |
+//! | `project`, `name`, `language` | plugin.toml, the description of a project without cargo |
+//! | `inputs` | the fingerprint of a component's inputs: an unchanged project is not built again |
+//! | `scaffold` | a new project, from `templates/` |
+//! | `assets` | the contract and the modules of Python, JavaScript and C, as text |
+//! | `cargo` | the name and folders of a crate |
+//! | `toolchain` | a Rust compiler for WebAssembly |
+//! | `tools` | the compilers of the other languages, from their package registries |
+//! | `cache` | the folder that keeps compilers, and its lock |
+//! | `event` | the progress of a build |
+//! | `process`, `io`, `paths` | other programs, errors of files, paths in compiled files |
+//!
+//! A compiler is looked for and fetched only by the build of a project in its language.
 
+pub mod assets;
+
+mod artifact;
 mod c;
+mod cache;
 mod cargo;
-mod debian;
 mod error;
-mod fresh;
+mod event;
+mod inputs;
+mod io;
 mod javascript;
-mod new;
+mod language;
+mod name;
+mod paths;
 mod process;
 mod project;
 mod python;
 mod rust;
+mod scaffold;
 mod toolchain;
 mod tools;
 
-use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-pub use error::{Attempt, Error, Failed};
-pub use new::{NewPlugin, new};
-pub use project::{Language, Role};
+pub use alft_sdk::batch::{Role, Roles};
+pub use artifact::Form;
+pub use error::{Attempt, AttemptFailure, Error};
+pub use event::BuildEvent;
+pub use io::IoError;
+pub use language::{Language, UnknownLanguage};
+pub use name::NameError;
+pub use process::{CommandError, Outcome};
+pub use scaffold::{NewPlugin, new};
+pub use toolchain::debian::DebianError;
 pub use toolchain::{Origin, WasmToolchain, wasm_toolchain};
 
-use process::io;
+use artifact::{Artifact, Format};
+use io::io;
 use project::Project;
 
-/// What a plugin project is built into.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// A WebAssembly component, for the sandbox.
-    Component,
-    /// A shared library of this machine, for trusted plugins.
-    Native,
-}
-
-impl fmt::Display for Form {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Form::Component => "component",
-            Form::Native => "native library",
-        })
-    }
-}
-
-/// A plugin that was built.
-struct Built {
-    name: String,
-    file: PathBuf,
-}
-
-/// Builds the plugin project at `dir`, a crate or a folder with a plugin.toml, and returns the file. `say` gets lines
-/// for a human that tell how far it is, the compiler's warnings among them.
+/// Builds the plugin project at `dir`, a crate or a folder with a plugin.toml, and returns the path of the built file.
+/// `observer` gets the events of the build, the compiler's warnings among them.
 ///
-/// Compilers that this machine lacks are fetched once, and kept in the folder ALFT_CACHE, or else in `target/alft` of
-/// the project.
-pub fn build(dir: &Path, form: Form, say: &dyn Fn(&str)) -> Result<PathBuf, Error> {
+/// A compiler that this machine lacks is fetched once, and kept in the folder ALFT_CACHE, or else in `target/alft` of the
+/// project.
+pub fn build(dir: &Path, form: Form, observer: &dyn Fn(BuildEvent)) -> Result<PathBuf, Error> {
     let started = Instant::now();
-    let dir = std::path::absolute(dir).map_err(io("resolving", dir))?;
-    let Built { name, file } = match Project::read(&dir)? {
-        None => rust::build(&dir, form, say)?,
+    let dir = std::path::absolute(dir).map_err(io("resolve", dir))?;
+    observer(BuildEvent::Started { project: dir.clone(), form });
+    let Artifact { name, file } = match Project::read(&dir)? {
+        None => rust::build(&dir, form, observer)?,
         Some(project) => {
-            let _lock = toolchain::lock(&dir.join("target"), say)?;
+            let target = dir.join("target");
+            let _lock = cache::lock(&target, observer)?;
+            alft_fs::sweep(&target);
             match project.language {
-                Language::Rust => rust::build(&dir, form, say)?,
-                Language::Python => python::build(&project, form, say)?,
-                Language::JavaScript => javascript::build(&project, form, say)?,
-                Language::C => c::build(&project, form, say)?,
+                Language::Rust => rust::build(&dir, form, observer)?,
+                Language::Python => python::build(&project, form, observer)?,
+                Language::JavaScript => javascript::build(&project, form, observer)?,
+                Language::C => c::build(&project, form, observer)?,
             }
         }
     };
     if form == Form::Component {
         check_component(&file)?;
     }
-    let size = std::fs::metadata(&file).map_err(io("reading", &file))?.len();
-    say(&format!("built {name}: {:.1} kB in {} s", size as f64 / 1e3, started.elapsed().as_secs()));
+    let size = std::fs::metadata(&file).map_err(io("read", &file))?.len();
+    observer(BuildEvent::Finished { name, file: file.clone(), size, elapsed: started.elapsed() });
     Ok(file)
 }
 
-/// What the project at `dir` is written in.
+/// Returns the language of the project at `dir`.
 pub fn language(dir: &Path) -> Result<Language, Error> {
     Ok(Project::read(dir)?.map_or(Language::Rust, |project| project.language))
 }
 
-/// Where compilers are kept.
-fn cache(own: &Path) -> Result<PathBuf, Error> {
-    let cache = std::env::var_os("ALFT_CACHE").filter(|path| !path.is_empty());
-    let cache = cache.map_or_else(|| own.to_owned(), PathBuf::from);
-    std::path::absolute(&cache).map_err(io("resolving", cache))
-}
-
-/// Refuses a file that does not start as a component does.
+/// Fails if a file does not begin as a component does.
 fn check_component(file: &Path) -> Result<(), Error> {
-    let mut header = Vec::new();
-    File::open(file).and_then(|f| f.take(8).read_to_end(&mut header)).map_err(io("reading", file))?;
-    match kind(&header) {
-        Kind::Component => Ok(()),
-        Kind::Module => Err(Error::NotComponent { file: file.to_owned(), found: "a core WebAssembly module" }),
-        Kind::Other => Err(Error::NotComponent { file: file.to_owned(), found: "not WebAssembly" }),
-    }
-}
-
-#[derive(Debug, PartialEq)]
-enum Kind {
-    Component,
-    Module,
-    Other,
-}
-
-/// What the first eight bytes of a file say it is.
-fn kind(header: &[u8]) -> Kind {
-    match header {
-        b"\0asm\x0d\0\x01\0" => Kind::Component,
-        b"\0asm\x01\0\0\0" => Kind::Module,
-        _ => Kind::Other,
-    }
+    let found = match Format::read(file)? {
+        Format::Component => return Ok(()),
+        Format::CoreModule => "a core WebAssembly module",
+        Format::NotWasm => "not WebAssembly",
+    };
+    Err(Error::NotComponent { file: file.to_owned(), found })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_component_is_told_from_a_module() {
-        assert_eq!(kind(&[0x00, 0x61, 0x73, 0x6d, 0x0d, 0x00, 0x01, 0x00]), Kind::Component);
-        assert_eq!(kind(&[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]), Kind::Module);
-        assert_eq!(kind(b"\x7fELF\x02\x01\x01\0"), Kind::Other);
-        assert_eq!(kind(b"\0asm"), Kind::Other);
-    }
 
     #[test]
     fn a_core_module_is_refused_with_the_file_and_the_remedy() {

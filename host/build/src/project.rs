@@ -1,163 +1,24 @@
-//! plugin.toml: what a project in a language without cargo says of itself.
+//! plugin.toml: the description of a project that has no Cargo.toml.
 //!
 //! ```toml
 //! name = "exact"
 //! version = "0.1.0"
 //! language = "python"      # or "js" or "c"
-//! roles = ["verifier"]     # "reader", "verifier" and "objective": one or more
+//! roles = ["verifier"]     # one or more of "reader", "grader", "verifier" and "objective"
 //! ```
 
-use std::collections::BTreeSet;
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
+use alft_sdk::batch::Roles;
 use serde::Deserialize;
 
-use crate::Built;
 use crate::error::Error;
-use crate::fresh::Origin;
-use crate::process::io;
-use crate::tools::Tool;
+use crate::io::{IoError, io};
+use crate::language::Language;
+use crate::name::Name;
 
-/// The file's name.
+/// The name of the file.
 const FILE: &str = "plugin.toml";
-
-/// What a plugin can be written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub enum Language {
-    /// A crate, with cargo.
-    #[serde(rename = "rust")]
-    Rust,
-    /// plugin.py, run by CPython inside the component.
-    #[serde(rename = "python")]
-    Python,
-    /// plugin.js, run by QuickJS inside the component.
-    #[serde(rename = "js")]
-    JavaScript,
-    /// plugin.c, on the header alft.h.
-    #[serde(rename = "c")]
-    C,
-}
-
-impl Language {
-    /// All of them, the sdk's own first.
-    pub const ALL: [Self; 4] = [Self::Rust, Self::Python, Self::JavaScript, Self::C];
-
-    /// Whether it makes native libraries too.
-    pub fn is_compiled(self) -> bool {
-        matches!(self, Self::Rust | Self::C)
-    }
-
-    pub(crate) fn key(self) -> &'static str {
-        match self {
-            Self::Rust => "rust",
-            Self::Python => "python",
-            Self::JavaScript => "js",
-            Self::C => "c",
-        }
-    }
-}
-
-impl fmt::Display for Language {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Rust => "Rust",
-            Self::Python => "Python",
-            Self::JavaScript => "JavaScript",
-            Self::C => "C",
-        })
-    }
-}
-
-impl FromStr for Language {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|language| language.key() == text);
-        found.ok_or_else(|| "there are rust, python, js and c".to_owned())
-    }
-}
-
-/// What a plugin can be asked to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// What is the final answer of this completion?
-    Reader,
-    /// What is this answer worth?
-    Verifier,
-    /// What is this distribution of answers worth?
-    Objective,
-}
-
-impl Role {
-    pub(crate) const ALL: [Self; 3] = [Self::Reader, Self::Verifier, Self::Objective];
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Reader => "reader",
-            Self::Verifier => "verifier",
-            Self::Objective => "objective",
-        })
-    }
-}
-
-impl FromStr for Role {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|role| role.to_string() == text);
-        found.ok_or_else(|| "there are reader, verifier and objective".to_owned())
-    }
-}
-
-/// A plugin's name: small letters, digits and single hyphens, a letter first, so that it is a file's name and a crate's.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub(crate) struct Name(String);
-
-impl Name {
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl TryFrom<String> for Name {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, String> {
-        let words = name.split('-').all(|word| !word.is_empty());
-        let letters = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-        if words && letters && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.len() <= 64 {
-            return Ok(Self(name));
-        }
-        let rule = "a plugin's name is small letters, digits and single hyphens, a letter first";
-        Err(format!("\"{name}\": {rule}; such as \"{}\"", suggest(&name)))
-    }
-}
-
-/// The nearest name that will do.
-fn suggest(name: &str) -> String {
-    // A capital within a word begins another.
-    let spaced = name.chars().flat_map(|c| c.is_uppercase().then_some('-').into_iter().chain(c.to_lowercase()));
-    let kept: String = spaced.map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    let words: Vec<&str> = kept.split('-').filter(|word| !word.is_empty()).collect();
-    let mut name = words.join("-");
-    name.truncate(64);
-    match name.trim_end_matches('-') {
-        name if name.starts_with(|c: char| c.is_ascii_lowercase()) => name.to_owned(),
-        _ => "my-plugin".to_owned(),
-    }
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -165,93 +26,71 @@ struct File {
     name: Name,
     version: String,
     language: Language,
-    roles: BTreeSet<Role>,
+    roles: Roles,
 }
 
 /// A project that has a plugin.toml.
 #[derive(Debug)]
 pub(crate) struct Project {
-    /// An absolute path.
+    /// The project's folder, an absolute path.
     pub(crate) dir: PathBuf,
     pub(crate) name: Name,
     pub(crate) version: String,
     pub(crate) language: Language,
-    /// One or more.
-    pub(crate) roles: BTreeSet<Role>,
+    /// One role or more.
+    pub(crate) roles: Roles,
 }
 
 impl Project {
-    /// Reads plugin.toml in `dir`, an absolute path; `None` where there is a Cargo.toml in its place.
+    /// Reads plugin.toml in `dir`, an absolute path; returns `None` if the folder has a Cargo.toml instead.
     pub(crate) fn read(dir: &Path) -> Result<Option<Self>, Error> {
         let file = dir.join(FILE);
         if !file.is_file() {
             let cargo = dir.join("Cargo.toml").is_file();
             return if cargo { Ok(None) } else { Err(Error::NoProject(dir.to_owned())) };
         }
-        let text = std::fs::read_to_string(&file).map_err(io("reading", &file))?;
-        let bad = |reason: String| Error::Project { file: file.clone(), reason };
-        let File { name, version, language, roles } = toml::from_str(&text).map_err(|error| bad(error.to_string()))?;
-        if roles.is_empty() {
-            return Err(bad("`roles` is empty; name one or more of \"reader\", \"verifier\" and \"objective\"".into()));
+        let text = std::fs::read_to_string(&file).map_err(io("read", &file))?;
+        match toml::from_str(&text) {
+            Err(source) => Err(Error::ProjectFile { file, source }),
+            Ok(File { roles, .. }) if roles.is_empty() => Err(Error::NoRoles(file)),
+            Ok(File { name, version, language, roles }) => {
+                Ok(Some(Self { dir: dir.to_owned(), name, version, language, roles }))
+            }
         }
-        Ok(Some(Self { dir: dir.to_owned(), name, version, language, roles }))
     }
 
-    /// The author's file, which must be there.
+    /// Returns the path of the author's file `name`. Fails if there is no such file.
     pub(crate) fn source(&self, name: &'static str) -> Result<PathBuf, Error> {
         let file = self.dir.join(name);
         if file.is_file() { Ok(file) } else { Err(Error::NoSource { file, language: self.language }) }
     }
 
-    /// Where what is built goes: `target/FILE`.
-    pub(crate) fn target(&self, file: &str) -> Result<PathBuf, Error> {
+    /// Returns `target/FILE`, the path of a built file, and creates the folder.
+    pub(crate) fn target(&self, file: &str) -> Result<PathBuf, IoError> {
         let target = self.dir.join("target");
-        std::fs::create_dir_all(&target).map_err(io("making", &target))?;
+        std::fs::create_dir_all(&target).map_err(io("create", &target))?;
         Ok(target.join(file))
     }
 
-    /// Where compilers are kept.
-    pub(crate) fn cache(&self) -> Result<PathBuf, Error> {
-        crate::cache(&self.dir.join("target").join("alft"))
+    /// Returns the folder that keeps compilers.
+    pub(crate) fn cache(&self) -> Result<PathBuf, IoError> {
+        crate::cache::folder(&self.dir.join("target").join("alft"))
     }
 
-    /// Makes `target/NAME.wasm` with `make`, which is given the file, unless it was made from the same files before.
-    pub(crate) fn component(
-        &self,
-        (tool, glue): (&Tool, &str),
-        say: &dyn Fn(&str),
-        make: impl FnOnce(&Path) -> Result<(), Error>,
-    ) -> Result<Built, Error> {
-        let name = self.name.as_str().to_owned();
-        let file = self.target(&format!("{name}.wasm"))?;
-        let origin = Origin::of(self, &file, &tool.to_string(), glue)?;
-        if origin.made(&file) {
-            say(&format!("{name} was built from the same files before"));
-        } else {
-            origin.forget()?;
-            make(&file)?;
-            origin.note()?;
-        }
-        Ok(Built { name, file })
-    }
-
-    /// An empty folder for what a build needs besides the author's files.
-    pub(crate) fn stage(&self) -> Result<PathBuf, Error> {
+    /// Creates an empty folder for the files that a build needs besides the author's.
+    pub(crate) fn stage(&self) -> Result<PathBuf, IoError> {
         let stage = self.dir.join("target").join("alft").join("stage");
         if stage.exists() {
-            std::fs::remove_dir_all(&stage).map_err(io("emptying", &stage))?;
+            std::fs::remove_dir_all(&stage).map_err(io("empty", &stage))?;
         }
-        std::fs::create_dir_all(&stage).map_err(io("making", &stage))?;
+        std::fs::create_dir_all(&stage).map_err(io("create", &stage))?;
         Ok(stage)
     }
 
-    /// The contract, with a world `plugin` that exports this project's roles.
+    /// Returns the contract with the world `plugin`, which exports the project's roles.
     pub(crate) fn wit(&self) -> String {
         let exports: String = self.roles.iter().map(|role| format!("    export {role};\n")).collect();
-        format!(
-            "{}\nworld plugin {{\n    import diagnostics;\n    export about;\n{exports}}}\n",
-            alft_sdk::languages::WIT
-        )
+        format!("{}\nworld plugin {{\n    import diagnostics;\n    export about;\n{exports}}}\n", crate::assets::WIT)
     }
 }
 
@@ -266,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_project_says_what_it_is() {
+    fn a_project_file_gives_name_language_and_roles() {
         let toml = "name = 'a-b2'\nversion = '1.2.3'\nlanguage = 'js'\nroles = ['objective', 'reader']";
         let project = read(toml).unwrap().unwrap();
         assert_eq!((project.name.as_str(), project.language), ("a-b2", Language::JavaScript));
@@ -275,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_named_with_its_file() {
+    fn an_error_names_the_file_and_the_value() {
         let good = "name = 'a'\nversion = '1'\nlanguage = 'c'\nroles = ['reader']";
         for (wrong, words) in [
             (good.replace("'c'", "'cobol'"), "cobol"),
@@ -284,26 +123,9 @@ mod tests {
             (good.replace("'a'", "'A plugin'"), "such as \"a-plugin\""),
             (good.replace("version", "vresion"), "vresion"),
         ] {
-            let error = read(&wrong).unwrap_err().to_string();
-            assert!(error.contains(words) && error.contains("plugin.toml"), "{wrong}: {error}");
-        }
-    }
-
-    #[test]
-    fn a_name_that_will_not_do_gets_one_that_does() {
-        for (name, better) in [
-            ("MyPlugin", "my-plugin"),
-            ("two words", "two-words"),
-            ("under_score", "under-score"),
-            ("-x--y-", "x-y"),
-            ("größe", "gr-e"),
-            ("7up", "my-plugin"),
-            ("", "my-plugin"),
-            ("../../etc", "etc"),
-        ] {
-            let error = Name::try_from(name.to_owned()).unwrap_err();
-            assert!(error.contains(&format!("such as \"{better}\"")), "{error}");
-            Name::try_from(better.to_owned()).unwrap();
+            let error = read(&wrong).unwrap_err();
+            let text = crate::error::chain(&error);
+            assert!(text.contains(words) && text.contains("plugin.toml"), "{wrong}: {text}");
         }
     }
 }

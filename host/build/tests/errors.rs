@@ -1,13 +1,12 @@
-//! What an author is told about a folder that is no plugin crate, about a plugin that does not compile, and about one
-//! that does.
+//! Errors and events of builds: folders without a plugin crate, plugins that do not compile, and one that does.
 
 use std::cell::RefCell;
 use std::fs;
 
-use alft_build::{Error, Form, build};
+use alft_build::{BuildEvent, CommandError, Error, Form, build};
 use tempfile::TempDir;
 
-/// A crate without dependencies, its own workspace. Each has a name of its own: the tests may share a target folder.
+/// Writes a crate without dependencies that is its own workspace. Names differ, because tests may share a target folder.
 fn package(name: &str, manifest: &str, file: &str, source: &str) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let head = format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n");
@@ -18,7 +17,7 @@ fn package(name: &str, manifest: &str, file: &str, source: &str) -> TempDir {
 }
 
 #[test]
-fn a_folder_without_a_crate() {
+fn a_folder_without_a_project_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("no-such-folder");
     for form in [Form::Component, Form::Native] {
@@ -29,46 +28,50 @@ fn a_folder_without_a_crate() {
 }
 
 #[test]
-fn a_program() {
+fn a_crate_without_a_library_is_an_error() {
     let dir = package("program", "", "src/main.rs", "fn main() {}");
     let error = build(dir.path(), Form::Native, &|_| {}).unwrap_err();
     assert!(matches!(&error, Error::NoLibrary { name, .. } if name == "program"), "{error}");
 }
 
 #[test]
-fn a_manifest_that_cargo_refuses() {
+fn a_manifest_that_cargo_refuses_is_shown_with_cargos_reason() {
     let dir = package("refused", "[nonsense", "src/lib.rs", "");
     let error = build(dir.path(), Form::Native, &|_| {}).unwrap_err();
-    let Error::Command(failed) = &error else { panic!("{error}") };
-    assert!(failed.command.starts_with("cargo metadata"), "{error}");
-    assert!(failed.tail.contains("nonsense"), "{error}");
+    let Error::Command(CommandError { command, stderr, .. }) = &error else { panic!("{error}") };
+    assert!(command.starts_with("cargo metadata"), "{error}");
+    assert!(stderr.contains("nonsense"), "{error}");
 }
 
 #[test]
-fn a_plugin_that_does_not_compile() {
+fn the_errors_of_the_compiler_are_in_the_error_and_in_no_event() {
     let dir = package("broken", "", "src/lib.rs", "pub fn f() -> u32 { \"text\" }");
-    let said = RefCell::new(String::new());
-    let error = build(dir.path(), Form::Native, &|line| *said.borrow_mut() += line).unwrap_err();
-    assert!(!said.into_inner().contains("mismatched"), "the error says it, once is enough");
-    let Error::Compile { name, form, failed } = &error else { panic!("{error}") };
+    let lines = RefCell::new(String::new());
+    let error = build(dir.path(), Form::Native, &|event| *lines.borrow_mut() += &event.to_string()).unwrap_err();
+    assert!(!lines.into_inner().contains("mismatched"), "a user reads them once");
+    let Error::Compile { name, form, source } = &error else { panic!("{error}") };
     assert_eq!((name.as_str(), *form), ("broken", Form::Native));
-    assert!(failed.command.starts_with("cargo rustc --release --lib"), "{error}");
-    assert!(failed.tail.contains("mismatched types") && failed.tail.contains("lib.rs:1:21"), "{error}");
+    assert!(source.command.starts_with("cargo rustc --release --lib"), "{source}");
+    assert!(source.stderr.contains("mismatched types") && source.stderr.contains("lib.rs:1:21"), "{source}");
 }
 
 #[test]
-fn a_native_library_and_its_progress() {
-    // No crate-type in its manifest: the build gives it.
+fn a_native_library_is_built_with_events_from_start_to_finish() {
+    // The manifest has no crate-type, for the build sets it.
     let source = "#[unsafe(no_mangle)]\npub extern \"C\" fn one() -> u32 { 1 }\nfn unused() {}";
     let dir = package("lone", "", "src/lib.rs", source);
-    let said = RefCell::new(String::new());
-    let file = build(dir.path(), Form::Native, &|line| *said.borrow_mut() += line).unwrap();
-    assert_eq!(file.extension().unwrap(), std::env::consts::DLL_EXTENSION);
-    assert!(file.to_string_lossy().contains("alft"), "{}", file.display());
-    let said = said.into_inner();
-    for part in ["building lone as a native library", "function `unused` is never used", "built lone"] {
-        assert!(said.contains(part), "{said}");
-    }
+    let events = RefCell::new(Vec::new());
+    let built = build(dir.path(), Form::Native, &|event| events.borrow_mut().push(event)).unwrap();
+    assert_eq!(built.extension().unwrap(), std::env::consts::DLL_EXTENSION);
+    assert!(built.to_string_lossy().contains("alft"), "{}", built.display());
+    let events = events.into_inner();
+    assert_eq!(events[0], BuildEvent::Started { project: dir.path().to_owned(), form: Form::Native });
+    assert_eq!(events[1].to_string(), "compiling lone as a native library");
+    let warning =
+        |event: &BuildEvent| matches!(event, BuildEvent::Line(line) if line.contains("`unused` is never used"));
+    assert!(events.iter().any(warning), "{events:?}");
+    let last = events.last().unwrap();
+    assert!(matches!(last, BuildEvent::Finished { name, file, .. } if name == "lone" && *file == built), "{last:?}");
 }
 
 #[test]

@@ -1,14 +1,19 @@
 //! Everything that can end a command, with an exit code for each class.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-use alft_plugin_host::ledger;
+use alft_plugin_host::{EngineError, ledger, lock};
+use alft_runtime::Error as RuntimeError;
+pub(crate) use alft_runtime::chain;
+use alft_runtime::config::RunFileError;
+use alft_runtime::plugins::UNTRUSTED;
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
 /// The result of a command.
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What ends a command. The class decides the exit code; the text says what, where and what to do.
+/// The reason why a command ended. The class decides the exit code; causes are printed below the message.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub(crate) enum Error {
     /// The run file cannot be used. Exit code 3.
@@ -24,28 +29,33 @@ pub(crate) enum Error {
         at: Option<SourceSpan>,
     },
 
-    /// A file of questions or worked examples cannot be used. Exit code 4.
+    /// A line of a data file cannot be used. Exit code 4.
     #[error("{}, line {line}: {reason}", path.display())]
     #[diagnostic(code(alft::data), help("{help}"))]
     DataLine { path: PathBuf, line: usize, reason: String, help: &'static str },
 
-    /// As above, of the whole file.
+    /// A data file cannot be used as a whole. Exit code 4.
     #[error("{}: {reason}", path.display())]
     #[diagnostic(code(alft::data))]
     Data { path: PathBuf, reason: String },
 
-    /// A plugin cannot be used. Exit code 5.
-    #[error("plugin \"{name}\": {reason}")]
-    #[diagnostic(code(alft::plugin))]
-    Plugin { name: String, reason: String },
-
-    /// A plugin failed in a way that ends the run. Exit code 5.
+    /// A plugin's failures ended the run. Exit code 5.
     #[error("{message}")]
     #[diagnostic(
         code(alft::failing),
-        help("the run ends here, for {why}; --resume goes on from its last saved step once the plugin is mended")
+        help("the run ends because {rule}; --resume goes on from the last saved step after you fix the plugin")
     )]
-    Failing { message: String, why: String },
+    Failing { message: String, rule: String },
+
+    /// Anything else that ends a run: the exit code is that of its class.
+    #[error(transparent)]
+    #[diagnostic(code(alft::run))]
+    Run(RuntimeError),
+
+    /// A plugin given on the command line cannot be used. Exit code 5.
+    #[error("plugin \"{name}\" cannot be used")]
+    #[diagnostic(code(alft::plugin))]
+    Plugin { name: String, source: Box<dyn std::error::Error + Send + Sync> },
 
     /// A plugin project cannot be started or built. Exit code 5.
     #[error(transparent)]
@@ -54,7 +64,7 @@ pub(crate) enum Error {
 
     /// A plugin does not pass the conformance kit. Exit code 5.
     #[error("{} does not pass: {tests}", plugin.display())]
-    #[diagnostic(code(alft::check), help("the line of each says why, and how to run it again"))]
+    #[diagnostic(code(alft::check), help("the line of each test says why, and how to run it again"))]
     Check { plugin: PathBuf, tests: String },
 
     /// The conformance kit has no such test. Exit code 2.
@@ -62,25 +72,20 @@ pub(crate) enum Error {
     #[diagnostic(code(alft::check), help("did you mean `{near}`? there are: {names}"))]
     NoTest { name: String, near: &'static str, names: String },
 
-    /// A plugin is dearer than its budget. Exit code 5.
+    /// A plugin is over its budget. Exit code 5.
     #[error("{} is over its budget: {over}", plugin.display())]
     #[diagnostic(code(alft::budget))]
     Budget { plugin: PathBuf, over: String },
 
-    /// The model cannot be loaded, sampled or trained. Exit code 6.
-    #[error(transparent)]
-    #[diagnostic(code(alft::model))]
-    Model(#[from] alft_policy::Error),
-
-    /// A run cannot be resumed. Exit code 7.
-    #[error("{}: {reason}", path.display())]
-    #[diagnostic(code(alft::resume))]
-    Resume { path: PathBuf, reason: String },
+    /// The plugins' engine does not start. Exit code 5.
+    #[error("the plugins cannot be run")]
+    #[diagnostic(code(alft::plugins))]
+    Engine(#[from] EngineError),
 
     /// An estimator has no such table. Exit code 2.
-    #[error("{0}")]
+    #[error(transparent)]
     #[diagnostic(code(alft::estimator))]
-    Estimator(String),
+    Estimator(#[from] alft_game::estimator::Error),
 
     /// A game's equilibrium was not proved. Exit code 8.
     #[error("no equilibrium is proved for {}", games.join(", "))]
@@ -90,12 +95,12 @@ pub(crate) enum Error {
     )]
     Uncertified { games: Vec<String> },
 
-    /// A recorded call did not give the same again, or the record is not whole. Exit code 9.
+    /// A recorded call gave another result, or the record is not whole. Exit code 9.
     #[error("{}: {reason}", path.display())]
     #[diagnostic(code(alft::replay))]
     Replay { path: PathBuf, reason: String },
 
-    /// As above.
+    /// The ledger cannot be read. Exit code 9, or 1 where the system refuses the file.
     #[error(transparent)]
     #[diagnostic(code(alft::ledger))]
     Ledger(#[from] ledger::Error),
@@ -103,52 +108,106 @@ pub(crate) enum Error {
     /// A plugin is not the one that was approved. Exit code 5.
     #[error(transparent)]
     #[diagnostic(code(alft::lock))]
-    Lock(#[from] alft_plugin_host::lock::Error),
+    Lock(#[from] lock::Error),
 
-    /// The file system said no. Exit code 1.
-    #[error("cannot {doing} {}: {reason}", path.display())]
+    /// The file system refused an operation. Exit code 1.
+    #[error("cannot {doing} {}", path.display())]
     #[diagnostic(code(alft::io))]
-    Io { doing: &'static str, path: PathBuf, reason: std::io::Error },
+    Io { doing: &'static str, path: PathBuf, source: std::io::Error },
 
-    /// The picture cannot be drawn. Exit code 1.
-    #[error("cannot draw {}: {reason}", path.display())]
+    /// A picture cannot be drawn. Exit code 1.
+    #[error("cannot draw {}", path.display())]
     #[diagnostic(code(alft::io))]
-    Plot { path: PathBuf, reason: String },
+    Plot { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
 }
 
 /// The classes, for `--help`.
 pub(crate) const EXIT_CODES: &str = "\
-Exit codes: 0 done · 1 files, disk or an unforeseen failure · 2 wrong command line · 3 run file · 4 questions or worked \
-examples · 5 plugins · 6 model or training · 7 cannot resume · 8 no certificate within tolerance · 9 a replay \
-differs, or a ledger is broken";
+Exit codes: 0 done · 1 files, disk or an unforeseen failure · 2 wrong command line · 3 run file · 4 questions, examples, \
+completions or games · 5 plugins · 6 model or training · 7 cannot resume · 8 no certificate within tolerance · 9 a \
+replay differs, or a ledger is broken";
 
 impl Error {
-    pub(crate) fn exit_code(&self) -> u8 {
+    fn code(&self) -> u8 {
         match self {
             Self::Io { .. } | Self::Plot { .. } | Self::Ledger(ledger::Error::Io { .. }) => 1,
             Self::Estimator(_) | Self::NoTest { .. } => 2,
             Self::RunFile { .. } => 3,
             Self::DataLine { .. } | Self::Data { .. } => 4,
-            Self::Plugin { .. } | Self::Failing { .. } | Self::Build(_) | Self::Lock(_) => 5,
-            Self::Check { .. } | Self::Budget { .. } => 5,
-            Self::Model(_) => 6,
-            Self::Resume { .. } => 7,
+            Self::Failing { .. } | Self::Plugin { .. } | Self::Build(_) | Self::Check { .. } => 5,
+            Self::Budget { .. } | Self::Engine(_) | Self::Lock(_) => 5,
             Self::Uncertified { .. } => 8,
             Self::Replay { .. } | Self::Ledger(_) => 9,
-        }
-    }
-
-    /// The message with its remedy, for those that do not end a command.
-    pub(crate) fn told(&self) -> String {
-        match Diagnostic::help(self) {
-            Some(help) => format!("{self}; {help}"),
-            None => self.to_string(),
+            Self::Run(error) => match error {
+                RuntimeError::Io { .. } | RuntimeError::Write(_) | RuntimeError::Ledger(ledger::Error::Io { .. }) => 1,
+                RuntimeError::Estimator(_) => 2,
+                RuntimeError::RunFile(_) | RuntimeError::FixedSettings { .. } => 3,
+                RuntimeError::DataLine { .. } | RuntimeError::Data { .. } => 4,
+                RuntimeError::Plugin { .. } | RuntimeError::Failing { .. } | RuntimeError::Engine(_) => 5,
+                RuntimeError::Lock(_) | RuntimeError::LinkedPlugins | RuntimeError::Objective { .. } => 5,
+                RuntimeError::Model(_) => 6,
+                RuntimeError::Resume { .. } => 7,
+                RuntimeError::Uncertified { .. } => 8,
+                RuntimeError::Ledger(_) => 9,
+            },
         }
     }
 
     /// For `map_err` on file operations: "cannot {doing} {path}".
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
-        move |reason| Self::Io { doing, path, reason }
+        move |source| Self::Io { doing, path, source }
+    }
+
+    /// For `map_err` on a plugin that cannot be opened; a native library that is not trusted has a flag for its remedy.
+    pub(crate) fn open(name: &str) -> impl FnOnce(alft_plugin_host::Error) -> Self {
+        let name = name.to_owned();
+        move |error| match error {
+            alft_plugin_host::Error::Untrusted { .. } => Self::plugin(&name)(UNTRUSTED),
+            error => Self::plugin(&name)(error),
+        }
+    }
+
+    /// For `map_err` on a plugin given on the command line.
+    pub(crate) fn plugin<E: Into<Box<dyn std::error::Error + Send + Sync>>>(name: &str) -> impl FnOnce(E) -> Self {
+        let name = name.to_owned();
+        move |source| Self::Plugin { name, source: source.into() }
+    }
+}
+
+/// Errors that have a help text or a place in a text become diagnostics with them.
+impl From<RuntimeError> for Error {
+    fn from(error: RuntimeError) -> Self {
+        match error {
+            RuntimeError::RunFile(error) => (*error).into(),
+            RuntimeError::DataLine { path, line, reason, help } => Self::DataLine { path, line, reason, help },
+            RuntimeError::Data { path, reason } => Self::Data { path, reason },
+            RuntimeError::Failing { message, rule } => Self::Failing { message, rule },
+            RuntimeError::Lock(error) => Self::Lock(error),
+            RuntimeError::Ledger(error) => Self::Ledger(error),
+            RuntimeError::Estimator(error) => Self::Estimator(error),
+            RuntimeError::Uncertified { games } => Self::Uncertified { games },
+            error => Self::Run(error),
+        }
+    }
+}
+
+impl From<RunFileError> for Error {
+    fn from(error: RunFileError) -> Self {
+        let RunFileError { message, help, name, text, span } = error;
+        let source_code = NamedSource::new(name, text).with_language("TOML");
+        Self::RunFile { message, help, source_code, at: span.map(Into::into) }
+    }
+}
+
+/// Prints the error that ended a command, with its causes, and returns the exit code of its class.
+pub(crate) fn exit_code(result: Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let code = error.code();
+            eprintln!("{:?}", miette::Report::new(error));
+            ExitCode::from(code)
+        }
     }
 }

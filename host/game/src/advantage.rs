@@ -1,57 +1,57 @@
-//! From rewards to GRPO advantages: A_k = g(z_k) − mean over the group, optionally divided by the group's standard
-//! deviation. Source: Shao et al., *DeepSeekMath*, arXiv 2402.03300; normalising each reward by itself: GDPO,
-//! arXiv 2601.05242.
+//! GRPO advantages: A_k = g(z_k) − mean over the group, optionally divided by the group's standard deviation. Source: Shao
+//! et al., *DeepSeekMath*, arXiv 2402.03300; normalising each plugin's rewards before they are summed: GDPO, arXiv
+//! 2601.05242.
 
 use serde::{Deserialize, Serialize};
 
-use crate::Reading;
+use crate::answer::Answer;
 
-/// How the rewards of several plugins become one advantage.
+/// The way to make one advantage of the rewards of several plugins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Combine {
-    /// Add the weighted rewards up, then take the baseline and scale.
+    /// Sum the weighted rewards, then subtract the baseline and scale.
     #[default]
     SumThenNormalize,
-    /// Take baseline and scale of each plugin's rewards, then add up by weight.
+    /// Subtract the baseline of each plugin's rewards and scale them, then sum them by weight.
     NormalizeThenSum,
 }
 
-/// What centred rewards are divided by.
+/// The divisor of centred rewards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scale {
-    /// The group's standard deviation (of n − 1), as in GRPO.
+    /// The group's standard deviation (with n − 1), as in GRPO.
     #[default]
     Std,
-    /// Nothing, as in Dr. GRPO: the advantage is in the units of the reward.
+    /// No divisor, as in Dr. GRPO: the advantage is in the units of the reward.
     None,
 }
 
-/// How rewards become advantages.
+/// The settings of advantages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdvantageConfig {
-    /// The order of adding up and normalising.
+    /// The order of summing and normalising.
     pub combine: Combine,
-    /// What centred rewards are divided by.
+    /// The divisor of centred rewards.
     pub scale: Scale,
 }
 
-/// One plugin's rewards for the samples of a group, and its weight.
+/// The rewards of a group's samples by one plugin, and the plugin's weight.
 #[derive(Debug, Clone)]
 pub struct Weighted {
-    /// Multiplies the rewards.
+    /// The factor of the rewards.
     pub weight: f64,
-    /// One for each sample; `None` for a dropped one.
+    /// The reward of each sample; `None` for a dropped one.
     pub rewards: Vec<Option<f64>>,
 }
 
-/// The advantage of each of a group's samples; `None` for a dropped one, and for all when fewer than two are left to
-/// compare.
-pub fn advantages(readings: &[Reading], rewards: &[Weighted], config: AdvantageConfig) -> Vec<Option<f64>> {
-    let kept: Vec<usize> = (0..readings.len()).filter(|&k| readings[k] != Reading::Dropped).collect();
-    let mut out = vec![None; readings.len()];
+/// Returns the advantage of each sample of a group. A dropped sample has none, and no sample has one if fewer than two are
+/// kept, for then there is nothing to compare.
+pub fn advantages(answers: &[Answer], rewards: &[Weighted], config: AdvantageConfig) -> Vec<Option<f64>> {
+    let kept: Vec<usize> = (0..answers.len()).filter(|&k| answers[k] != Answer::Dropped).collect();
+    let mut out = vec![None; answers.len()];
     if kept.len() < 2 {
         return out;
     }
@@ -75,12 +75,12 @@ pub fn advantages(readings: &[Reading], rewards: &[Weighted], config: AdvantageC
     out
 }
 
-/// Centred, and scaled if asked. Rewards without spread teach nothing: all 0, exactly.
+/// Returns the rewards centred, and scaled if asked for. Returns exact zeros for rewards without spread, which teach nothing.
 fn normalized(rewards: &[f64], scale: Scale) -> Vec<f64> {
     let n = rewards.len() as f64;
     let mean = rewards.iter().sum::<f64>() / n;
     let std = (rewards.iter().map(|r| (r - mean) * (r - mean)).sum::<f64>() / (n - 1.0)).sqrt();
-    // Rounding gives equal rewards a spread of some last bits, which a division would blow up to whole advantages.
+    // Rounding gives equal rewards a spread of some last bits. Division by it would give advantages of the usual size.
     let magnitude = rewards.iter().fold(0.0f64, |most, r| most.max(r.abs()));
     if std <= 1e-9 * magnitude.max(1e-9) {
         return vec![0.0; rewards.len()];
@@ -97,8 +97,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn kept(size: usize) -> Vec<Reading> {
-        vec![Reading::Unreadable; size]
+    fn kept(size: usize) -> Vec<Answer> {
+        vec![Answer::Unreadable; size]
     }
 
     fn some(rewards: &[f64]) -> Vec<Option<f64>> {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn centred_and_of_unit_spread() {
+    fn advantages_are_centred_and_of_unit_spread() {
         let one = [Weighted { weight: 1.0, rewards: some(&[1.0, 0.0, 0.0, 1.0]) }];
         let std = (1.0f64 / 3.0).sqrt();
         assert_eq!(
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn no_spread_no_lesson() {
+    fn equal_rewards_give_no_advantage() {
         let equal = [Weighted { weight: 3.0, rewards: some(&[0.1, 0.1, 0.1]) }];
         assert_eq!(advantages(&kept(3), &equal, AdvantageConfig::default()), some(&[0.0; 3]));
         assert_eq!(advantages(&kept(3), &[], AdvantageConfig::default()), some(&[0.0; 3]));
@@ -126,18 +126,18 @@ mod tests {
 
     #[test]
     fn dropped_samples_have_no_part_in_the_baseline() {
-        let mut readings = kept(3);
-        readings[1] = Reading::Dropped;
+        let mut answers = kept(3);
+        answers[1] = Answer::Dropped;
         let rewards = [Weighted { weight: 1.0, rewards: vec![Some(1.0), None, Some(0.0)] }];
         let plain = AdvantageConfig { scale: Scale::None, ..AdvantageConfig::default() };
-        assert_eq!(advantages(&readings, &rewards, plain), [Some(0.5), None, Some(-0.5)]);
-        assert_eq!(advantages(&readings, &[], plain), [Some(0.0), None, Some(0.0)], "nothing priced it either");
+        assert_eq!(advantages(&answers, &rewards, plain), [Some(0.5), None, Some(-0.5)]);
+        assert_eq!(advantages(&answers, &[], plain), [Some(0.0), None, Some(0.0)], "without any plugin");
         let alone = [Weighted { weight: 1.0, rewards: vec![Some(1.0), None] }];
-        assert_eq!(advantages(&readings[..2], &alone, plain), [None, None]);
+        assert_eq!(advantages(&answers[..2], &alone, plain), [None, None]);
     }
 
     #[test]
-    fn normalising_first_gives_each_plugin_the_same_say() {
+    fn normalising_first_makes_the_scale_of_a_plugins_rewards_irrelevant() {
         let rewards = [
             Weighted { weight: 1.0, rewards: some(&[100.0, 0.0]) },
             Weighted { weight: 1.0, rewards: some(&[0.0, 1.0]) },

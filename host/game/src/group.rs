@@ -1,4 +1,4 @@
-//! Objectives of a whole group, from the literature: what each of n samples gets in place of its own reward.
+//! Objectives of a whole group, from the literature. Each replaces the rewards of a group's n samples.
 //!
 //! | kind | maximises | source |
 //! | --- | --- | --- |
@@ -8,68 +8,67 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What pass@k training adds to the standard deviation that it divides by.
+/// The number that pass@k training adds to the standard deviation before dividing by it.
 const EPSILON: f64 = 1e-6;
 
-/// How the rewards of a group become what each sample is worth to it.
+/// A function of the rewards of a group that replaces them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum GroupObjective {
-    /// Pass@k training, the analytic form, for rewards 0 and 1. With N₀ the samples of reward 0, the reward of a random
-    /// k-subset has the mean R̄ = 1 − C(N₀, k)/C(n, k) and the deviation σ = √(R̄(1 − R̄)), and a sample's advantage is the
-    /// mean of (reward − R̄)/σ over the subsets that it is in:
+    /// Pass@k training, the analytic form, for rewards 0 and 1. With N₀ the number of samples of reward 0, the reward of a
+    /// random k-subset has the mean R̄ = 1 − C(N₀, k)/C(n, k) and the deviation σ = √(R̄(1 − R̄)). A sample's advantage is
+    /// the mean of (reward − R̄)/σ over the subsets that contain it:
     ///
     /// right: (1 − R̄)/σ; wrong: (1 − R̄ − C(N₀ − 1, k − 1)/C(n − 1, k − 1))/σ.
     PassAtK {
-        /// From 1 to n.
+        /// The size of the subsets, from 1 to n.
         k: u32,
     },
     /// PKPO, the leave-one-out form ("loo1"), for any rewards: (k/n)·(E\[max(r_i, max J)\] − E\[max J\]) over the
     /// (k − 1)-subsets J of the other samples. The largest of none is 0.
     MaxAtK {
-        /// From 1 to n.
+        /// The size of the subsets, from 1 to n.
         k: u32,
     },
     /// (r_i − mean)/mean, and 0 if the mean is 0; for rewards of 0 or more.
-    ///
-    /// Braces, as serde lets unknown fields pass in a variant without.
+    // The braces make serde refuse unknown fields, which it ignores in a variant without braces.
     MaxRl {},
 }
 
-/// Why an objective is not defined for a group.
+/// A group that the objective is not defined for.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
-    /// k is 0 or more than the samples.
-    #[error("k is {k}; with groups of {n} it must be from 1 to {n}")]
-    K {
-        /// The subsets' size.
+    /// The size of the subsets is 0, or more than the number of samples.
+    #[error("k is {k}; with groups of {n} samples it must be from 1 to {n}")]
+    SubsetSize {
+        /// The size of the subsets.
         k: u32,
-        /// The group's size.
+        /// The number of samples.
         n: usize,
     },
     /// A reward that the objective is not defined for.
-    #[error("sample {sample} has the reward {reward}; this objective takes {takes}")]
+    #[error("sample {sample} has the reward {reward}; this group objective is defined for {domain}")]
     Reward {
-        /// Its place in the group.
+        /// The sample's index in the group.
         sample: usize,
-        /// What it got.
+        /// The sample's reward.
         reward: f64,
-        /// What it may get.
-        takes: &'static str,
+        /// The rewards that the objective is defined for.
+        domain: &'static str,
     },
 }
 
 impl GroupObjective {
-    /// What each sample gets in place of its reward.
+    /// Returns the numbers that replace the rewards.
     pub fn rewards(self, rewards: &[f64]) -> Result<Vec<f64>, Error> {
         let n = rewards.len();
-        let (valid, takes): (fn(f64) -> bool, _) = match self {
-            Self::PassAtK { .. } => (|r| r == 0.0 || r == 1.0, "0 and 1"),
-            Self::MaxAtK { .. } => (f64::is_finite, "numbers"),
-            Self::MaxRl {} => (|r| r.is_finite() && r >= 0.0, "numbers of 0 or more"),
+        let (valid, domain): (fn(f64) -> bool, _) = match self {
+            Self::PassAtK { .. } => (|r| r == 0.0 || r == 1.0, "the rewards 0 and 1"),
+            Self::MaxAtK { .. } => (f64::is_finite, "finite rewards"),
+            Self::MaxRl {} => (|r| r.is_finite() && r >= 0.0, "finite rewards of 0 or more"),
         };
         if let Some(sample) = rewards.iter().position(|r| !valid(*r)) {
-            return Err(Error::Reward { sample, reward: rewards[sample], takes });
+            return Err(Error::Reward { sample, reward: rewards[sample], domain });
         }
         match self {
             Self::PassAtK { k } => Ok(pass_at_k(rewards, checked(k, n)?)),
@@ -79,9 +78,10 @@ impl GroupObjective {
     }
 }
 
+/// Returns the size of the subsets as an index. Fails if it is not from 1 to `n`.
 fn checked(k: u32, n: usize) -> Result<usize, Error> {
     let size = k as usize;
-    if (1..=n).contains(&size) { Ok(size) } else { Err(Error::K { k, n }) }
+    if (1..=n).contains(&size) { Ok(size) } else { Err(Error::SubsetSize { k, n }) }
 }
 
 fn pass_at_k(rewards: &[f64], k: usize) -> Vec<f64> {
@@ -96,8 +96,9 @@ fn pass_at_k(rewards: &[f64], k: usize) -> Vec<f64> {
     rewards.iter().map(|r| advantage(*r)).collect()
 }
 
-/// A sample raises the maximum of J by (r_i − max J)⁺. Of the others in rising order, the one with t below it is max J
-/// with probability C(t, k − 2)/C(n − 1, k − 1); those above r_i add nothing, so one order serves all samples.
+/// A sample raises the maximum of J by (r_i − max J)⁺. With the other samples in rising order, the one with t samples below
+/// it is max J with probability C(t, k − 2)/C(n − 1, k − 1). Samples above r_i contribute nothing, so the order of all
+/// samples can be used for each of them.
 fn max_at_k(rewards: &[f64], k: usize) -> Vec<f64> {
     let n = rewards.len();
     let scale = k as f64 / n as f64;
@@ -120,7 +121,7 @@ fn max_rl(rewards: &[f64]) -> Vec<f64> {
     rewards.iter().map(|r| if mean > 0.0 { (r - mean) / mean } else { 0.0 }).collect()
 }
 
-/// C(a, k)/C(b, k), 0 if a < k.
+/// Returns C(a, k)/C(b, k), which is 0 if a < k.
 fn choose_ratio(a: usize, b: usize, k: usize) -> f64 {
     (0..k).map(|i| a.saturating_sub(i) as f64 / (b - i) as f64).product()
 }
@@ -131,10 +132,10 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    /// Advantages for groups of 4, 6 and 8 with rewards 0 and 1, and some with real ones, computed with the papers'
+    /// Advantages for groups of 4, 6 and 8 with rewards 0 and 1, and some with other rewards, computed with the papers'
     /// formulas by an independent program.
     #[test]
-    fn golden_advantages() {
+    fn golden_advantages_are_reproduced() {
         let cases: Vec<Value> = serde_json::from_str(include_str!("../tests/data/group_objectives.json")).unwrap();
         assert_eq!(cases.len(), 36);
         for case in cases {
@@ -161,23 +162,26 @@ mod tests {
     }
 
     #[test]
-    fn what_it_is_not_defined_for() {
-        let of = |objective: GroupObjective, rewards: &[f64]| objective.rewards(rewards).unwrap_err().to_string();
+    fn an_error_names_the_sample_or_the_subset_size() {
+        let message = |objective: GroupObjective, rewards: &[f64]| objective.rewards(rewards).unwrap_err().to_string();
         assert_eq!(
-            of(GroupObjective::PassAtK { k: 0 }, &[1.0, 0.0]),
-            "k is 0; with groups of 2 it must be from 1 to 2"
+            message(GroupObjective::PassAtK { k: 0 }, &[1.0, 0.0]),
+            "k is 0; with groups of 2 samples it must be from 1 to 2"
         );
-        assert_eq!(of(GroupObjective::MaxAtK { k: 3 }, &[1.0, 0.0]), "k is 3; with groups of 2 it must be from 1 to 2");
         assert_eq!(
-            of(GroupObjective::PassAtK { k: 1 }, &[1.0, 0.5]),
-            "sample 1 has the reward 0.5; this objective takes 0 and 1"
+            message(GroupObjective::MaxAtK { k: 3 }, &[1.0, 0.0]),
+            "k is 3; with groups of 2 samples it must be from 1 to 2"
+        );
+        assert_eq!(
+            message(GroupObjective::PassAtK { k: 1 }, &[1.0, 0.5]),
+            "sample 1 has the reward 0.5; this group objective is defined for the rewards 0 and 1"
         );
         assert!(GroupObjective::MaxAtK { k: 1 }.rewards(&[f64::NAN]).is_err());
         assert!(GroupObjective::MaxRl {}.rewards(&[-1.0, 2.0]).is_err());
     }
 
     #[test]
-    fn in_a_run_file() {
+    fn a_run_file_names_the_kind_and_its_options() {
         let read = serde_json::from_value::<GroupObjective>;
         assert_eq!(read(json!({"kind": "pass-at-k", "k": 4})).unwrap(), GroupObjective::PassAtK { k: 4 });
         assert_eq!(read(json!({"kind": "max-at-k", "k": 4})).unwrap(), GroupObjective::MaxAtK { k: 4 });
@@ -189,7 +193,7 @@ mod tests {
         }
     }
 
-    /// The leave-one-out form as it is written, over every subset.
+    /// Computes the leave-one-out form by its definition, over every subset.
     fn max_at_k_by_enumeration(rewards: &[f64], k: usize) -> Vec<f64> {
         let n = rewards.len();
         let largest = |subset: u32| (0..n).filter(|j| subset >> j & 1 == 1).map(|j| rewards[j]).reduce(f64::max);
@@ -208,11 +212,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn max_at_k_is_what_enumeration_gives(rewards in proptest::collection::vec(-2.0..2.0f64, 1..9), k in 1..9usize) {
+        fn max_at_k_equals_its_enumeration(rewards in proptest::collection::vec(-2.0..2.0f64, 1..9), k in 1..9usize) {
             let k = k.min(rewards.len());
             let ours = GroupObjective::MaxAtK { k: k as u32 }.rewards(&rewards).unwrap();
-            let theirs = max_at_k_by_enumeration(&rewards, k);
-            prop_assert!(ours.iter().zip(&theirs).all(|(a, b)| (a - b).abs() < 1e-12), "{ours:?} {theirs:?}");
+            let enumerated = max_at_k_by_enumeration(&rewards, k);
+            prop_assert!(ours.iter().zip(&enumerated).all(|(a, b)| (a - b).abs() < 1e-12), "{ours:?} {enumerated:?}");
         }
 
         #[test]

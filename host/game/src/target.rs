@@ -1,9 +1,9 @@
-//! The target player across training steps: what a bundle's answers have been, as far as the target's dynamics remember.
+//! The target player across training steps: the distribution of a bundle's answers at which objectives are evaluated.
 //!
-//! Objectives price the answers at the target q: the reward is m ∇U(q). With `best-response` q is the marginal that the
-//! step's samples show, and nothing is remembered. With the other two q moves a part of the way to it whenever the
-//! bundle is seen again, and objectives are given q as the exact distribution that it is. Averages of play converge to
-//! the equilibrium where best responses can circle it. Source: Mohri, Schneider, Wu, arXiv 2604.27166; the exact games'
+//! The reward at the target q is m ∇U(q). With the dynamics `best-response`, q is the step's own estimate of the answer
+//! marginals, and nothing is remembered. With `average` and `mirror`, q moves part of the way to that estimate whenever the
+//! bundle is sampled again, and objectives see q as an exact distribution. Averages of play converge to the equilibrium
+//! where best responses can circle it. Source: Mohri, Schneider, Wu, arXiv 2604.27166; the exact games'
 //! [`player`](crate::exact::player) has the same steps.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,10 +12,10 @@ use alft_sdk::bundle::{Bundle, Prompt};
 use alft_sdk::math;
 use serde::{Deserialize, Serialize};
 
-use crate::Reading;
-use crate::measure::{divergence, shares};
+use crate::answer::Answer;
+use crate::metrics::{divergence, shares};
 
-/// How the target moves.
+/// The rule by which the target moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TargetDynamics {
@@ -32,9 +32,9 @@ pub enum TargetDynamics {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TargetConfig {
-    /// How it moves.
+    /// The rule by which the target moves.
     pub dynamics: TargetDynamics,
-    /// η, above 0 and at most 1: how far it moves when its bundle is seen. 1 is the best response.
+    /// η, above 0 and at most 1: the part of the way that the target moves in a step. 1 is the best response.
     pub rate: f64,
 }
 
@@ -44,14 +44,14 @@ impl Default for TargetConfig {
     }
 }
 
-/// A probability below this is forgotten: it no longer matters to any reward that K samples could tell.
+/// The probability below which an answer is forgotten. Its effect on rewards is below the noise of K samples.
 const FORGOTTEN: f64 = 1e-6;
 
-/// What an answer of another prompt of the bundle counts.
+/// The probability of an answer that only another prompt of the bundle gave, unless there are many of these answers.
 const UNSEEN: f64 = 1e-4;
 
-/// The target of one bundle: for each prompt the probability of every answer; what is missing to 1 is ⊥'s. `None` for a
-/// prompt of which no sample was kept yet.
+/// The target of one bundle: the probability of every answer for each prompt. The remainder to 1 is the probability of ⊥.
+/// A prompt is `None` until one of its samples is kept.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Target {
@@ -59,28 +59,17 @@ pub struct Target {
 }
 
 impl Target {
-    /// Moves towards what a step's samples show: readings for each prompt. The first time it goes all the way.
-    pub fn step(&mut self, readings: &[Vec<Reading>], config: TargetConfig) {
-        self.prompts.resize(readings.len(), None);
-        for (q, readings) in self.prompts.iter_mut().zip(readings) {
-            let seen = shares(readings);
-            if seen.is_empty() {
-                continue;
-            }
-            let kept = readings.iter().filter(|reading| **reading != Reading::Dropped).count();
-            let nu: BTreeMap<String, f64> =
-                seen.into_iter().filter_map(|(key, p)| Some((key?.to_owned(), p))).collect();
-            *q = Some(match (q.take(), config.dynamics) {
-                (None, _) | (_, TargetDynamics::BestResponse) => nu,
-                (Some(q), TargetDynamics::Average) => average(&q, &nu, config.rate),
-                (Some(q), TargetDynamics::Mirror) => mirror(&q, &nu, config.rate, kept),
-            });
-        }
+    /// Returns the target after a step, given the answers of the step's samples for each prompt. A prompt's first step goes
+    /// all the way to the samples' shares. The target itself does not change, so that a step can still be abandoned.
+    #[must_use]
+    pub fn next(&self, answers: &[Vec<Answer>], config: TargetConfig) -> Self {
+        let before = self.prompts.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+        Self { prompts: before.zip(answers).map(|(q, answers)| next_of_prompt(q, answers, config)).collect() }
     }
 
-    /// The bundle of exact probabilities q that objectives see. Prompts without a target are left out. An answer that
-    /// one prompt gave and another was never seen to give has a probability of 1e-4 or less there, for nobody knows that it
-    /// is 0. Scores are left empty.
+    /// Returns the bundle of exact probabilities q that objectives see. Prompts without a target are left out. An answer
+    /// that one prompt gave and another did not has a probability of 1e-4 or less for the other, because samples do not
+    /// show that it is 0. Scores are left empty.
     pub fn bundle(&self, id: &str, prompts: &[Prompt]) -> Bundle {
         let all: BTreeSet<&str> = self.answers().collect();
         let spread = |q: &BTreeMap<String, f64>| -> BTreeMap<&str, f64> {
@@ -94,19 +83,19 @@ impl Target {
         Bundle::exact(id, &groups)
     }
 
-    /// The answers it remembers, prompt by prompt.
+    /// Iterates over the answers that the target remembers, prompt by prompt.
     pub fn answers(&self) -> impl Iterator<Item = &str> {
         self.prompts.iter().flatten().flat_map(BTreeMap::keys).map(String::as_str)
     }
 
-    /// Forgets the answers, by prompt and key, that `keep` does not want; their probability becomes ⊥'s.
+    /// Keeps only the answers for which `keep(prompt, key)` is true. The probability of the others passes to ⊥.
     pub fn retain(&mut self, keep: impl Fn(usize, &str) -> bool) {
-        for (at, q) in self.prompts.iter_mut().enumerate() {
-            q.iter_mut().for_each(|q| q.retain(|key, _| keep(at, key)));
+        for (prompt, q) in self.prompts.iter_mut().enumerate() {
+            q.iter_mut().for_each(|q| q.retain(|key, _| keep(prompt, key)));
         }
     }
 
-    /// Mean entropy of the prompts' targets, in nats; `None` before anything was seen.
+    /// Returns the mean entropy of the prompts' targets, in nats; `None` if no prompt has one.
     pub fn entropy(&self) -> Option<f64> {
         let prompts: Vec<&BTreeMap<String, f64>> = self.prompts.iter().flatten().collect();
         let of = |q: &&BTreeMap<String, f64>| {
@@ -116,38 +105,59 @@ impl Target {
         (!prompts.is_empty()).then(|| prompts.iter().map(of).sum::<f64>() / prompts.len() as f64)
     }
 
-    /// Mean Jensen–Shannon divergence between each prompt's target and what a step's samples show, in nats: how far the
-    /// players are apart. `None` without a prompt that has both.
-    pub fn distance(&self, readings: &[Vec<Reading>]) -> Option<f64> {
-        let apart: Vec<f64> = self
+    /// Returns the distance between the players in nats: the mean over prompts of the Jensen–Shannon divergence between the
+    /// target and the shares of a step's answers. Returns `None` if no prompt has both.
+    pub fn distance(&self, answers: &[Vec<Answer>]) -> Option<f64> {
+        let divergences: Vec<f64> = self
             .prompts
             .iter()
-            .zip(readings)
-            .filter_map(|(q, readings)| {
+            .zip(answers)
+            .filter_map(|(q, answers)| {
                 let mut q: BTreeMap<Option<&str>, f64> =
                     q.as_ref()?.iter().map(|(key, p)| (Some(key.as_str()), *p)).collect();
                 let unreadable = 1.0 - q.values().sum::<f64>();
                 if unreadable > FORGOTTEN {
                     q.insert(None, unreadable);
                 }
-                divergence(&[q, shares(readings)])
+                divergence(&[q, shares(answers)])
             })
             .collect();
-        (!apart.is_empty()).then(|| apart.iter().sum::<f64>() / apart.len() as f64)
+        (!divergences.is_empty()).then(|| divergences.iter().sum::<f64>() / divergences.len() as f64)
     }
 }
 
+/// Returns a prompt's target after a step, given the target before it, if there is one.
+fn next_of_prompt(
+    q: Option<&BTreeMap<String, f64>>,
+    answers: &[Answer],
+    config: TargetConfig,
+) -> Option<BTreeMap<String, f64>> {
+    let shares = shares(answers);
+    if shares.is_empty() {
+        return q.cloned();
+    }
+    let kept = answers.iter().filter(|answer| **answer != Answer::Dropped).count();
+    let nu: BTreeMap<String, f64> = shares.into_iter().filter_map(|(key, p)| Some((key?.to_owned(), p))).collect();
+    Some(match (q, config.dynamics) {
+        (None, _) | (_, TargetDynamics::BestResponse) => nu,
+        (Some(q), TargetDynamics::Average) => average(q, &nu, config.rate),
+        (Some(q), TargetDynamics::Mirror) => mirror(q, &nu, config.rate, kept),
+    })
+}
+
+/// Returns (1 − η) q + η ν̂.
 fn average(q: &BTreeMap<String, f64>, nu: &BTreeMap<String, f64>, rate: f64) -> BTreeMap<String, f64> {
     let of = |marginal: &BTreeMap<String, f64>, key: &str| marginal.get(key).copied().unwrap_or(0.0);
     union(q, nu)
         .into_iter()
         .map(|key| (key.to_owned(), (1.0 - rate) * of(q, key) + rate * of(nu, key)))
-        // What was just seen is never forgotten: its samples wait for their reward.
+        // The answers of this step are kept, however rare, because their samples need a reward.
         .filter(|(key, p)| *p >= FORGOTTEN || nu.contains_key(key))
         .collect()
 }
 
-/// An answer that K samples did not show counts as half a sample: a single 0 would end it for ever.
+/// Returns q^{1−η} ν̂^η, normalised. An answer that none of the kept samples gave counts as half a sample: a product with 0
+/// would end it for ever.
 fn mirror(q: &BTreeMap<String, f64>, nu: &BTreeMap<String, f64>, rate: f64, kept: usize) -> BTreeMap<String, f64> {
     let least = 0.5 / kept as f64;
     let log = |marginal: &BTreeMap<String, f64>, key: &str| math::ln(marginal.get(key).map_or(least, |p| p.max(least)));
@@ -155,7 +165,7 @@ fn mirror(q: &BTreeMap<String, f64>, nu: &BTreeMap<String, f64>, rate: f64, kept
     let step = |from: f64, to: f64| math::exp((1.0 - rate) * from + rate * to);
     let mut next: BTreeMap<String, f64> =
         union(q, nu).into_iter().map(|key| (key.to_owned(), step(log(q, key), log(nu, key)))).collect();
-    // ⊥ takes part like an answer, where either side has it.
+    // ⊥ is treated like an answer, if either distribution has it.
     let (before, now) = (unreadable(q), unreadable(nu));
     let bottom =
         if before.max(now) > FORGOTTEN { step(math::ln(before.max(least)), math::ln(now.max(least))) } else { 0.0 };
@@ -173,19 +183,19 @@ fn union<'a>(a: &'a BTreeMap<String, f64>, b: &'a BTreeMap<String, f64>) -> BTre
 mod tests {
     use super::*;
 
-    fn readings(keys: &str) -> Vec<Vec<Reading>> {
-        let reading = |c: char| match c {
-            '_' => Reading::Unreadable,
-            '!' => Reading::Dropped,
-            c => Reading::Answer(c.into()),
+    fn answers(keys: &str) -> Vec<Vec<Answer>> {
+        let answer = |c: char| match c {
+            '_' => Answer::Unreadable,
+            '!' => Answer::Dropped,
+            c => Answer::Key(c.into()),
         };
-        vec![keys.chars().map(reading).collect()]
+        vec![keys.chars().map(answer).collect()]
     }
 
     fn after(dynamics: TargetDynamics, rate: f64, steps: &[&str]) -> BTreeMap<String, f64> {
         let mut target = Target::default();
         for keys in steps {
-            target.step(&readings(keys), TargetConfig { dynamics, rate });
+            target = target.next(&answers(keys), TargetConfig { dynamics, rate });
         }
         target.prompts[0].clone().unwrap_or_default()
     }
@@ -201,41 +211,45 @@ mod tests {
     }
 
     #[test]
-    fn mirror_steps_are_geometric_means() {
+    fn mirror_steps_are_geometric_means_of_answers_and_unreadable_alike() {
         let q = after(TargetDynamics::Mirror, 0.5, &["aaab", "abbb"]);
         assert!((q["a"] - 0.5).abs() < 1e-12 && (q["b"] - 0.5).abs() < 1e-12, "{q:?}");
         let q = after(TargetDynamics::Mirror, 0.5, &["aaaa", "bbbb"]);
-        assert!(q["a"] > 0.3 && q["b"] > 0.3, "an answer that was not seen is not gone: {q:?}");
+        assert!(q["a"] > 0.3 && q["b"] > 0.3, "answers that one step did not show remain: {q:?}");
         let q = after(TargetDynamics::Mirror, 0.5, &["a___", "a___"]);
-        assert!((q["a"] - 0.25).abs() < 1e-12, "⊥ keeps its part: {q:?}");
+        assert!((q["a"] - 0.25).abs() < 1e-12, "⊥ keeps its probability: {q:?}");
     }
 
     #[test]
-    fn what_was_dropped_moves_nothing() {
+    fn dropped_samples_do_not_move_the_target() {
         let config = TargetConfig { dynamics: TargetDynamics::Average, rate: 0.5 };
-        let mut target = Target::default();
-        target.step(&readings("ab"), config);
+        let target = Target::default().next(&answers("ab"), config);
+        assert_eq!(target.next(&answers("!!"), config), target);
+    }
+
+    #[test]
+    fn a_step_that_is_abandoned_leaves_the_target_as_it_was() {
+        let config = TargetConfig { dynamics: TargetDynamics::Mirror, rate: 0.5 };
+        let target = Target::default().next(&answers("ab"), config);
         let before = target.clone();
-        target.step(&readings("!!"), config);
+        assert_ne!(target.next(&answers("bb"), config), target);
         assert_eq!(target, before);
     }
 
     #[test]
     fn the_distance_is_zero_where_the_players_agree() {
-        let mut target = Target::default();
-        assert_eq!(target.distance(&readings("ab")), None);
-        target.step(&readings("ab__"), TargetConfig::default());
-        assert!(target.distance(&readings("ab__")).unwrap() < 1e-15);
-        assert!((target.distance(&readings("cc")).unwrap() - 2f64.ln()).abs() < 1e-12);
+        assert_eq!(Target::default().distance(&answers("ab")), None);
+        let target = Target::default().next(&answers("ab__"), TargetConfig::default());
+        assert!(target.distance(&answers("ab__")).unwrap() < 1e-15);
+        assert!((target.distance(&answers("cc")).unwrap() - 2f64.ln()).abs() < 1e-12);
     }
 
     #[test]
-    fn objectives_see_the_target_as_a_distribution() {
-        let mut target = Target::default();
-        target.step(&readings("aab_"), TargetConfig::default());
+    fn objectives_see_the_target_as_an_exact_distribution() {
+        let target = Target::default().next(&answers("aab_"), TargetConfig::default());
         let bundle = target.bundle("x", &[Prompt::default()]);
         let a = bundle.groups[0].answer("a").unwrap();
         assert!(bundle.exact && bundle.groups[0].size == 0);
-        assert_eq!((a.count, a.frequency, a.others), (0, 0.5, 0.5));
+        assert_eq!((a.count, a.frequency, a.leave_one_out), (0, 0.5, 0.5));
     }
 }

@@ -1,23 +1,55 @@
-//! alft's own folder on this machine: compiled components, and the copies of native libraries that are loaded.
+//! The cache: a folder with compiled components and with the copies of native libraries that are loaded.
 //!
-//! What lies in it is run without a further look, so the folder belongs to this user alone; one that others can write
-//! to is not used. Everything in it can be deleted at any time.
+//! Its contents run without further checks, so the folder must be private: one that other users can access is not used.
+//! Everything in it can be deleted at any time.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::error::Error;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
-/// A folder in the cache, made if need be: in `ALFT_CACHE`, or else in the user's cache folder.
-pub(crate) fn folder(kind: &str) -> io::Result<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let home = || {
-        let user = set("XDG_CACHE_HOME").or_else(|| std::env::home_dir().map(|home| home.join(".cache")));
-        user.map(|user| user.join("alft"))
+/// Returns the compiled code with this name, if it is in the cache and undamaged.
+pub(crate) fn get_compiled(name: &str) -> Option<Vec<u8>> {
+    get(&compiled().ok()?.join(name))
+}
+
+/// Keeps compiled code under a name.
+pub(crate) fn put_compiled(name: &str, code: &[u8]) -> Result<(), Box<dyn Error + Send + Sync>> {
+    put(&compiled()?.join(name), code)?;
+    Ok(())
+}
+
+/// Copies a library into the cache, because loaders read files and nobody else can change this one. Returns its path.
+pub(crate) fn copy_library(name: &str, bytes: &[u8]) -> Result<PathBuf, Box<dyn Error + Send + Sync>> {
+    static SWEEP: Once = Once::new();
+    let path = private_folder("libraries", &SWEEP)?.join(name);
+    if fs::read(&path).ok().as_deref() != Some(bytes) {
+        alft_fs::write(&path, bytes)?;
+    }
+    Ok(path)
+}
+
+fn compiled() -> io::Result<PathBuf> {
+    static SWEEP: Once = Once::new();
+    private_folder("compiled", &SWEEP)
+}
+
+/// Returns a folder of the cache, in `ALFT_CACHE` or else in the user's cache folder. Creates it if there is none.
+fn private_folder(name: &str, sweep: &Once) -> io::Result<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let user_cache = || {
+        let folder = variable("XDG_CACHE_HOME").or_else(|| std::env::home_dir().map(|home| home.join(".cache")));
+        folder.map(|folder| folder.join("alft"))
     };
-    let cache =
-        set("ALFT_CACHE").or_else(home).ok_or_else(|| io::Error::other("neither ALFT_CACHE nor HOME is set"))?;
-    let folder = std::path::absolute(cache.join(kind))?;
+    let cache = variable("ALFT_CACHE")
+        .or_else(user_cache)
+        .ok_or_else(|| io::Error::other("neither ALFT_CACHE nor HOME is set; set one of them to a folder"))?;
+    let folder = std::path::absolute(cache.join(name))?;
     make_private(&folder)?;
+    // Killed processes leave drafts. Other processes may be writing into the cache at the same time; the sweep keeps the
+    // drafts of those that are alive. Once in each process is enough, and keeps the sweep out of every opening.
+    sweep.call_once(|| alft_fs::sweep(&folder));
     Ok(folder)
 }
 
@@ -25,11 +57,15 @@ pub(crate) fn folder(kind: &str) -> io::Result<PathBuf> {
 fn make_private(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt, MetadataExt};
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let found = fs::symlink_metadata(folder)?;
-    let ours = found.is_dir() && found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o077 == 0;
-    let refuse =
-        || io::Error::other(format!("{} is open to others; make it yours alone (chmod 700)", folder.display()));
-    if ours { Ok(()) } else { Err(refuse()) }
+    let metadata = fs::symlink_metadata(folder)?;
+    let is_private =
+        metadata.is_dir() && metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o077 == 0;
+    match is_private {
+        true => Ok(()),
+        false => {
+            Err(io::Error::other(format!("other users can access {}; make it private (chmod 700)", folder.display())))
+        }
+    }
 }
 
 #[cfg(not(unix))]
@@ -37,37 +73,16 @@ fn make_private(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)
 }
 
-/// The bytes kept under a name, if they are there and whole.
-pub(crate) fn get(folder: &Path, name: &str) -> Option<Vec<u8>> {
-    let mut kept = fs::read(folder.join(name)).ok()?;
-    let hash = kept.split_off(kept.len().checked_sub(blake3::OUT_LEN)?);
-    (blake3::hash(&kept).as_bytes()[..] == hash[..]).then_some(kept)
+/// Returns the bytes that were [put](put) at a path, if they are undamaged.
+fn get(path: &Path) -> Option<Vec<u8>> {
+    let mut bytes = fs::read(path).ok()?;
+    let hash = bytes.split_off(bytes.len().checked_sub(blake3::OUT_LEN)?);
+    (blake3::hash(&bytes).as_bytes()[..] == hash[..]).then_some(bytes)
 }
 
-/// Keeps bytes under a name, followed by their hash.
-pub(crate) fn put(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    write(folder, name, &[bytes, blake3::hash(bytes).as_bytes()])
-}
-
-/// A file with these bytes that nobody else can change, for loaders that take nothing but files.
-pub(crate) fn file(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<PathBuf> {
-    let path = folder.join(name);
-    if fs::read(&path).ok().as_deref() != Some(bytes) {
-        write(folder, name, &[bytes])?;
-    }
-    Ok(path)
-}
-
-/// Appears whole or not at all, whoever else writes the same.
-fn write(folder: &Path, name: &str, parts: &[&[u8]]) -> io::Result<()> {
-    let partial = folder.join(format!("{name}.{}.{:?}.partial", std::process::id(), std::thread::current().id()));
-    let mut file = File::create(&partial)?;
-    let written =
-        parts.iter().try_for_each(|part| file.write_all(part)).and_then(|()| fs::rename(&partial, folder.join(name)));
-    written.inspect_err(|_| {
-        // What could not be written is of no use; if it cannot be removed either, it is a name that nobody reads.
-        let _ = fs::remove_file(&partial);
-    })
+/// Writes bytes and their hash.
+fn put(path: &Path, bytes: &[u8]) -> Result<(), alft_fs::Error> {
+    alft_fs::write(path, &[bytes, blake3::hash(bytes).as_bytes()].concat())
 }
 
 #[cfg(test)]
@@ -75,25 +90,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_whole_is_not_there() {
+    fn damaged_files_are_ignored() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(get(folder.path(), "a"), None);
-        put(folder.path(), "a", b"code").unwrap();
-        assert_eq!(get(folder.path(), "a").unwrap(), b"code");
-        let kept = fs::read(folder.path().join("a")).unwrap();
-        for (at, _) in kept.iter().enumerate() {
-            let mut changed = kept.clone();
+        let path = folder.path().join("a");
+        assert_eq!(get(&path), None);
+        put(&path, b"code").unwrap();
+        assert_eq!(get(&path).unwrap(), b"code");
+        let whole = fs::read(&path).unwrap();
+        for (at, _) in whole.iter().enumerate() {
+            let mut changed = whole.clone();
             changed[at] ^= 1;
-            fs::write(folder.path().join("a"), &changed).unwrap();
-            assert_eq!(get(folder.path(), "a"), None, "byte {at}");
+            fs::write(&path, &changed).unwrap();
+            assert_eq!(get(&path), None, "byte {at}");
         }
-        fs::write(folder.path().join("a"), &kept[..20]).unwrap();
-        assert_eq!(get(folder.path(), "a"), None);
+        fs::write(&path, &whole[..20]).unwrap();
+        assert_eq!(get(&path), None);
     }
 
     #[cfg(unix)]
     #[test]
-    fn a_folder_that_others_can_write_to_is_not_used() {
+    fn a_folder_that_other_users_can_access_is_not_used() {
         use std::os::unix::fs::PermissionsExt;
         let home = tempfile::tempdir().unwrap();
         let folder = home.path().join("x");

@@ -1,26 +1,33 @@
-//! Why a plugin cannot be used at all.
+//! Errors: why a plugin cannot be opened.
 
+use std::io;
 use std::path::PathBuf;
 
-/// A plugin that cannot be opened, or that refuses its configuration.
+use alft_sdk::batch::Role;
+
+use crate::failure::Failure;
+use crate::foreign::ForeignError;
+use crate::worker::parent::WorkerError;
+
+/// A plugin that cannot be opened, or that refuses its configuration. The causes are in the chain of sources.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum Error {
-    #[error("cannot read the plugin {}: {reason}", path.display())]
-    Read { path: PathBuf, reason: std::io::Error },
+    #[error("cannot read the plugin {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
 
     #[error(
-        "{} is {size} bytes, above the limit of {limit} for a plugin's file; raise `limits.component_size` if that is meant",
+        "{} has {size} bytes, above the limit of {limit} for a plugin's file; raise `limits.component_size` if this is \
+         intended",
         path.display()
     )]
     TooLarge { path: PathBuf, size: u64, limit: u64 },
 
     #[error(
-        "{} is neither a WebAssembly component nor a native library of this machine: {reason}; `alft plugin build` makes \
-         either from a project",
+        "{} is neither a WebAssembly component nor a native library for this machine; build one with `alft plugin build`",
         path.display()
     )]
-    NotAPlugin { path: PathBuf, reason: String },
+    NotAPlugin { path: PathBuf, source: FormatError },
 
     #[error(
         "{} is a core WebAssembly module and not a component; build it with `alft plugin build`, or link it with \
@@ -30,39 +37,45 @@ pub enum Error {
     CoreModule { path: PathBuf },
 
     #[error(
-        "{} is precompiled native code that nothing can check; give the .wasm component it was made from",
+        "{} is precompiled native code, which cannot be verified; give the .wasm component that it was compiled from",
         path.display()
     )]
     Precompiled { path: PathBuf },
 
-    #[error("{} cannot be compiled: {reason}", path.display())]
-    Compile { path: PathBuf, reason: String },
-
-    #[error("{} needs {value} {what}, above the limit of {limit}; raise `limits.{key}` if that is meant", path.display())]
-    Needs { path: PathBuf, value: u64, what: &'static str, limit: u64, key: &'static str },
+    #[error("{} cannot be compiled", path.display())]
+    Compile { path: PathBuf, source: CompileError },
 
     #[error(
-        "{} is not the file that was pinned: its BLAKE3 is {found}, not {pinned}; if the change is meant, write down the \
-         new one",
+        "{} needs {value} {resource}, above the limit of {limit}; raise `limits.{key}` if this is intended",
+        path.display()
+    )]
+    Needs { path: PathBuf, value: u64, resource: &'static str, limit: u64, key: &'static str },
+
+    #[error(
+        "{} is not the pinned file: its BLAKE3 hash is {found}, and not {pinned}; if the change is intended, update the \
+         pinned hash",
         path.display()
     )]
     Pinned { path: PathBuf, found: String, pinned: String },
 
     #[error(
-        "{} imports {import}, which this host does not give: a plugin may import alft:objective/diagnostics and \
-         nothing else",
+        "{} imports {import}, which this host does not offer: a plugin may import alft:objective/diagnostics and nothing \
+         else",
         path.display()
     )]
     Import { path: PathBuf, import: String },
 
-    #[error("{} speaks contract version {found}; this host speaks version {supported}", path.display())]
+    #[error("{} has version {found} of the contract; this host has version {supported}", path.display())]
     Contract { path: PathBuf, found: String, supported: &'static str },
 
-    #[error("{} has no role: it exports none of reader, verifier and objective of alft:objective@1", path.display())]
+    #[error("{} has no role: it exports none of {} of alft:objective@1", path.display(), Role::ALL.map(Role::name).join(", "))]
     NoRole { path: PathBuf },
 
-    #[error("{}: the export {export} does not have the contract's type: {reason}", path.display())]
-    Type { path: PathBuf, export: &'static str, reason: String },
+    #[error("{} does not export {export}, which the contract requires", path.display())]
+    MissingExport { path: PathBuf, export: String },
+
+    #[error("the {item} of {} does not have the contract's type", path.display())]
+    Type { path: PathBuf, item: String, source: ForeignError },
 
     #[error(
         "{} is a native library, which runs with all the rights of this program; add `trust = \"native\"` to the \
@@ -72,34 +85,95 @@ pub enum Error {
     Untrusted { path: PathBuf },
 
     #[error(
-        "{} is a native library whose hash is not pinned; if {hash} is the one that you trust, add `hash = \"{hash}\"` to \
-         the plugin's table, or pin it with `alft plugin lock`",
+        "{} is a native library without a pinned hash; if you trust the file with the hash {hash}, add \
+         `hash = \"{hash}\"` to the plugin's table, or pin the file with `alft plugin lock`",
         path.display()
     )]
     Unpinned { path: PathBuf, hash: String },
 
-    #[error("{} is built for another machine: {found}; this host is {wanted}", path.display())]
+    #[error("{} is built for another machine: for {found}; this host is {wanted}", path.display())]
     Target { path: PathBuf, found: String, wanted: &'static str },
 
     #[error(
-        "{} would run in this process, but {reason}, so that a panic would end the run; leave out \
-         `isolation = \"in-process\"`, or build it with `alft plugin build --native`",
+        "{} cannot run in this process, because {reason}: a panic would end the run; remove `isolation = \"in-process\"`, \
+         or build the library with `alft plugin build --native`",
         path.display()
     )]
     Aborts { path: PathBuf, reason: &'static str },
 
-    #[error("{} cannot be copied into alft's cache folder: {reason}", path.display())]
-    Copy { path: PathBuf, reason: std::io::Error },
+    #[error("{} cannot be copied into the cache", path.display())]
+    Copy { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
 
-    #[error("{} cannot be loaded: {reason}", path.display())]
-    Load { path: PathBuf, reason: String },
+    #[error("{} cannot be loaded", path.display())]
+    Load { path: PathBuf, source: LoadError },
 
-    #[error("the plugin {} refuses its configuration {config}: {reason}", path.display())]
+    /// `reason` is the plugin's message.
+    #[error("the plugin {} refuses the configuration {config}: {reason}", path.display())]
     Config { path: PathBuf, config: String, reason: String },
 
-    #[error("the plugin {} failed while describing itself: {failure}", path.display())]
-    Describe { path: PathBuf, failure: crate::Failure },
+    #[error("the plugin {} failed while starting or describing itself", path.display())]
+    Start { path: PathBuf, source: Failure },
+}
 
-    #[error("the WebAssembly engine does not start: {reason}")]
-    Engine { reason: String },
+/// A file that is in no format of a plugin.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
+pub enum FormatError {
+    #[error("the file is empty")]
+    Empty,
+
+    #[error("files of the kind {0} are not supported")]
+    Unsupported(String),
+
+    #[error("the file has no symbol alft_plugin_v1")]
+    NoEntry,
+
+    #[error("the file has two entry symbols, {0} and {1}")]
+    TwoEntries(String, String),
+
+    #[error(transparent)]
+    Object(#[from] object::Error),
+}
+
+/// A component that cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
+pub enum CompileError {
+    #[error("compiling takes longer than {ms} ms; raise `limits.compile_ms` if this is intended")]
+    TimeLimit { ms: u64 },
+
+    #[error(
+        "the compiler failed; its memory is limited to {memory_gib} GiB: if this is too little, make the component's \
+         functions smaller"
+    )]
+    Worker { memory_gib: u64, source: WorkerError },
+
+    #[error(transparent)]
+    Invalid(#[from] ForeignError),
+}
+
+/// A native library that cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
+pub enum LoadError {
+    #[error("its absolute path cannot be determined")]
+    Path(#[source] io::Error),
+
+    #[error(transparent)]
+    Linker(#[from] libloading::Error),
+
+    #[error("{entry} returned a null pointer")]
+    NullEntry { entry: String },
+
+    #[error("its plugin struct has {found} bytes, and not {wanted}")]
+    StructSize { found: usize, wanted: usize },
+
+    #[error("it does not describe itself")]
+    NoDescribe,
+
+    #[error("its child process failed")]
+    Worker(#[from] WorkerError),
+
+    #[error("its child process cannot load it")]
+    Child(#[source] ForeignError),
 }

@@ -1,117 +1,114 @@
-//! What a plugin's file says of itself, read without compiling, loading or running it.
+//! Inspection of a plugin's file, without compiling, loading or running it.
 
 use std::collections::BTreeSet;
 
-use alft_sdk::native::ENTRY_PREFIX;
+use alft_sdk::abi::ENTRY_PREFIX;
 use object::Object;
-use wasmparser::{Encoding, KnownCustom, Parser, Payload};
+use wasmparser::{BinaryReaderError, Encoding, KnownCustom, Parser, Payload};
 
-use crate::failure::line;
-
-/// What stands in a component.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Anatomy {
-    /// What it asks of its host, by name.
-    pub imports: Vec<String>,
-    /// The system's interfaces (WASI) that modules within it ask for, by name: `wasi:filesystem/types@0.2.0`. Where the
-    /// component imports none of them itself, something within it answers for them.
-    pub system: BTreeSet<String>,
-    /// What it offers.
-    pub exports: Vec<String>,
-    /// Languages and tools that it says it was made with: `language Rust`, `processed-by rustc 1.95.0`.
-    pub producers: Vec<String>,
-    /// Core modules.
-    pub modules: u32,
-    /// Linear memory that its modules start with, in bytes.
-    pub memory: u64,
-    /// Elements that their tables start with.
-    pub table_elements: u64,
-}
+use crate::foreign::single_line;
 
 /// Bytes of a page of linear memory.
 const PAGE: u64 = 64 << 10;
 
-/// What the names of the system's interfaces begin with: `wasi:cli/…`, `wasi_snapshot_preview1`.
-const SYSTEM: &str = "wasi";
+/// Prefix of the names of the system's interfaces, such as `wasi:cli/…` and `wasi_snapshot_preview1`.
+const WASI: &str = "wasi";
 
-/// Bytes of a producer or a symbol that are kept: its author can write anything there.
+/// Names of producers and symbols are truncated to this many bytes: the plugin's author chooses them.
 const NAME_BYTES: usize = 200;
 
-/// Takes a component apart.
-///
-/// # Errors
-/// Why the bytes are no component.
-pub fn component(bytes: &[u8]) -> Result<Anatomy, String> {
-    let mut anatomy = Anatomy::default();
-    // Components hold modules and components; imports and exports of the outermost are the plugin's.
-    let mut depth = 0;
-    for payload in Parser::new(0).parse_all(bytes) {
-        let read = || -> wasmparser::Result<()> {
-            match payload? {
-                Payload::Version { encoding, .. } => {
-                    depth += 1;
-                    anatomy.modules += u32::from(encoding == Encoding::Module);
-                }
-                Payload::End(_) => depth -= 1,
-                Payload::ComponentImportSection(section) if depth == 1 => {
-                    for import in section {
-                        anatomy.imports.push(import?.name.name.to_owned());
-                    }
-                }
-                Payload::ImportSection(section) => {
-                    for import in section.into_imports() {
-                        let module = import?.module;
-                        if module.starts_with(SYSTEM) {
-                            anatomy.system.insert(module.to_owned());
-                        }
-                    }
-                }
-                Payload::ComponentExportSection(section) if depth == 1 => {
-                    for export in section {
-                        anatomy.exports.push(export?.name.name.to_owned());
-                    }
-                }
-                Payload::MemorySection(section) => {
-                    for memory in section {
-                        anatomy.memory = anatomy.memory.saturating_add(memory?.initial.saturating_mul(PAGE));
-                    }
-                }
-                Payload::TableSection(section) => {
-                    for table in section {
-                        anatomy.table_elements = anatomy.table_elements.saturating_add(table?.ty.initial);
-                    }
-                }
-                Payload::CustomSection(section) => {
-                    if let KnownCustom::Producers(fields) = section.as_known() {
-                        for field in fields {
-                            let field = field?;
-                            for value in field.values {
-                                let value = value?;
-                                let said = format!("{} {} {}", field.name, value.name, value.version);
-                                anatomy.producers.push(line(said.trim_end().to_owned(), NAME_BYTES));
-                            }
-                        }
-                    }
-                }
-                _ => {}
-            }
-            Ok(())
-        };
-        read().map_err(|error| error.to_string())?;
-    }
-    anatomy.producers.sort();
-    anatomy.producers.dedup();
-    Ok(anatomy)
+/// The facts in a component's file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ComponentInfo {
+    /// Names of the component's imports.
+    pub imports: Vec<String>,
+    /// Names of the system's interfaces (WASI) that modules inside the component import, such as
+    /// `wasi:filesystem/types@0.2.0`. If the component itself does not import them, another module inside it implements
+    /// them.
+    pub wasi_imports: BTreeSet<String>,
+    /// Names of the component's exports.
+    pub exports: Vec<String>,
+    /// Languages and tools that the component names as its producers, such as `language Rust` and
+    /// `processed-by rustc 1.95.0`.
+    pub producers: Vec<String>,
+    /// Number of core modules.
+    pub modules: u32,
+    /// Bytes of linear memory that the modules start with.
+    pub memory: u64,
+    /// Elements that the modules' tables start with.
+    pub table_elements: u64,
 }
 
-/// The entry symbols of a native library that begin as the C contract has it.
+/// Inspects a component.
 ///
 /// # Errors
-/// Why the bytes are no library.
-pub fn entries(bytes: &[u8]) -> Result<Vec<String>, String> {
-    let file = object::File::parse(bytes).map_err(|error| error.to_string())?;
-    let exports = file.exports().map_err(|error| error.to_string())?;
-    let names = exports.iter().map(|export| line(String::from_utf8_lossy(export.name()).into_owned(), NAME_BYTES));
+/// Fails if the bytes are not a well-formed component.
+pub fn component(bytes: &[u8]) -> Result<ComponentInfo, BinaryReaderError> {
+    let mut info = ComponentInfo::default();
+    // Components contain modules and components. The plugin's imports and exports are those of the outermost one.
+    let mut depth = 0;
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload? {
+            Payload::Version { encoding, .. } => {
+                depth += 1;
+                info.modules += u32::from(encoding == Encoding::Module);
+            }
+            Payload::End(_) => depth -= 1,
+            Payload::ComponentImportSection(section) if depth == 1 => {
+                for import in section {
+                    info.imports.push(import?.name.name.to_owned());
+                }
+            }
+            Payload::ImportSection(section) => {
+                for import in section.into_imports() {
+                    let module = import?.module;
+                    if module.starts_with(WASI) {
+                        info.wasi_imports.insert(module.to_owned());
+                    }
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 1 => {
+                for export in section {
+                    info.exports.push(export?.name.name.to_owned());
+                }
+            }
+            Payload::MemorySection(section) => {
+                for memory in section {
+                    info.memory = info.memory.saturating_add(memory?.initial.saturating_mul(PAGE));
+                }
+            }
+            Payload::TableSection(section) => {
+                for table in section {
+                    info.table_elements = info.table_elements.saturating_add(table?.ty.initial);
+                }
+            }
+            Payload::CustomSection(section) => {
+                let KnownCustom::Producers(fields) = section.as_known() else { continue };
+                for field in fields {
+                    let field = field?;
+                    for value in field.values {
+                        let value = value?;
+                        let producer = format!("{} {} {}", field.name, value.name, value.version);
+                        info.producers.push(single_line(producer.trim_end().to_owned(), NAME_BYTES));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    info.producers.sort();
+    info.producers.dedup();
+    Ok(info)
+}
+
+/// Returns the names of the entry symbols in a native library, of any version of the contract.
+///
+/// # Errors
+/// Fails if the bytes are not a library.
+pub fn library_entries(bytes: &[u8]) -> Result<Vec<String>, object::Error> {
+    let exports = object::File::parse(bytes)?.exports()?;
+    let names =
+        exports.iter().map(|export| single_line(String::from_utf8_lossy(export.name()).into_owned(), NAME_BYTES));
     // Mach-O puts an underscore before every name.
     Ok(names.filter(|name| name.trim_start_matches('_').starts_with(ENTRY_PREFIX)).collect())
 }
@@ -121,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_component_is_taken_apart_and_what_is_inside_it_is_not_its_own() {
+    fn imports_and_exports_are_those_of_the_outermost_component() {
         let text = r#"(component
             (import "alft:objective/diagnostics@1.0.0" (instance))
             (core module (import "inner" "thing" (func)) (memory 3) (table 5 funcref))
@@ -129,12 +126,12 @@ mod tests {
             (component (import "inner:one/thing" (instance)))
             (instance $v)
             (export "alft:objective/about@1.0.0" (instance $v)))"#;
-        let anatomy = component(&wat::parse_str(text).unwrap()).unwrap();
-        assert_eq!(anatomy.imports, ["alft:objective/diagnostics@1.0.0"]);
-        assert_eq!(anatomy.exports, ["alft:objective/about@1.0.0"]);
-        assert_eq!((anatomy.modules, anatomy.memory, anatomy.table_elements), (2, 3 * PAGE, 5));
-        assert_eq!(anatomy.system, BTreeSet::from(["wasi:random/random@0.2.0".to_owned()]));
+        let info = component(&wat::parse_str(text).unwrap()).unwrap();
+        assert_eq!(info.imports, ["alft:objective/diagnostics@1.0.0"]);
+        assert_eq!(info.exports, ["alft:objective/about@1.0.0"]);
+        assert_eq!((info.modules, info.memory, info.table_elements), (2, 3 * PAGE, 5));
+        assert_eq!(info.wasi_imports, BTreeSet::from(["wasi:random/random@0.2.0".to_owned()]));
         assert!(component(b"\0asm\x0d\0\x01\0\xff").is_err());
-        assert!(entries(b"text").is_err());
+        assert!(library_entries(b"text").is_err());
     }
 }

@@ -1,62 +1,62 @@
-//! Loads plugins and runs them without trusting them.
+//! Loads plugins and calls them without trusting them.
 //!
-//! A plugin is a WebAssembly component (sandboxed: fuel, a deadline, a memory cap, no way to the outside) or a native
-//! library (not sandboxed: opened only where the user says so, in a child process unless the user says otherwise). Both
-//! are the one type [`Plugin`]; its calls take a whole step's batch, and give a result *for each item*: a value that was
-//! checked, or a [`Failure`].
+//! A plugin is a WebAssembly component (sandboxed: fuel, a deadline, a memory limit and no access to the system) or a
+//! native library (not sandboxed: run only with the user's permission, and by default in a child process). Both are a
+//! [`Plugin`]. [`Plugin::call`] calls it with a whole [`Batch`](alft_sdk::batch::Batch) and returns a validated value or a
+//! [`Failure`] for each item.
 //!
 //! Invariants:
-//! - No component runs without fuel, deadline and memory cap, and every batch meets a fresh instance.
-//! - No score leaves this crate unchecked: right length, finite, within the promised range.
-//! - A failed call is never a number. The batch is taken apart until what failed stands alone; the rest is kept.
-//! - Calls and their fuel depend on the batch alone: not on the machine, its cores or its load.
+//! - No component runs without fuel, a deadline and a memory limit, and every call has a fresh instance.
+//! - No value leaves this crate unchecked: its shape fits the batch, its numbers are finite, its scores are in the
+//!   promised range.
+//! - A failed call is never a number. Its part of the batch is bisected until the failing items stand alone; the other
+//!   items keep their values.
+//! - Calls and their fuel depend on the batch alone, and not on the machine, its cores or its load.
 //!
-//! | module | holds |
+//! | module | contents |
 //! | --- | --- |
-//! | [`plugin`] | `Plugin`: open, describe, and the three calls |
-//! | [`isolate`] | taking a failed batch apart |
-//! | `deadline` | the time that a batch has |
-//! | `permits` | how many calls run at once |
-//! | `spread`, `size` | splitting a large batch over the cores; bytes of input |
-//! | [`failure`] | why one item has no value |
-//! | [`limits`] | what a call may use |
-//! | [`mod@file`] | reading a plugin's file, and its hash |
-//! | [`engine`] | the WebAssembly engine, shared by all plugins |
-//! | [`inspect`] | what a plugin's file says of itself, read without running it |
-//! | `component`, `wire` | components: loading, calling, and the records that cross the boundary |
-//! | `native` | libraries, through the C ABI of `alft_sdk::native` |
-//! | `remote` | libraries in a child process |
-//! | [`worker`] | child processes, and how to be one |
-//! | [`ledger`], [`replay`] | every call of a run on file; making them again, with the same plugin or another |
-//! | [`lock`] | `alft.lock`: what the plugins of a run were when they were approved |
-//! | `cache` | alft's own folder: compiled code and copies of libraries |
+//! | [`plugin`] | `Plugin`: opening, describing and calling a plugin |
+//! | [`source`] | the file, hash and trust that a plugin is opened with |
+//! | `backend` | the trait of the three backends that run a plugin's code |
+//! | `batch` | the calls of one batch: splitting, bisection, deadline, results |
+//! | `validate` | checks of batches and outputs |
+//! | [`failure`] | why an item has no value |
+//! | [`limits`] | the limits of calls |
+//! | [`error`] | why a plugin cannot be opened |
+//! | `foreign` | text written by strangers, made safe to show |
+//! | `wasm` | components: the shared engine, compiling, calling, the contract's records |
+//! | `native` | libraries: examination, the C ABI, child processes |
+//! | [`worker`] | child processes: starting one, and being one |
+//! | [`ledger`] | recording every call of a run, reading and repeating the calls |
+//! | [`lock`] | `alft.lock`: the plugins of a run as they were approved |
+//! | [`inspect`] | the facts in a plugin's file |
+//! | `cache` | compiled code and copies of libraries |
 
+mod backend;
+mod batch;
 mod cache;
-mod component;
-mod deadline;
-pub mod engine;
-mod error;
+pub mod error;
 pub mod failure;
-pub mod file;
+mod foreign;
 pub mod inspect;
-pub mod isolate;
 pub mod ledger;
 pub mod limits;
 pub mod lock;
 mod native;
-mod permits;
 pub mod plugin;
-mod remote;
-pub mod replay;
-mod size;
-mod spread;
-mod wire;
+pub mod source;
+mod validate;
+mod wasm;
 pub mod worker;
 
-pub use engine::Engine;
+pub use backend::CONTRACT_VERSION;
+pub use batch::call::{BatchResult, Call, Usage};
+pub use batch::part::Part;
 pub use error::Error;
 pub use failure::{Failure, FailureKind};
-pub use isolate::{Bill, Called};
+pub use foreign::ForeignError;
 pub use limits::Limits;
-pub use plugin::{Form, NativeTrust, Plugin, Role, Source};
+pub use plugin::Plugin;
+pub use source::{Form, NativeTrust, Source};
+pub use wasm::engine::{Engine, EngineError, WASMTIME};
 pub use worker::Worker;

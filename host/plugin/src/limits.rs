@@ -1,57 +1,58 @@
-//! What one call of a plugin may use.
+//! The limits of a plugin's calls.
 
 use serde::{Deserialize, Serialize};
 
-/// The limits of one call. Fuel is what stops a component: it counts instructions, so it stops the same call at the
-/// same place every time. The deadline is the emergency stop behind it, and all that holds a native library in a child
-/// process.
+/// The limits of a plugin's calls. Fuel stops a component: it counts instructions, so it stops the same call at the same
+/// instruction every time. The deadline is the emergency stop behind the fuel, and all that stops a native library in a
+/// child process.
+// The order of the fields is part of the ledger's format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Fuel (about one instruction each) that every call has.
+    /// Fuel of every call, in units of about one instruction.
     pub fuel_base: u64,
-    /// Fuel for each byte of input on top of that.
+    /// Additional fuel for each byte of a call's input.
     pub fuel_per_byte: u64,
-    /// Wall-clock time of all calls on a batch together, in milliseconds: what a plugin can hold up a step in one of its
-    /// roles. A call stopped by it fails as a whole, for where it stops is chance, and what is left of the batch is not
-    /// asked any more. Keep the fuel below it.
+    /// Wall-clock time of all calls of one batch together, in milliseconds. A call that runs past it fails as a whole, and
+    /// the rest of the batch is not called: what had been done by then depends on the machine's load. Fuel should end a
+    /// call before its deadline does.
     pub deadline_ms: u64,
-    /// Bytes of input above which a batch is split into several calls, spread over the cores. It bounds what one call
-    /// may burn, and so how long a single bad item can hold a step up.
+    /// Bytes of input above which a batch is split into several calls, which run in parallel. It bounds the fuel of a call,
+    /// and so the time that a single bad item can cost.
     pub batch_bytes: usize,
-    /// Linear memory of an instance, all its memories together, in bytes; of a child process, its writable memory
-    /// above what the process itself needs.
+    /// Bytes of all linear memories of an instance together. For a child process: bytes of writable memory above those
+    /// that the process itself needs.
     pub memory: usize,
-    /// Elements of all tables of an instance.
+    /// Elements of all tables of an instance together.
     pub table_elements: usize,
-    /// Stack of a guest, in bytes. One for all plugins of a run.
+    /// Bytes of a component's stack. The same for all plugins of a run.
     pub stack: usize,
-    /// Core instances, memories and tables that a component may have, each. Rust makes three or four, Python some forty.
+    /// Core instances, memories and tables of a component, each. Rust makes three or four, Python about forty.
     pub instances: usize,
-    /// Bytes that a call may hand back.
+    /// Bytes that a call may return.
     pub output: usize,
-    /// Bytes of the key of an answer that a reader gives: every other plugin gets it, and the records of a run. No call of
-    /// any role hands back more than this for each of its texts or answers, for all of it is kept until it is on record.
+    /// Bytes of an answer key. A key goes to every other plugin and into the records of a run. The output of a call may not
+    /// exceed this many bytes for each text or answer, because it is kept in memory until it is recorded.
     pub key_bytes: usize,
-    /// Lines of diagnostics kept of a batch.
+    /// Lines of diagnostics that are kept of a batch.
     pub log_lines: usize,
-    /// Bytes to which a line of diagnostics is cut.
+    /// Bytes to which a line of diagnostics is truncated.
     pub log_bytes: usize,
-    /// Size of a plugin's file, in bytes.
+    /// Bytes of a plugin's file.
     pub component_size: u64,
-    /// Wall-clock time of compiling a component, in milliseconds. Compiled code is cached, so it is spent once.
+    /// Wall-clock time of compiling a component, in milliseconds. Compiled code is cached.
     pub compile_ms: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            // A short call of the reference plugins takes some ten thousand; 50 million is about 50 ms.
+            // A short call of the reference plugins uses some ten thousand; 50 million is about 50 ms.
             fuel_base: 50_000_000,
-            // The reference plugins take 30 to 300 a byte.
+            // The reference plugins use 30 to 300 a byte.
             fuel_per_byte: 10_000,
             deadline_ms: 10_000,
-            // At most 0.7 billion of fuel a call, which is below a second.
+            // At most 0.7 billion units of fuel a call, which is less than a second.
             batch_bytes: 64 << 10,
             memory: 64 << 20,
             table_elements: 10_000,
@@ -67,16 +68,35 @@ impl Default for Limits {
     }
 }
 
-/// A guest's stack lies on its caller's thread, and an overflow there would be the host's own end.
-pub const MOST_STACK: usize = 1 << 20;
+/// The least [`Limits::stack`], in bytes.
+const MIN_STACK: usize = 32 << 10;
+
+/// The greatest [`Limits::stack`], in bytes. A component runs on its caller's stack, and an overflow of that one would end
+/// the host.
+pub const MAX_STACK: usize = 1 << 20;
+
+/// A limit that cannot work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`limits.{key}` must be at least {min}{}, and is {value}", max.map_or(String::new(), |max| format!(" and at most {max}")))]
+pub struct InvalidLimit {
+    /// The limit's key in the table `limits`.
+    pub key: &'static str,
+    /// The limit's value.
+    pub value: u64,
+    /// The least valid value.
+    pub min: u64,
+    /// The greatest valid value, if there is one.
+    pub max: Option<u64>,
+}
 
 impl Limits {
-    /// The fuel of a call with `input` bytes.
-    pub fn fuel(&self, input: usize) -> u64 {
-        self.fuel_base.saturating_add(self.fuel_per_byte.saturating_mul(input as u64))
+    /// Returns the fuel of a call with `input_bytes` bytes of input.
+    pub fn fuel(&self, input_bytes: usize) -> u64 {
+        self.fuel_base.saturating_add(self.fuel_per_byte.saturating_mul(input_bytes as u64))
     }
 
-    /// The larger of both wherever an engine must be made for the largest.
+    /// Returns these limits, with those that size an engine raised to at least the values of `other`. An engine with the
+    /// result runs plugins with either limits.
     #[must_use]
     pub fn covering(self, other: &Self) -> Self {
         Self {
@@ -88,29 +108,41 @@ impl Limits {
         }
     }
 
-    /// The first limit that cannot work: its key, and why.
+    /// Checks that a plugin can run under the limits.
     ///
     /// # Errors
-    /// As said.
-    pub fn check(&self) -> Result<(), (&'static str, String)> {
-        let least_stack = 32 << 10;
-        if !(least_stack..=MOST_STACK).contains(&self.stack) {
-            let stack = self.stack;
-            return Err(("stack", format!("limits.stack = {stack}: it takes {least_stack} to {MOST_STACK} bytes")));
-        }
-        let positive = [
-            ("fuel_base", self.fuel_base),
-            ("deadline_ms", self.deadline_ms),
-            ("batch_bytes", self.batch_bytes as u64),
-            ("memory", self.memory as u64),
-            ("instances", self.instances as u64),
-            ("output", self.output as u64),
-            ("component_size", self.component_size),
-            ("compile_ms", self.compile_ms),
+    /// Returns the first limit that is too small or too large.
+    pub fn check(&self) -> Result<(), InvalidLimit> {
+        let bounds = [
+            ("stack", self.stack as u64, MIN_STACK as u64, Some(MAX_STACK as u64)),
+            ("fuel_base", self.fuel_base, 1, None),
+            ("deadline_ms", self.deadline_ms, 1, None),
+            ("batch_bytes", self.batch_bytes as u64, 1, None),
+            ("memory", self.memory as u64, 1, None),
+            ("instances", self.instances as u64, 1, None),
+            ("output", self.output as u64, 1, None),
+            ("component_size", self.component_size, 1, None),
+            ("compile_ms", self.compile_ms, 1, None),
         ];
-        match positive.iter().find(|(_, value)| *value == 0) {
-            Some((key, _)) => Err((key, format!("limits.{key} = 0: nothing would run; it takes 1 or more"))),
+        match bounds.into_iter().find(|(_, value, min, max)| value < min || max.is_some_and(|max| *value > max)) {
+            Some((key, value, min, max)) => Err(InvalidLimit { key, value, min, max }),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invalid_limit_is_named_with_its_bounds() {
+        assert_eq!(Limits::default().check(), Ok(()));
+        let text = |limits: Limits| limits.check().unwrap_err().to_string();
+        assert_eq!(text(Limits { memory: 0, ..Limits::default() }), "`limits.memory` must be at least 1, and is 0");
+        assert_eq!(
+            text(Limits { stack: 2 << 20, ..Limits::default() }),
+            "`limits.stack` must be at least 32768 and at most 1048576, and is 2097152"
+        );
     }
 }

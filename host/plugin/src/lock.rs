@@ -1,31 +1,34 @@
-//! `alft.lock`: what the plugins of a run were when somebody approved them.
+//! `alft.lock`: the plugins of a run as they were approved.
 //!
-//! It lies beside the run file. Where there is one, a run starts only with the very plugins that it pins: same bytes,
-//! same contract, same roles, same claims under the same configuration, same engine.
+//! The file lies beside the run file. If it exists, a run starts only with the plugins that it pins: the same bytes,
+//! contract, roles and promises under the same configuration, and the same engine.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::WASMTIME;
-use crate::file;
-use crate::plugin::{CONTRACT, Form, Plugin, Role};
+use crate::backend::CONTRACT_VERSION;
+use crate::plugin::Plugin;
+use crate::source::{Form, require_regular_if_exists};
+use crate::wasm::engine::WASMTIME;
 
 /// The name of the file.
 pub const NAME: &str = "alft.lock";
 
 /// The version of the file's format.
-const VERSION: u32 = 1;
+const FORMAT: u32 = 1;
 
-/// The whole file.
+/// A lock: the plugins that the run files of a folder may use.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lock {
-    /// Of the file's format.
-    version: u32,
-    /// wasmtime's major version: fuel may differ under another.
+    /// Version of the file's format.
+    #[serde(rename = "version")]
+    format: u32,
+    /// wasmtime's major version. The same call may use other fuel under another.
     wasmtime: u32,
-    /// The plugins, in the order of the run file.
+    /// The plugins in the order of the run file.
     #[serde(default, rename = "plugin")]
     plugins: Vec<Pinned>,
 }
@@ -34,71 +37,77 @@ pub struct Lock {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pinned {
-    /// What the run calls it.
+    /// The plugin's name in the run.
     pub name: String,
-    /// BLAKE3 of its file, in hexadecimal.
+    /// BLAKE3 hash of the plugin's file, in hexadecimal.
     pub blake3: String,
-    /// The contract's version.
+    /// Version of the contract.
     contract: String,
-    /// Whether it is sandboxed.
+    /// The form in which the plugin runs: sandboxed or not.
     form: Form,
-    /// What it can be asked to do.
+    /// Names of the roles.
     roles: Vec<String>,
-    /// The import list: the proof that a component does no input or output.
+    /// The imports: the proof that a component cannot reach the system.
     imports: Vec<String>,
-    /// How a native library was built.
+    /// A native library's description of how it was built.
     #[serde(skip_serializing_if = "Option::is_none")]
     fingerprint: Option<String>,
     claims: Claims,
-    /// What the conformance kit found.
+    /// The results of the conformance tests.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub kit: Option<Verdict>,
+    pub conformance: Option<Conformance>,
 }
 
-/// What a plugin says of itself under its configuration.
+/// A plugin's manifest under its configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Claims {
-    /// Its own name and version.
+    /// The plugin's own name and version.
     plugin: String,
-    /// The configuration that it was asked with.
+    /// The configuration.
     config: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     score_range: Option<(f64, f64)>,
     concave: bool,
     gradient: bool,
-    reference: bool,
+    needs_reference: bool,
 }
 
-/// What the conformance kit found, when the file was written.
+/// The results of the conformance tests when the plugin was approved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Verdict {
+pub struct Conformance {
     /// Tests that passed.
     pub passed: u32,
     /// Tests that failed.
     pub failed: u32,
-    /// Tests that ended their process, or did not end.
+    /// Tests whose process crashed or did not end.
     pub crashed: u32,
-    /// Tests that were not for this plugin.
+    /// Tests that do not apply to the plugin.
     pub skipped: u32,
-    /// The kit's version.
-    pub kit_version: u32,
+    /// Version of the tests.
+    pub version: u32,
 }
 
-/// Why a lock cannot be used, or refuses a plugin.
+/// A lock that cannot be used, or that does not pin a plugin.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum Error {
-    #[error("cannot read {}: {reason}", path.display())]
-    Read { path: PathBuf, reason: std::io::Error },
+    #[error("cannot read {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
 
-    #[error("{}: {reason}; write it anew with `alft plugin lock`", path.display())]
-    Parse { path: PathBuf, reason: String },
+    #[error("{} is not a lock; write it again with `alft plugin lock`", path.display())]
+    Parse { path: PathBuf, source: toml::de::Error },
 
     #[error(
-        "{} was written for wasmtime {found}, and this alft has {WASMTIME}, under which fuel may differ; write it anew with \
-         `alft plugin lock`",
+        "{} has the format {found}, and this alft reads the format {FORMAT}; write it again with `alft plugin lock`",
+        path.display()
+    )]
+    Format { path: PathBuf, found: u32 },
+
+    #[error(
+        "{} was written for wasmtime {found}, and this alft has {WASMTIME}, under which fuel may differ; write it again \
+         with `alft plugin lock`",
         path.display()
     )]
     Engine { path: PathBuf, found: u32 },
@@ -107,23 +116,23 @@ pub enum Error {
     Absent { path: PathBuf, name: String },
 
     #[error(
-        "plugin \"{name}\" is not what {} pins: its {what} was {pinned} and is {found}; if the change is meant, approve it \
-         with `alft plugin lock`",
+        "plugin \"{name}\" is not the one that {} pins: its {property} was {pinned} and is {found}; if the change is \
+         intended, approve it with `alft plugin lock`",
         path.display()
     )]
-    Changed { path: PathBuf, name: String, what: &'static str, pinned: String, found: String },
+    Changed { path: PathBuf, name: String, property: &'static str, pinned: String, found: String },
 }
 
 impl Pinned {
-    /// A plugin as it is, and what the kit found, if it was asked.
-    pub fn of(name: &str, plugin: &Plugin, kit: Option<Verdict>) -> Self {
+    /// Pins a plugin, with the results of the conformance tests if they were run.
+    pub fn new(name: &str, plugin: &Plugin, conformance: Option<Conformance>) -> Self {
         let manifest = plugin.manifest();
         Self {
             name: name.into(),
             blake3: plugin.hash().into(),
-            contract: CONTRACT.into(),
+            contract: CONTRACT_VERSION.into(),
             form: plugin.form(),
-            roles: Role::ALL.iter().filter(|role| plugin.has(**role)).map(ToString::to_string).collect(),
+            roles: plugin.roles().iter().map(|role| role.to_string()).collect(),
             imports: plugin.imports().to_vec(),
             fingerprint: plugin.fingerprint().map(str::to_owned),
             claims: Claims {
@@ -132,19 +141,19 @@ impl Pinned {
                 score_range: manifest.score_range,
                 concave: manifest.concave,
                 gradient: manifest.gradient,
-                reference: manifest.reference,
+                needs_reference: manifest.needs_reference,
             },
-            kit,
+            conformance,
         }
     }
 
-    /// The first thing in which a plugin is not what was approved: what, as it was, as it is.
+    /// Returns the first property in which `now` differs from this plugin, with both values.
     fn difference(&self, now: &Self) -> Option<(&'static str, String, String)> {
         let list = |list: &[String]| format!("[{}]", list.join(", "));
         let optional = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".into());
         let claims = |claims: &Claims| serde_json::to_string(claims).expect("claims are plain data");
         [
-            ("BLAKE3", self.blake3.clone(), now.blake3.clone()),
+            ("BLAKE3 hash", self.blake3.clone(), now.blake3.clone()),
             ("contract", self.contract.clone(), now.contract.clone()),
             ("form", self.form.to_string(), now.form.to_string()),
             ("list of roles", list(&self.roles), list(&now.roles)),
@@ -158,64 +167,66 @@ impl Pinned {
 }
 
 impl Lock {
-    /// A lock of these plugins, for this engine.
+    /// Returns a lock of these plugins for this engine.
     pub fn new(plugins: Vec<Pinned>) -> Self {
-        Self { version: VERSION, wasmtime: WASMTIME, plugins }
+        Self { format: FORMAT, wasmtime: WASMTIME, plugins }
     }
 
-    /// The lock in a folder, if there is one.
+    /// Returns the lock in a folder, if there is one.
     ///
     /// # Errors
-    /// It cannot be read, is not ours, or is for another engine.
+    /// Fails if the file cannot be read, is not a lock or is for another engine.
     pub fn find(folder: &Path) -> Result<Option<Self>, Error> {
         let path = folder.join(NAME);
-        let text = match file::regular_if_any(&path).and_then(|()| std::fs::read_to_string(&path)) {
+        let text = match require_regular_if_exists(&path).and_then(|()| std::fs::read_to_string(&path)) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(reason) => return Err(Error::Read { path, reason }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(Error::Read { path, source }),
         };
-        let wrong = |reason: String| Error::Parse { path: path.clone(), reason };
-        let lock: Self = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-        if lock.version != VERSION {
-            return Err(wrong(format!("it has the format {}; this alft reads {VERSION}", lock.version)));
+        let lock: Self = match toml::from_str(&text) {
+            Ok(lock) => lock,
+            Err(source) => return Err(Error::Parse { path, source }),
+        };
+        match lock {
+            Self { format, .. } if format != FORMAT => Err(Error::Format { path, found: format }),
+            Self { wasmtime, .. } if wasmtime != WASMTIME => Err(Error::Engine { path, found: wasmtime }),
+            lock => Ok(Some(lock)),
         }
-        if lock.wasmtime != WASMTIME {
-            return Err(Error::Engine { path, found: lock.wasmtime });
-        }
-        Ok(Some(lock))
     }
 
-    /// The file's text.
+    /// Returns the text of the file.
     pub fn text(&self) -> String {
-        let body = toml::to_string(self).expect("a lock prints");
+        let body = toml::to_string(self).expect("a lock can be written as TOML");
         format!(
             "# Written by `alft plugin lock`: the plugins of the run files in this folder, as they were approved.\n{body}"
         )
     }
 
-    /// The plugin that a run file calls so, with this configuration if there are several: run files in one folder share
-    /// the lock.
+    /// Returns the plugin with this name: the one with this configuration if there are several, because the run files of a
+    /// folder share the lock.
     pub fn get(&self, name: &str, config: &str) -> Option<&Pinned> {
         let mut named = self.plugins.iter().filter(|pinned| pinned.name == name);
         let first = named.clone().next();
         named.find(|pinned| pinned.claims.config == config).or(first)
     }
 
-    /// Refuses a plugin that is not the one that was approved. `folder` is where the lock lies.
+    /// Checks that a plugin is the one that was approved. `folder` is the lock's folder.
     ///
     /// # Errors
-    /// The plugin is not in it, or is another.
+    /// Fails if the plugin is not in the lock, or differs from the one in the lock.
     pub fn check(&self, folder: &Path, name: &str, plugin: &Plugin) -> Result<(), Error> {
         let path = || folder.join(NAME);
         let pinned = self.get(name, &plugin.source().config);
         let pinned = pinned.ok_or_else(|| Error::Absent { path: path(), name: name.into() })?;
-        match pinned.difference(&Pinned::of(name, plugin, None)) {
+        match pinned.difference(&Pinned::new(name, plugin, None)) {
             None => Ok(()),
-            Some((what, pinned, found)) => Err(Error::Changed { path: path(), name: name.into(), what, pinned, found }),
+            Some((property, pinned, found)) => {
+                Err(Error::Changed { path: path(), name: name.into(), property, pinned, found })
+            }
         }
     }
 
-    /// The same lock with these plugins in place of those of the same names and configurations; the rest stays.
+    /// Returns the lock with these plugins, which replace those with the same names and configurations.
     #[must_use]
     pub fn with(mut self, plugins: Vec<Pinned>) -> Self {
         for plugin in plugins {

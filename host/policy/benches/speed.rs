@@ -1,32 +1,32 @@
-//! How fast the policy is on this machine: `cargo bench -p alft-policy`. It prints what it does, and what that took.
+//! The speed of sampling and training on this machine: `cargo bench -p alft-policy` prints the time of each part.
 //!
-//! `ALFT_MODEL=model.gguf`, a GGUF file or a Hugging Face folder, measures a real model besides; `CANDLE_NUM_THREADS=1`
-//! keeps other cores out of it.
+//! `ALFT_MODEL=PATH`, a GGUF file or a Hugging Face folder, also measures that model. `CANDLE_NUM_THREADS=1` restricts the
+//! measurement to one core.
 
 use std::time::Instant;
 
 use alft_policy::{
     AdamWConfig, DevicePreference, GrpoConfig, LoraConfig, OptimiserConfig, Policy, Request, SampleConfig, Schedule,
-    Seed, Sequence, Trainer, Tuning, log_probs, sample, state,
+    Seed, Sequence, Trainer, Tuning, checkpoint, log_probs, sample,
 };
 
-/// Seconds since some beginning, by the clock and by what this process had of the processors: on a busy machine the
-/// second is the one to compare.
+/// A stopwatch of wall time and of this process's CPU time, in seconds. On a busy machine, CPU times are the ones to
+/// compare.
 struct Clock(Instant, f64);
 
 impl Clock {
     fn start() -> Self {
-        Clock(Instant::now(), processor_seconds())
+        Clock(Instant::now(), cpu_seconds())
     }
 
     fn read(&self) -> String {
-        format!("{:.2} s ({:.2} of CPU)", self.0.elapsed().as_secs_f64(), processor_seconds() - self.1)
+        format!("{:.2} s ({:.2} of CPU)", self.0.elapsed().as_secs_f64(), cpu_seconds() - self.1)
     }
 }
 
-fn processor_seconds() -> f64 {
+fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // After the name in brackets: utime and stime are the 12th and 13th, in hundredths of a second.
+    // Counted after the name in brackets, utime and stime are fields 12 and 13, in hundredths of a second.
     let fields: Vec<f64> =
         stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2).flat_map(str::parse).collect();
     fields.iter().sum::<f64>() / 100.0
@@ -39,7 +39,7 @@ fn optimiser(learning_rate: f64) -> OptimiserConfig {
     }
 }
 
-/// The trace of a two-digit addition, `58+27=8+7=15,5+2+1=8:85`, and where its completion begins.
+/// Returns the prompt and the completion of a two-digit addition, such as `58+27=` and `8+7=15,5+2+1=8:85`.
 fn addition(a: u64, b: u64) -> (String, String) {
     let (low, carry) = (a % 10 + b % 10, (a % 10 + b % 10) / 10);
     let high = a / 10 + b / 10 + carry;
@@ -48,6 +48,7 @@ fn addition(a: u64, b: u64) -> (String, String) {
     (format!("{a}+{b}="), trace)
 }
 
+/// Returns pseudo-random pairs of two-digit numbers.
 fn pairs(seed: u64) -> impl Iterator<Item = (u64, u64)> {
     let mut state = seed | 1;
     std::iter::repeat_with(move || {
@@ -60,11 +61,11 @@ fn main() {
     tiny();
     match std::env::var("ALFT_MODEL") {
         Ok(path) => real(&path),
-        Err(_) => println!("ALFT_MODEL is not set: no real model was measured"),
+        Err(_) => println!("ALFT_MODEL is not set: only the tiny model was measured"),
     }
 }
 
-/// Two-digit additions: supervised steps, then GRPO.
+/// Measures the tiny model on two-digit additions: supervised steps, then GRPO steps.
 fn tiny() {
     let device = DevicePreference::Auto.open().unwrap();
     let policy = Policy::tiny(1, &device).unwrap();
@@ -119,7 +120,7 @@ fn tiny() {
         let report = trainer.grpo_step(&batch, &advantages, &config).unwrap();
         training_time += clock.elapsed().as_secs_f64();
         let clock = Instant::now();
-        state::save(&trainer, dir.path(), "").unwrap();
+        checkpoint::save(&trainer, dir.path(), "").unwrap();
         saving_time += clock.elapsed().as_secs_f64();
         if step % 25 == 24 || step == 0 {
             let mean = rewards.iter().sum::<f64>() / 128.0;
@@ -127,14 +128,14 @@ fn tiny() {
         }
     }
     println!(
-        "a GRPO step of 16 × 8: sampling {:.3} s, training {:.3} s; saving its state {:.3} s",
+        "a GRPO step of 16 × 8 samples: sampling {:.3} s, training {:.3} s, saving a checkpoint {:.3} s",
         sampling_time / 150.0,
         training_time / 150.0,
         saving_time / 150.0
     );
 }
 
-/// Sampling, scoring and training with LoRA.
+/// Measures sampling, scoring and LoRA training of the model at `path`.
 fn real(path: &str) {
     let device = DevicePreference::Auto.open().unwrap();
     println!("{}", alft_policy::device::describe(&device));

@@ -1,15 +1,15 @@
-//! Where tensors live: the CPU, or the first CUDA device.
+//! Devices: tensors live on the CPU or on the first CUDA device.
 
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Which device a run asks for.
+/// The device that a run asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DevicePreference {
-    /// CUDA when compiled in and present, otherwise the CPU.
+    /// CUDA if it is compiled in and present, otherwise the CPU.
     #[default]
     Auto,
     /// The CPU.
@@ -22,7 +22,7 @@ impl DevicePreference {
     /// Opens the device.
     ///
     /// # Errors
-    /// [`Error::NoCuda`] when `cuda` is asked for and was not compiled in, or no device or driver is present.
+    /// Fails if CUDA is asked for and is not compiled in, or no device or driver is present.
     pub fn open(self) -> Result<Device> {
         match self {
             DevicePreference::Cpu => Ok(Device::Cpu),
@@ -32,22 +32,15 @@ impl DevicePreference {
     }
 }
 
-// `Device::cuda_if_available` does not fall back at run time when the driver is missing, so this asks and looks.
+// `Device::cuda_if_available` does not fall back at run time if the driver is missing, so the device is opened to see.
 fn open_cuda() -> Result<Device> {
     if !candle_core::utils::cuda_is_available() {
-        return Err(Error::NoCuda(
-            "this build has no CUDA; build with `--features cuda`, or use the device `cpu`".into(),
-        ));
+        return Err(Error::CudaNotBuilt);
     }
-    Device::new_cuda(0).map_err(|error| {
-        // candle appends a backtrace; the cause is the first line.
-        let text = error.to_string();
-        let cause = text.lines().next().unwrap_or("unknown cause").to_owned();
-        Error::NoCuda(format!("{cause}; check the driver with `nvidia-smi`, or use the device `cpu`"))
-    })
+    Device::new_cuda(0).map_err(Error::NoCudaDevice)
 }
 
-/// One line for a person: `CPU, 2 threads` or `CUDA: NVIDIA H100`.
+/// Describes a device in one line: `CPU, 2 threads` or `CUDA: NVIDIA H100`.
 pub fn describe(device: &Device) -> String {
     match device {
         Device::Cpu => match candle_core::utils::get_num_threads() {
@@ -59,7 +52,7 @@ pub fn describe(device: &Device) -> String {
     }
 }
 
-// The driver's own listing (Linux) names the device without linking anything.
+// The driver's listing in /proc (Linux) has the name, so that no library of the driver has to be linked.
 fn cuda_name() -> Option<String> {
     let mut folders: Vec<_> =
         std::fs::read_dir("/proc/driver/nvidia/gpus").ok()?.filter_map(|entry| Some(entry.ok()?.path())).collect();

@@ -1,36 +1,71 @@
-//! What can go wrong, each with the file, the reason and the remedy.
+//! Errors: each names the file, setting or sequence, the reason, and where there is one the remedy. Causes are kept as
+//! [`source`](std::error::Error::source).
 
 use std::path::{Path, PathBuf};
 
 /// The result of every fallible function of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// The error of a library that this crate does not name in its interface.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Every error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file could not be read or written.
-    #[error("{}: {source}", path.display())]
-    Io {
+    /// A file or folder could not be read.
+    #[error("cannot read {}", path.display())]
+    Read {
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// A file was read, and is not what it should be.
+    /// A file or folder could not be written. The destination is as it was before.
+    #[error(transparent)]
+    Write(#[from] alft_fs::Error),
+    /// A file is not in the format that it should have.
+    #[error("{} is not a valid {format} file", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// The expected format, for example `JSON`.
+        format: &'static str,
+        /// The parser's error.
+        source: BoxError,
+    },
+    /// A file is in the right format and its content cannot be used.
     #[error("{}: {reason}", path.display())]
-    File {
+    Content {
         /// The file or folder.
         path: PathBuf,
-        /// What is wrong with it, and what to do.
+        /// The fault, and the remedy where there is one.
         reason: String,
+    },
+    /// A tensor of a file of weights could not be read.
+    #[error("{}: cannot read the tensor `{tensor}`", path.display())]
+    ReadTensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name in the file.
+        tensor: String,
+        /// The tensor library's error.
+        source: BoxError,
+    },
+    /// A file of weights could not be written.
+    #[error("cannot write tensors to {}", path.display())]
+    WriteTensors {
+        /// The file.
+        path: PathBuf,
+        /// The library's error.
+        source: BoxError,
     },
     /// The model is of a family that this crate cannot compute.
     #[error("{}: the architecture `{found}` is not supported; supported are {supported}", path.display())]
     Architecture {
         /// The file that names the architecture.
         path: PathBuf,
-        /// The architecture it names.
+        /// The architecture in the file.
         found: String,
         /// The architectures that can be loaded.
         supported: &'static str,
@@ -43,80 +78,100 @@ pub enum Error {
     Vocabulary {
         /// The folder or file of the model.
         path: PathBuf,
-        /// Tokens of the tokenizer.
+        /// Number of tokens of the tokenizer.
         tokenizer: usize,
-        /// Rows of the model's embedding.
+        /// Number of rows of the model's embedding.
         model: usize,
     },
-    /// The tokenizer refused a text or token ids.
-    #[error("the tokenizer failed: {0}")]
-    Tokenizer(String),
+    /// The tokenizer failed.
+    #[error("the tokenizer failed to {action}")]
+    Tokenizer {
+        /// The operation, for example `encode a text`.
+        action: &'static str,
+        /// The tokenizer library's error.
+        source: BoxError,
+    },
+    /// A text holds a character that the tokenizer has no token for.
+    #[error("the tokenizer has no token for {character:?} in {text:?}")]
+    NoToken {
+        /// The character, or the part of the text around it that the tokenizer treats as one.
+        character: String,
+        /// The whole text.
+        text: String,
+    },
     /// A sequence does not fit the model's context.
     #[error(
         "sequence {index} needs {needed} tokens (prompt {prompt}) and the model's context holds {context}; shorten the prompt or allow fewer new tokens"
     )]
     ContextLength {
-        /// Which sequence of the batch.
+        /// Index of the sequence in the batch.
         index: usize,
-        /// Tokens of its prompt.
+        /// Number of tokens of the prompt.
         prompt: usize,
-        /// Tokens of prompt and completion together.
+        /// Number of tokens of prompt and completion together.
         needed: usize,
-        /// Tokens the model can attend to.
+        /// Number of tokens the model can attend to.
         context: usize,
     },
     /// A sequence of a batch cannot be computed.
     #[error("sequence {index}: {reason}")]
     Sequence {
-        /// Which sequence of the batch.
+        /// Index of the sequence in the batch.
         index: usize,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
-    /// A setting has a value that makes no sense.
-    #[error("{name}: {reason}")]
+    /// A setting is out of range.
+    #[error("`{name}` {reason}")]
     Setting {
         /// The setting's name.
         name: &'static str,
-        /// Why it is refused, and what is allowed.
+        /// The fault and the allowed values; continues a sentence that begins with the name.
         reason: String,
     },
-    /// A CUDA device was asked for and cannot be had.
-    #[error("no CUDA device: {0}")]
-    NoCuda(String),
-    /// A number that must be finite was not. The weights were not touched.
+    /// A CUDA device was asked for in a build without CUDA.
+    #[error("this build has no CUDA; build with `--features cuda`, or use the device `cpu`")]
+    CudaNotBuilt,
+    /// A CUDA device was asked for and could not be opened.
+    #[error("cannot open a CUDA device; check the driver with `nvidia-smi`, or use the device `cpu`")]
+    NoCudaDevice(#[source] candle_core::Error),
+    /// A number that must be finite is not. The weights are unchanged.
     #[error(
-        "{what} is {value} at optimiser step {step}; the weights were left as they were (lower the learning rate, or check the advantages)"
+        "{quantity} is {value} at optimiser step {step}; the weights were left as they were (lower the learning rate, or check the advantages)"
     )]
     NonFinite {
-        /// The number's name, for example `loss`.
-        what: String,
+        /// The quantity, for example `the loss`.
+        quantity: &'static str,
         /// Its value.
         value: f64,
         /// The optimiser step that was being computed.
         step: u64,
     },
-    /// A KL penalty was asked for before there was a reference to measure it from.
-    #[error("beta is {beta} but there is no reference policy: freeze the reference before the first GRPO step")]
+    /// A KL penalty was asked for and there is no reference policy to measure it from.
+    #[error("`beta` is {beta} but there is no reference policy: freeze the reference before the first GRPO step")]
     NoReference {
-        /// The price of leaving the reference.
+        /// The coefficient of the KL penalty.
         beta: f64,
     },
-    /// The tensor library failed: out of memory, or a mistake in this crate.
-    #[error("tensor computation failed: {0}")]
+    /// The tensor library failed: the device is out of memory, or this crate is wrong.
+    #[error("a tensor computation failed")]
     Tensor(#[from] candle_core::Error),
 }
 
 impl Error {
-    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
-        Error::Io { path: path.to_owned(), source }
+    pub(crate) fn read(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Error::Read { path: path.to_owned(), source }
     }
 
-    pub(crate) fn file(path: &Path, reason: impl ToString) -> Self {
-        Error::File { path: path.to_owned(), reason: reason.to_string() }
+    pub(crate) fn format<E: Into<BoxError>>(path: &Path, format: &'static str) -> impl FnOnce(E) -> Self {
+        move |source| Error::Format { path: path.to_owned(), format, source: source.into() }
     }
 
-    pub(crate) fn setting(name: &'static str, reason: impl ToString) -> Self {
-        Error::Setting { name, reason: reason.to_string() }
+    pub(crate) fn content(path: &Path, reason: impl Into<String>) -> Self {
+        Error::Content { path: path.to_owned(), reason: reason.into() }
+    }
+
+    pub(crate) fn setting(name: &'static str, reason: impl Into<String>) -> Self {
+        Error::Setting { name, reason: reason.into() }
     }
 }

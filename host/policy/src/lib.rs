@@ -1,54 +1,49 @@
-//! The policy: a decoder-only transformer, its sampling, log-probabilities, GRPO loss and optimiser, on candle.
+//! The policy of a run: a decoder-only transformer on candle, with sampling, log-probabilities, the GRPO loss, AdamW and
+//! checkpoints.
 //!
-//! It knows tensors and text: no plugin, no game, no run file. The path of a run:
+//! This crate works on tensors and text. It has no notion of plugins, games or run files. A training run calls:
 //!
-//! 1. [`DevicePreference::open`] a device, [`Policy::open`] a model (or [`Policy::tiny`]);
-//! 2. [`Trainer::new`]; perhaps [`Trainer::supervised_step`] for a while; [`Trainer::freeze_reference`];
-//! 3. each step [`sample()`] completions, let others turn them into advantages, [`Trainer::grpo_step`];
-//! 4. [`state::save`] after steps, [`state::restore`] to go on, [`Policy::save`] to export.
+//! 1. [`DevicePreference::open`], then [`Policy::open`] for a model on disk or [`Policy::tiny`] for the embedded one;
+//! 2. [`Trainer::new`], [`Trainer::supervised_step`] for a warm start if one is wanted, [`Trainer::freeze_reference`];
+//! 3. in each step [`sample()`], whose completions the caller turns into advantages, and [`Trainer::grpo_step`];
+//! 4. [`checkpoint::save`] after steps, [`checkpoint::restore`] to continue, [`Policy::save`] to export.
 //!
-//! Everything is deterministic given seeds: the same seeds give the same bits on the CPU, and a restored run continues
+//! Everything is deterministic given its seeds: the same seeds give the same bits on the CPU, and a restored run continues
 //! bit for bit.
 
-pub mod adamw;
-mod atomic;
-mod config;
-mod decode;
 pub mod device;
 mod error;
-mod gguf;
-pub mod grpo;
-mod huggingface;
+mod formats;
+mod generate;
 mod kernels;
-pub mod logprob;
-pub mod lora;
+mod model;
 mod ops;
-mod packed;
 mod policy;
-mod sample;
-pub mod schedule;
-pub mod state;
-pub mod tabular;
-mod tiny;
-mod tokenizer;
 mod train;
-mod transformer;
+#[cfg(test)]
+mod twins;
 
 pub use candle_core::Device;
 
 pub use crate::{
-    adamw::AdamWConfig,
-    atomic::sweep,
-    config::{Architecture, Llama3Scaling, ModelConfig},
     device::DevicePreference,
-    error::{Error, Result},
-    grpo::{Aggregation, GrpoConfig, ImportanceSampling, KlPenalty},
-    logprob::{Sequence, log_probs},
-    lora::LoraConfig,
+    error::{BoxError, Error, Result},
+    generate::sample::{Completion, Request, SampleConfig, Seed, sample},
+    model::{
+        batch::Sequence,
+        config::{Architecture, Llama3Scaling, ModelConfig},
+        log_probs::log_probs,
+        lora::LoraConfig,
+        tokenizer::Tokenizer,
+        transformer::Transformer,
+    },
     policy::Policy,
-    sample::{Completion, Request, SampleConfig, Seed, sample},
-    schedule::{Decay, Schedule},
-    tokenizer::Tokenizer,
-    train::{GrpoReport, OptimiserConfig, SupervisedReport, Trainer, Tuning},
-    transformer::Transformer,
+    train::{
+        adamw::AdamWConfig,
+        checkpoint,
+        grpo::{self, Aggregation, GrpoConfig, ImportanceSampling, KlPenalty},
+        schedule::{Decay, Schedule},
+        tabular,
+        trainer::{GrpoStats, OptimiserConfig, SupervisedStats, Trainer, Tuning},
+    },
 };

@@ -1,5 +1,4 @@
-//! What a policy promises, whatever it runs on: one way of computing a log-probability, however it is batched, cached,
-//! saved or adapted.
+//! Tests of the policy: a log-probability is the same however it is batched, cached, saved or adapted.
 
 use std::{fs, path::Path};
 
@@ -20,7 +19,7 @@ fn fast() -> OptimiserConfig {
     OptimiserConfig { schedule: Schedule { learning_rate: 1e-2, ..Schedule::default() }, ..OptimiserConfig::default() }
 }
 
-/// Texts of different lengths; the first three share a prompt.
+/// Returns sequences of different lengths; the first three share a prompt.
 fn sequences(policy: &Policy) -> Vec<Sequence> {
     let texts =
         [("12+34=", "46"), ("12+34=", "4"), ("12+34=", "a long answer: 46."), ("x", ""), ("a\nlonger one, ", "y z")];
@@ -38,7 +37,7 @@ fn assert_close(a: &[Vec<f32>], b: &[Vec<f32>], tolerance: f32) {
 }
 
 #[test]
-fn a_batch_gives_what_its_sequences_give_alone() {
+fn a_batch_gives_the_same_log_probabilities_as_its_sequences_alone() {
     let policy = policy();
     let batch = sequences(&policy);
     let together = log_probs(policy.transformer(), &batch, 1.0, 4096).unwrap();
@@ -52,7 +51,7 @@ fn a_batch_gives_what_its_sequences_give_alone() {
 }
 
 #[test]
-fn probabilities_of_what_may_follow_add_up_to_one() {
+fn the_probabilities_of_all_next_tokens_add_up_to_one() {
     let policy = policy();
     let prompt = policy.encode("1+1=").unwrap();
     let all: Vec<Sequence> = (0..policy.config().vocab_size as u32)
@@ -63,7 +62,7 @@ fn probabilities_of_what_may_follow_add_up_to_one() {
 }
 
 #[test]
-fn log_probabilities_at_a_temperature_are_of_the_tempered_distribution() {
+fn log_probabilities_at_a_temperature_are_those_of_the_tempered_distribution() {
     let policy = policy();
     let prompt = policy.encode("1+1=").unwrap();
     let all: Vec<Sequence> = (0..policy.config().vocab_size as u32)
@@ -80,7 +79,7 @@ fn log_probabilities_at_a_temperature_are_of_the_tempered_distribution() {
     }
 }
 
-/// What greedy decoding must draw, by a full forward pass for every token.
+/// Decodes greedily with a full forward pass for every token, as the oracle of cached decoding.
 fn greedy_by_full_passes(policy: &Policy, prompt: &[u32], steps: usize) -> Vec<u32> {
     let mut drawn: Vec<u32> = Vec::new();
     for _ in 0..steps {
@@ -98,7 +97,7 @@ fn greedy_by_full_passes(policy: &Policy, prompt: &[u32], steps: usize) -> Vec<u
 }
 
 #[test]
-fn cached_decoding_of_ragged_prompts_equals_full_passes() {
+fn cached_decoding_of_prompts_of_different_lengths_equals_full_passes() {
     let policy = policy();
     let prompts: Vec<Vec<u32>> =
         ["1", "12+34=", "a\nmuch longer prompt than the others", "12+34="].map(|p| policy.encode(p).unwrap()).to_vec();
@@ -124,12 +123,12 @@ fn a_sample_depends_on_its_seed_and_not_on_its_batch() {
     let prompts: Vec<Vec<u32>> = ["1+1=", "1+1=", "20+5="].map(|p| policy.encode(p).unwrap()).to_vec();
     let config = SampleConfig { max_new_tokens: 100, top_p: 0.95, ..SampleConfig::default() };
     let together = draw(&policy, &prompts, &config);
-    assert_eq!(together, draw(&policy, &prompts, &config), "the same seeds draw the same, twice");
-    assert_ne!(together[0].tokens, together[1].tokens, "another seed draws something else");
+    assert_eq!(together, draw(&policy, &prompts, &config), "the same seeds draw the same completions");
+    assert_ne!(together[0].tokens, together[1].tokens, "another seed draws another completion");
     assert_ne!(
         together[0].tokens.len(),
         together[1].tokens.len(),
-        "the test wants samples that end at different times"
+        "the test needs samples that end at different times"
     );
     for (index, completion) in together.iter().enumerate() {
         let seed = Seed { run: 3, step: 1, sample: index as u64 };
@@ -168,25 +167,25 @@ fn completions_end_at_eos_at_a_stop_text_or_at_the_limit() {
 }
 
 #[test]
-fn a_saved_folder_gives_the_same_bits() {
+fn a_saved_model_gives_the_same_bits() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("model");
     let policy = policy();
     let batch = sequences(&policy);
     policy.save(&path).unwrap();
     policy.save(&path).unwrap();
-    let again = Policy::open(&path, &Device::Cpu).unwrap();
-    assert_eq!(policy.config(), again.config());
-    assert_eq!(again.example("12+34=", "46").unwrap(), batch[0]);
+    let reopened = Policy::open(&path, &Device::Cpu).unwrap();
+    assert_eq!(policy.config(), reopened.config());
+    assert_eq!(reopened.example("12+34=", "46").unwrap(), batch[0]);
     let of = |policy: &Policy| log_probs(policy.transformer(), &batch, 1.0, 4096).unwrap();
-    assert_eq!(of(&policy), of(&again));
+    assert_eq!(of(&policy), of(&reopened));
     let mut files: Vec<_> =
         fs::read_dir(&path).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     files.sort();
     let expected =
         ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
     assert_eq!(files, expected);
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside the folder");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no draft is left beside the folder");
 }
 
 #[test]
@@ -202,14 +201,14 @@ fn an_export_has_the_adapters_merged() {
         trainer.supervised_step(&batch).unwrap();
     }
     let trained = of(trainer.policy());
-    assert!((trained[0][0] - before[0][0]).abs() > 1e-2, "the adapters learnt something");
+    assert!((trained[0][0] - before[0][0]).abs() > 1e-2, "the adapters were trained");
     assert_close(&trained, &of(&trainer.policy().merged().unwrap()), 2e-5);
     trainer.policy().save(&dir.path().join("export")).unwrap();
     assert_close(&trained, &of(&Policy::open(&dir.path().join("export"), &Device::Cpu).unwrap()), 2e-5);
 }
 
 #[test]
-fn shards_and_half_precision_are_read() {
+fn shards_and_half_precision_weights_are_read() {
     use candle_core::{DType, Tensor};
     let dir = tempfile::tempdir().unwrap();
     let policy = policy();
@@ -230,13 +229,13 @@ fn shards_and_half_precision_are_read() {
     }
     let index = serde_json::json!({"metadata": {}, "weight_map": index}).to_string();
     fs::write(dir.path().join("model.safetensors.index.json"), index).unwrap();
-    let again = Policy::open(dir.path(), &Device::Cpu).unwrap();
+    let reopened = Policy::open(dir.path(), &Device::Cpu).unwrap();
     let of = |policy: &Policy| log_probs(policy.transformer(), &batch, 1.0, 4096).unwrap();
-    assert_close(&of(&policy), &of(&again), 0.2);
+    assert_close(&of(&policy), &of(&reopened), 0.2);
 }
 
 #[test]
-fn bad_folders_are_errors_that_name_the_file() {
+fn a_damaged_model_is_an_error_that_names_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path();
     let open = |path: &Path| Policy::open(path, &Device::Cpu).unwrap_err().to_string();
@@ -244,7 +243,7 @@ fn bad_folders_are_errors_that_name_the_file() {
     assert!(open(path).contains("config.json"));
 
     policy().save(path).unwrap();
-    let spoil = |file: &str, text: &[u8]| {
+    let damage = |file: &str, text: &[u8]| {
         let kept = fs::read(path.join(file)).unwrap();
         fs::write(path.join(file), text).unwrap();
         let message = open(path);
@@ -252,15 +251,15 @@ fn bad_folders_are_errors_that_name_the_file() {
         assert!(message.contains(file) || file == "config.json", "{message}");
         message
     };
-    spoil("config.json", b"{");
-    spoil("tokenizer.json", b"{}");
-    spoil("generation_config.json", b"[");
-    spoil("model.safetensors", b"\x05\0\0\0\0\0\0\0{}");
-    spoil("model.safetensors", b"");
+    damage("config.json", b"{");
+    damage("tokenizer.json", b"{}");
+    damage("generation_config.json", b"[");
+    damage("model.safetensors", b"\x05\0\0\0\0\0\0\0{}");
+    damage("model.safetensors", b"");
     let whole = fs::read(path.join("model.safetensors")).unwrap();
-    spoil("model.safetensors", &whole[..whole.len() - 4]);
+    damage("model.safetensors", &whole[..whole.len() - 4]);
     let config = fs::read_to_string(path.join("config.json")).unwrap();
-    let changed = |from: &str, to: &str| spoil("config.json", config.replace(from, to).as_bytes());
+    let changed = |from: &str, to: &str| damage("config.json", config.replace(from, to).as_bytes());
     assert!(changed("LlamaForCausalLM", "MambaForCausalLM").contains("`MambaForCausalLM` is not supported"));
     assert!(changed("\"vocab_size\": 99", "\"vocab_size\": 98").contains("the tokenizer has 99 tokens"));
     assert!(changed("\"vocab_size\": 99", "\"vocab_size\": 100").contains("has shape [99, 64]"));
@@ -269,11 +268,11 @@ fn bad_folders_are_errors_that_name_the_file() {
 
     let gguf = path.join("model.gguf");
     fs::write(&gguf, b"GGUF\x03\0\0\0").unwrap();
-    assert!(open(&gguf).contains("not a GGUF file"));
+    assert!(open(&gguf).contains("not a valid GGUF file"));
 }
 
 #[test]
-fn impossible_requests_are_errors() {
+fn requests_that_cannot_be_computed_are_errors() {
     let policy = policy();
     let ask = |prompt: &[u32], max_new_tokens| {
         let request = Request { prompt, seed: Seed { run: 0, step: 0, sample: 0 } };
@@ -283,7 +282,7 @@ fn impossible_requests_are_errors() {
     assert!(matches!(ask(&[99], 5), Error::Sequence { .. }));
     assert!(matches!(ask(&[5; 500], 13), Error::ContextLength { needed: 513, context: 512, .. }));
     assert!(matches!(ask(&[5], usize::MAX), Error::ContextLength { .. }));
-    assert!(policy.encode("naïve").unwrap_err().to_string().contains('ï'));
+    assert!(matches!(policy.encode("naïve").unwrap_err(), Error::NoToken { character, .. } if character == "ï"));
     assert!(sample(&policy, &[], &SampleConfig::default()).unwrap().is_empty());
     assert!(log_probs(policy.transformer(), &[], 1.0, 10).unwrap().is_empty());
 }

@@ -1,11 +1,11 @@
-//! What training promises: every trainable weight learns, and the same run twice is the same run.
+//! Tests of training: every trainable weight learns, and a resumed run continues bit for bit.
 
 use std::fs;
 
 use alft_policy::{
-    AdamWConfig, Aggregation, Decay, Device, Error, GrpoConfig, GrpoReport, ImportanceSampling, LoraConfig,
-    OptimiserConfig, Policy, Request, SampleConfig, Schedule, Seed, Sequence, Trainer, Transformer, Tuning, log_probs,
-    sample, state,
+    AdamWConfig, Aggregation, Decay, Device, Error, GrpoConfig, GrpoStats, ImportanceSampling, LoraConfig,
+    OptimiserConfig, Policy, Request, SampleConfig, Schedule, Seed, Sequence, Trainer, Transformer, Tuning, checkpoint,
+    log_probs, sample,
 };
 
 fn optimiser(learning_rate: f64) -> OptimiserConfig {
@@ -29,7 +29,7 @@ fn examples(policy: &Policy) -> Vec<Sequence> {
     texts.iter().map(|(prompt, completion)| policy.example(prompt, completion).unwrap()).collect()
 }
 
-/// Every trainable weight's numbers.
+/// Returns the name and the numbers of every trainable weight.
 fn weights(trainer: &Trainer) -> Vec<(String, Vec<f32>)> {
     let numbers = |v: &candle_core::Var| v.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     trainer.policy().transformer().trainable().iter().map(|(name, v)| (name.clone(), numbers(v))).collect()
@@ -38,19 +38,19 @@ fn weights(trainer: &Trainer) -> Vec<(String, Vec<f32>)> {
 #[test]
 fn every_trainable_weight_moves() {
     for (tuning, count) in [(Tuning::Full, 1 + 3 * 9 + 1), (all_projections(), 3 * 7 * 2)] {
-        // No weight decay: a weight without gradient would stand still.
+        // Without weight decay, a weight without a gradient does not move.
         let mut trainer = trainer(&tuning, 1e-2, 4096);
         let plain = AdamWConfig { weight_decay: 0.0, ..AdamWConfig::default() };
         trainer.begin_phase(OptimiserConfig { adamw: plain, ..optimiser(1e-2) }).unwrap();
         let batch = examples(trainer.policy());
         let before = weights(&trainer);
         assert_eq!(before.len(), count);
-        // Two steps: while an adapter's B is 0 its A has a gradient of 0.
+        // Two steps are needed, because the gradient of an adapter's A is 0 while its B is 0.
         trainer.supervised_step(&batch).unwrap();
         trainer.supervised_step(&batch).unwrap();
         for ((name, before), (_, after)) in before.iter().zip(&weights(&trainer)) {
             let moved = before.iter().zip(after).filter(|(a, b)| a != b).count();
-            // The embedding's rows of characters that do not occur move too: the head is the embedding.
+            // The embedding's rows of characters that do not occur move too, because the embedding is also the head.
             assert!(moved * 10 > before.len() * 9, "{moved} of {} numbers of {name} moved", before.len());
         }
     }
@@ -58,8 +58,8 @@ fn every_trainable_weight_moves() {
 
 #[test]
 fn gradients_agree_with_differences_of_the_loss() {
-    // Along the gradient g the loss falls by |g| per unit of length. AdamW hides g, but not its norm; a first step
-    // without momentum and without scaling by the norm (huge epsilon) is rate / epsilon · g.
+    // Along the gradient g the loss falls by |g| per unit of length. The trainer reports only the norm of g; with a huge
+    // epsilon and no clipping, the first step of AdamW is rate / epsilon · g.
     for tuning in [Tuning::Full, all_projections()] {
         let mut trainer = trainer(&tuning, 1e-2, 4096);
         let batch = examples(trainer.policy());
@@ -78,7 +78,7 @@ fn gradients_agree_with_differences_of_the_loss() {
 }
 
 #[test]
-fn micro_batches_add_up_to_the_batch() {
+fn the_micro_batches_of_a_step_add_up_to_the_batch() {
     for tuning in [Tuning::Full, all_projections()] {
         let run = |budget| {
             let mut trainer = trainer(&tuning, 1e-2, budget);
@@ -106,7 +106,7 @@ fn micro_batches_add_up_to_the_batch() {
 
 #[test]
 fn supervised_training_overfits_a_few_texts() {
-    // Adapters leave the head as it is, and a random one of this size cannot say more than e^5 : 1 for any token.
+    // Adapters do not change the head, and a random head of this size gives no token odds above e^5 : 1.
     for (tuning, steps, floor) in [(Tuning::Full, 60, 0.1), (all_projections(), 100, 0.7)] {
         let mut trainer = trainer(&tuning, 1e-2, 4096);
         let batch: Vec<Sequence> = [("1+1=", "2"), ("12+34=", "46"), ("say hello:", " hello, you")]
@@ -126,16 +126,17 @@ fn supervised_training_overfits_a_few_texts() {
     }
 }
 
-/// GRPO steps that reward completions beginning with `a`. Returns the probability of `a` before and after.
-fn reward_one_token(trainer: &mut Trainer, config: &GrpoConfig, steps: u64) -> (f32, f32, GrpoReport) {
+/// Makes GRPO steps that reward completions beginning with `a`. Returns the probability of `a` before and after, and the
+/// stats of the last step.
+fn reward_one_token(trainer: &mut Trainer, config: &GrpoConfig, steps: u64) -> (f32, f32, GrpoStats) {
     let prompt = trainer.policy().encode("say:").unwrap();
     let wanted = Sequence { prompt: prompt.clone(), completion: trainer.policy().encode("a").unwrap() };
-    let chance = |trainer: &Trainer| {
+    let probability = |trainer: &Trainer| {
         log_probs(trainer.policy().transformer(), std::slice::from_ref(&wanted), 1.0, 4096).unwrap()[0][0].exp()
     };
-    let before = chance(trainer);
+    let before = probability(trainer);
     let sampling = SampleConfig { max_new_tokens: 4, ..SampleConfig::default() };
-    let mut last = GrpoReport::default();
+    let mut last = GrpoStats::default();
     for step in 0..steps {
         let requests: Vec<Request<'_>> =
             (0..128).map(|i| Request { prompt: &prompt, seed: Seed { run: 1, step, sample: i } }).collect();
@@ -147,11 +148,11 @@ fn reward_one_token(trainer: &mut Trainer, config: &GrpoConfig, steps: u64) -> (
             drawn.into_iter().map(|c| Sequence { prompt: prompt.clone(), completion: c.tokens }).collect();
         last = trainer.grpo_step(&batch, &advantages, config).unwrap();
     }
-    (before, chance(trainer), last)
+    (before, probability(trainer), last)
 }
 
 #[test]
-fn grpo_raises_what_is_rewarded() {
+fn grpo_raises_the_probability_of_a_rewarded_completion() {
     let plain = GrpoConfig { beta: 0.0, max_completion_tokens: 4, ..GrpoConfig::default() };
     let variants = [
         plain.clone(),
@@ -168,7 +169,7 @@ fn grpo_raises_what_is_rewarded() {
 }
 
 #[test]
-fn the_penalty_holds_the_policy_to_its_reference() {
+fn the_kl_penalty_keeps_the_policy_close_to_its_reference() {
     for tuning in [Tuning::Full, all_projections()] {
         let run = |beta| {
             let mut trainer = trainer(&tuning, 3e-3, 4096);
@@ -182,7 +183,7 @@ fn the_penalty_holds_the_policy_to_its_reference() {
 }
 
 #[test]
-fn the_reference_of_adapters_is_the_model_without_them_until_they_have_learnt() {
+fn the_reference_of_untrained_adapters_is_the_base_model_and_of_trained_ones_a_copy() {
     let mut trainer = trainer(&all_projections(), 1e-2, 4096);
     let batch = examples(trainer.policy());
     let base = Policy::tiny(7, &Device::Cpu).unwrap();
@@ -195,7 +196,7 @@ fn the_reference_of_adapters_is_the_model_without_them_until_they_have_learnt() 
     let current = |trainer: &Trainer| log_probs(trainer.policy().transformer(), &batch, 1.0, 4096).unwrap();
     assert_eq!(reference(&trainer), of_base);
     assert_ne!(current(&trainer), of_base);
-    // Frozen after a warm start, the reference is what the adapters had learnt by then.
+    // A reference frozen after a warm start keeps the adapters of that moment.
     let warm = current(&trainer);
     trainer.freeze_reference().unwrap();
     trainer.supervised_step(&batch).unwrap();
@@ -204,7 +205,7 @@ fn the_reference_of_adapters_is_the_model_without_them_until_they_have_learnt() 
 }
 
 #[test]
-fn log_ratios_are_of_whole_completions_and_zero_where_the_policy_is_its_reference() {
+fn log_ratios_sum_over_the_completion_and_are_zero_if_the_policy_is_its_reference() {
     let mut trainer = trainer(&Tuning::Full, 1e-2, 4096);
     let batch = examples(trainer.policy());
     assert!(trainer.log_ratios(&batch, 1.0).is_err(), "there is no reference yet");
@@ -212,23 +213,23 @@ fn log_ratios_are_of_whole_completions_and_zero_where_the_policy_is_its_referenc
     assert!(trainer.log_ratios(&batch, 1.0).unwrap().iter().all(|ratio| ratio.abs() < 1e-6));
     trainer.supervised_step(&batch).unwrap();
     let of = |model: &Transformer| log_probs(model, &batch, 0.7, 4096).unwrap();
-    let (own, reference) = (of(trainer.policy().transformer()), of(trainer.reference().unwrap()));
-    for ((ratio, own), reference) in trainer.log_ratios(&batch, 0.7).unwrap().iter().zip(&own).zip(&reference) {
-        let wanted: f64 = own.iter().zip(reference).map(|(a, b)| f64::from(a - b)).sum();
+    let (current, reference) = (of(trainer.policy().transformer()), of(trainer.reference().unwrap()));
+    for ((ratio, current), reference) in trainer.log_ratios(&batch, 0.7).unwrap().iter().zip(&current).zip(&reference) {
+        let wanted: f64 = current.iter().zip(reference).map(|(a, b)| f64::from(a - b)).sum();
         assert!((ratio - wanted).abs() < 1e-5 && ratio.abs() > 1e-3, "{ratio} is not {wanted}");
     }
 }
 
 #[test]
-fn advantages_of_zero_teach_nothing_without_a_penalty() {
+fn without_a_kl_penalty_advantages_of_zero_leave_the_weights() {
     let mut trainer = trainer(&Tuning::Full, 1e-2, 4096);
     let batch = examples(trainer.policy());
     let before = weights(&trainer);
     let config = GrpoConfig { beta: 0.0, ..GrpoConfig::default() };
     let report = trainer.grpo_step(&batch, &[0.0; 5], &config).unwrap();
-    assert_eq!((report, trainer.step()), (GrpoReport::default(), 0));
+    assert_eq!((report, trainer.step()), (GrpoStats::default(), 0));
     assert_eq!(before, weights(&trainer));
-    // A sequence left out still counts in the mean.
+    // A sequence that is not computed still counts in the mean.
     let only = trainer.grpo_step(&batch, &[0.0, 0.0, 2.0, 0.0, 0.0], &config).unwrap();
     let tokens: usize = batch.iter().map(|s| s.completion.len()).sum();
     assert_eq!(only.tokens, 3);
@@ -236,7 +237,7 @@ fn advantages_of_zero_teach_nothing_without_a_penalty() {
 }
 
 #[test]
-fn a_failing_step_leaves_the_weights() {
+fn a_failing_step_leaves_the_weights_as_they_were() {
     let mut trainer = trainer(&Tuning::Full, 1e-2, 4096);
     let batch = examples(trainer.policy());
     let before = weights(&trainer);
@@ -256,21 +257,21 @@ fn a_failing_step_leaves_the_weights() {
 }
 
 #[test]
-fn settings_out_of_range_are_refused() {
-    let refused = |tuning: &Tuning, optimiser| {
+fn settings_out_of_range_are_errors() {
+    let error_of = |tuning: &Tuning, optimiser| {
         Trainer::new(Policy::tiny(7, &Device::Cpu).unwrap(), tuning, optimiser, 10, 0).unwrap_err().to_string()
     };
     let lora = |rank, targets: &[&str]| {
         Tuning::Lora(LoraConfig { rank, alpha: 1.0, targets: targets.iter().map(|t| t.to_string()).collect() })
     };
-    assert!(refused(&lora(0, &["q_proj"]), optimiser(1.0)).contains("lora.rank"));
-    assert!(refused(&lora(1, &[]), optimiser(1.0)).contains("lora.targets"));
-    assert!(refused(&lora(1, &["query"]), optimiser(1.0)).contains("`query` is no projection"));
-    assert!(refused(&Tuning::Full, optimiser(f64::NAN)).contains("learning_rate"));
+    assert!(error_of(&lora(0, &["q_proj"]), optimiser(1.0)).contains("lora.rank"));
+    assert!(error_of(&lora(1, &[]), optimiser(1.0)).contains("lora.targets"));
+    assert!(error_of(&lora(1, &["query"]), optimiser(1.0)).contains("has `query`, which is no projection"));
+    assert!(error_of(&Tuning::Full, optimiser(f64::NAN)).contains("learning_rate"));
 }
 
-/// Some steps of both kinds.
-fn advance(trainer: &mut Trainer, from: u64, to: u64) -> Vec<GrpoReport> {
+/// Makes the supervised and GRPO steps `from..to` and returns the stats of the GRPO steps.
+fn advance(trainer: &mut Trainer, from: u64, to: u64) -> Vec<GrpoStats> {
     let batch = examples(trainer.policy());
     let config = GrpoConfig { beta: 0.1, updates_per_batch: 2, ..GrpoConfig::default() };
     let step = |step: u64| {
@@ -282,7 +283,7 @@ fn advance(trainer: &mut Trainer, from: u64, to: u64) -> Vec<GrpoReport> {
 }
 
 #[test]
-fn a_resumed_run_is_the_uninterrupted_one_bit_for_bit() {
+fn a_resumed_run_equals_an_uninterrupted_one_bit_for_bit() {
     for tuning in [Tuning::Full, all_projections()] {
         for warm in [0, 2] {
             let dir = tempfile::tempdir().unwrap();
@@ -300,13 +301,13 @@ fn a_resumed_run_is_the_uninterrupted_one_bit_for_bit() {
 
             let mut first = start();
             let mut parts = advance(&mut first, 0, 2);
-            state::save(&first, dir.path(), "early").unwrap();
+            checkpoint::save(&first, dir.path(), "early").unwrap();
             parts.extend(advance(&mut first, 2, 3));
-            state::save(&first, dir.path(), "step 3, and \"more\"").unwrap();
+            checkpoint::save(&first, dir.path(), "step 3, and \"more\"").unwrap();
             drop(first);
 
             let mut second = trainer(&tuning, 1e-2, 24);
-            assert_eq!(state::restore(&mut second, dir.path()).unwrap(), "step 3, and \"more\"");
+            assert_eq!(checkpoint::restore(&mut second, dir.path()).unwrap(), "step 3, and \"more\"");
             assert_eq!(second.step(), whole.step() - 9);
             parts.extend(advance(&mut second, 3, 6));
             assert_eq!(reports, parts);
@@ -316,22 +317,22 @@ fn a_resumed_run_is_the_uninterrupted_one_bit_for_bit() {
             let mut files: Vec<_> =
                 fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
             files.sort();
-            let own_reference = tuning == Tuning::Full || warm > 0;
-            assert_eq!(files.len(), 1 + usize::from(own_reference), "{files:?}");
+            let has_reference_file = tuning == Tuning::Full || warm > 0;
+            assert_eq!(files.len(), 1 + usize::from(has_reference_file), "{files:?}");
             assert_eq!(files.last().unwrap(), "state.safetensors");
         }
     }
 }
 
 #[test]
-fn states_that_do_not_fit_are_refused_and_change_nothing() {
+fn a_checkpoint_that_does_not_fit_is_an_error_and_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("state.safetensors");
     let mut full = trainer(&Tuning::Full, 1e-2, 4096);
-    let message = |trainer: &mut Trainer| state::restore(trainer, dir.path()).unwrap_err().to_string();
+    let message = |trainer: &mut Trainer| checkpoint::restore(trainer, dir.path()).unwrap_err().to_string();
     assert!(message(&mut full).contains("state.safetensors"));
     full.freeze_reference().unwrap();
-    state::save(&full, dir.path(), "").unwrap();
+    checkpoint::save(&full, dir.path(), "").unwrap();
 
     let mut adapters = trainer(&all_projections(), 1e-2, 4096);
     let before = weights(&adapters);
@@ -341,7 +342,7 @@ fn states_that_do_not_fit_are_refused_and_change_nothing() {
     let saved = fs::read(&path).unwrap();
     for damaged in [&saved[..saved.len() / 2], &saved[..4], b""] {
         fs::write(&path, damaged).unwrap();
-        assert!(message(&mut full).contains("state.safetensors: not a safetensors file"));
+        assert!(message(&mut full).contains("state.safetensors is not a valid safetensors file"));
     }
     fs::write(&path, &saved).unwrap();
     let reference = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().path()).find(|p| *p != path).unwrap();

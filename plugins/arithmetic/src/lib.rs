@@ -1,25 +1,29 @@
-//! Reads the number that a completion ends in and compares it with the reference, exactly: `0.50`, `1/2` and `2/4`
-//! are one answer, and no rounding makes two answers equal.
+//! Reads the last number of a completion and compares it exactly with the gold answer: `0.50`, `1/2` and `2/4` are the
+//! same answer, and rounding never makes two answers equal.
 //!
-//! As a verifier it is correctness: U(ν) = w/m Σ_i ⟨r, ν_i⟩ with r = 1 for the reference's value, else 0.
+//! As a verifier it is correctness: U(ν) = w/m Σ_i ⟨r, ν_i⟩, where r is 1 for the value of the gold answer and else 0.
 
 mod number;
 
+use alft_sdk::serde::Deserialize;
 use alft_sdk::{Error, Manifest, Plugin, Prompt, Reader, Result, Verifier, export, manifest};
 
 /// The plugin's table in the run file.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(crate = "alft_sdk::serde", deny_unknown_fields)]
 pub struct Arithmetic {
-    /// What stands before the answer, such as `":"` or `"####"`. The line after its last occurrence must hold exactly
-    /// one number. Without a marker the answer is the last number of the completion.
+    /// Text before the answer, such as `":"` or `"####"`. The rest of the line after its last occurrence must contain
+    /// exactly one number. Without a marker the answer is the last number of the completion.
     #[serde(default)]
     pub marker: Option<String>,
 }
 
 impl Plugin for Arithmetic {
     fn manifest(&self) -> Manifest {
-        Manifest { score_range: Some((0.0, 1.0)), ..manifest!("The number at the end, compared exactly.") }
+        Manifest {
+            score_range: Some((0.0, 1.0)),
+            ..manifest!("Reads the last number and compares it exactly with the gold answer.")
+        }
     }
 
     fn check(&self) -> Result<()> {
@@ -36,7 +40,7 @@ impl Reader for Arithmetic {
             None => number::find(completion).last(),
             Some(marker) => completion.rsplit_once(marker).and_then(|(_, after)| {
                 let mut numbers = number::find(after.trim_start().lines().next().unwrap_or(""));
-                // Two numbers are a guess each way: no answer.
+                // Two numbers are a hedge: no answer.
                 numbers.next().filter(|_| numbers.next().is_none())
             }),
         };
@@ -46,17 +50,19 @@ impl Reader for Arithmetic {
 
 impl Verifier for Arithmetic {
     fn score(&self, prompt: &Prompt, answer: &str) -> Result<f64> {
-        let missing = || Error::new(format!("prompt {} has no reference; give it the right answer", prompt.id));
-        let reference = prompt.reference.as_deref().ok_or_else(missing)?;
-        let wanted = number::parse(reference).ok_or_else(|| {
-            Error::new(format!("the reference of prompt {} is no number: \"{reference}\"", prompt.id))
+        let missing = || Error::new(format!("prompt {} has no gold answer; add the key `gold` to it", prompt.id));
+        let gold = prompt.gold.as_deref().ok_or_else(missing)?;
+        let wanted = number::parse(gold).ok_or_else(|| {
+            Error::new(format!("the gold answer of prompt {} is not a number: \"{gold}\"", prompt.id))
         })?;
         Ok(if number::parse(answer) == Some(wanted) { 1.0 } else { 0.0 })
     }
 }
 
 export!(Arithmetic: Reader + Verifier);
-alft_sdk::conformance!(Arithmetic: Reader + Verifier);
+
+#[cfg(test)]
+alft_conformance::conformance!(Arithmetic: Reader + Verifier);
 
 #[cfg(test)]
 mod tests {
@@ -85,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_after_the_marker_holds_one_number() {
+    fn the_line_after_the_marker_has_one_number() {
         for (completion, key) in [
             ("8+7=15,5+2+1=8:85", Some("85")),
             ("1:2:085", Some("85")),
@@ -99,15 +105,15 @@ mod tests {
     }
 
     #[test]
-    fn values_are_compared_and_not_texts() {
-        let score = |reference: &str, answer: &str| {
-            Arithmetic::default().score(&Prompt { reference: Some(reference.into()), ..Prompt::default() }, answer)
+    fn values_are_compared_rather_than_texts() {
+        let score = |gold: &str, answer: &str| {
+            Arithmetic::default().score(&Prompt { gold: Some(gold.into()), ..Prompt::default() }, answer)
         };
         assert_eq!(score("0.50", "1/2"), Ok(1.0));
         assert_eq!(score("51.0", "51"), Ok(1.0));
         assert_eq!(score("1,000", "1000"), Ok(1.0));
         assert_eq!(score("0.3333333333333333", "1/3"), Ok(0.0));
-        assert!(score("many", "1").unwrap_err().to_string().contains("is no number"));
+        assert!(score("many", "1").unwrap_err().to_string().contains("is not a number"));
         assert!(Arithmetic::default().score(&Prompt::default(), "1").is_err());
     }
 }

@@ -4,18 +4,18 @@ use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::Zero;
 
-/// Longer digit strings are no answer anyone means; refusing them keeps the work linear in the input.
-const MOST_DIGITS: usize = 400;
+/// Longer numbers are refused: the cost of big integers would not be linear in the input.
+const MAX_DIGITS: usize = 400;
 
-/// The whole of `text` as a number, spaces and a currency sign around it aside.
+/// Parses all of `text` as a number, without white space and a currency sign around it.
 pub(crate) fn parse(text: &str) -> Option<BigRational> {
     let text = text.trim();
     let (number, rest) = leading(text.strip_prefix('$').unwrap_or(text))?;
     rest.is_empty().then_some(number)
 }
 
-/// Every number in `text`, from left to right: integers, decimals, fractions, with thousands separators and signs.
-/// A minus between two operands (`10-3`) is not a sign.
+/// Iterates over the numbers in `text` from left to right: integers, decimals and fractions, with thousands separators
+/// and signs. A minus between two operands (`10-3`) is not a sign.
 pub(crate) fn find(text: &str) -> impl Iterator<Item = BigRational> + '_ {
     let mut rest = text;
     let mut before = None;
@@ -28,7 +28,7 @@ pub(crate) fn find(text: &str) -> impl Iterator<Item = BigRational> + '_ {
                 rest = after;
                 return Some(number);
             }
-            // Over a digit that begins no number (too long a string of them) step to the end of its string.
+            // A digit that starts no number starts too long a run of digits: skip all of it.
             let step = if first.is_ascii_digit() { digits(rest) } else { first.len_utf8() };
             before = Some(first);
             rest = &rest[step..];
@@ -37,7 +37,7 @@ pub(crate) fn find(text: &str) -> impl Iterator<Item = BigRational> + '_ {
     })
 }
 
-/// The number that `text` begins with, and what follows it.
+/// Returns the number at the start of `text`, and the rest.
 fn leading(text: &str) -> Option<(BigRational, &str)> {
     let unsigned = text.strip_prefix(is_minus).unwrap_or(text);
     let (numerator, rest) = decimal(unsigned.strip_prefix('$').unwrap_or(unsigned))?;
@@ -49,7 +49,7 @@ fn leading(text: &str) -> Option<(BigRational, &str)> {
     Some((if unsigned.len() < text.len() { -value } else { value }, rest))
 }
 
-/// Digits, thousands separated or not, and a fractional part.
+/// Returns the unsigned decimal at the start of `text`, with or without thousands separators, and the rest.
 fn decimal(text: &str) -> Option<(BigRational, &str)> {
     let mut whole = text[..digits(text)].to_owned();
     let mut rest = &text[whole.len()..];
@@ -63,7 +63,7 @@ fn decimal(text: &str) -> Option<(BigRational, &str)> {
     if !fraction.is_empty() {
         rest = &rest[1 + fraction.len()..];
     }
-    if whole.is_empty() || whole.len() + fraction.len() > MOST_DIGITS {
+    if whole.is_empty() || whole.len() + fraction.len() > MAX_DIGITS {
         return None;
     }
     let units: BigInt = format!("{whole}{fraction}").parse().ok()?;

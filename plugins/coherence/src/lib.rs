@@ -1,33 +1,34 @@
-//! Coherence across the phrasings of one question. With ν̄ the mean of the bundle's answer marginals, c their normalised
-//! geometric mean and q the mean of the reference policy's:
+//! Coherence across the phrasings of a question. Let ν̄ be the mean of the bundle's answer marginals, c their normalised
+//! geometric mean, and q the mean of the reference policy's answer marginals.
 //!
-//! - arithmetic consensus: U = −w/m Σ_i KL(ν_i‖ν̄) = −w·JSD, an answer earns w log(ν̄(z)/ν_i(z));
-//! - geometric consensus: U = w log Σ_z Π_i ν_i(z)^{1/m}, an answer earns w c(z)/ν_i(z);
-//! - reference consensus: U = −w/m Σ_i KL(ν_i‖q), an answer earns w log(q(z)/ν_i(z)). q is frozen: the consensus cannot
-//!   drift with those who seek it.
+//! - Arithmetic consensus: U = −w/m Σ_i KL(ν_i‖ν̄) = −w·JSD. An answer earns w log(ν̄(z)/ν_i(z)).
+//! - Geometric consensus: U = w log Σ_z Π_i ν_i(z)^{1/m}. An answer earns w c(z)/ν_i(z).
+//! - Reference consensus: U = −w/m Σ_i KL(ν_i‖q). An answer earns w log(q(z)/ν_i(z)). Since q is fixed, the consensus does
+//!   not drift during training.
 //!
 //! Source: Mohri, Schneider, Wu, *Coherence Mechanisms for Provable Self-Improvement*, arXiv 2511.08440.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use alft_sdk::serde::Deserialize;
 use alft_sdk::{Answer, Bundle, Group, Manifest, Objective, Plugin, Result, Valuation, export, manifest, math};
 
-/// What the phrasings' marginals are drawn to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// The distribution that the phrasings' marginals are pulled to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(crate = "alft_sdk::serde", rename_all = "kebab-case")]
 pub enum Consensus {
-    /// ν̄: an answer that any phrasing gives has a part in it.
+    /// ν̄, which contains every answer that any phrasing gives.
     #[default]
     Arithmetic,
-    /// c ∝ Π ν_i^{1/m}: only what every phrasing gives counts.
+    /// c ∝ Π ν_i^{1/m}, which contains only answers that every phrasing gives.
     Geometric,
-    /// q: what the phrasings' answers were before training, on average.
+    /// q, the phrasings' mean marginal before training.
     Reference,
 }
 
 /// The plugin's table in the run file.
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Deserialize)]
+#[serde(crate = "alft_sdk::serde", deny_unknown_fields)]
 pub struct Coherence {
     /// `"arithmetic"`, `"geometric"` or `"reference"`.
     #[serde(default)]
@@ -39,8 +40,8 @@ impl Plugin for Coherence {
         Manifest {
             concave: true,
             gradient: true,
-            reference: self.consensus == Consensus::Reference,
-            ..manifest!("Draws the phrasings of a question to one answer.")
+            needs_reference: self.consensus == Consensus::Reference,
+            ..manifest!("Pulls the phrasings of a question to the same answer.")
         }
     }
 }
@@ -51,20 +52,24 @@ impl Objective for Coherence {
             Consensus::Arithmetic => Ok(divergence(bundle, |_, answer| -answer.pooled_surprisal)),
             Consensus::Geometric => geometric(bundle),
             Consensus::Reference => Ok(divergence(bundle, |group, answer| {
-                // What the reference was not seen to give counts as half a sample of all that the bundle has. Where
-                // probabilities are exact but the reference was sampled, nobody says of how many.
+                // An answer that no sample of the reference policy gave counts as half a sample of the bundle. If
+                // probabilities are exact and the reference was sampled, the number of its samples is unknown.
                 let least = if bundle.exact { UNSEEN } else { least(group) / bundle.groups.len() as f64 };
-                let known = bundle.exact && answer.pooled_reference > 0.0;
-                math::ln(if known { answer.pooled_reference } else { answer.pooled_reference.max(least) })
+                let known = bundle.exact && answer.pooled_reference_probability > 0.0;
+                math::ln(if known {
+                    answer.pooled_reference_probability
+                } else {
+                    answer.pooled_reference_probability.max(least)
+                })
             })),
         }
     }
 }
 
-/// What an answer counts as that the reference was never seen to give.
+/// Reference probability of an answer without samples of the reference policy, if their number is unknown.
 const UNSEEN: f64 = 1e-4;
 
-/// −1/m Σ_i KL(ν_i‖q) by log q.
+/// Values −1/m Σ_i KL(ν_i‖q), given log q.
 fn divergence(bundle: &Bundle, log_q: impl Fn(&Group, &Answer) -> f64) -> Valuation {
     let reward = |group: &Group, answer: &Answer| log_q(group, answer) + answer.surprisal;
     Valuation {
@@ -77,16 +82,16 @@ fn divergence(bundle: &Bundle, log_q: impl Fn(&Group, &Answer) -> f64) -> Valuat
 fn geometric(bundle: &Bundle) -> Result<Valuation> {
     let keys: BTreeSet<&str> = bundle.groups.iter().flat_map(|g| &g.answers).map(|a| a.key.as_str()).collect();
     let logs: Vec<BTreeMap<&str, f64>> = bundle.groups.iter().map(|group| log_marginal(bundle, group, &keys)).collect();
-    // One phrasing that cannot give an answer ends its part in the consensus.
+    // An answer that one phrasing cannot give is not in the consensus.
     let log_mean =
         |key: &str| logs.iter().map(|nu| nu.get(key)).sum::<Option<f64>>().map(|sum| sum / logs.len() as f64);
     let means: BTreeMap<&str, f64> = keys.iter().filter_map(|key| Some((*key, log_mean(key)?))).collect();
     if means.is_empty() {
         if bundle.exact {
-            let reason = "its prompts have no answer in common; take the arithmetic consensus";
+            let reason = "its prompts have no answer in common; set consensus = \"arithmetic\"";
             return Err(format!("bundle {}: {reason}", bundle.id).into());
         }
-        // Nothing to reward, and as far from agreement as half a sample each can tell.
+        // No answer to reward. The utility is that of half a sample for each group.
         let nothing = bundle.mean(|group| math::ln(least(group)));
         return Ok(Valuation { utility: nothing, rewards: bundle.rewards(|_, _| 0.0), violation: None });
     }
@@ -97,9 +102,11 @@ fn geometric(bundle: &Bundle) -> Result<Valuation> {
     Ok(Valuation { utility, rewards: bundle.groups.iter().zip(&logs).map(rewards).collect(), violation: None })
 }
 
-/// log ν of what a phrasing can give: where probabilities are exact, of its own answers. From samples it is any answer
-/// of the bundle, for a zero is only a zero in this sample: none is below half a sample, and the whole keeps its sum,
-/// unless that is 0.
+/// Returns log ν for each answer that a phrasing can give.
+///
+/// If probabilities are exact, these are the answers of its group. From samples, these are all answers of the bundle, since
+/// an answer without samples may have a positive probability: each counts at least half a sample, and the probabilities are
+/// scaled back to their sum, unless that is 0.
 fn log_marginal<'a>(bundle: &Bundle, group: &'a Group, keys: &BTreeSet<&'a str>) -> BTreeMap<&'a str, f64> {
     if bundle.exact {
         return group.answers.iter().map(|a| (a.key.as_str(), -a.surprisal)).collect();
@@ -112,19 +119,22 @@ fn log_marginal<'a>(bundle: &Bundle, group: &'a Group, keys: &BTreeSet<&'a str>)
     raised.into_iter().map(|(key, p)| (key, math::ln(p * scale))).collect()
 }
 
-/// What an answer counts as that a group's samples did not show: half a sample.
+/// Returns the probability of an answer without samples in the group: half a sample.
 fn least(group: &Group) -> f64 {
     0.5 / f64::from(group.size)
 }
 
 export!(Coherence: Objective);
-alft_sdk::conformance!(Coherence: Objective);
+
+#[cfg(test)]
+alft_conformance::conformance!(Coherence: Objective);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alft_sdk::bundle::{Prompt, Samples};
+    use alft_sdk::bundle::Prompt;
     use alft_sdk::estimate::PlugIn;
+    use alft_sdk::samples::Samples;
 
     fn bundle(groups: &[&[&str]]) -> Bundle {
         let prompt = Prompt::default();
@@ -179,13 +189,13 @@ mod tests {
     }
 
     #[test]
-    fn the_references_consensus_stays_where_it_was() {
+    fn the_reference_consensus_is_the_reference_probability() {
         let mut bundle = bundle(&[&["a", "b"], &["a", "c"]]);
         for answer in bundle.groups.iter_mut().flat_map(|group| &mut group.answers) {
-            answer.pooled_reference = if answer.key == "a" { 0.75 } else { 0.0 };
+            answer.pooled_reference_probability = if answer.key == "a" { 0.75 } else { 0.0 };
         }
         let plugin = Coherence { consensus: Consensus::Reference };
-        assert!(plugin.manifest().reference);
+        assert!(plugin.manifest().needs_reference);
         let valuation = plugin.evaluate(&bundle).unwrap();
         let (seen, unseen) = (1.5f64.ln(), 0.25f64.ln());
         for reward in valuation.rewards {
@@ -195,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_phrasing_surely_cannot_say_is_no_part_of_the_geometric_consensus() {
+    fn an_answer_that_one_phrasing_cannot_give_is_not_in_the_geometric_consensus() {
         let prompt = Prompt::default();
         let half = |key| BTreeMap::from([("a", 0.5), (key, 0.5)]);
         let (one, other) = (half("b"), half("c"));

@@ -1,25 +1,26 @@
 //! A limit on the expected cost of answers, for safety: (1/m) Σ_i ⟨c, ν_i⟩ ≤ δ.
 //!
-//! The host keeps a multiplier μ ≥ 0 for it and raises μ while the limit is exceeded (dual ascent); an answer earns
-//! −μ c(z). The utility shown is the Lagrangian's term −μ(cost − δ): the indicator that it stands for has no finite
-//! value outside. At the equilibrium ν ∝ ν₀ exp(−μ* c/β) and μ*(cost − δ) = 0.
+//! The host keeps a multiplier μ ≥ 0 and raises it while the limit is exceeded (dual ascent). An answer earns −μ c(z). The
+//! utility is the Lagrangian's term −μ(cost − δ), since the indicator of the constraint is not finite outside the limit.
+//! At the equilibrium ν ∝ ν₀ exp(−μ* c/β) and μ*(cost − δ) = 0.
 
 use std::collections::BTreeMap;
 
-use alft_sdk::worth::{self, Worth};
+use alft_sdk::answer_values::{self, AnswerValues};
+use alft_sdk::serde::Deserialize;
 use alft_sdk::{Bundle, Manifest, Objective, Plugin, Result, Valuation, export, manifest};
 
-/// The plugin's table in the run file: what an answer costs, by a list or by a verifier.
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The plugin's table in the run file: the cost of answers, from a table or from a verifier.
+#[derive(Deserialize)]
+#[serde(crate = "alft_sdk::serde", deny_unknown_fields)]
 pub struct Constraint {
-    /// Answer key to cost; answers that are not named cost 0.
+    /// Cost of each answer key; 0 for an answer that is not in the table.
     #[serde(default)]
     pub cost: BTreeMap<String, f64>,
-    /// The name of the verifier whose score is the cost.
+    /// Name of the verifier whose score is the cost.
     #[serde(default)]
     pub verifier: Option<String>,
-    /// δ: the expected cost allowed.
+    /// δ: the highest expected cost.
     pub limit: f64,
 }
 
@@ -29,7 +30,7 @@ impl Plugin for Constraint {
     }
 
     fn check(&self) -> Result<()> {
-        worth::check("cost", &self.cost, self.verifier.as_deref())?;
+        answer_values::check("cost", &self.cost, self.verifier.as_deref())?;
         if !self.limit.is_finite() {
             return Err(format!("limit is {}; it must be finite", self.limit).into());
         }
@@ -39,7 +40,7 @@ impl Plugin for Constraint {
 
 impl Objective for Constraint {
     fn evaluate(&self, bundle: &Bundle) -> Result<Valuation> {
-        let cost = Worth::find(&self.cost, self.verifier.as_deref(), bundle)?;
+        let cost = AnswerValues::find(&self.cost, self.verifier.as_deref(), bundle)?;
         let expected = bundle.mean(|group| group.answers.iter().map(|a| a.frequency * cost.of(a)).sum());
         let violation = expected - self.limit;
         Ok(Valuation {
@@ -51,14 +52,17 @@ impl Objective for Constraint {
 }
 
 export!(Constraint: Objective);
-alft_sdk::conformance!(Constraint: Objective);
+
+#[cfg(test)]
+alft_conformance::conformance!(Constraint: Objective);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alft_sdk::bundle::{Prompt, Samples};
+    use alft_sdk::bundle::Prompt;
+    use alft_sdk::dispatch;
     use alft_sdk::estimate::PlugIn;
-    use alft_sdk::linked;
+    use alft_sdk::samples::Samples;
 
     fn bundle() -> Bundle {
         let keys = ["bad", "good", "good", "good"].map(|key| Some(key.to_owned()));
@@ -69,7 +73,7 @@ mod tests {
     #[test]
     fn the_costly_answer_pays_the_multiplier() {
         let config = r#"{"cost": {"bad": 1.0}, "limit": 0.1}"#;
-        let valuation = &linked::evaluate::<Constraint>(config, &[bundle()]).unwrap()[0];
+        let valuation = &dispatch::evaluate::<Constraint>(config, &[bundle()]).unwrap()[0];
         assert_eq!(valuation.rewards, [[-2.0, 0.0]]);
         assert!((valuation.violation.unwrap() - 0.15).abs() < 1e-15);
     }
@@ -80,8 +84,8 @@ mod tests {
         bundle.verifiers = vec!["safety".into()];
         bundle.groups[0].answers.iter_mut().zip([0.5, 0.0]).for_each(|(a, cost)| a.scores = vec![cost]);
         let config = r#"{"verifier": "safety", "limit": 0.1}"#;
-        assert_eq!(linked::evaluate::<Constraint>(config, &[bundle.clone()]).unwrap()[0].rewards, [[-1.0, 0.0]]);
-        let error = linked::evaluate::<Constraint>(r#"{"verifier": "safty", "limit": 0}"#, &[bundle]).unwrap_err();
-        assert!(error.to_string().contains("there is: safety"), "{error}");
+        assert_eq!(dispatch::evaluate::<Constraint>(config, &[bundle.clone()]).unwrap()[0].rewards, [[-1.0, 0.0]]);
+        let error = dispatch::evaluate::<Constraint>(r#"{"verifier": "safty", "limit": 0}"#, &[bundle]).unwrap_err();
+        assert!(error.to_string().contains("its verifiers are: safety"), "{error}");
     }
 }

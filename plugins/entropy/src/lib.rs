@@ -1,18 +1,19 @@
-//! Entropy, for diversity: U(ν) = w/m Σ_i H(ν_i), so an answer earns −w log ν_i(z).
+//! Entropy, for diversity: U(ν) = w/m Σ_i H(ν_i). An answer earns −w log ν_i(z).
 //!
-//! At the game's equilibrium with the price β of leaving the reference ν₀, ν ∝ ν₀^{β/(β+w)}: the reference's answers,
-//! flattened. Source: Mohri, Schneider, Wu, arXiv 2604.27166.
+//! With a KL penalty of weight β to the reference policy's ν₀, the equilibrium is ν ∝ ν₀^{β/(β+w)}: the reference
+//! distribution, flattened. Source: Mohri, Schneider, Wu, arXiv 2604.27166.
 
+use alft_sdk::serde::Deserialize;
 use alft_sdk::{Bundle, Manifest, Objective, Plugin, Result, Valuation, export, manifest};
 
-/// Nothing to configure: the weight is the run file's.
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+/// No configuration. The weight w is set in the run file.
+#[derive(Deserialize)]
+#[serde(crate = "alft_sdk::serde", deny_unknown_fields)]
 pub struct Entropy {}
 
 impl Plugin for Entropy {
     fn manifest(&self) -> Manifest {
-        Manifest { concave: true, gradient: true, ..manifest!("Rewards answers by how rare they are: −log ν.") }
+        Manifest { concave: true, gradient: true, ..manifest!("Rewards an answer by its surprisal, −log ν.") }
     }
 }
 
@@ -27,4 +28,6 @@ impl Objective for Entropy {
 }
 
 export!(Entropy: Objective);
-alft_sdk::conformance!(Entropy: Objective);
+
+#[cfg(test)]
+alft_conformance::conformance!(Entropy: Objective);

@@ -1,24 +1,25 @@
-//! Majority voting: an answer earns w if it is the most common one over the bundle's phrasings, else nothing. The
-//! utility shown is ν̄ at that answer, ν̄ the mean of the bundle's answer marginals.
+//! Majority voting: the most common answer over the bundle's phrasings earns w, and every other answer earns 0. The
+//! utility is max_z ν̄(z), where ν̄ is the mean of the bundle's answer marginals.
 //!
-//! A heuristic: max_z ν̄(z) is convex, so the game has no equilibrium to speak of and training goes wherever its start
-//! leans. Source: self-consistency as a reward, Zuo et al., *TTRL: Test-Time Reinforcement Learning*, arXiv 2504.16084.
+//! A heuristic: max_z ν̄(z) is convex, so an equilibrium is not unique, and training amplifies the initial majority.
+//! Source: self-consistency as a reward, Zuo et al., *TTRL: Test-Time Reinforcement Learning*, arXiv 2504.16084.
 
 use std::collections::BTreeMap;
 
+use alft_sdk::serde::Deserialize;
 use alft_sdk::{Bundle, Manifest, Objective, Plugin, Result, Valuation, export, manifest};
 
-/// Nothing to configure: the weight is the run file's.
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+/// No configuration. The weight w is set in the run file.
+#[derive(Deserialize)]
+#[serde(crate = "alft_sdk::serde", deny_unknown_fields)]
 pub struct Majority {}
 
-/// Sums of shares round; answers as close as this are tied.
+/// Answers whose shares differ by less are tied: sums of shares have rounding errors.
 const TIE: f64 = 1e-9;
 
 impl Plugin for Majority {
     fn manifest(&self) -> Manifest {
-        manifest!("Rewards the most common answer: a heuristic without an equilibrium.")
+        manifest!("Rewards the most common answer. A heuristic: the utility is not concave.")
     }
 }
 
@@ -29,7 +30,7 @@ impl Objective for Majority {
             *pooled.entry(&answer.key).or_default() += answer.frequency / bundle.groups.len() as f64;
         }
         let most = pooled.values().copied().fold(0.0, f64::max);
-        // The first of them, for there must be one: the smallest key.
+        // A tie goes to the smallest key.
         let mode = pooled.iter().find(|(_, p)| **p >= most - TIE).map(|(key, _)| *key);
         Ok(Valuation {
             utility: most,
@@ -40,13 +41,16 @@ impl Objective for Majority {
 }
 
 export!(Majority: Objective);
-alft_sdk::conformance!(Majority: Objective);
+
+#[cfg(test)]
+alft_conformance::conformance!(Majority: Objective);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alft_sdk::bundle::{Prompt, Samples};
+    use alft_sdk::bundle::Prompt;
     use alft_sdk::estimate::PlugIn;
+    use alft_sdk::samples::Samples;
 
     fn evaluate(groups: &[&str]) -> Valuation {
         let prompt = Prompt::default();
@@ -57,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn the_vote_is_over_all_phrasings_and_nobody_votes_for_no_answer() {
+    fn the_vote_is_over_all_phrasings_and_unreadable_completions_do_not_vote() {
         let valuation = evaluate(&["aab-", "bbb-"]);
         assert_eq!(valuation.rewards, [vec![0.0, 1.0], vec![1.0]]);
         assert_eq!(valuation.utility, 0.5);
@@ -65,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tie_goes_to_the_smallest_key_however_shares_round() {
+    fn a_tie_goes_to_the_smallest_key_despite_rounding() {
         for groups in [["aab", "bba"], ["bba", "aab"]] {
             assert!(evaluate(&groups).rewards.iter().all(|rewards| rewards == &[1.0, 0.0]));
         }

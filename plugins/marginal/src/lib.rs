@@ -1,24 +1,25 @@
-//! Wanted shares of answers' attributes, for fairness: with a#ν_i the distribution of the attribute a(z) and τ the wanted
-//! one, U(ν) = −w/m Σ_i KL(a#ν_i‖τ), so an answer earns w log(τ(a(z))/a#ν_i(a(z))). How answers share an attribute's part
-//! is left to the reference policy.
+//! Target shares of answers' attributes, for fairness. With a#ν_i the distribution of the attribute a(z) and τ the target
+//! distribution, U(ν) = −w/m Σ_i KL(a#ν_i‖τ). An answer earns w log(τ(a(z))/a#ν_i(a(z))). Within an attribute, the shares
+//! of answers follow the reference policy.
 //!
-//! From samples shares are plugged in. The game that it is played in: Mohri, Schneider, Wu, arXiv 2604.27166.
+//! From samples, shares are plug-in estimates. Source of the game: Mohri, Schneider, Wu, arXiv 2604.27166.
 
 use std::collections::BTreeMap;
 
 use alft_sdk::attribute::Attributes;
+use alft_sdk::serde::Deserialize;
 use alft_sdk::{Bundle, Group, Manifest, Objective, Plugin, Result, Valuation, export, manifest, math};
 
 /// The plugin's table in the run file.
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Deserialize)]
+#[serde(crate = "alft_sdk::serde", deny_unknown_fields)]
 pub struct Marginal {
-    /// a: answer key to attribute.
+    /// a: the attribute of each answer key.
     pub attribute: BTreeMap<String, String>,
-    /// The attribute of answers that are not listed; it needs a share only if they are given.
+    /// Attribute of answers that are not in the table. It needs a share only if the policy gives such answers.
     #[serde(default = "other")]
     pub other: String,
-    /// τ: attribute to wanted share. They sum to at most 1.
+    /// τ: the target share of each attribute. The shares sum to at most 1.
     pub target: BTreeMap<String, f64>,
 }
 
@@ -28,22 +29,22 @@ fn other() -> String {
 
 impl Plugin for Marginal {
     fn manifest(&self) -> Manifest {
-        let summary = "Draws the shares of answers' attributes to wanted ones.";
+        let summary = "Pulls the shares of answers' attributes to target shares.";
         Manifest { concave: true, gradient: true, ..manifest!(summary) }
     }
 
     fn check(&self) -> Result<()> {
         self.attributes().check()?;
         if let Some((name, share)) = self.target.iter().find(|(_, share)| !(**share > 0.0 && **share <= 1.0)) {
-            return Err(format!("target: \"{name}\" has {share}; each must be above 0 and at most 1").into());
+            return Err(format!("target.\"{name}\" is {share}; it must be above 0 and at most 1").into());
         }
         let total: f64 = self.target.values().sum();
         if total > 1.0 + 1e-9 {
-            return Err(format!("target sums to {total}; the shares are at most 1 in all").into());
+            return Err(format!("target sums to {total}; the sum must be at most 1").into());
         }
         match self.attribute.iter().find(|(_, name)| !self.target.contains_key(*name)) {
             Some((key, name)) => {
-                Err(format!("attribute: \"{key}\" is \"{name}\", which has no share in target; give it one").into())
+                Err(format!("attribute.\"{key}\" is \"{name}\", which has no share in target; add one").into())
             }
             None => Ok(()),
         }
@@ -72,8 +73,8 @@ impl Marginal {
             let name = self.attributes().of(answer);
             let wanted = self.target.get(name).ok_or_else(|| {
                 format!(
-                    "prompt {}: answer \"{}\" is \"{name}\", which has no share in target; list the answer in \
-                     attribute, or give \"{name}\" a share",
+                    "prompt {}: answer \"{}\" is \"{name}\", which has no share in target; add the answer to \
+                     attribute, or a share of \"{name}\" to target",
                     group.prompt.id, answer.key
                 )
             })?;
@@ -84,24 +85,27 @@ impl Marginal {
 }
 
 export!(Marginal: Objective);
-alft_sdk::conformance!(Marginal: Objective);
+
+#[cfg(test)]
+alft_conformance::conformance!(Marginal: Objective);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alft_sdk::bundle::{Prompt, Samples};
+    use alft_sdk::bundle::Prompt;
+    use alft_sdk::dispatch;
     use alft_sdk::estimate::PlugIn;
-    use alft_sdk::linked;
+    use alft_sdk::samples::Samples;
 
     fn evaluate(config: &str, keys: &str) -> Result<Valuation> {
         let keys: Vec<_> = keys.chars().map(|key| Some(key.to_string())).collect();
         let prompt = Prompt { id: "q".into(), ..Prompt::default() };
         let bundle = Bundle::sampled("b", &[Samples { prompt: &prompt, keys: &keys }], &PlugIn);
-        Ok(linked::evaluate::<Marginal>(config, &[bundle])?.remove(0))
+        Ok(dispatch::evaluate::<Marginal>(config, &[bundle])?.remove(0))
     }
 
     #[test]
-    fn answers_of_one_attribute_earn_alike_and_nothing_at_the_wanted_shares() {
+    fn answers_of_one_attribute_earn_the_same_and_0_at_the_target() {
         let config = r#"{"attribute": {"a": "p", "b": "p", "c": "q"}, "target": {"p": 0.75, "q": 0.25}}"#;
         let there = evaluate(config, "aabc").unwrap();
         assert_eq!((there.utility, there.rewards), (0.0, vec![vec![0.0; 3]]));
@@ -111,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_are_not_listed_need_a_share_of_their_own() {
+    fn answers_outside_the_table_need_a_share() {
         let error = evaluate(r#"{"attribute": {"a": "p"}, "target": {"p": 0.5}}"#, "ax").unwrap_err().to_string();
         assert!(error.contains(r#"prompt q: answer "x" is "other", which has no share in target"#), "{error}");
         let config = r#"{"attribute": {"a": "p"}, "other": "rest", "target": {"p": 0.5, "rest": 0.5}}"#;
@@ -119,14 +123,14 @@ mod tests {
     }
 
     #[test]
-    fn shares_that_are_none_are_refused_by_name() {
+    fn invalid_shares_are_refused_by_name() {
         for (config, words) in [
             (r#"{"attribute": {"a": "p"}, "target": {"q": 1}}"#, r#""a" is "p", which has no share"#),
-            (r#"{"attribute": {"a": "p"}, "target": {"p": 0}}"#, r#""p" has 0"#),
+            (r#"{"attribute": {"a": "p"}, "target": {"p": 0}}"#, r#"target."p" is 0"#),
             (r#"{"attribute": {"a": "p"}, "target": {"p": 0.7, "q": 0.7}}"#, "sums to 1.4"),
             (r#"{"attribute": {}, "target": {"p": 1}}"#, "attribute is empty"),
         ] {
-            let error = linked::describe::<Marginal>(config).unwrap_err().to_string();
+            let error = dispatch::describe::<Marginal>(config).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
     }

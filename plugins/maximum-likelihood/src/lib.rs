@@ -1,36 +1,37 @@
-//! Maximum likelihood of what is right: U(ν) = w/m Σ_i log p_i with p_i = ⟨r, ν_i⟩ and r ≥ 0, so an answer earns
-//! w r(z)/p_i. The rarer it is to be right, the more it earns.
+//! Maximum likelihood of a right answer: U(ν) = w/m Σ_i log p_i with p_i = ⟨r, ν_i⟩ and r ≥ 0. An answer earns w r(z)/p_i,
+//! so a right answer earns more the rarer right answers are.
 //!
-//! From samples p is the mean of r over the group, completions without an answer counted as 0: with a group baseline the
-//! advantage is (r − p)/p, as in Tajwar, Zeng et al., *Maximum Likelihood Reinforcement Learning*, arXiv 2602.02710. A
-//! group in which nothing is right earns nothing, and its utility is that of half a sample worth 1: log 1/(2K).
+//! From samples, p is the mean of r over the group, where completions without an answer count as 0. With a group baseline
+//! the advantage is (r − p)/p, as in Tajwar, Zeng et al., *Maximum Likelihood Reinforcement Learning*, arXiv 2602.02710. A
+//! group without a right answer earns 0, and its utility is that of half a sample with r = 1: log 1/(2K).
 
 use std::collections::BTreeMap;
 
-use alft_sdk::worth::{self, Worth};
+use alft_sdk::answer_values::{self, AnswerValues};
+use alft_sdk::serde::Deserialize;
 use alft_sdk::{Bundle, Group, Manifest, Objective, Plugin, Result, Valuation, export, manifest, math};
 
-/// The plugin's table in the run file: what an answer is worth, by a list or by a verifier.
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The plugin's table in the run file: r of answers, from a table or from a verifier.
+#[derive(Deserialize)]
+#[serde(crate = "alft_sdk::serde", deny_unknown_fields)]
 pub struct MaximumLikelihood {
-    /// Answer key to worth, 0 or more; answers that are not named are worth 0.
+    /// r of each answer key, at least 0; 0 for an answer that is not in the table.
     #[serde(default)]
     pub reward: BTreeMap<String, f64>,
-    /// The name of the verifier whose score, 0 or more, is the worth.
+    /// Name of the verifier whose score is r. Its scores must be at least 0.
     #[serde(default)]
     pub verifier: Option<String>,
 }
 
 impl Plugin for MaximumLikelihood {
     fn manifest(&self) -> Manifest {
-        Manifest { concave: true, gradient: true, ..manifest!("Raises the logarithm of the chance to be right.") }
+        Manifest { concave: true, gradient: true, ..manifest!("Raises the log-probability of a right answer.") }
     }
 
     fn check(&self) -> Result<()> {
-        worth::check("reward", &self.reward, self.verifier.as_deref())?;
+        answer_values::check("reward", &self.reward, self.verifier.as_deref())?;
         match self.reward.iter().find(|(_, reward)| **reward < 0.0) {
-            Some((key, reward)) => Err(format!("reward: \"{key}\" has {reward}; it must be 0 or more").into()),
+            Some((key, reward)) => Err(format!("reward.\"{key}\" is {reward}; it must be at least 0").into()),
             None => Ok(()),
         }
     }
@@ -38,39 +39,45 @@ impl Plugin for MaximumLikelihood {
 
 impl Objective for MaximumLikelihood {
     fn evaluate(&self, bundle: &Bundle) -> Result<Valuation> {
-        let worth = Worth::find(&self.reward, self.verifier.as_deref(), bundle)?;
-        let priced = bundle.groups.iter().map(|group| price(group, worth));
-        let (utilities, rewards) = priced.collect::<Result<(Vec<f64>, Vec<_>)>>()?;
+        let values = AnswerValues::find(&self.reward, self.verifier.as_deref(), bundle)?;
+        let valued = bundle.groups.iter().map(|group| value(group, values));
+        let (utilities, rewards) = valued.collect::<Result<(Vec<f64>, Vec<_>)>>()?;
         let utility = utilities.iter().sum::<f64>() / bundle.groups.len() as f64;
         Ok(Valuation { utility, rewards, violation: None })
     }
 }
 
-/// A group's utility and rewards.
-fn price(group: &Group, worth: Worth<'_>) -> Result<(f64, Vec<f64>)> {
+/// Returns a group's utility and rewards.
+fn value(group: &Group, values: AnswerValues<'_>) -> Result<(f64, Vec<f64>)> {
     let id = &group.prompt.id;
-    if let Some(answer) = group.answers.iter().find(|answer| worth.of(answer) < 0.0) {
-        let (key, score) = (&answer.key, worth.of(answer));
-        return Err(format!("prompt {id}: \"{key}\" scored {score}; take a verifier that scores 0 or more").into());
+    if let Some(answer) = group.answers.iter().find(|answer| values.of(answer) < 0.0) {
+        let (key, score) = (&answer.key, values.of(answer));
+        return Err(format!(
+            "prompt {id}: answer \"{key}\" has the score {score}; set `verifier` to one whose scores are at least 0"
+        )
+        .into());
     }
-    let p: f64 = group.answers.iter().map(|answer| answer.frequency * worth.of(answer)).sum();
+    let p: f64 = group.answers.iter().map(|answer| answer.frequency * values.of(answer)).sum();
     if p > 0.0 {
-        return Ok((math::ln(p), group.answers.iter().map(|answer| worth.of(answer) / p).collect()));
+        return Ok((math::ln(p), group.answers.iter().map(|answer| values.of(answer) / p).collect()));
     }
-    // Where probabilities are exact nothing is right for certain: the least logarithm there is.
+    // If probabilities are exact, p is 0: the smallest positive number stands in for it, to keep the utility finite.
     let least = if group.size == 0 { f64::MIN_POSITIVE } else { 0.5 / f64::from(group.size) };
     Ok((math::ln(least), vec![0.0; group.answers.len()]))
 }
 
 export!(MaximumLikelihood: Objective);
-alft_sdk::conformance!(MaximumLikelihood: Objective);
+
+#[cfg(test)]
+alft_conformance::conformance!(MaximumLikelihood: Objective);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alft_sdk::bundle::{Prompt, Samples};
+    use alft_sdk::bundle::Prompt;
+    use alft_sdk::dispatch;
     use alft_sdk::estimate::PlugIn;
-    use alft_sdk::linked;
+    use alft_sdk::samples::Samples;
 
     fn evaluate(rewards: &[Option<f64>]) -> Valuation {
         let keys: Vec<_> = rewards.iter().map(|reward| reward.map(|reward| reward.to_string())).collect();
@@ -79,10 +86,11 @@ mod tests {
         MaximumLikelihood { reward, verifier: None }.evaluate(&bundle).unwrap()
     }
 
-    /// Against values computed with the paper's formula: `max_rl` are the advantages of a group of `rewards`.
+    /// The expected values come from the paper's formula: `max_rl` are the advantages of a group of `rewards`.
     #[test]
     fn rewards_less_their_mean_are_the_papers_advantages() {
-        #[derive(serde::Deserialize)]
+        #[derive(Deserialize)]
+        #[serde(crate = "alft_sdk::serde")]
         struct Case {
             rewards: Vec<f64>,
             max_rl: Vec<f64>,
@@ -105,18 +113,18 @@ mod tests {
     }
 
     #[test]
-    fn completions_without_an_answer_are_not_right() {
+    fn completions_without_an_answer_count_as_wrong() {
         let valuation = evaluate(&[Some(1.0), None, None, Some(0.0)]);
         assert_eq!((valuation.utility, valuation.rewards), (math::ln(0.25), vec![vec![0.0, 4.0]]));
     }
 
     #[test]
-    fn nothing_right_earns_nothing_and_has_a_finite_utility() {
+    fn a_group_without_a_right_answer_earns_0_and_has_a_finite_utility() {
         let wrong = evaluate(&[Some(0.0), Some(0.0)]);
         assert_eq!((wrong.utility, wrong.rewards), (math::ln(0.25), vec![vec![0.0]]));
         let exact = Bundle::exact("x", &[(&Prompt::default(), &BTreeMap::from([("a", 1.0)]))]);
-        let valuation = &linked::evaluate::<MaximumLikelihood>(r#"{"reward": {"b": 1}}"#, &[exact]).unwrap()[0];
+        let valuation = &dispatch::evaluate::<MaximumLikelihood>(r#"{"reward": {"b": 1}}"#, &[exact]).unwrap()[0];
         assert!(valuation.utility.is_finite() && valuation.rewards == [[0.0]]);
-        assert!(linked::describe::<MaximumLikelihood>(r#"{"reward": {"b": -1}}"#).is_err());
+        assert!(dispatch::describe::<MaximumLikelihood>(r#"{"reward": {"b": -1}}"#).is_err());
     }
 }

@@ -1,67 +1,68 @@
-//! Does on demand what a plugin should not, so that anyone can see what the host makes of it.
+//! Commits a chosen fault, to test how a host reacts.
 //!
-//! As a verifier it misbehaves on answers that contain `on`; as an objective, on bundles that have such an answer.
-//! Everything else it scores 0.
+//! The verifier commits the fault on answers that contain `on`, and the objective on bundles with such an answer. All other
+//! answers score 0.
 
 use std::process::Command;
 
 use alft_sdk::diagnostics::{Level, log};
+use alft_sdk::serde::Deserialize;
 use alft_sdk::{Bundle, Error, Manifest, Objective, Plugin, Prompt, Result, Valuation, Verifier, export, manifest};
 
-/// What to do.
-#[derive(Debug, Clone, Copy, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Deed {
-    /// Never return.
+/// A fault.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(crate = "alft_sdk::serde", rename_all = "kebab-case")]
+pub enum Fault {
+    /// Never returns.
     Loop,
-    /// Panic.
+    /// Panics.
     Panic,
-    /// Return an error.
+    /// Returns an error.
     Error,
-    /// Score NaN.
+    /// Scores NaN.
     Nan,
-    /// Score +∞.
+    /// Scores +∞.
     Infinity,
-    /// Score 2, though 0 to 1 is promised.
+    /// Scores 2, outside of the manifest's range of 0 to 1.
     OutOfRange,
-    /// Give a reward of 1e300 (as an objective; as a verifier, score 2).
+    /// Objective: returns a reward of 1e300. Verifier: scores 2.
     Enormous,
-    /// Ask for memory until there is none.
+    /// Allocates memory until there is none.
     Memory,
-    /// Recurse until the stack ends.
+    /// Recurses until the stack overflows.
     Recursion,
-    /// Return one reward too few (as an objective; as a verifier, NaN).
+    /// Objective: returns one reward too few. Verifier: scores NaN.
     Short,
-    /// Abort the process it runs in.
+    /// Aborts its process.
     Abort,
-    /// End the process it runs in, as if all were well.
+    /// Exits its process with status 0.
     Exit,
-    /// Say a hundred thousand lines to its author, and then score 0.
+    /// Logs a hundred thousand messages, then scores 0.
     Flood,
-    /// Print to standard output, and then score 0.
+    /// Prints to standard output, then scores 0.
     Print,
-    /// Return an error of 64 MB.
+    /// Returns an error of 64 MB.
     Huge,
-    /// Go on as two processes, if it is one at all, and then score 0.
+    /// Forks its process on Unix, then scores 0 in both.
     Fork,
-    /// Leave a process behind, and return an error that says which.
+    /// Leaves a process behind, and returns an error with its id.
     Leave,
 }
 
 /// The plugin's table in the run file.
-#[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Deserialize)]
+#[serde(crate = "alft_sdk::serde", deny_unknown_fields)]
 pub struct Misbehave {
-    /// What to do.
-    pub deed: Deed,
-    /// In which answers. Empty means all.
+    /// The fault to commit.
+    pub fault: Fault,
+    /// Text of the answers on which to commit it. Empty means all answers.
     #[serde(default)]
     pub on: String,
 }
 
 impl Plugin for Misbehave {
     fn manifest(&self) -> Manifest {
-        Manifest { score_range: Some((0.0, 1.0)), ..manifest!("Does on demand what a plugin should not.") }
+        Manifest { score_range: Some((0.0, 1.0)), ..manifest!("Commits a chosen fault.") }
     }
 }
 
@@ -75,9 +76,9 @@ impl Objective for Misbehave {
     fn evaluate(&self, bundle: &Bundle) -> Result<Valuation> {
         let mut rewards = bundle.rewards(|_, _| 0.0);
         let on = bundle.groups.iter().flat_map(|group| &group.answers).any(|answer| answer.key.contains(&self.on));
-        let utility = match self.deed {
-            Deed::Short if on => rewards[0].pop().unwrap_or(0.0),
-            Deed::Enormous if on => {
+        let utility = match self.fault {
+            Fault::Short if on => rewards[0].pop().unwrap_or(0.0),
+            Fault::Enormous if on => {
                 rewards.iter_mut().flatten().take(1).for_each(|reward| *reward = 1e300);
                 0.0
             }
@@ -90,31 +91,31 @@ impl Objective for Misbehave {
 
 impl Misbehave {
     fn misbehave(&self) -> Result<f64> {
-        Ok(match self.deed {
-            Deed::Loop => spin(),
-            Deed::Panic => panic!("told to panic"),
-            Deed::Error => return Err("told to fail".into()),
-            Deed::Nan | Deed::Short => f64::NAN,
-            Deed::Infinity => f64::INFINITY,
-            Deed::OutOfRange | Deed::Enormous => 2.0,
-            Deed::Memory => hoard(),
-            Deed::Recursion => recurse(1.0),
-            Deed::Abort => std::process::abort(),
-            Deed::Exit => std::process::exit(0),
-            Deed::Flood => {
+        Ok(match self.fault {
+            Fault::Loop => spin(),
+            Fault::Panic => panic!("told to panic"),
+            Fault::Error => return Err("told to fail".into()),
+            Fault::Nan | Fault::Short => f64::NAN,
+            Fault::Infinity => f64::INFINITY,
+            Fault::OutOfRange | Fault::Enormous => 2.0,
+            Fault::Memory => hoard(),
+            Fault::Recursion => recurse(1.0),
+            Fault::Abort => std::process::abort(),
+            Fault::Exit => std::process::exit(0),
+            Fault::Flood => {
                 (0..100_000).for_each(|line| log(Level::Info, &format!("line {line}")));
                 0.0
             }
-            Deed::Print => {
+            Fault::Print => {
                 println!("{}", "\u{1}".repeat(100));
                 0.0
             }
-            Deed::Huge => return Err("a very long story ".repeat(4 << 20).into()),
-            Deed::Fork => {
+            Fault::Huge => return Err("a very long story ".repeat(4 << 20).into()),
+            Fault::Fork => {
                 fork();
                 0.0
             }
-            Deed::Leave => {
+            Fault::Leave => {
                 let sleeper =
                     Command::new("sleep").arg("600").spawn().map_err(|error| Error::new(error.to_string()))?;
                 return Err(format!("process {}", sleeper.id()).into());
@@ -148,7 +149,7 @@ fn hoard() -> f64 {
     }
 }
 
-#[expect(unconditional_recursion, reason = "that is what was asked for")]
+#[expect(unconditional_recursion, reason = "a stack overflow is the fault")]
 fn recurse(x: f64) -> f64 {
     std::hint::black_box(recurse(std::hint::black_box(x + 1.0)) + 1.0)
 }

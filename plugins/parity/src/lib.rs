@@ -1,21 +1,22 @@
-//! Parity across prompts, for fairness: prompts that should be treated alike (a bundle) get the attributes of their
-//! answers in like shares, whichever these are. With a#ν_i the distribution of the attribute a(z) at prompt i and s̄ the
-//! mean of them, U(ν) = −w/m Σ_i KL(a#ν_i‖s̄) = −w·JSD, so an answer earns w log(s̄(a(z))/a#ν_i(a(z))).
+//! Parity across prompts, for fairness: the attributes of answers have equal shares at all prompts of a bundle, without a
+//! target for the shares. With a#ν_i the distribution of the attribute a(z) at prompt i and s̄ the mean of these,
+//! U(ν) = −w/m Σ_i KL(a#ν_i‖s̄) = −w·JSD. An answer earns w log(s̄(a(z))/a#ν_i(a(z))).
 //!
-//! From samples shares are plugged in. The game that it is played in: Mohri, Schneider, Wu, arXiv 2604.27166.
+//! From samples, shares are plug-in estimates. Source of the game: Mohri, Schneider, Wu, arXiv 2604.27166.
 
 use std::collections::BTreeMap;
 
 use alft_sdk::attribute::{self, Attributes, LogShares};
+use alft_sdk::serde::Deserialize;
 use alft_sdk::{Bundle, Manifest, Objective, Plugin, Result, Valuation, export, manifest};
 
 /// The plugin's table in the run file.
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Deserialize)]
+#[serde(crate = "alft_sdk::serde", deny_unknown_fields)]
 pub struct Parity {
-    /// a: answer key to attribute.
+    /// a: the attribute of each answer key.
     pub attribute: BTreeMap<String, String>,
-    /// The attribute of answers that are not listed.
+    /// Attribute of answers that are not in the table.
     #[serde(default = "other")]
     pub other: String,
 }
@@ -26,7 +27,7 @@ fn other() -> String {
 
 impl Plugin for Parity {
     fn manifest(&self) -> Manifest {
-        let summary = "Draws the prompts of a bundle to equal shares of answers' attributes.";
+        let summary = "Pulls the prompts of a bundle to equal shares of answers' attributes.";
         Manifest { concave: true, gradient: true, ..manifest!(summary) }
     }
 
@@ -58,40 +59,43 @@ impl Parity {
 }
 
 export!(Parity: Objective);
-alft_sdk::conformance!(Parity: Objective);
+
+#[cfg(test)]
+alft_conformance::conformance!(Parity: Objective);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alft_sdk::bundle::{Prompt, Samples};
+    use alft_sdk::bundle::Prompt;
+    use alft_sdk::dispatch;
     use alft_sdk::estimate::PlugIn;
-    use alft_sdk::linked;
+    use alft_sdk::samples::Samples;
 
     fn evaluate(groups: &[&str]) -> Valuation {
         let prompt = Prompt::default();
         let keys: Vec<Vec<_>> = groups.iter().map(|g| g.chars().map(|key| Some(key.to_string())).collect()).collect();
         let samples: Vec<_> = keys.iter().map(|keys| Samples { prompt: &prompt, keys }).collect();
         let config = r#"{"attribute": {"a": "p", "b": "p"}}"#;
-        linked::evaluate::<Parity>(config, &[Bundle::sampled("b", &samples, &PlugIn)]).unwrap().remove(0)
+        dispatch::evaluate::<Parity>(config, &[Bundle::sampled("b", &samples, &PlugIn)]).unwrap().remove(0)
     }
 
     #[test]
-    fn different_answers_of_like_attributes_are_parity() {
+    fn different_answers_with_equal_attributes_are_at_parity() {
         assert_eq!(evaluate(&["axax", "bybz"]).utility, 0.0);
         let apart = evaluate(&["ab", "xy"]);
-        assert!((apart.utility + 2f64.ln()).abs() < 1e-15, "no attribute in common: JSD = log 2");
+        assert!((apart.utility + 2f64.ln()).abs() < 1e-15, "no shared attribute: JSD = log 2");
     }
 
     #[test]
-    fn the_attribute_that_the_others_have_more_of_earns_more() {
+    fn an_attribute_that_is_commoner_at_other_prompts_earns_more() {
         let rewards = evaluate(&["abxy", "abax"]).rewards;
         assert!(rewards[0][0] > rewards[0][2] && rewards[0][0] == rewards[0][1], "{rewards:?}");
         assert!(rewards[1][0] < rewards[1][2], "{rewards:?}");
     }
 
     #[test]
-    fn a_table_that_tells_nothing_apart_is_refused() {
-        let error = linked::describe::<Parity>(r#"{"attribute": {}}"#).unwrap_err().to_string();
+    fn an_empty_table_is_refused() {
+        let error = dispatch::describe::<Parity>(r#"{"attribute": {}}"#).unwrap_err().to_string();
         assert!(error.contains("attribute is empty"), "{error}");
     }
 }

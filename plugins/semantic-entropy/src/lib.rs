@@ -1,20 +1,21 @@
-//! Semantic entropy minimisation: an answer earns w ν_i(z), the share of its group that agrees with it. The utility shown
-//! is the expected reward, 1/m Σ_i Σ_z ν_i(z)².
+//! Semantic entropy minimisation: an answer earns w ν_i(z), its share of the group. The utility is the expected reward,
+//! 1/m Σ_i Σ_z ν_i(z)².
 //!
-//! A heuristic: Σ ν² is convex and the reward is half its gradient, so the game has no equilibrium to speak of and
-//! training goes wherever its start leans. Source: Zhang et al., *Right Question is Already Half the Answer* (EMPO),
+//! A heuristic: Σ ν² is convex and the reward is half its gradient, so an equilibrium is not unique, and training amplifies
+//! the initial majority. Source: Zhang et al., *Right Question is Already Half the Answer* (EMPO),
 //! arXiv 2504.05812.
 
+use alft_sdk::serde::Deserialize;
 use alft_sdk::{Bundle, Manifest, Objective, Plugin, Result, Valuation, export, manifest};
 
-/// Nothing to configure: the weight is the run file's.
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+/// No configuration. The weight w is set in the run file.
+#[derive(Deserialize)]
+#[serde(crate = "alft_sdk::serde", deny_unknown_fields)]
 pub struct SemanticEntropy {}
 
 impl Plugin for SemanticEntropy {
     fn manifest(&self) -> Manifest {
-        manifest!("Rewards answers by how common they are: a heuristic without an equilibrium.")
+        manifest!("Rewards an answer by its share. A heuristic: the utility is not concave.")
     }
 }
 
@@ -29,13 +30,16 @@ impl Objective for SemanticEntropy {
 }
 
 export!(SemanticEntropy: Objective);
-alft_sdk::conformance!(SemanticEntropy: Objective);
+
+#[cfg(test)]
+alft_conformance::conformance!(SemanticEntropy: Objective);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alft_sdk::bundle::{Prompt, Samples};
+    use alft_sdk::bundle::Prompt;
     use alft_sdk::estimate::PlugIn;
+    use alft_sdk::samples::Samples;
 
     #[test]
     fn a_common_answer_earns_its_share() {

@@ -1,17 +1,18 @@
-//! Reads the last `\boxed{…}` of a completion, braces within braces and all, as mathematics is usually answered.
+//! Reads the content of the last `\boxed{…}` of a completion, the usual form of answers in mathematics. Braces may be nested.
 //!
-//! Spaces are left out of the key: `\boxed{ \frac{1}{2} }` and `\boxed{\frac{1}{2}}` are one answer.
+//! The key has no white space: `\boxed{ \frac{1}{2} }` and `\boxed{\frac{1}{2}}` are the same answer.
 
+use alft_sdk::serde::Deserialize;
 use alft_sdk::{Manifest, Plugin, Prompt, Reader, Result, export, manifest};
 
-/// Nothing to configure.
-#[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+/// No configuration.
+#[derive(Debug, Deserialize)]
+#[serde(crate = "alft_sdk::serde", deny_unknown_fields)]
 pub struct Boxed {}
 
 impl Plugin for Boxed {
     fn manifest(&self) -> Manifest {
-        manifest!("The content of the last \\boxed{...}.")
+        manifest!("Reads the content of the last \\boxed{...}.")
     }
 }
 
@@ -24,7 +25,7 @@ impl Reader for Boxed {
     }
 }
 
-/// Where the brace stands that closes one opened before the text.
+/// Returns the index of the brace that closes a brace before the text.
 fn closing(text: &str) -> Option<usize> {
     let mut depth = 1;
     let braces = text.char_indices().filter(|(_, c)| matches!(c, '{' | '}'));
@@ -38,6 +39,9 @@ fn closing(text: &str) -> Option<usize> {
 }
 
 export!(Boxed: Reader);
+
+#[cfg(test)]
+alft_conformance::conformance!(Boxed: Reader);
 
 #[cfg(test)]
 mod tests {

@@ -1,11 +1,12 @@
-//! Tables by group size: each is solved once in a process, by whichever thread asks first; others wait for that one alone.
+//! The tables that were solved in this process. The first thread that asks for a table solves it; other threads that ask
+//! for the same table wait, and those that ask for another do not.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::Error;
+use super::error::Error;
 
-/// What a table depends on.
+/// The arguments that a table depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Key {
     /// K.
@@ -18,8 +19,9 @@ type Slot = Arc<OnceLock<Result<Arc<[f64]>, Error>>>;
 
 static TABLES: Mutex<BTreeMap<Key, Slot>> = Mutex::new(BTreeMap::new());
 
+/// Returns the table of `key`, solved by `solve` if it is not in the cache.
 pub(super) fn table(key: Key, solve: impl FnOnce() -> Result<Vec<f64>, Error>) -> Result<Arc<[f64]>, Error> {
-    // A panic cannot leave the map half changed.
+    // A poisoned lock is usable: no panic can leave the map half changed.
     let slot = TABLES.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone();
     slot.get_or_init(|| solve().map(Arc::from)).clone()
 }

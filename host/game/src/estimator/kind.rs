@@ -9,13 +9,19 @@ use alft_sdk::math;
 use serde::Serialize;
 
 use super::cache::{self, Key};
-use super::{Error, SIZES, minimax, polynomial, variance};
+use super::error::Error;
+use super::program::SolveError;
+use super::{minimax, polynomial, variance};
 
-/// An estimator, with the options that it has.
+/// The group sizes K that have tables. A sample of a group of one has no others. Beyond 64 the programs gain little over
+/// [`EstimatorKind::Harmonic`] for their cost.
+pub const SIZES: std::ops::RangeInclusive<u32> = 2..=64;
+
+/// An estimator, with its options.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum EstimatorKind {
-    /// −log p by T\[n\] = −log((n + 1)/K), the sample itself counted: what GRPO code commonly has.
+    /// −log p by T\[n\] = −log((n + 1)/K), which counts the sample itself. GRPO code commonly has it.
     PlugIn,
     /// p by T\[n\] = n/(K − 1), unbiased.
     LeaveOneOut,
@@ -26,10 +32,10 @@ pub enum EstimatorKind {
         /// j, from 1 to K − 1.
         order: u32,
     },
-    /// −log p by the table of least worst bias, about 0.325/K². Entries grow tenfold for every four samples, and are
-    /// bounded by 4·10⁶, which binds above K = 33.
+    /// −log p by the table of least worst bias, about 0.325/K². Entries grow tenfold with every four samples; the bound of
+    /// 4·10⁶ on them is reached above K = 33.
     Minimax,
-    /// −log p by the table of least worst second moment whose bias is at most c·0.325/K², nor above harmonic's.
+    /// −log p by the table of least worst second moment whose bias is at most c·0.325/K² and at most harmonic's.
     VarianceOptimal {
         /// c; by default 4 up to K = 32, and 8 above.
         bias_factor: Option<f64>,
@@ -37,7 +43,7 @@ pub enum EstimatorKind {
 }
 
 impl EstimatorKind {
-    /// Every estimator, with its default options: the U-statistic is of order 2.
+    /// Every estimator, with its default options. The U-statistic's default order is 2.
     pub const ALL: [Self; 6] = [
         Self::PlugIn,
         Self::LeaveOneOut,
@@ -47,24 +53,24 @@ impl EstimatorKind {
         Self::VarianceOptimal { bias_factor: None },
     ];
 
-    /// The same with a power to estimate.
+    /// Returns the estimator with another power to estimate. Fails for estimators without this option.
     pub fn with_order(self, order: u32) -> Result<Self, Error> {
         match self {
             Self::UStatistic { .. } => Ok(Self::UStatistic { order }),
-            kind => Err(Error::Option { kind, option: "order" }),
+            kind => Err(Error::Option { name: kind.to_string(), option: "order" }),
         }
     }
 
-    /// The same with a bound on its bias.
+    /// Returns the estimator with another bound on its bias. Fails for estimators without this option.
     pub fn with_bias_factor(self, bias_factor: f64) -> Result<Self, Error> {
         match self {
             Self::VarianceOptimal { .. } => Ok(Self::VarianceOptimal { bias_factor: Some(bias_factor) }),
-            kind => Err(Error::Option { kind, option: "bias factor" }),
+            kind => Err(Error::Option { name: kind.to_string(), option: "bias factor" }),
         }
     }
 
-    /// f(p), what is estimated.
-    pub fn estimated(self, p: f64) -> f64 {
+    /// Returns f(p), the function of p that is estimated.
+    pub fn estimand(self, p: f64) -> f64 {
         match self {
             Self::PlugIn | Self::Harmonic | Self::Minimax | Self::VarianceOptimal { .. } => -math::ln(p),
             Self::LeaveOneOut => p,
@@ -72,31 +78,33 @@ impl EstimatorKind {
         }
     }
 
-    /// The table for groups of `size`: entry n is the estimate of a sample whose answer n of the others share.
+    /// Returns the table for groups of `size`. Entry n is the estimate for a sample whose answer n of the others share.
     pub fn table(self, size: u32) -> Result<Arc<[f64]>, Error> {
         if !SIZES.contains(&size) {
-            return Err(Error::Size(size));
+            return Err(Error::Size { size, sizes: SIZES });
         }
-        let unsolved = |reason| Error::Unsolved { kind: self, size, reason };
+        let unsolved =
+            |hint: String| move |source: SolveError| Error::Unsolved { name: self.to_string(), size, hint, source };
         match self {
             Self::PlugIn => Ok((1..=size).map(|count| PlugIn.surprisal(count, size)).collect()),
             Self::LeaveOneOut => Self::UStatistic { order: 1 }.table(size),
             Self::Harmonic => Ok(polynomial::harmonic(size).into()),
             Self::UStatistic { order } => u_statistic(order, size),
-            Self::Minimax => cache::table(Key::Minimax(size), || minimax::table(size).map_err(unsolved)),
+            Self::Minimax => cache::table(Key::Minimax(size), || minimax::table(size).map_err(unsolved(String::new()))),
             Self::VarianceOptimal { bias_factor } => {
                 let factor = bias_factor.unwrap_or_else(|| variance::default_bias_factor(size));
                 if !(factor > 0.0 && factor.is_finite()) {
                     return Err(Error::BiasFactor(factor));
                 }
                 let key = Key::VarianceOptimal(size, factor.to_bits());
-                let hint = |reason| unsolved(format!("{reason}; the bias factor {factor} may be too small"));
-                cache::table(key, || variance::table(size, factor).map_err(hint))
+                let hint = format!("; the bias factor {factor} may be too small");
+                cache::table(key, || variance::table(size, factor).map_err(unsolved(hint)))
             }
         }
     }
 }
 
+/// Returns the table (n)_j/(M)_j of the U-statistic of order j.
 fn u_statistic(order: u32, size: u32) -> Result<Arc<[f64]>, Error> {
     let others = size - 1;
     if !(1..=others).contains(&order) {
@@ -106,7 +114,7 @@ fn u_statistic(order: u32, size: u32) -> Result<Arc<[f64]>, Error> {
     Ok((0..size).map(falling).collect())
 }
 
-/// The name, without options.
+/// Writes the name, without options.
 impl fmt::Display for EstimatorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -120,14 +128,19 @@ impl fmt::Display for EstimatorKind {
     }
 }
 
-/// By name, with the default options.
+/// Parses a name, and sets the default options.
 impl FromStr for EstimatorKind {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
         let named = Self::ALL.into_iter().find(|kind| kind.to_string() == name);
-        named.ok_or_else(|| Error::Unknown { name: name.to_owned(), choices: super::listed(Self::ALL) })
+        named.ok_or_else(|| Error::Unknown { name: name.to_owned(), choices: names(Self::ALL) })
     }
+}
+
+/// Returns the names of estimators, separated by commas.
+pub(super) fn names(estimators: impl IntoIterator<Item: ToString>) -> String {
+    estimators.into_iter().map(|estimator| estimator.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -137,7 +150,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn tables_that_can_be_written_down() {
+    fn small_tables_equal_their_formulas() {
         let table = |kind: EstimatorKind| kind.table(4).unwrap().to_vec();
         assert_eq!(table(EstimatorKind::LeaveOneOut), [0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0]);
         assert_eq!(table(EstimatorKind::UStatistic { order: 2 }), [0.0, 0.0, 1.0 / 3.0, 1.0]);
@@ -184,27 +197,27 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_table() {
-        let of = |kind: EstimatorKind, size| kind.table(size).unwrap_err();
+    fn arguments_without_a_table_are_errors() {
+        let error = |kind: EstimatorKind, size| kind.table(size).unwrap_err();
         for kind in EstimatorKind::ALL {
             for size in [0, 1, 65] {
-                assert_eq!(of(kind, size), Error::Size(size));
+                assert_eq!(error(kind, size), Error::Size { size, sizes: SIZES });
             }
         }
         for order in [0, 8] {
-            assert_eq!(of(EstimatorKind::UStatistic { order }, 8), Error::Order { order, size: 8 });
+            assert_eq!(error(EstimatorKind::UStatistic { order }, 8), Error::Order { order, size: 8 });
         }
         let bound = |factor| EstimatorKind::VarianceOptimal { bias_factor: Some(factor) };
-        assert_eq!(of(bound(0.0), 8), Error::BiasFactor(0.0));
-        assert!(matches!(of(bound(f64::NAN), 8), Error::BiasFactor(_)));
+        assert_eq!(error(bound(0.0), 8), Error::BiasFactor(0.0));
+        assert!(matches!(error(bound(f64::NAN), 8), Error::BiasFactor(_)));
         for size in [2, 8, 64] {
-            let message = of(bound(0.5), size).to_string();
-            assert!(message.ends_with("; the bias factor 0.5 may be too small"), "less than the least: {message}");
+            let message = error(bound(0.5), size).to_string();
+            assert!(message.ends_with("; the bias factor 0.5 may be too small"), "{message}");
         }
     }
 
     #[test]
-    fn names_and_options() {
+    fn estimators_are_parsed_by_name_and_have_their_own_options() {
         for kind in EstimatorKind::ALL {
             assert_eq!(kind.to_string().parse(), Ok(kind));
             assert_eq!(serde_json::to_value(kind).unwrap()["kind"], kind.to_string());
@@ -230,7 +243,7 @@ mod tests {
             let order = order.min(size - 1);
             let kind = EstimatorKind::UStatistic { order };
             let at = Point { p, q: 1.0 - p };
-            prop_assert!((moment(&kind.table(size).unwrap(), at, 1) - kind.estimated(p)).abs() < 1e-12);
+            prop_assert!((moment(&kind.table(size).unwrap(), at, 1) - kind.estimand(p)).abs() < 1e-12);
         }
     }
 }

@@ -1,16 +1,16 @@
-//! The table with the least worst bias: minimise sup_p p·|E T + log p|.
+//! The table of least worst bias: minimises sup_p p·|E T + log p|.
 //!
-//! Unknown is the polynomial E T − E H, H the harmonic table, by its Chebyshev coefficients: unlike the entries of T they
-//! stay of the order of the bias, so the program is well conditioned at every K. The entries do not: tenfold for every
-//! four samples, 10² at K = 16 and 10⁶ at K = 32. Hence the bound [`LARGEST`] on them.
+//! The variables are the Chebyshev coefficients of the polynomial E T − E H, where H is the harmonic table. They are of the
+//! order of the bias at every K, so the program is well conditioned. The entries of T are not: they grow tenfold with every
+//! four samples, to 10² at K = 16 and 10⁶ at K = 32. Hence the bound [`LARGEST`] on them.
 
 use super::exchange::{self, TOLERANCE};
 use super::maxima;
 use super::polynomial::{Point, chebyshev_in_bernstein, harmonic, harmonic_bias, surprisal_bias};
-use super::program::{Limit, Program};
+use super::program::{Limit, Program, SolveError};
 
-/// Bound on |T[n]|, which keeps E T, a sum that cancels, exact to 10⁻⁸. Up to K = 33 no entry reaches it. Above, it costs
-/// some bias: 0.37/K² at K = 40 and 0.53/K² at K = 64, where 0.325/K² could be had.
+/// The bound on |T[n]|. It keeps E T, a sum whose terms cancel, exact to 10⁻⁸. No entry reaches it up to K = 33. Above, it
+/// costs some bias: 0.37/K² at K = 40 and 0.53/K² at K = 64, where 0.325/K² would be possible without it.
 pub(super) const LARGEST: f64 = 4e6;
 
 struct Solution {
@@ -18,8 +18,8 @@ struct Solution {
     bias: f64,
 }
 
-/// The table, or why there is none.
-pub(super) fn table(size: u32) -> Result<Vec<f64>, String> {
+/// Returns the table for groups of `size`.
+pub(super) fn table(size: u32) -> Result<Vec<f64>, SolveError> {
     let rows = chebyshev_in_bernstein(size - 1);
     let solution = exchange::solve(
         size,
@@ -33,8 +33,9 @@ pub(super) fn table(size: u32) -> Result<Vec<f64>, String> {
     Ok(solution.table)
 }
 
-/// At the given points. All that is of the order of the bias is scaled by K², so that the solver sees numbers near 1.
-fn solve(size: u32, rows: &[Vec<f64>], points: &[Point]) -> Result<Solution, String> {
+/// Solves the program with constraints at the given points. Quantities of the order of the bias are scaled by K², so that the
+/// solver sees numbers near 1.
+fn solve(size: u32, rows: &[Vec<f64>], points: &[Point]) -> Result<Solution, SolveError> {
     let k = size as usize;
     let scale = f64::from(size * size);
     let start = harmonic(size);

@@ -1,4 +1,4 @@
-//! Expectations over n ~ Binomial(M, p): polynomials of degree M, in the basis of Bernstein.
+//! Expectations over n ~ Binomial(M, p): polynomials of degree M in p, in the Bernstein basis.
 
 use alft_sdk::math;
 
@@ -10,14 +10,14 @@ pub(super) struct Point {
 }
 
 impl Point {
-    /// p = sin²(angle/2) for an angle from 0 to π. Polynomials of degree M wave evenly in the angle, so equal steps of it
-    /// are dense where p needs them: near 0 and near 1.
+    /// Returns the point p = sin²(angle/2) for an angle from 0 to π. Polynomials oscillate evenly in the angle, so equal
+    /// steps of it are dense in p where they need to be: near 0 and near 1.
     pub(super) fn at(angle: f64) -> Self {
         let (sin, cos) = (angle / 2.0).sin_cos();
         Self { p: sin * sin, q: cos * cos }
     }
 
-    /// Values of the Chebyshev polynomials T_0..T_degree at 2p − 1.
+    /// Returns the values of the Chebyshev polynomials T_0..T_degree at 2p − 1.
     pub(super) fn chebyshev(self, degree: u32) -> Vec<f64> {
         let x = self.p - self.q;
         let mut values = vec![1.0, x];
@@ -28,7 +28,7 @@ impl Point {
         values
     }
 
-    /// The probability of each n = 0..=trials.
+    /// Returns the binomial probability of each n = 0..=trials.
     pub(super) fn binomial(self, trials: u32) -> Vec<f64> {
         let mut choose = 1.0;
         (0..=trials)
@@ -41,28 +41,28 @@ impl Point {
     }
 }
 
-/// Σ weights·values.
+/// Returns Σ weights·values.
 fn dot(weights: &[f64], values: impl IntoIterator<Item = f64>) -> f64 {
     weights.iter().zip(values).map(|(weight, value)| weight * value).sum()
 }
 
-/// E T^power.
+/// Returns E T^power.
 pub(super) fn moment(table: &[f64], at: Point, power: i32) -> f64 {
     dot(&at.binomial(table.len() as u32 - 1), table.iter().map(|entry| entry.powi(power)))
 }
 
-/// p·|E T + log p|.
+/// Returns the bias p·|E T + log p|.
 pub(super) fn surprisal_bias(table: &[f64], at: Point) -> f64 {
     (at.p * (moment(table, at, 1) + math::ln(at.p))).abs()
 }
 
-/// T[n] = Σ_{j=n+1}^{K−1} 1/j for n = 0..K−1.
+/// Returns the harmonic table, T[n] = Σ_{j=n+1}^{K−1} 1/j for n = 0..K−1.
 pub(super) fn harmonic(size: u32) -> Vec<f64> {
     (0..size).map(|n| (n + 1..size).map(|j| 1.0 / f64::from(j)).sum()).collect()
 }
 
-/// p·(E T + log p) for the harmonic table: −p Σ_{j≥K} (1 − p)^j/j, here as log p less the part of its series that the
-/// table has, exact to the last bits of the larger.
+/// Returns the bias p·(E T + log p) of the harmonic table, −p Σ_{j≥K} (1 − p)^j/j. It is computed as log p plus the first
+/// K − 1 terms of the series, exact to the last bits of the larger.
 pub(super) fn harmonic_bias(size: u32, at: Point) -> f64 {
     let mut power = 1.0;
     let terms = (1..size).map(|j| {
@@ -72,10 +72,10 @@ pub(super) fn harmonic_bias(size: u32, at: Point) -> f64 {
     at.p * (terms.sum::<f64>() + math::ln(at.p))
 }
 
-/// Bernstein coefficients of degree M ≤ 63 of the Chebyshev polynomials T_0..T_M of 2p − 1: row l is T_l.
+/// Returns the Bernstein coefficients of degree M ≤ 63 of the Chebyshev polynomials T_0..T_M of 2p − 1. Row l is T_l.
 ///
-/// The n-th of T_l is Σ_j (−1)^(l−j) C(2l, 2j) C(M − l, n − j)/C(M, n). The terms cancel to a small part of themselves, so
-/// they are added up as integers, which stay below 2^(M + l).
+/// Coefficient n of T_l is Σ_j (−1)^(l−j) C(2l, 2j) C(M − l, n − j)/C(M, n). The terms nearly cancel, so they are summed as
+/// integers, which are below 2^(M + l).
 pub(super) fn chebyshev_in_bernstein(degree: u32) -> Vec<Vec<f64>> {
     let degree = degree as usize;
     let choose = pascal(2 * degree);
@@ -88,7 +88,7 @@ pub(super) fn chebyshev_in_bernstein(degree: u32) -> Vec<Vec<f64>> {
     (0..=degree).map(|l| (0..=degree).map(|n| sum(l, n) as f64 / choose[degree][n] as f64).collect()).collect()
 }
 
-/// C(n, k) for n = 0..=most.
+/// Returns C(n, k) for n = 0..=most.
 fn pascal(most: usize) -> Vec<Vec<i128>> {
     let mut rows = vec![vec![1]];
     for n in 1..=most {
@@ -106,7 +106,7 @@ mod tests {
     use std::f64::consts::PI;
 
     #[test]
-    fn the_two_bases_agree() {
+    fn the_chebyshev_and_bernstein_bases_agree() {
         let rows = chebyshev_in_bernstein(7);
         for i in 0..=20 {
             let at = Point::at(PI * f64::from(i) / 20.0);
@@ -118,11 +118,11 @@ mod tests {
     }
 
     #[test]
-    fn the_series_of_the_harmonic_bias() {
+    fn the_harmonic_bias_is_the_bias_of_the_harmonic_table_and_never_above_0() {
         for size in [2, 9, 64] {
             for angle in [0.01, 0.5, 1.5, 3.0, PI] {
                 let at = Point::at(angle);
-                assert!((surprisal_bias(&harmonic(size), at) + harmonic_bias(size, at)).abs() < 1e-14, "never above 0");
+                assert!((surprisal_bias(&harmonic(size), at) + harmonic_bias(size, at)).abs() < 1e-14);
             }
         }
     }

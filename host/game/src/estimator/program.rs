@@ -1,17 +1,31 @@
-//! A convex program: linear costs under linear constraints and bounds on squares.
+//! A convex program: a linear cost under linear constraints and bounds on squares.
 
 use clarabel::algebra::CscMatrix;
 use clarabel::solver::{DefaultSettings, DefaultSolver, IPSolver, SolverStatus, SupportedConeT};
 
-/// What a magnitude may be.
+/// A program that was not solved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SolveError {
+    /// No point meets all constraints.
+    #[error("the constraints cannot all be met")]
+    Infeasible,
+    /// The solver stopped without a solution.
+    #[error("the solver stopped with \"{0}\"")]
+    Stopped(SolverStatus),
+    /// The points at which the constraints are set did not suffice.
+    #[error("the constraints are still violated between the points at which they are set")]
+    NotConverged,
+}
+
+/// The upper bound of a magnitude.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Limit {
     Number(f64),
-    /// As much as this variable.
+    /// The value of a variable.
     Variable(usize),
 }
 
-/// Rows A x + s = b with s in a product of cones, as the solver wants them.
+/// Rows A x + s = b with s in a product of cones, the form that the solver takes.
 pub(super) struct Program {
     variables: usize,
     rows: Vec<usize>,
@@ -27,7 +41,7 @@ impl Program {
         Self { variables, rows, columns, values, bounds: Vec::new(), cones: Vec::new() }
     }
 
-    /// Σ coefficient·variable ≤ bound.
+    /// Adds the constraint Σ coefficient·variable ≤ bound.
     pub(super) fn at_most(&mut self, terms: impl IntoIterator<Item = (usize, f64)>, bound: f64) {
         self.row(terms, bound);
         match self.cones.last_mut() {
@@ -36,7 +50,7 @@ impl Program {
         }
     }
 
-    /// |Σ coefficient·variable + constant| ≤ limit.
+    /// Adds the constraint |Σ coefficient·variable + constant| ≤ limit.
     pub(super) fn magnitude_at_most(
         &mut self,
         terms: impl IntoIterator<Item = (usize, f64)> + Clone,
@@ -48,12 +62,12 @@ impl Program {
             Limit::Variable(variable) => (Some((variable, -1.0)), 0.0),
         };
         for sign in [1.0, -1.0] {
-            let own = terms.clone().into_iter().map(|(column, value)| (column, sign * value));
-            self.at_most(own.chain(variable), number - sign * constant);
+            let signed = terms.clone().into_iter().map(|(column, value)| (column, sign * value));
+            self.at_most(signed.chain(variable), number - sign * constant);
         }
     }
 
-    /// (variable + constant)² ≤ the variable `square`, as ‖(square − 1, 2 (variable + constant))‖ ≤ square + 1.
+    /// Adds the constraint (variable + constant)² ≤ `square`, a variable too, in the form ‖(square − 1, 2 (variable + constant))‖ ≤ square + 1.
     pub(super) fn square_at_most(&mut self, variable: usize, constant: f64, square: usize) {
         self.row([(square, -1.0)], 1.0);
         self.row([(square, -1.0)], -1.0);
@@ -70,8 +84,8 @@ impl Program {
         self.bounds.push(bound);
     }
 
-    /// The variables where Σ cost·variable is least; else what the solver says.
-    pub(super) fn minimize(self, costs: impl IntoIterator<Item = (usize, f64)>) -> Result<Vec<f64>, String> {
+    /// Returns the variables that minimise Σ cost·variable.
+    pub(super) fn minimize(self, costs: impl IntoIterator<Item = (usize, f64)>) -> Result<Vec<f64>, SolveError> {
         let n = self.variables;
         let constraints = CscMatrix::new_from_triplets(self.bounds.len(), n, self.rows, self.columns, self.values);
         let mut cost = vec![0.0; n];
@@ -79,14 +93,12 @@ impl Program {
         let settings = DefaultSettings { verbose: false, ..DefaultSettings::default() };
         let mut solver =
             DefaultSolver::new(&CscMatrix::zeros((n, n)), &cost, &constraints, &self.bounds, &self.cones, settings)
-                .map_err(|error| error.to_string())?;
+                .expect("rows, cones and variables have the same dimensions");
         solver.solve();
         match solver.solution.status {
             SolverStatus::Solved | SolverStatus::AlmostSolved => Ok(solver.solution.x),
-            SolverStatus::PrimalInfeasible | SolverStatus::AlmostPrimalInfeasible => {
-                Err("the constraints cannot all be met".into())
-            }
-            status => Err(format!("the solver stopped with \"{status}\"")),
+            SolverStatus::PrimalInfeasible | SolverStatus::AlmostPrimalInfeasible => Err(SolveError::Infeasible),
+            status => Err(SolveError::Stopped(status)),
         }
     }
 }

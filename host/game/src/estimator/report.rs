@@ -1,10 +1,11 @@
-//! How good a table is, at the worst p.
+//! The quality of a table: its bias and second moment at the worst p.
 
 use serde::Serialize;
 
+use super::error::Error;
+use super::kind::EstimatorKind;
 use super::maxima;
 use super::polynomial::moment;
-use super::{Error, EstimatorKind};
 
 /// A table and its worst bias and second moment.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -18,10 +19,10 @@ pub struct Report {
 }
 
 impl Report {
-    /// The report on an estimator's table for groups of `size`.
+    /// Returns the report on an estimator's table for groups of `size`.
     pub fn of(kind: EstimatorKind, size: u32) -> Result<Self, Error> {
         let table = kind.table(size)?.to_vec();
-        let sup_weighted_bias = maxima::highest(size, |at| at.p * (moment(&table, at, 1) - kind.estimated(at.p)).abs());
+        let sup_weighted_bias = maxima::highest(size, |at| at.p * (moment(&table, at, 1) - kind.estimand(at.p)).abs());
         let max_weighted_second_moment = maxima::highest(size, |at| at.p * moment(&table, at, 2));
         Ok(Self { table, sup_weighted_bias, max_weighted_second_moment })
     }
@@ -39,9 +40,9 @@ mod tests {
         Report::of(kind, size).unwrap().sup_weighted_bias
     }
 
-    /// The figures are those of an independent program, to the digits it gave.
+    /// The figures were computed by an independent program, to the digits given here.
     #[test]
-    fn worst_biases_that_are_known() {
+    fn worst_biases_equal_known_figures() {
         let known = [
             (EstimatorKind::PlugIn, [0.21692, 0.12165, 0.06554, 0.03430, 0.01760], 5e-6),
             (EstimatorKind::Harmonic, [0.16190, 0.07553, 0.03645, 0.01791, 0.00887], 5e-6),
@@ -55,7 +56,7 @@ mod tests {
         }
     }
 
-    /// Exact for K = 2: T = (a, b) has E T = a + (b − a) p, and the best touches its bound at three p.
+    /// For K = 2 a table T = (a, b) has E T = a + (b − a) p, and the best one attains its worst bias at three p.
     #[test]
     fn minimax_is_within_its_tolerance_of_the_optimum() {
         let table = EstimatorKind::Minimax.table(2).unwrap();
@@ -76,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn variance_optimal_keeps_its_bound_between_the_points_it_was_solved_at() {
+    fn variance_optimal_keeps_its_bound_between_the_points_of_its_program() {
         for size in SIZES {
             let report = Report::of(VARIANCE_OPTIMAL, size).unwrap();
             let (factor, most) = if size <= 32 { (4.0, 0.7) } else { (8.0, 0.57) };
@@ -87,7 +88,7 @@ mod tests {
                 "no worse than harmonic at {size}"
             );
             assert!(report.max_weighted_second_moment < most, "{} at {size}", report.max_weighted_second_moment);
-            // Equal and geometric steps, apart from the search that the program and the report share.
+            // A scan by equal and geometric steps is independent of the search that the program and the report share.
             for p in (1..=1500).map(|i| f64::from(i) / 1500.0).chain((1..=500).map(|i| (-0.03 * f64::from(i)).exp())) {
                 assert!(surprisal_bias(&report.table, Point { p, q: 1.0 - p }) <= limit, "{p} at {size}");
             }
@@ -95,20 +96,20 @@ mod tests {
     }
 
     #[test]
-    fn second_moments_that_are_known() {
+    fn worst_second_moments_equal_known_figures() {
         for (size, known) in [(16, 0.65), (24, 0.63), (32, 0.68), (48, 0.56), (64, 0.56)] {
             let moment = Report::of(VARIANCE_OPTIMAL, size).unwrap().max_weighted_second_moment;
             assert!((moment - known).abs() < 5e-3, "{moment} at {size}");
             let harmonic = Report::of(EstimatorKind::Harmonic, size).unwrap().max_weighted_second_moment;
             assert!((0.55..0.59).contains(&harmonic), "{harmonic} at {size}");
         }
-        let dear = EstimatorKind::VarianceOptimal { bias_factor: Some(2.0) };
-        let moment = |size| Report::of(dear, size).unwrap().max_weighted_second_moment;
+        let low_bias = EstimatorKind::VarianceOptimal { bias_factor: Some(2.0) };
+        let moment = |size| Report::of(low_bias, size).unwrap().max_weighted_second_moment;
         assert!((moment(16) - 0.93).abs() < 1e-2 && moment(32) > 80.0);
     }
 
     #[test]
-    fn unbiased_means_without_bias() {
+    fn unbiased_estimators_have_no_bias() {
         for size in [2, 9, 64] {
             assert!(bias(EstimatorKind::LeaveOneOut, size) < 1e-12);
             for order in [1, size / 2, size - 1] {

@@ -6,29 +6,30 @@ use std::str::FromStr;
 use alft_sdk::estimate::{Estimator, Harmonic, PlugIn};
 use serde::{Deserialize, Serialize};
 
-use super::{Error, EstimatorKind, SIZES, listed};
+use super::error::Error;
+use super::kind::{EstimatorKind, SIZES, names};
 
-/// How a run estimates −log ν: the run file's key `estimator`.
+/// A run's estimator of −log ν: the run file's key `estimator`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", try_from = "String")]
 pub enum SurprisalEstimator {
-    /// −log of the share.
+    /// −log of the answer's share.
     PlugIn,
-    /// Half of plug-in's bias.
+    /// The harmonic table, with half of plug-in's bias.
     Harmonic,
-    /// The least bias; only for small groups, as the second moment passes 2 at K = 8 and 5000 at K = 16.
+    /// The least bias. For small groups only, because the second moment exceeds 2 at K = 8 and 5000 at K = 16.
     Minimax,
-    /// Little bias at about harmonic's second moment, c as by default. In games whose equilibrium is known, training ends
-    /// closest to it with this one: see `examples/estimators`.
+    /// Little bias at about harmonic's second moment, with the default bias factor. In games with known equilibria, training
+    /// with this estimator ends closest to them: see `examples/estimators`.
     #[default]
     VarianceOptimal,
 }
 
 impl SurprisalEstimator {
-    /// Every one.
+    /// Every estimator of −log ν.
     pub const ALL: [Self; 4] = [Self::PlugIn, Self::Harmonic, Self::Minimax, Self::VarianceOptimal];
 
-    /// The estimator whose table this looks up.
+    /// Returns the estimator whose table is looked up.
     pub fn kind(self) -> EstimatorKind {
         match self {
             Self::PlugIn => EstimatorKind::PlugIn,
@@ -38,16 +39,17 @@ impl SurprisalEstimator {
         }
     }
 
-    /// Solves the tables for groups of these sizes now, so that a run neither waits nor fails for them later. Sizes
-    /// without tables need none.
+    /// Solves the tables for groups of these sizes, so that a run does not wait for them, or fail, later. Sizes that have
+    /// no tables are skipped.
     pub fn prepare(self, sizes: impl IntoIterator<Item = u32>) -> Result<(), Error> {
         sizes.into_iter().filter(|size| SIZES.contains(size)).try_for_each(|size| self.kind().table(size).map(drop))
     }
 }
 
-/// By table up to the largest size that has one. Above, as in the pooled groups of many phrasings, minimax and
-/// variance-optimal are the harmonic estimate, whose bias is then below 0.005; so they are should a table that was not
-/// prepared fail to solve: a run goes on with more bias rather than not at all. A group of one is 0 by all.
+/// Looks estimates up in a table, up to the largest group size that has one. Above, as in the pooled groups of many
+/// phrasings, minimax and variance-optimal give the harmonic estimate, whose bias is then below 0.005. They also do if a
+/// table was not prepared and cannot be solved: more bias is better than the end of a run. The estimate for a group of one
+/// is 0.
 impl Estimator for SurprisalEstimator {
     fn surprisal(&self, count: u32, size: u32) -> f64 {
         match self {
@@ -61,7 +63,7 @@ impl Estimator for SurprisalEstimator {
     }
 }
 
-/// The name, as in a run file.
+/// Writes the name, as in a run file.
 impl fmt::Display for SurprisalEstimator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.kind().fmt(f)
@@ -78,9 +80,9 @@ impl FromStr for SurprisalEstimator {
             Ok(EstimatorKind::Minimax) => Ok(Self::Minimax),
             Ok(EstimatorKind::VarianceOptimal { .. }) => Ok(Self::VarianceOptimal),
             Ok(kind @ (EstimatorKind::LeaveOneOut | EstimatorKind::UStatistic { .. })) => {
-                Err(Error::NotSurprisal(kind))
+                Err(Error::NotSurprisal { name: kind.to_string(), choices: names(Self::ALL) })
             }
-            Err(_) => Err(Error::Unknown { name: name.to_owned(), choices: listed(Self::ALL) }),
+            Err(_) => Err(Error::Unknown { name: name.to_owned(), choices: names(Self::ALL) }),
         }
     }
 }
@@ -98,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn looks_its_table_up_by_the_others_who_agree() {
+    fn estimates_are_looked_up_by_the_number_of_others_that_agree() {
         let table = EstimatorKind::Minimax.table(8).unwrap();
         SurprisalEstimator::Minimax.prepare([1, 8, 500]).unwrap();
         assert_eq!(SurprisalEstimator::Minimax.surprisal(1, 8), table[0]);
@@ -113,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_tables_is_harmonic() {
+    fn groups_too_large_for_a_table_get_the_harmonic_estimate() {
         for estimator in [SurprisalEstimator::Minimax, SurprisalEstimator::VarianceOptimal] {
             assert_eq!(estimator.surprisal(3, 65), Harmonic.surprisal(3, 65));
         }
@@ -122,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn as_a_key_of_a_run_file() {
+    fn a_run_file_names_an_estimator_of_surprisal() {
         let read = |name: &str| serde_json::from_value::<SurprisalEstimator>(name.into());
         for estimator in SurprisalEstimator::ALL {
             assert_eq!(read(&estimator.to_string()).unwrap(), estimator);
@@ -131,8 +133,8 @@ mod tests {
         assert_eq!(
             read("leave-one-out").unwrap_err().to_string(),
             "\"leave-one-out\" does not estimate -log of an answer's probability, so it cannot be chosen here, and need \
-             not be: plugins always get the share of the others (leave-one-out) and powers of shares (u-statistic); choose \
-             one of plug-in, harmonic, minimax, variance-optimal"
+             not be: plugins always get the leave-one-out share (leave-one-out) and can compute powers of shares \
+             (u-statistic); choose one of plug-in, harmonic, minimax, variance-optimal"
         );
         assert!(read("u-statistic").is_err());
         assert_eq!(

@@ -1,40 +1,40 @@
-//! Anderson acceleration of a fixed-point iteration (type II): from what the last steps did to the residual, guess the
-//! step that removes it. Source: Walker, Ni, *Anderson Acceleration for Fixed-Point Iterations*, SIAM J. Numer. Anal.
-//! 49 (2011).
+//! Anderson acceleration of a fixed-point iteration (type II): extrapolates, from the changes of the residual in the last
+//! steps, the step that removes the residual. Source: Walker, Ni, *Anderson Acceleration for Fixed-Point Iterations*, SIAM
+//! J. Numer. Anal. 49 (2011).
 
 use std::collections::VecDeque;
 
 use super::cholesky;
 
-/// Steps remembered. A game of the usual size has a few dozen unknowns.
+/// The number of steps that are kept. A game of the usual size has a few dozen unknowns.
 const MEMORY: usize = 24;
 
-/// Added to the diagonal of the normal equations, relative to their largest entry: steps that say the same must not
-/// cancel each other.
+/// The number added to the diagonal of the normal equations, whose entries are 1. It keeps steps that are linearly dependent
+/// from cancelling each other.
 const RIDGE: f64 = 1e-14;
 
-/// The last steps x' − x and what they did to the residual r' − r.
+/// The last steps x' − x, each with the change of the residual r' − r.
 #[derive(Debug, Default)]
 pub struct Anderson {
     steps: VecDeque<(Vec<f64>, Vec<f64>)>,
 }
 
 impl Anderson {
-    /// Remembers a step.
-    pub fn remember(&mut self, step: Vec<f64>, change: Vec<f64>) {
+    /// Adds a step, in place of the oldest one if there are too many.
+    pub fn push(&mut self, step: Vec<f64>, change: Vec<f64>) {
         if self.steps.len() == MEMORY {
             self.steps.pop_front();
         }
         self.steps.push_back((step, change));
     }
 
-    /// Forgets all steps.
-    pub fn forget(&mut self) {
+    /// Removes all steps.
+    pub fn clear(&mut self) {
         self.steps.clear();
     }
 
-    /// The step to take at residual r, in place of rate · r: rate · r − (ΔX + rate ΔR) γ with γ the least squares
-    /// solution of ΔR γ = r under `weights`. `None` if nothing is remembered or the equations have no solution.
+    /// Returns the step to take at residual r in place of rate · r: rate · r − (ΔX + rate ΔR) γ, where γ is the least squares
+    /// solution of ΔR γ = r under `weights`. Returns `None` if there are no steps or the equations have no solution.
     pub fn step(&self, residual: &[f64], weights: &[f64], rate: f64) -> Option<Vec<f64>> {
         let k = self.steps.len();
         if k == 0 {
@@ -44,7 +44,7 @@ impl Anderson {
             |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).zip(weights).map(|((a, b), weight)| weight * a * b).sum() };
         let mut normal: Vec<Vec<f64>> =
             self.steps.iter().map(|(_, a)| self.steps.iter().map(|(_, b)| dot(a, b)).collect()).collect();
-        // Steps shrink as the iteration converges: scaled to one length each, small ones are heard too.
+        // Steps shrink as the iteration converges. Scaled to unit length, small ones count as much as large ones.
         let scales: Vec<f64> = (0..k).map(|i| normal[i][i].sqrt()).collect();
         if !scales.iter().all(|scale| *scale > 0.0 && scale.is_finite()) {
             return None;
@@ -68,9 +68,9 @@ impl Anderson {
 mod tests {
     use super::*;
 
-    /// r(x) = b − A x in two unknowns: two steps are enough to know A.
+    /// For r(x) = b − A x in two unknowns, two steps determine A.
     #[test]
-    fn a_linear_residual_is_removed_once_every_direction_was_tried() {
+    fn a_linear_residual_is_removed_once_the_steps_span_the_space() {
         let residual = |x: &[f64]| vec![1.0 - 3.0 * x[0] - x[1], 2.0 - x[0] - 50.0 * x[1]];
         let mut anderson = Anderson::default();
         let mut x = vec![0.0, 0.0];
@@ -79,7 +79,7 @@ mod tests {
             let step = anderson.step(&r, &[1.0, 1.0], 0.01).unwrap_or_else(|| r.iter().map(|r| 0.01 * r).collect());
             x.iter_mut().zip(&step).for_each(|(x, s)| *x += s);
             let now = residual(&x);
-            anderson.remember(step, now.iter().zip(&r).map(|(a, b)| a - b).collect());
+            anderson.push(step, now.iter().zip(&r).map(|(a, b)| a - b).collect());
             r = now;
         }
         assert!(r.iter().all(|r| r.abs() < 1e-10), "{r:?}");

@@ -1,6 +1,6 @@
 //! Small symmetric linear systems.
 
-/// Solves A x = b for a symmetric positive definite A; `None` if it is not.
+/// Solves A x = b. Returns `None` if the symmetric matrix A is not positive definite.
 pub(super) fn solve(mut a: Vec<Vec<f64>>, mut b: Vec<f64>) -> Option<Vec<f64>> {
     let n = b.len();
     for j in 0..n {

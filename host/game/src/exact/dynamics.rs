@@ -1,104 +1,110 @@
-//! The ways to play a game with given prices: each is a loop of turns that ends at the equilibrium, or at its limit of
-//! turns.
+//! The ways to play a game with given prices. Each is a loop of turns that ends at the equilibrium, or when evaluations run
+//! out.
 //!
-//! With exact best responses on both sides the game can oscillate (entropy: ν ↦ ν₀ ν^{−w/β} when w/β > 1), so in each
-//! of these one side holds back.
+//! If both players play exact best responses the game can oscillate (entropy: ν ↦ ν₀ ν^{−w/β} when w/β > 1). So in each of
+//! the dynamics one player takes smaller steps.
 
 use serde::{Deserialize, Serialize};
 
 use super::anderson::Anderson;
 use super::certificate::Certificate;
+use super::error::Error;
+use super::instance::Game;
+use super::newton;
 use super::objective::{Oracle, Point, Price};
-use super::player::{LEAST, average_step, best_response, mirror_step, normalized};
-use super::{Error, Game, newton};
+use super::player::{MIN_LOG_PROBABILITY, average_step, best_response, mirror_step, normalized};
 
-/// Who holds back, and how.
+/// The rules by which both players move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dynamics {
-    /// The policy takes KL-proximal steps against the target's best response, and learns from its steps where they
-    /// lead (Anderson acceleration, with J as the judge). The fastest by far.
+    /// The policy takes KL-proximal steps against the target's best response, extrapolated from the last steps (Anderson
+    /// acceleration) as long as J rises. The fastest by far.
     #[default]
     Accelerated,
     /// The policy takes KL-proximal steps against the target's best response. Converges linearly.
     BestResponse,
-    /// The target is the average of the policy's play, and the policy responds in full: fictitious play. The gap falls
-    /// as one over the turns.
+    /// The target is the average of the policy's play, and the policy plays best responses: fictitious play. The gap is
+    /// inversely proportional to the number of turns.
     Average,
-    /// The target takes mirror steps towards the policy's play, and the policy responds in full. Converges linearly.
+    /// The target takes mirror steps towards the policy's play, and the policy plays best responses. Converges linearly.
     Mirror,
 }
 
-/// A turn as it was seen: where both players were.
+/// The positions of both players in a turn, as flat vectors.
 #[derive(Debug, Clone)]
-pub struct Seen<'a> {
-    /// The policy's answer marginals, flat.
+pub struct TurnView<'a> {
+    /// The policy's answer marginals.
     pub policy: &'a [f64],
-    /// The target, flat.
+    /// The target.
     pub target: &'a [f64],
     /// Bounds on the value at the target.
     pub certificate: Certificate,
 }
 
-/// When to stop, and who looks on.
-pub struct Rules<'a> {
-    /// The certificate's gap at which an equilibrium is reached.
+/// The conditions under which a play ends, and an observer of its turns.
+pub struct Limits<'a> {
+    /// The duality gap at which an equilibrium is reached.
     pub tolerance: f64,
-    /// Evaluations of the objectives at which the play ends without one.
-    pub evaluations: u64,
-    /// Called once a turn.
-    pub watch: &'a mut dyn FnMut(&Seen<'_>),
+    /// The number of evaluations of the objectives at which a play ends without an equilibrium.
+    pub max_evaluations: u64,
+    /// A function that is called once for each turn.
+    pub observer: &'a mut dyn FnMut(&TurnView<'_>),
 }
 
-/// With constraints a play goes on to this spread of the residual, far below any tolerance on the gap: their prices are
-/// found by comparing marginals.
+/// The spread of the residual at which a play with constraints ends. It is far below any tolerance on the gap, because the
+/// prices of constraints are found by comparing marginals.
 const RESIDUAL: f64 = 1e-10;
 
-/// Without constraints an accelerated play stops at this gap, relative to the value: what rounding leaves to tell.
+/// The gap, relative to the value, at which an accelerated play without constraints ends: the rounding error.
 const ROUNDED_GAP: f64 = 1e-14;
 
-/// At this gap, relative to the value, a play goes on only while it halves the spread within so many evaluations for each
-/// answer: steep prices leave more to rounding.
+/// The gap, relative to the value, from which on a play goes on only while the spread is halved every [`PATIENCE`]
+/// evaluations. Steep prices have a larger rounding error.
 const SMALL_GAP: f64 = 1e-11;
+
+/// The number of evaluations for each answer within which the spread must be halved.
 const PATIENCE: u64 = 10;
 
-/// So many evaluations, or one for each answer, may pass without halving the spread before a Newton step is paid for.
+/// The number of evaluations without halving the spread after which Newton steps are tried, or one for each answer if there
+/// are more.
 const PATIENCE_BEFORE_NEWTON: u64 = 12;
 
-/// A Newton step is cut back no more often than this.
-const CUTS: u32 = 6;
+/// The largest number of times that a Newton step is shortened.
+const MAX_CUTS: u32 = 6;
 
-/// No logit moves further than this in a step. Rewards such as c/ν have no bound, and an answer that a leap all but gives
-/// up is slow to win back.
-const LEAP: f64 = 20.0;
+/// The largest change of a logit in a step. Rewards such as c/ν have no bound, and the probability of an answer that has
+/// become tiny recovers slowly.
+const MAX_LOGIT_CHANGE: f64 = 20.0;
 
-/// Steps are halved no more often than this.
-const HALVINGS: u32 = 60;
+/// The largest number of times that a plain step is halved.
+const MAX_HALVINGS: u32 = 60;
 
-/// What J may lose to rounding in a step that counts as ascent.
+/// The rounding error of J that a step may lose and still count as ascent.
 const ROUNDING: f64 = 1e-12;
 
-/// The part of the rise promised by the slope that a plain step must make good (Armijo's condition).
-const RISE: f64 = 0.25;
+/// The part of the rise predicted by the slope that a plain step must achieve (Armijo's condition).
+const ARMIJO: f64 = 0.25;
 
-/// A point with all that a turn needs to know about it.
+/// A point, and the quantities of it that a turn uses.
 struct State {
     point: Point,
     certificate: Certificate,
-    /// What the policy climbs: J, less what is paid for violations. The rewards of a heuristic are no gradient: what it
-    /// climbs towards is its best response.
+    /// The function that the policy maximises: J, less the penalties of violations. The rewards of a heuristic are not a
+    /// gradient; for one, this is the closeness to its best response.
     height: f64,
-    /// g/β − log(ν/ν₀), centred under ν: the way to the best response, in logits. 0 for an answer that is as unlikely as
-    /// can be and should be less likely yet.
+    /// g/β − log(ν/ν₀), centred under ν: the direction to the best response, in logits. It is 0 for an answer that has the
+    /// lowest probability and should have a lower one.
     residual: Vec<f64>,
-    /// The residual's variance under ν, added up over the prompts: J's slope along the residual, over β/m.
+    /// The residual's variance under ν, summed over the prompts: J's slope along the residual, over β/m.
     slope: f64,
-    /// The residual's standard deviation under the mean of ν and its best response, the largest of the prompts'. Under
-    /// ν alone it would overlook an answer that ν has all but given up.
+    /// The residual's standard deviation under the mean of ν and its best response, the largest of the prompts'. Under ν
+    /// alone, answers with tiny probabilities would not count.
     spread: f64,
 }
 
 impl State {
+    /// Evaluates the point `log_nu`.
     fn at(game: &Game, oracle: &mut Oracle<'_>, log_nu: Vec<f64>, prices: &[Price]) -> Result<Self, Error> {
         let point = oracle.at(log_nu, prices)?;
         let certificate = Certificate::at_prices(game, &point);
@@ -117,12 +123,16 @@ impl State {
             own.iter_mut().for_each(|r| *r -= mean);
             slope += nu.iter().zip(own.iter()).map(|(p, r)| p * r * r).sum::<f64>();
             spread = spread.max(spread_under_both(nu, own));
-            own.iter_mut().zip(&point.log_nu[start..]).filter(|(_, l)| **l <= LEAST).for_each(|(r, _)| *r = r.max(0.0));
+            own.iter_mut()
+                .zip(&point.log_nu[start..])
+                .filter(|(_, l)| **l <= MIN_LOG_PROBABILITY)
+                .for_each(|(r, _)| *r = r.max(0.0));
         }
         let height = if oracle.concave() { point.height - game.beta / game.prompts() * divergence } else { -spread };
         Ok(Self { point, certificate, height, residual, slope, spread })
     }
 
+    /// Evaluates the point after a step of the logits.
     fn after(
         &self,
         game: &Game,
@@ -135,7 +145,7 @@ impl State {
         Self::at(game, oracle, normalized(game, logits), prices)
     }
 
-    /// A proximal step, its rate halved until J rises; `None` if it does not.
+    /// Returns the point after a proximal step, whose rate is halved until J rises; `None` if J does not rise.
     fn plain(
         &self,
         game: &Game,
@@ -143,11 +153,11 @@ impl State {
         rate: &mut f64,
         prices: &[Price],
     ) -> Result<Option<Self>, Error> {
-        for _ in 0..HALVINGS {
+        for _ in 0..MAX_HALVINGS {
             let there = self.after(game, oracle, &self.residual, *rate, prices)?;
-            // Without asking for a part of the rise that the slope promises, a step might leap over the top and give up
-            // answers that it would take long to win back.
-            if there.improves(self, RISE * *rate * game.beta / game.prompts() * self.slope) {
+            // Without Armijo's condition a step could pass over the maximum and make the probabilities of answers tiny, from
+            // which they recover slowly.
+            if there.improves(self, ARMIJO * *rate * game.beta / game.prompts() * self.slope) {
                 return Ok(Some(there));
             }
             *rate /= 2.0;
@@ -155,7 +165,7 @@ impl State {
         Ok(None)
     }
 
-    /// The step that the steps so far suggest; `None` if it does not improve.
+    /// Returns the point after the step that is extrapolated from the last steps; `None` if it is not better.
     fn extrapolated(
         &self,
         game: &Game,
@@ -164,18 +174,18 @@ impl State {
         rate: f64,
         prices: &[Price],
     ) -> Result<Option<Self>, Error> {
-        // An answer that has become unlikely still has to be put in its place.
+        // Answers that have become unlikely have some weight, because their probabilities too have to converge.
         let weights: Vec<f64> = self.point.nu.iter().map(|p| p + 1e-4).collect();
-        let Some(jump) = anderson.step(&self.residual, &weights, rate) else { return Ok(None) };
-        let there = self.after(game, oracle, &jump, longest_rate(&jump).min(1.0), prices)?;
+        let Some(step) = anderson.step(&self.residual, &weights, rate) else { return Ok(None) };
+        let there = self.after(game, oracle, &step, longest_rate(&step).min(1.0), prices)?;
         Ok(Some(there).filter(|there| there.improves(self, 0.0)))
     }
 
-    /// A Newton step, cut back until it improves; `None` if it does not.
+    /// Returns the point after a Newton step, which is shortened until the point is better; `None` if it never is.
     fn newton(&self, game: &Game, oracle: &mut Oracle<'_>, prices: &[Price]) -> Result<Option<Self>, Error> {
         let Some(step) = newton::step(game, oracle, &self.point, &self.residual, prices)? else { return Ok(None) };
         let mut rate = longest_rate(&step).min(1.0);
-        for _ in 0..CUTS {
+        for _ in 0..MAX_CUTS {
             let there = self.after(game, oracle, &step, rate, prices)?;
             if there.improves(self, 0.0) {
                 return Ok(Some(there));
@@ -185,7 +195,7 @@ impl State {
         Ok(None)
     }
 
-    /// Whether this is a better place than `other`: higher by at least `rise`, or as high to rounding and closer to its
+    /// Returns true if this point is better than `other`: higher by `rise`, or equally high up to rounding and closer to its
     /// best response.
     fn improves(&self, other: &Self, rise: f64) -> bool {
         let rounding = ROUNDING * other.height.abs().max(1.0);
@@ -193,65 +203,67 @@ impl State {
             || (rise <= rounding && self.height >= other.height - rounding && self.spread < other.spread)
     }
 
-    fn is_done(&self, accelerated: bool, prices: &[Price], rules: &Rules<'_>) -> bool {
+    /// Returns true if the play ends at this point.
+    fn is_done(&self, accelerated: bool, prices: &[Price], limits: &Limits<'_>) -> bool {
         let rounded = ROUNDED_GAP * self.height.abs().max(1.0);
-        let near = self.certificate.gap <= if accelerated { rounded } else { rules.tolerance };
+        let near = self.certificate.gap <= if accelerated { rounded } else { limits.tolerance };
         self.spread <= RESIDUAL || (prices.is_empty() && near)
     }
 
-    fn show(&self, rules: &mut Rules<'_>) {
+    /// Passes the point to the observer, as a turn in which both players are there.
+    fn report(&self, limits: &mut Limits<'_>) {
         let nu = &self.point.nu;
-        (rules.watch)(&Seen { policy: nu, target: nu, certificate: self.certificate });
+        (limits.observer)(&TurnView { policy: nu, target: nu, certificate: self.certificate });
     }
 }
 
-/// Where a play ended.
+/// The end of a play.
 #[derive(Debug, Clone)]
-pub struct Ended {
-    /// The point.
+pub struct PlayEnd {
+    /// The target's last position.
     pub point: Point,
-    /// Whether it ended because evaluations ran out.
+    /// True if the play ended because evaluations ran out.
     pub exhausted: bool,
 }
 
-/// Plays from `start` (log-probabilities) with fixed prices of constraints.
+/// Plays from the log-probabilities `start`, with a price for each constraint.
 ///
 /// # Errors
-/// [`Error::Objective`].
+/// Fails if an objective cannot be evaluated.
 pub fn play(
     game: &Game,
     oracle: &mut Oracle<'_>,
     dynamics: Dynamics,
     start: Vec<f64>,
     prices: &[Price],
-    rules: &mut Rules<'_>,
-) -> Result<Ended, Error> {
+    limits: &mut Limits<'_>,
+) -> Result<PlayEnd, Error> {
     let start = State::at(game, oracle, start, prices)?;
     let end = match dynamics {
-        Dynamics::Accelerated => climb(game, oracle, start, prices, rules, true)?,
-        Dynamics::BestResponse => climb(game, oracle, start, prices, rules, false)?,
-        Dynamics::Average => respond(game, oracle, start, prices, rules, true)?,
-        Dynamics::Mirror => respond(game, oracle, start, prices, rules, false)?,
+        Dynamics::Accelerated => climb(game, oracle, start, prices, limits, true)?,
+        Dynamics::BestResponse => climb(game, oracle, start, prices, limits, false)?,
+        Dynamics::Average => respond(game, oracle, start, prices, limits, true)?,
+        Dynamics::Mirror => respond(game, oracle, start, prices, limits, false)?,
     };
-    Ok(Ended { point: end.point, exhausted: oracle.evaluations >= rules.evaluations })
+    Ok(PlayEnd { point: end.point, exhausted: oracle.evaluations >= limits.max_evaluations })
 }
 
-/// The policy climbs J by KL-proximal steps, the target being wherever the policy is.
+/// The policy climbs J by KL-proximal steps. The target follows the policy.
 fn climb(
     game: &Game,
     oracle: &mut Oracle<'_>,
     mut state: State,
     prices: &[Price],
-    rules: &mut Rules<'_>,
+    limits: &mut Limits<'_>,
     accelerate: bool,
 ) -> Result<State, Error> {
     let mut anderson = Anderson::default();
     let mut rate = 1.0;
-    // The spread when it was last halved, and when that was.
+    // The spread when it was last halved, and the number of evaluations then.
     let mut halved = (state.spread, oracle.evaluations);
-    state.show(rules);
-    while oracle.evaluations < rules.evaluations {
-        if state.is_done(accelerate, prices, rules) {
+    state.report(limits);
+    while oracle.evaluations < limits.max_evaluations {
+        if state.is_done(accelerate, prices, limits) {
             break;
         }
         if state.spread < 0.5 * halved.0 {
@@ -270,44 +282,43 @@ fn climb(
             next = state.extrapolated(game, oracle, &anderson, rate, prices)?;
         }
         if next.is_none() {
-            anderson.forget();
+            anderson.clear();
             rate = rate.min(longest_rate(&state.residual));
             next = state.plain(game, oracle, &mut rate, prices)?;
         }
-        // Where J is flat to rounding but rewards pull on each other, only a Newton step gets everywhere closer at once.
+        // Where J is flat up to rounding and rewards depend on several answers, only a Newton step improves all of them.
         if accelerate && !slow && next.is_none() {
             next = state.newton(game, oracle, prices)?;
         }
-        // No step improves: this is the top, as far as numbers can tell.
+        // No step improves the point: it is the maximum up to rounding.
         let Some(next) = next else { break };
         let difference = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<f64>>();
-        anderson
-            .remember(difference(&next.point.log_nu, &state.point.log_nu), difference(&next.residual, &state.residual));
+        anderson.push(difference(&next.point.log_nu, &state.point.log_nu), difference(&next.residual, &state.residual));
         state = next;
-        state.show(rules);
+        state.report(limits);
         rate = (2.0 * rate).min(1.0);
     }
     Ok(state)
 }
 
-/// The policy responds in full to the target, which averages the responses, or takes mirror steps towards them whose
-/// rate is halved whenever the gap would grow.
+/// The policy plays best responses to the target. The target averages them, or takes mirror steps towards them, with a rate
+/// that is halved whenever the gap would grow.
 fn respond(
     game: &Game,
     oracle: &mut Oracle<'_>,
     mut target: State,
     prices: &[Price],
-    rules: &mut Rules<'_>,
+    limits: &mut Limits<'_>,
     average: bool,
 ) -> Result<State, Error> {
     let (mut rate, mut turn) = (1.0, 1.0);
     loop {
         let policy = best_response(game, &target.point.rewards);
         let response: Vec<f64> = policy.iter().map(|l| l.exp()).collect();
-        (rules.watch)(&Seen { policy: &response, target: &target.point.nu, certificate: target.certificate });
+        (limits.observer)(&TurnView { policy: &response, target: &target.point.nu, certificate: target.certificate });
         loop {
-            let done = target.is_done(false, prices, rules);
-            if done || oracle.evaluations >= rules.evaluations || rate < 1e-12 {
+            let done = target.is_done(false, prices, limits);
+            if done || oracle.evaluations >= limits.max_evaluations || rate < 1e-12 {
                 return Ok(target);
             }
             if average {
@@ -326,12 +337,12 @@ fn respond(
     }
 }
 
-/// The rate at which a step's longest part has the length [`LEAP`].
+/// Returns the rate at which a step's largest change of a logit is [`MAX_LOGIT_CHANGE`].
 fn longest_rate(step: &[f64]) -> f64 {
-    LEAP / step.iter().fold(0.0f64, |most, s| most.max(s.abs()))
+    MAX_LOGIT_CHANGE / step.iter().fold(0.0f64, |most, s| most.max(s.abs()))
 }
 
-/// The standard deviation of a centred residual r under the mean of ν and its best response, ν e^r normalised.
+/// Returns the standard deviation of a centred residual r under the mean of ν and its best response, ν e^r normalised.
 fn spread_under_both(nu: &[f64], residual: &[f64]) -> f64 {
     let most = nu.iter().zip(residual).map(|(p, r)| p.ln() + r).fold(f64::NEG_INFINITY, f64::max);
     let response: Vec<f64> = nu.iter().zip(residual).map(|(p, r)| (p.ln() + r - most).exp()).collect();

@@ -1,58 +1,64 @@
-//! A game: prompts that ask the same thing, the reference's answer marginals, and the price β of leaving them.
+//! A game: phrasings of one question, the reference policy's answer marginals for each, and the weight β of the KL divergence
+//! from them.
 
 use std::collections::BTreeMap;
 
 use alft_sdk::bundle::{Bundle, Prompt};
 
-use super::Error;
+use super::error::InvalidGame;
 
-/// Reference probabilities may miss a sum of 1 by this much, as printed ones do; they are normalised.
+/// The largest deviation of a sum of probabilities from 1. Printed probabilities deviate by rounding; they are normalised.
 const SUM_TOLERANCE: f64 = 1e-6;
 
-/// A game without its objectives. Distributions over all answers of all prompts are flat vectors, prompts in order and
-/// answers by key within each.
+/// A game without its objectives. Distributions over all answers of all prompts are flat vectors: the prompts in order, and
+/// the answers of each by key.
 #[derive(Debug, Clone)]
 pub struct Game {
-    /// β > 0.
+    /// β, above 0.
     pub(super) beta: f64,
-    /// The bundle at the reference: what objectives see, with the numbers to be replaced.
+    /// The bundle that objectives see, at the reference. The probabilities are replaced for other points.
     pub(super) bundle: Bundle,
     /// log ν₀.
     pub(super) log_reference: Vec<f64>,
-    /// How many answers each prompt has.
+    /// The number of answers of each prompt.
     pub(super) sizes: Vec<usize>,
-    /// For each answer of each prompt its place among the bundle's distinct answers.
+    /// The index of each prompt's answers among the distinct answers of all prompts.
     pub(super) columns: Vec<usize>,
-    /// How many distinct answers the bundle has.
+    /// The number of distinct answers of all prompts.
     pub(super) width: usize,
 }
 
 impl Game {
-    /// A game from the reference's answer marginals, one for each prompt. Answers of probability 0 can never be given
-    /// and are left out.
+    /// Returns the game with a reference marginal for each prompt. Answers of probability 0, which no policy can give, are
+    /// left out.
     ///
     /// # Errors
-    /// β, probabilities and sums that are none.
-    pub fn new(beta: f64, prompts: &[(Prompt, BTreeMap<String, f64>)]) -> Result<Self, Error> {
+    /// Fails if there is no prompt, a prompt has no answer, β is not above 0, or probabilities are negative or do not sum to
+    /// 1.
+    pub fn new(beta: f64, prompts: &[(Prompt, BTreeMap<String, f64>)]) -> Result<Self, InvalidGame> {
         if !(beta > 0.0 && beta.is_finite()) {
-            return Err(Error::Beta(beta));
+            return Err(InvalidGame::Beta(beta));
         }
         if prompts.is_empty() {
-            return Err(Error::NoPrompts);
+            return Err(InvalidGame::NoPrompts);
         }
         let normalized: Vec<BTreeMap<&str, f64>> = prompts
             .iter()
             .map(|(prompt, marginal)| {
                 let wrong = marginal.iter().find(|(_, p)| !(**p >= 0.0 && p.is_finite()));
                 if let Some((answer, &probability)) = wrong {
-                    return Err(Error::Probability { prompt: prompt.id.clone(), answer: answer.clone(), probability });
+                    return Err(InvalidGame::Probability {
+                        prompt: prompt.id.clone(),
+                        answer: answer.clone(),
+                        probability,
+                    });
                 }
                 if marginal.is_empty() {
-                    return Err(Error::NoAnswers { prompt: prompt.id.clone() });
+                    return Err(InvalidGame::NoAnswers { prompt: prompt.id.clone() });
                 }
                 let sum: f64 = marginal.values().sum();
                 if (sum - 1.0).abs() > SUM_TOLERANCE {
-                    return Err(Error::Sum { prompt: prompt.id.clone(), sum });
+                    return Err(InvalidGame::Sum { prompt: prompt.id.clone(), sum });
                 }
                 Ok(marginal.iter().filter(|(_, p)| **p > 0.0).map(|(key, p)| (key.as_str(), p / sum)).collect())
             })
@@ -75,17 +81,17 @@ impl Game {
         })
     }
 
-    /// β.
+    /// Returns β.
     pub fn beta(&self) -> f64 {
         self.beta
     }
 
-    /// m, as a number.
+    /// Returns m, the number of prompts.
     pub(super) fn prompts(&self) -> f64 {
         self.sizes.len() as f64
     }
 
-    /// Where each prompt's answers are in a flat vector.
+    /// Iterates over the ranges of the prompts' answers in a flat vector.
     pub(super) fn ranges(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
         let mut start = 0;
         self.sizes.iter().map(move |size| {
@@ -95,12 +101,12 @@ impl Game {
         })
     }
 
-    /// ν₀, flat.
+    /// Returns ν₀ as a flat vector.
     pub fn reference(&self) -> Vec<f64> {
         self.log_reference.iter().map(|l| l.exp()).collect()
     }
 
-    /// A flat vector as a map for each prompt, in order.
+    /// Returns a flat vector as a map from answer to number for each prompt.
     pub fn by_answer(&self, flat: &[f64]) -> Vec<BTreeMap<String, f64>> {
         let groups = self.bundle.groups.iter().zip(self.ranges());
         let keyed = |(group, range): (&alft_sdk::Group, std::ops::Range<usize>)| {
@@ -109,7 +115,7 @@ impl Game {
         groups.map(keyed).collect()
     }
 
-    /// The bundle at the reference, as objectives see it.
+    /// Returns the bundle that objectives see, at the reference.
     pub fn bundle(&self) -> &Bundle {
         &self.bundle
     }
@@ -119,7 +125,7 @@ impl Game {
 mod tests {
     use super::*;
 
-    fn game(beta: f64, marginals: &[&[(&str, f64)]]) -> Result<Game, Error> {
+    fn game(beta: f64, marginals: &[&[(&str, f64)]]) -> Result<Game, InvalidGame> {
         let prompts: Vec<_> = marginals
             .iter()
             .enumerate()
@@ -132,19 +138,19 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_flat_in_order_and_impossible_ones_are_left_out() {
+    fn flat_vectors_are_ordered_by_prompt_and_key_without_impossible_answers() {
         let game = game(0.1, &[&[("b", 0.25), ("a", 0.75)], &[("c", 0.5), ("b", 0.5), ("a", 0.0)]]).unwrap();
         assert_eq!((game.sizes.as_slice(), game.columns.as_slice(), game.width), (&[2, 2][..], &[0, 1, 1, 2][..], 3));
         assert_eq!(game.by_answer(&[1.0, 2.0, 3.0, 4.0])[1]["c"], 4.0);
     }
 
     #[test]
-    fn what_is_no_game_is_refused() {
-        assert_eq!(game(0.0, &[&[("a", 1.0)]]).unwrap_err(), Error::Beta(0.0));
-        assert_eq!(game(1.0, &[]).unwrap_err(), Error::NoPrompts);
-        assert!(matches!(game(1.0, &[&[("a", 0.5)]]), Err(Error::Sum { .. })));
-        assert!(matches!(game(1.0, &[&[]]), Err(Error::NoAnswers { .. })));
-        assert!(matches!(game(1.0, &[&[("a", -0.5), ("b", 1.5)]]), Err(Error::Probability { .. })));
-        assert!(matches!(game(1.0, &[&[("a", f64::NAN)]]), Err(Error::Probability { .. })));
+    fn invalid_games_are_errors() {
+        assert_eq!(game(0.0, &[&[("a", 1.0)]]).unwrap_err(), InvalidGame::Beta(0.0));
+        assert_eq!(game(1.0, &[]).unwrap_err(), InvalidGame::NoPrompts);
+        assert!(matches!(game(1.0, &[&[("a", 0.5)]]), Err(InvalidGame::Sum { .. })));
+        assert!(matches!(game(1.0, &[&[]]), Err(InvalidGame::NoAnswers { .. })));
+        assert!(matches!(game(1.0, &[&[("a", -0.5), ("b", 1.5)]]), Err(InvalidGame::Probability { .. })));
+        assert!(matches!(game(1.0, &[&[("a", f64::NAN)]]), Err(InvalidGame::Probability { .. })));
     }
 }

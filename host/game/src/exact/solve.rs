@@ -1,98 +1,106 @@
-//! From a game to its equilibrium, with the path that led there.
+//! The equilibrium of a game, and the path to it.
 
 use std::collections::BTreeMap;
 
+use super::certificate::Certificate;
 use super::dual::equilibrium;
-use super::dynamics::{Dynamics, Rules};
-use super::objective::{Oracle, Term};
-use super::{Certificate, Error, Game};
+use super::dynamics::{Dynamics, Limits, TurnView};
+use super::error::Error;
+use super::instance::Game;
+use super::objective::Oracle;
+use super::term::Term;
 
-/// How to solve.
+/// The settings of the solver.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Config {
-    /// The ways of the players.
+    /// The dynamics of the players.
     pub dynamics: Dynamics,
-    /// The duality gap at which slow dynamics stop. The accelerated ones go on to what f64 can tell.
+    /// The duality gap at which dynamics stop, except the accelerated ones, which go on to the precision of f64.
     pub tolerance: f64,
-    /// Evaluations of the objectives after which to stop without having reached it.
-    pub evaluations: u64,
-    /// Turns to remember for the path; later ones are thinned out to fit.
-    pub turns: usize,
+    /// The number of evaluations of the objectives after which the solver stops without having reached the tolerance.
+    pub max_evaluations: u64,
+    /// The largest number of turns in [`Solution::turns`]. A longer path is thinned out.
+    pub max_turns: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { dynamics: Dynamics::default(), tolerance: 1e-9, evaluations: 100_000, turns: 0 }
+        Self { dynamics: Dynamics::default(), tolerance: 1e-9, max_evaluations: 100_000, max_turns: 0 }
     }
 }
 
-/// An equilibrium, or where the play ended.
+/// An equilibrium, or the point at which evaluations ran out. The certificate's gap is within the tolerance only at an
+/// equilibrium.
 #[derive(Debug, Clone)]
 pub struct Solution {
     /// J of the policy.
     pub value: f64,
-    /// The bounds; `None` where an objective is not concave and nothing can be proved.
+    /// Bounds on the value; `None` if an objective is not concave, for then nothing can be proved.
     pub certificate: Option<Certificate>,
-    /// The policy's answer marginals, in the order of the prompts.
+    /// The policy's answer marginal for each prompt.
     pub marginals: Vec<BTreeMap<String, f64>>,
-    /// The price of each constraint, in the order of the objectives.
+    /// The multiplier of each constraint, in the order of the objectives.
     pub multipliers: Vec<f64>,
-    /// Evaluations of the objectives.
-    pub iterations: u64,
-    /// The way there.
+    /// The number of evaluations of the objectives.
+    pub evaluations: u64,
+    /// The path to the solution.
     pub turns: Vec<Turn>,
 }
 
-/// A turn on the way, with every distribution flat.
+/// A turn on the path. Distributions are flat vectors.
 #[derive(Debug, Clone)]
 pub struct Turn {
-    /// Which turn it was, from 0.
-    pub at: u64,
+    /// The number of the turn, from 0.
+    pub number: u64,
     /// The policy's answer marginals.
     pub policy: Vec<f64>,
     /// The target.
     pub target: Vec<f64>,
-    /// The gap at the target.
+    /// The duality gap at the target.
     pub gap: f64,
 }
 
-/// Plays a game to its equilibrium.
+/// Plays a game to its equilibrium. If the evaluations run out before, this is no error: compare the certificate's gap with
+/// the tolerance.
 ///
 /// # Errors
-/// Objectives that cannot be evaluated, and constraints that cannot be met.
+/// Fails if a weight is not valid, an objective cannot be evaluated, or the constraints cannot be met.
 pub fn solve(game: &Game, terms: &[Term<'_>], config: Config) -> Result<Solution, Error> {
     let mut oracle = Oracle::new(game, terms)?;
     let concave = oracle.concave();
-    let mut path = Path { turns: Vec::new(), room: config.turns, every: 1, seen: 0 };
-    let mut watch = |seen: &super::dynamics::Seen<'_>| path.see(seen);
-    let mut rules = Rules { tolerance: config.tolerance, evaluations: config.evaluations, watch: &mut watch };
-    let (point, certificate) = equilibrium(game, &mut oracle, config.dynamics, &mut rules)?;
+    let mut path = Path { turns: Vec::new(), capacity: config.max_turns, every: 1, seen: 0 };
+    let mut observer = |turn: &TurnView<'_>| path.push(turn);
+    let Config { dynamics, tolerance, max_evaluations, .. } = config;
+    let mut limits = Limits { tolerance, max_evaluations, observer: &mut observer };
+    let (point, certificate) = equilibrium(game, &mut oracle, dynamics, &mut limits)?;
     Ok(Solution {
         value: certificate.lower,
         certificate: concave.then_some(certificate),
         marginals: game.by_answer(&point.nu),
         multipliers: point.multipliers,
-        iterations: oracle.evaluations,
+        evaluations: oracle.evaluations,
         turns: path.turns,
     })
 }
 
-/// Remembers turns, at most `room`: when full, every other one is forgotten and from then on half as many are kept.
+/// A path of at most `capacity` turns. When it is full, every other turn is removed, and from then on half as many are added.
 struct Path {
     turns: Vec<Turn>,
-    room: usize,
+    capacity: usize,
+    /// The distance between two turns that are kept.
     every: u64,
+    /// The number of turns so far.
     seen: u64,
 }
 
 impl Path {
-    fn see(&mut self, seen: &super::dynamics::Seen<'_>) {
-        let at = self.seen;
+    fn push(&mut self, turn: &TurnView<'_>) {
+        let number = self.seen;
         self.seen += 1;
-        if self.room == 0 || !at.is_multiple_of(self.every) {
+        if self.capacity == 0 || !number.is_multiple_of(self.every) {
             return;
         }
-        if self.turns.len() == self.room {
+        if self.turns.len() == self.capacity {
             let mut index = 0;
             self.turns.retain(|_| {
                 index += 1;
@@ -101,10 +109,10 @@ impl Path {
             self.every *= 2;
         }
         self.turns.push(Turn {
-            at,
-            policy: seen.policy.to_vec(),
-            target: seen.target.to_vec(),
-            gap: seen.certificate.gap,
+            number,
+            policy: turn.policy.to_vec(),
+            target: turn.target.to_vec(),
+            gap: turn.certificate.gap,
         });
     }
 }

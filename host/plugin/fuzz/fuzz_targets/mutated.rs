@@ -1,4 +1,4 @@
-//! Real components with something wrong.
+//! Fuzzes the loader with mutated components.
 #![no_main]
 
 use alft_plugin_fuzz::mutate::Plan;

@@ -1,4 +1,4 @@
-//! Any bytes.
+//! Fuzzes the loader with any bytes.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

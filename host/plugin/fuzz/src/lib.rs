@@ -1,56 +1,73 @@
-//! The plugin loader under fire: whatever the bytes, [`open`] returns. It may refuse them or find a plugin, whose every
-//! call then ends within its limits.
+//! Fuzzing of the plugin loader: [`open`] must return for any bytes, with an error or with a plugin whose calls end within
+//! their limits.
 //!
-//! | module | holds |
+//! | module | contents |
 //! | --- | --- |
-//! | [`mutate`] | real components with something wrong |
+//! | [`mutate`] | mutations of valid components |
 
 pub mod mutate;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use alft_plugin_host::{Engine, Limits, NativeTrust, Plugin, Role, Source, Worker};
+use alft_plugin_host::{Engine, Limits, NativeTrust, Plugin, Source, Worker};
 use alft_sdk::Prompt;
-use alft_sdk::bundle::{Bundle, Samples};
+use alft_sdk::batch::{Batch, Item, PromptTexts, Role};
+use alft_sdk::bundle::Bundle;
 use alft_sdk::estimate::PlugIn;
-use alft_sdk::linked::Question;
+use alft_sdk::samples::Samples;
 
-/// Code compiled of so many inputs is thrown away at once: nearly every one is new.
-const CACHED: u64 = 1000;
+/// Inputs between two removals of the compiled code: nearly every input is new, so caching it is of no use.
+const CACHED_INPUTS: u64 = 1000;
 
-/// Opens the bytes as a plugin and, if they are one, calls it in every role that it has.
+/// Opens the bytes as a plugin and, if they are one, calls it in each of its roles.
 pub fn open(bytes: &[u8]) {
-    // A file's name proves nothing to the loader, so one does for all.
+    // The loader ignores the file's name, so one file does for all inputs.
     let path = scratch().join("input.wasm");
     std::fs::write(&path, bytes).expect("the scratch folder can be written to");
     let source = Source { path, pin: None, native: NativeTrust::Refused, config: "{}".into(), limits: limits() };
-    forget_code();
+    clear_cache();
     let Ok(plugin) = Plugin::open(&source, engine()) else { return };
-    let prompt = Prompt { id: "q".into(), text: "1 + 1?".into(), reference: Some("2".into()), ..Prompt::default() };
-    let question = Question { prompt: prompt.clone(), texts: vec!["2".into(), "it is 3/4".into()] };
-    if plugin.has(Role::Reader) {
-        assert_eq!(plugin.read(std::slice::from_ref(&question)).items.len(), 2);
-    }
-    if plugin.has(Role::Verifier) {
-        let scores = plugin.score(std::slice::from_ref(&question)).items;
-        assert!(scores.len() == 2 && scores.iter().flatten().all(|score| score.is_finite()));
-    }
-    if plugin.has(Role::Objective) {
-        let keys = [Some("2".to_owned()), Some("3".to_owned()), None];
-        let bundle = Bundle::sampled("b", &[Samples { prompt: &prompt, keys: &keys }], &PlugIn);
-        let valued = plugin.evaluate(std::slice::from_ref(&bundle)).items;
-        assert!(valued.len() == 1 && valued.iter().flatten().all(|value| value.utility.is_finite()));
+    for role in plugin.roles().iter() {
+        let batch = batch(role);
+        let result = plugin.call(&batch);
+        assert_eq!(result.items.len(), batch.item_count());
+        for item in result.items.iter().flatten() {
+            assert!(match item {
+                Item::Key(_) => role == Role::Reader,
+                Item::Score(score) => score.is_finite(),
+                Item::Valuation(valuation) => valuation.utility.is_finite(),
+            });
+        }
     }
 }
 
-/// Limits that a hang shows against.
+/// Returns a small batch for a role.
+fn batch(role: Role) -> Batch<'static> {
+    let prompt = Prompt { id: "q".into(), text: "1 + 1?".into(), gold: Some("2".into()), ..Prompt::default() };
+    let texts = || {
+        let texts = vec!["2".into(), "it is 3/4".into()];
+        vec![PromptTexts { prompt: prompt.clone(), texts }].into()
+    };
+    match role {
+        Role::Reader => Batch::Reader(texts()),
+        Role::Verifier => Batch::Verifier(texts()),
+        Role::Grader => Batch::Grader(texts()),
+        Role::Objective => {
+            let keys = [Some("2".to_owned()), Some("3".to_owned()), None];
+            Batch::Objective(vec![Bundle::sampled("b", &[Samples { prompt: &prompt, keys: &keys }], &PlugIn)].into())
+        }
+    }
+}
+
+/// Returns limits so low that a call which ignores them is noticed.
 fn limits() -> Limits {
     Limits { fuel_base: 5_000_000, deadline_ms: 2000, compile_ms: 10_000, ..Limits::default() }
 }
 
-/// Components are compiled by the `alft` of this workspace, which is built without a fuzzer's counters: in ten times the time
-/// little else would be done.
+/// Returns an engine whose worker is the `alft` of this workspace. A worker with a fuzzer's counters would compile a tenth
+/// of the components in the same time.
 fn engine() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     ENGINE.get_or_init(|| {
@@ -62,20 +79,20 @@ fn engine() -> &'static Engine {
     })
 }
 
-/// A folder of this process alone, which is also its cache.
+/// Returns a folder of this process, which is also its cache.
 fn scratch() -> &'static PathBuf {
     static SCRATCH: OnceLock<PathBuf> = OnceLock::new();
     SCRATCH.get_or_init(|| {
-        let folder = tempfile::tempdir().expect("there is a folder for temporary files").keep();
-        // SAFETY: the first call comes from the only thread there is.
+        let folder = tempfile::tempdir().expect("a temporary folder can be created").keep();
+        // SAFETY: the first call comes from the only thread.
         unsafe { std::env::set_var("ALFT_CACHE", &folder) };
         folder
     })
 }
 
-fn forget_code() {
-    static SEEN: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-    if SEEN.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(CACHED) {
+fn clear_cache() {
+    static INPUTS: AtomicU64 = AtomicU64::new(0);
+    if INPUTS.fetch_add(1, Ordering::Relaxed).is_multiple_of(CACHED_INPUTS) {
         let _ = std::fs::remove_dir_all(scratch().join("compiled"));
     }
 }

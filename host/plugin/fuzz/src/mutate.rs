@@ -1,5 +1,5 @@
-//! Mutation that knows a component's structure: most of what random bytes would break is not reached by breaking the
-//! first header.
+//! Mutations of valid components. They follow a component's structure, because random bytes rarely get past the first
+//! header.
 
 use std::ops::Range;
 use std::path::Path;
@@ -9,36 +9,36 @@ use arbitrary::Arbitrary;
 use wasm_mutate::WasmMutate;
 use wasmparser::{Parser, Payload};
 
-/// A component of the corpus, and what is done to it.
+/// A component of the corpus, and its edits.
 #[derive(Debug, Arbitrary)]
 pub struct Plan {
     base: u8,
     edits: Vec<Edit>,
 }
 
-/// Where sizes and places are larger than what there is, they wrap.
+/// An edit of a component. Positions and numbers of sections wrap around.
 #[derive(Debug, Arbitrary)]
 enum Edit {
-    /// Another byte, anywhere.
+    /// Replaces a byte.
     Byte { at: u32, value: u8 },
-    /// Bytes missing.
+    /// Removes bytes.
     Cut { at: u32, length: u8 },
-    /// Bytes twice.
+    /// Repeats bytes.
     Repeat { at: u32, length: u8 },
-    /// A section missing.
+    /// Removes a section.
     Drop { section: u8 },
-    /// A section twice.
+    /// Repeats a section.
     Double { section: u8 },
-    /// A section in another's place.
+    /// Moves a section.
     Move { from: u8, to: u8 },
-    /// A section of another component.
+    /// Inserts a section of another component.
     Graft { from: u8, section: u8, to: u8 },
-    /// A core module that means the same, or does not.
+    /// Mutates a core module, with or without a change of its meaning.
     Module { which: u8, seed: u64, same: bool },
 }
 
 impl Plan {
-    /// The component with everything done.
+    /// Returns the component after all edits.
     pub fn component(&self) -> Vec<u8> {
         let bases = bases();
         let mut bytes = bases[usize::from(self.base) % bases.len()].clone();
@@ -113,7 +113,7 @@ impl Edit {
     }
 }
 
-/// A core module as a section of a component.
+/// Returns a core module as a section of a component.
 fn core_module(module: &[u8]) -> Vec<u8> {
     const CORE_MODULE: u8 = 1;
     let mut section = vec![CORE_MODULE];
@@ -130,7 +130,7 @@ fn core_module(module: &[u8]) -> Vec<u8> {
     section
 }
 
-/// The outermost sections, headers included, as far as they can be told apart.
+/// Returns the outermost sections with their headers, as far as they can be parsed.
 fn sections(bytes: &[u8]) -> Vec<Range<usize>> {
     const HEADER: usize = 8;
     let (mut out, mut at) = (Vec::new(), HEADER);
@@ -141,7 +141,7 @@ fn sections(bytes: &[u8]) -> Vec<Range<usize>> {
     out
 }
 
-/// Where the section that begins at `at` ends: behind an id, a size in LEB128, and so many bytes.
+/// Returns the end of the section that begins at `at`: an id, a size in LEB128 and as many bytes as the size.
 fn section_end(bytes: &[u8], at: usize) -> Option<usize> {
     let (mut size, mut shift, mut body) = (0usize, 0, at + 1);
     loop {
@@ -158,7 +158,7 @@ fn section_end(bytes: &[u8], at: usize) -> Option<usize> {
     Some(body.checked_add(size)?).filter(|end| *end <= bytes.len())
 }
 
-/// The core modules of a component: their section, and themselves.
+/// Returns the core modules of a component, each with its section.
 fn modules(bytes: &[u8]) -> Vec<(Range<usize>, Range<usize>)> {
     let mut out = Vec::new();
     for payload in Parser::new(0).parse_all(bytes) {
@@ -177,7 +177,7 @@ fn modules(bytes: &[u8]) -> Vec<(Range<usize>, Range<usize>)> {
     out.into_iter().filter_map(section).collect()
 }
 
-/// The components in `seeds/`.
+/// Returns the components in `seeds/`.
 fn bases() -> &'static [Vec<u8>] {
     static BASES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     BASES.get_or_init(|| {
@@ -185,7 +185,7 @@ fn bases() -> &'static [Vec<u8>] {
         let files = std::fs::read_dir(&folder).into_iter().flatten().flatten();
         let mut paths: Vec<_> = files.map(|file| file.path()).collect();
         paths.sort();
-        assert!(!paths.is_empty(), "there is nothing in {}: see the README", folder.display());
+        assert!(!paths.is_empty(), "the folder {} is empty: see the README", folder.display());
         paths.into_iter().map(|path| std::fs::read(path).expect("a seed can be read")).collect()
     })
 }

@@ -1,59 +1,88 @@
 //! Causal attention with grouped queries: over a packed batch (training, prompts) and over a cache (decoding).
 //!
-//! Nothing is kept for the backward pass: it computes the attention weights again, which costs less than storing them.
+//! The backward pass computes the attention weights again, which costs less than storing them.
 
 use rayon::prelude::*;
 
 use super::{
-    products::{product_nn, product_nt, product_tn},
+    gemm::{gemm_nn, gemm_nt, gemm_tn},
+    parallel::PARALLEL_ELEMENTS,
     simd::{dot, fused, vectorised},
     softmax::softmax_in_place,
 };
-use crate::packed::Group;
 
-/// How the width of queries, keys and values is divided.
+/// A prompt and the completions that share it, in consecutive rows of a packed batch.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Group {
+    /// First row of the prompt.
+    pub(crate) start: usize,
+    /// Number of rows of the prompt.
+    pub(crate) prompt: usize,
+    /// Number of rows of each completion.
+    pub(crate) completions: Vec<usize>,
+}
+
+impl Group {
+    /// Returns the number of rows of the prompt and all completions.
+    pub(crate) fn rows(&self) -> usize {
+        self.prompt + self.completions.iter().sum::<usize>()
+    }
+
+    /// Returns for the prompt and each completion: its first row within the group, its number of rows, and the number of
+    /// prompt rows that it attends to in addition (0 for the prompt). Parts without rows are left out.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (usize, usize, usize)> {
+        let mut next = self.prompt;
+        let completions = self.completions.iter().map(move |&rows| {
+            next += rows;
+            (next - rows, rows, self.prompt)
+        });
+        std::iter::once((0, self.prompt, 0)).chain(completions).filter(|(_, rows, _)| *rows > 0)
+    }
+}
+
+/// The division of the width of queries, keys and values into heads.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Heads {
-    /// Query heads.
+    /// Number of query heads.
     pub(crate) query: usize,
-    /// Key and value heads.
+    /// Number of key and value heads.
     pub(crate) kv: usize,
     /// Width of a head.
     pub(crate) dim: usize,
 }
 
 impl Heads {
-    /// Query heads that share a key head.
+    /// Returns the number of query heads that share a key head.
     pub(crate) fn repeats(self) -> usize {
         self.query / self.kv
     }
 
-    /// What scores are multiplied by: 1 / √dim.
+    /// Returns the factor of the attention scores, 1 / √dim.
     pub(crate) fn scale(self) -> f64 {
         1.0 / (self.dim as f64).sqrt()
     }
 }
 
-/// Query rows whose scores are computed at once: bounds the memory of long sequences, and keys after the block's last
-/// row are never touched.
+/// Number of query rows whose scores are computed at once. It bounds the memory of long sequences; keys after the
+/// block's last row are skipped.
 const BLOCK: usize = 64;
 
-/// A block of query rows of one part of a group (its prompt, or a completion), seen by one key head.
+/// A block of query rows of one part (the prompt or a completion) of a group.
 struct Block {
     /// First row of the block, within the group.
     row: usize,
     rows: usize,
-    /// Keys of the prompt, which all rows of a completion see (none for the prompt itself).
+    /// Number of prompt keys that all rows of a completion attend to; 0 for the prompt itself.
     prompt: usize,
     /// First row of the part, within the group.
     part: usize,
-    /// Keys of the part up to the block's last row.
-    own: usize,
+    /// Number of keys of the part up to the block's last row.
+    causal: usize,
 }
 
 impl Block {
     fn keys(&self) -> usize {
-        self.prompt + self.own
+        self.prompt + self.causal
     }
 }
 
@@ -62,14 +91,14 @@ fn blocks(group: &Group) -> Vec<Block> {
     for (part, len, prompt) in group.parts() {
         for first in (0..len).step_by(BLOCK) {
             let rows = BLOCK.min(len - first);
-            blocks.push(Block { row: part + first, rows, prompt, part, own: first + rows });
+            blocks.push(Block { row: part + first, rows, prompt, part, causal: first + rows });
         }
     }
     blocks
 }
 
-/// One group and one key head: all that a thread needs for its share.
-struct Share<'a> {
+/// The work of one thread: one group and one key head.
+struct Task<'a> {
     heads: Heads,
     q: &'a [f32],
     k: &'a [f32],
@@ -78,24 +107,26 @@ struct Share<'a> {
     kv: usize,
 }
 
-impl<'a> Share<'a> {
-    fn of(heads: Heads, groups: &'a [Group], q: &'a [f32], k: &'a [f32], v: &'a [f32]) -> Vec<Self> {
+impl<'a> Task<'a> {
+    fn all(heads: Heads, groups: &'a [Group], q: &'a [f32], k: &'a [f32], v: &'a [f32]) -> Vec<Self> {
         let pairs = groups.iter().flat_map(|group| (0..heads.kv).map(move |kv| (group, kv)));
-        pairs.map(|(group, kv)| Share { heads, q, k, v, group, kv }).collect()
+        pairs.map(|(group, kv)| Task { heads, q, k, v, group, kv }).collect()
     }
 
-    /// Row strides of queries, and of keys and values.
+    /// Returns the row strides of queries, and of keys and values.
     fn strides(&self) -> (usize, usize) {
         (self.heads.query * self.heads.dim, self.heads.kv * self.heads.dim)
     }
 
-    /// `k` or `v` of this head, from a row of the group on.
+    /// Returns the part of `matrix` (`k` or `v`) that begins at this head and at the given row of the group, with its row
+    /// stride.
     fn rows_of(&self, matrix: &'a [f32], row: usize) -> (&'a [f32], usize) {
         let stride = self.strides().1;
         (&matrix[(self.group.start + row) * stride + self.kv * self.heads.dim..], stride)
     }
 
-    /// Copies a block of rows of the queries (or of their gradient) of this head's repeats, (repeats · rows, dim).
+    /// Copies a block's rows of the queries, or of the output's gradient, for the query heads that share this key head:
+    /// (repeats · rows, dim).
     fn gather(&self, matrix: &[f32], block: &Block, scale: f32, out: &mut Vec<f32>) {
         let (stride, width) = (self.strides().0, self.heads.dim);
         out.clear();
@@ -108,49 +139,49 @@ impl<'a> Share<'a> {
         }
     }
 
-    /// The attention weights of a block, (repeats · rows, keys); `queries` are scaled.
+    /// Computes the attention weights of a block, (repeats · rows, keys), from scaled `queries`.
     fn weights(&self, block: &Block, queries: &[f32], out: &mut Vec<f32>) {
         let (m, keys, dim) = (queries.len() / self.heads.dim, block.keys(), self.heads.dim);
         out.clear();
         out.resize(m * keys, 0.0);
         if block.prompt > 0 {
-            product_nt((m, block.prompt, dim), (out, keys), (queries, dim), self.rows_of(self.k, 0), false);
+            gemm_nt((m, block.prompt, dim), (out, keys), (queries, dim), self.rows_of(self.k, 0), false);
         }
-        let own = self.rows_of(self.k, block.part);
-        product_nt((m, block.own, dim), (&mut out[block.prompt..], keys), (queries, dim), own, false);
+        let part = self.rows_of(self.k, block.part);
+        gemm_nt((m, block.causal, dim), (&mut out[block.prompt..], keys), (queries, dim), part, false);
         for (index, row) in out.chunks_exact_mut(keys).enumerate() {
-            // The block's rows are the last of the keys: row i sees all but the rows − 1 − i behind it.
+            // The block's rows are the last of the keys, so row i attends to all but the last rows − 1 − i of them.
             let seen = keys - (block.rows - 1 - index % block.rows);
             softmax_in_place(&mut row[..seen]);
             row[seen..].fill(0.0);
         }
     }
 
-    /// `out (m, dim) = weights (m, keys) · matrix (keys, dim)`, `matrix` being `k` or `v`.
-    fn mix(&self, block: &Block, weights: &[f32], matrix: &'a [f32], out: &mut Vec<f32>) {
+    /// Computes `out (m, dim) = weights (m, keys) · matrix (keys, dim)`, where `matrix` is `k` or `v`.
+    fn weighted_sum(&self, block: &Block, weights: &[f32], matrix: &'a [f32], out: &mut Vec<f32>) {
         let (keys, dim) = (block.keys(), self.heads.dim);
         let m = weights.len() / keys;
         out.clear();
         out.resize(m * dim, 0.0);
-        let own = self.rows_of(matrix, block.part);
-        product_nn((m, dim, block.own), (out, dim), (&weights[block.prompt..], keys), own, false);
+        let part = self.rows_of(matrix, block.part);
+        gemm_nn((m, dim, block.causal), (out, dim), (&weights[block.prompt..], keys), part, false);
         if block.prompt > 0 {
-            product_nn((m, dim, block.prompt), (out, dim), (weights, keys), self.rows_of(matrix, 0), true);
+            gemm_nn((m, dim, block.prompt), (out, dim), (weights, keys), self.rows_of(matrix, 0), true);
         }
     }
 
-    /// `out (group rows, dim) += weights (m, keys)ᵀ · rows (m, dim)`: gradients of keys or values.
-    fn spread(&self, block: &Block, weights: &[f32], rows: &[f32], out: &mut [f32]) {
+    /// Computes `out (group rows, dim) += weights (m, keys)ᵀ · rows (m, dim)`: gradients of keys or values.
+    fn accumulate(&self, block: &Block, weights: &[f32], rows: &[f32], out: &mut [f32]) {
         let (keys, dim) = (block.keys(), self.heads.dim);
         let m = weights.len() / keys;
         if block.prompt > 0 {
-            product_tn((block.prompt, dim, m), (out, dim), (weights, keys), (rows, dim), true);
+            gemm_tn((block.prompt, dim, m), (out, dim), (weights, keys), (rows, dim), true);
         }
-        let own = (&mut out[block.part * dim..], dim);
-        product_tn((block.own, dim, m), own, (&weights[block.prompt..], keys), (rows, dim), true);
+        let part = (&mut out[block.part * dim..], dim);
+        gemm_tn((block.causal, dim, m), part, (&weights[block.prompt..], keys), (rows, dim), true);
     }
 
-    /// The output of this share, (group rows, repeats · dim).
+    /// Returns the output of this task, (group rows, repeats · dim).
     fn forward(&self) -> Vec<f32> {
         let width = self.heads.repeats() * self.heads.dim;
         let mut out = vec![0f32; self.group.rows() * width];
@@ -158,14 +189,14 @@ impl<'a> Share<'a> {
         for block in blocks(self.group) {
             self.gather(self.q, &block, self.heads.scale() as f32, &mut queries);
             self.weights(&block, &queries, &mut weights);
-            self.mix(&block, &weights, self.v, &mut mixed);
-            self.put(&block, &mixed, &mut out);
+            self.weighted_sum(&block, &weights, self.v, &mut mixed);
+            self.scatter_block(&block, &mixed, &mut out);
         }
         out
     }
 
-    /// Copies a block's (repeats · rows, dim) into (group rows, repeats · dim).
-    fn put(&self, block: &Block, from: &[f32], out: &mut [f32]) {
+    /// Copies a block's rows (repeats · rows, dim) to their places in `out` (group rows, repeats · dim).
+    fn scatter_block(&self, block: &Block, from: &[f32], out: &mut [f32]) {
         let (dim, width) = (self.heads.dim, self.heads.repeats() * self.heads.dim);
         for (index, value) in from.chunks_exact(dim).enumerate() {
             let (repeat, row) = (index / block.rows, index % block.rows);
@@ -173,7 +204,7 @@ impl<'a> Share<'a> {
         }
     }
 
-    /// The gradients of this share: queries (group rows, repeats · dim), keys and values (group rows, dim).
+    /// Returns the gradients of this task: for queries (group rows, repeats · dim), for keys and values (group rows, dim).
     fn backward(&self, grad: &[f32]) -> [Vec<f32>; 3] {
         let (rows, dim) = (self.group.rows(), self.heads.dim);
         let scale = self.heads.scale() as f32;
@@ -185,31 +216,31 @@ impl<'a> Share<'a> {
             self.gather(self.q, &block, scale, &mut queries);
             self.weights(&block, &queries, &mut weights);
             self.gather(grad, &block, 1.0, &mut grads);
-            self.spread(&block, &weights, &grads, &mut for_v);
+            self.accumulate(&block, &weights, &grads, &mut for_v);
 
             let (m, keys) = (weights.len() / block.keys(), block.keys());
             for_weights.clear();
             for_weights.resize(m * keys, 0.0);
             if block.prompt > 0 {
                 let prompt = self.rows_of(self.v, 0);
-                product_nt((m, block.prompt, dim), (&mut for_weights, keys), (&grads, dim), prompt, false);
+                gemm_nt((m, block.prompt, dim), (&mut for_weights, keys), (&grads, dim), prompt, false);
             }
-            let own = self.rows_of(self.v, block.part);
-            product_nt((m, block.own, dim), (&mut for_weights[block.prompt..], keys), (&grads, dim), own, false);
+            let part = self.rows_of(self.v, block.part);
+            gemm_nt((m, block.causal, dim), (&mut for_weights[block.prompt..], keys), (&grads, dim), part, false);
             softmax_backward(&weights, &mut for_weights, keys);
 
-            // The queries are scaled, so the keys' gradient already is; the queries' own is not yet.
-            self.spread(&block, &for_weights, &queries, &mut for_k);
-            self.mix(&block, &for_weights, self.k, &mut mixed);
+            // The gradient of the keys is scaled, because the queries are; that of the queries is scaled here.
+            self.accumulate(&block, &for_weights, &queries, &mut for_k);
+            self.weighted_sum(&block, &for_weights, self.k, &mut mixed);
             mixed.iter_mut().for_each(|value| *value *= scale);
-            self.put(&block, &mixed, &mut for_q);
+            self.scatter_block(&block, &mixed, &mut for_q);
         }
         [for_q, for_k, for_v]
     }
 }
 
 vectorised! {
-    /// From the gradient of the weights to that of the scores, in place: `p · (g − Σ p·g)`, row by row.
+    /// Replaces the gradient of the weights by that of the scores: `p · (g − Σ p·g)`, row by row.
     fn softmax_backward(weights: &[f32], grad: &mut [f32], keys: usize) {
         for (weights, grad) in weights.chunks_exact(keys).zip(grad.chunks_exact_mut(keys)) {
             let mean = dot::<FMA>(weights, grad);
@@ -220,35 +251,35 @@ vectorised! {
     }
 }
 
-/// Computes shares in parallel, if there is enough to do.
-fn each_share<'a, T: Send>(shares: &[Share<'a>], work: impl Fn(&Share<'a>) -> T + Sync) -> Vec<T> {
-    // A row costs some hundred multiplications for each of its numbers.
-    if shares.first().is_none_or(|share| share.q.len() < super::PARALLEL_ELEMENTS / 8) {
-        return shares.iter().map(work).collect();
+/// Runs tasks in parallel if there is enough to compute.
+fn run<'a, T: Send>(tasks: &[Task<'a>], work: impl Fn(&Task<'a>) -> T + Sync) -> Vec<T> {
+    // Attention costs on the order of a hundred multiplications for each number of a query.
+    if tasks.first().is_none_or(|task| task.q.len() < PARALLEL_ELEMENTS / 8) {
+        return tasks.iter().map(work).collect();
     }
-    shares.par_iter().map(&work).collect()
+    tasks.par_iter().map(&work).collect()
 }
 
-/// Copies a share's (group rows, width) into its columns of (rows, stride).
-fn scatter(share: &Share<'_>, from: &[f32], width: usize, stride: usize, out: &mut [f32]) {
+/// Copies a task's rows (group rows, width) to their places in `out` (rows, stride).
+fn scatter(task: &Task<'_>, from: &[f32], width: usize, stride: usize, out: &mut [f32]) {
     for (row, value) in from.chunks_exact(width).enumerate() {
-        out[(share.group.start + row) * stride + share.kv * width..][..width].copy_from_slice(value);
+        out[(task.group.start + row) * stride + task.kv * width..][..width].copy_from_slice(value);
     }
 }
 
-/// Causal attention within the parts of a packed batch, completions seeing their prompt too.
-/// `q` is (rows, query heads · dim), `k` and `v` (rows, kv heads · dim); the result has the shape of `q`.
+/// Computes causal attention within each part of a packed batch; completions attend to their prompt too. `q` is (rows,
+/// query heads · dim), `k` and `v` are (rows, kv heads · dim), and the result has the shape of `q`.
 pub(crate) fn packed_attention(heads: Heads, groups: &[Group], q: &[f32], k: &[f32], v: &[f32]) -> Vec<f32> {
-    let shares = Share::of(heads, groups, q, k, v);
-    let parts = each_share(&shares, Share::forward);
+    let tasks = Task::all(heads, groups, q, k, v);
+    let parts = run(&tasks, Task::forward);
     let mut out = vec![0f32; q.len()];
-    for (share, part) in shares.iter().zip(&parts) {
-        scatter(share, part, heads.repeats() * heads.dim, heads.query * heads.dim, &mut out);
+    for (task, part) in tasks.iter().zip(&parts) {
+        scatter(task, part, heads.repeats() * heads.dim, heads.query * heads.dim, &mut out);
     }
     out
 }
 
-/// The gradients of [`packed_attention`] for `q`, `k` and `v`.
+/// Returns the gradients of [`packed_attention`] for `q`, `k` and `v`.
 pub(crate) fn packed_attention_backward(
     heads: Heads,
     groups: &[Group],
@@ -257,20 +288,21 @@ pub(crate) fn packed_attention_backward(
     v: &[f32],
     grad: &[f32],
 ) -> [Vec<f32>; 3] {
-    let shares = Share::of(heads, groups, q, k, v);
-    let parts = each_share(&shares, |share| share.backward(grad));
+    let tasks = Task::all(heads, groups, q, k, v);
+    let parts = run(&tasks, |task| task.backward(grad));
     let mut out = [vec![0f32; q.len()], vec![0f32; k.len()], vec![0f32; v.len()]];
     let [for_q, for_k, for_v] = &mut out;
-    for (share, [q, k, v]) in shares.iter().zip(&parts) {
-        scatter(share, q, heads.repeats() * heads.dim, heads.query * heads.dim, for_q);
-        scatter(share, k, heads.dim, heads.kv * heads.dim, for_k);
-        scatter(share, v, heads.dim, heads.kv * heads.dim, for_v);
+    for (task, [q, k, v]) in tasks.iter().zip(&parts) {
+        scatter(task, q, heads.repeats() * heads.dim, heads.query * heads.dim, for_q);
+        scatter(task, k, heads.dim, heads.kv * heads.dim, for_k);
+        scatter(task, v, heads.dim, heads.kv * heads.dim, for_v);
     }
     out
 }
 
-/// One decoding step: each row of `q` (rows, query heads · dim) attends to columns `starts[row]..len` of its row of the
-/// cache, `k` and `v` (rows, kv heads, capacity, dim). The result has the shape of `q`.
+/// Computes the attention of one decoding step: each row of `q` (rows, query heads · dim) attends to columns
+/// `starts[row]..len` of its row of the cache, `k` and `v` (rows, kv heads, capacity, dim). The result has the shape of
+/// `q`.
 pub(crate) fn attend_cached(heads: Heads, q: &[f32], k: &[f32], v: &[f32], starts: &[usize], len: usize) -> Vec<f32> {
     let width = heads.query * heads.dim;
     let mut out = vec![0f32; q.len()];
@@ -287,7 +319,7 @@ pub(crate) fn attend_cached(heads: Heads, q: &[f32], k: &[f32], v: &[f32], start
             seen,
         );
     };
-    if q.len() * len < super::PARALLEL_ELEMENTS {
+    if q.len() * len < PARALLEL_ELEMENTS {
         out.chunks_exact_mut(width).enumerate().for_each(row);
     } else {
         out.par_chunks_exact_mut(width).enumerate().for_each(row);

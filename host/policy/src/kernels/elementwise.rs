@@ -1,11 +1,11 @@
 //! RMSNorm, rotary embedding and SwiGLU, forward and backward.
 
 use super::{
-    by_rows,
+    parallel::by_rows,
     simd::{dot, exp, fused, sum_by, vectorised},
 };
 
-/// `y = w · x / √(mean x² + ε)` for each row of `x` (rows, width).
+/// Computes `y = w · x / √(mean x² + ε)` for each row of `x` (rows, width).
 pub(crate) fn rms_norm(x: &[f32], w: &[f32], epsilon: f32) -> Vec<f32> {
     let mut out = vec![0f32; x.len()];
     by_rows(&mut out, w.len(), |first, out| {
@@ -30,7 +30,7 @@ fn inverse_rms<const FMA: bool>(x: &[f32], epsilon: f32) -> f32 {
     1.0 / (dot::<FMA>(x, x) / x.len() as f32 + epsilon).sqrt()
 }
 
-/// The gradient of [`rms_norm`] for `x`: with x̂ = x / rms, `dx = (w·g − x̂ · mean(w·g·x̂)) / rms`.
+/// Returns the gradient of [`rms_norm`] for `x`: with x̂ = x / rms, `dx = (w·g − x̂ · mean(w·g·x̂)) / rms`.
 pub(crate) fn rms_norm_backward(x: &[f32], w: &[f32], grad: &[f32], epsilon: f32) -> Vec<f32> {
     let mut out = vec![0f32; x.len()];
     by_rows(&mut out, w.len(), |first, out| {
@@ -57,7 +57,7 @@ vectorised! {
 }
 
 /// Rotates the heads of each row of `x` (rows, heads · dim) by the row's angles, `cos` and `sin` (rows, dim / 2):
-/// element `i` of a head with element `i + dim / 2`. `sign` −1 turns back.
+/// element `i` of a head with element `i + dim / 2`. A `sign` of −1 rotates back.
 pub(crate) fn rotate(x: &[f32], width: usize, cos: &[f32], sin: &[f32], half: usize, sign: f32) -> Vec<f32> {
     let mut out = vec![0f32; x.len()];
     by_rows(&mut out, width, |first, out| {
@@ -84,7 +84,7 @@ vectorised! {
     }
 }
 
-/// `silu(gate) · up`, with `silu(x) = x / (1 + e⁻ˣ)`.
+/// Computes `silu(gate) · up`, with `silu(x) = x / (1 + e⁻ˣ)`.
 pub(crate) fn swiglu(gate: &[f32], up: &[f32]) -> Vec<f32> {
     let mut out = vec![0f32; gate.len()];
     by_rows(&mut out, 1, |first, out| {
@@ -102,14 +102,14 @@ vectorised! {
     }
 }
 
-/// The gradients of [`swiglu`] for `gate` and `up`.
+/// Returns the gradients of [`swiglu`] for `gate` and `up`.
 pub(crate) fn swiglu_backward(gate: &[f32], up: &[f32], grad: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let mut for_gate = vec![0f32; gate.len()];
     by_rows(&mut for_gate, 1, |first, out| {
         let range = first..first + out.len();
         swiglu_gate_block(out, &gate[range.clone()], &up[range.clone()], &grad[range]);
     });
-    // silu(gate) · grad is the forward with the gradient in the place of `up`.
+    // The gradient for `up` is silu(gate) · grad: the forward function with the gradient in the place of `up`.
     (for_gate, swiglu(gate, grad))
 }
 
@@ -123,7 +123,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// Σ x².
+    /// Returns Σ x².
     pub(crate) fn sum_of_squares(x: &[f32]) -> f32 {
         let _ = FMA;
         sum_by(x, |x| x * x)

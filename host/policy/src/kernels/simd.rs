@@ -1,11 +1,10 @@
-//! Arithmetic that the compiler turns into vector instructions, and the switch to the widest set the machine has.
+//! Arithmetic that the compiler turns into vector instructions, and the choice of the machine's widest instruction set.
 
-/// Lanes of an accumulator: sums over a slice are kept in this many partial sums, in an order of their own that does
-/// not depend on the instruction set.
+/// Number of partial sums of an accumulator. It fixes the order of summation on every instruction set.
 pub(super) const LANES: usize = 16;
 
-/// Defines a function whose body is compiled twice, for any machine and for one with AVX2 and FMA, and chosen at run
-/// time. The body names `FMA`, which says whether [`fused`] is one instruction.
+/// Defines a function whose body is compiled twice, for any machine and for one with AVX2 and FMA; the choice is made at
+/// run time. In the body, the constant `FMA` is true if [`fused`] is one instruction.
 macro_rules! vectorised {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$meta])*
@@ -23,7 +22,7 @@ macro_rules! vectorised {
                     body::<true>($($arg),*)
                 }
                 if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-                    // SAFETY: the machine has just been asked for both features.
+                    // SAFETY: both features were detected on this machine.
                     return unsafe { avx2($($arg),*) };
                 }
                 body::<false>($($arg),*)
@@ -36,21 +35,21 @@ macro_rules! vectorised {
 }
 pub(super) use vectorised;
 
-/// `a · b + c`, rounded once where that is one instruction (`FMA`), twice elsewhere: `mul_add` without the instruction
-/// is a slow function call.
+/// Computes `a · b + c`, rounded once if the machine has one instruction for it (`FMA`) and twice otherwise, because
+/// `mul_add` without the instruction is a slow function call.
 #[inline(always)]
 pub(super) fn fused<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// The exponential to a relative error of 3e-7 for `x` ≤ 88; 0 below −87, NaN for NaN. Without branches, so that
-/// loops over it become vector instructions: 2^n by the exponent's bits, the rest by the Taylor polynomial of degree 6
-/// on |r| ≤ ln 2 / 2.
+/// Computes the exponential to a relative error of 3e-7 for `x` ≤ 88; 0 below −87, NaN for NaN. It has no branches, so
+/// that loops over it become vector instructions: eˣ = 2ⁿ · eʳ with 2ⁿ by the exponent's bits, and eʳ by the Taylor
+/// polynomial of degree 6 on |r| ≤ ln 2 / 2.
 #[inline(always)]
 pub(super) fn exp<const FMA: bool>(x: f32) -> f32 {
-    // Adding and taking away 1.5 · 2²³ rounds to the nearest integer.
+    // Adding and subtracting 1.5 · 2²³ rounds to the nearest integer.
     const ROUND: f32 = 12_582_912.0;
-    // ln 2 in two parts, the first with so few bits that its product with n is exact.
+    // ln 2 in two parts; the first has few enough bits that its product with n is exact.
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     let clamped = if x > 88.0 { 88.0 } else { x };
@@ -63,13 +62,13 @@ pub(super) fn exp<const FMA: bool>(x: f32) -> f32 {
     p = fused::<FMA>(p, r, 0.5);
     p = fused::<FMA>(p, r, 1.0);
     p = fused::<FMA>(p, r, 1.0);
-    // A float-to-int `as` cast saturates, and so does not vectorise; the bits of n + ROUND hold n already.
+    // The bits of n + ROUND hold n. A float-to-int `as` cast would saturate, and does not vectorise.
     let bits = (n + ROUND).to_bits().wrapping_sub(ROUND.to_bits());
     let power = f32::from_bits(bits.wrapping_add(127) << 23);
     if x < -87.0 { 0.0 } else { p * power }
 }
 
-/// Σ f(x) over a slice in [`LANES`] partial sums.
+/// Returns Σ f(x) over a slice, in [`LANES`] partial sums.
 #[inline(always)]
 pub(super) fn sum_by(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let mut sums = [0f32; LANES];
@@ -85,7 +84,7 @@ pub(super) fn sum_by(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     fold(sums)
 }
 
-/// Σ a·b over two slices of one length in [`LANES`] partial sums.
+/// Returns Σ a·b over two slices of the same length, in [`LANES`] partial sums.
 #[inline(always)]
 pub(super) fn dot<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0f32; LANES];
@@ -102,7 +101,7 @@ pub(super) fn dot<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
     fold(sums)
 }
 
-/// The largest value of a slice; −∞ for none.
+/// Returns the largest value of a slice; −∞ for an empty one.
 #[inline(always)]
 pub(super) fn largest(values: &[f32]) -> f32 {
     let mut tops = [f32::NEG_INFINITY; LANES];
@@ -115,7 +114,7 @@ pub(super) fn largest(values: &[f32]) -> f32 {
     rest.iter().chain(&tops).copied().fold(f32::NEG_INFINITY, f32::max)
 }
 
-/// Adds partial sums pairwise.
+/// Returns the sum of partial sums, added pairwise.
 #[inline(always)]
 pub(super) fn fold<const WIDTH: usize>(mut sums: [f32; WIDTH]) -> f32 {
     let mut width = WIDTH / 2;
@@ -131,7 +130,7 @@ pub(super) fn fold<const WIDTH: usize>(mut sums: [f32; WIDTH]) -> f32 {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn exp_is_exact_to_the_last_digits() {
+    fn exp_has_a_relative_error_below_3e_7() {
         let check = |exp: fn(f32) -> f32| {
             for step in -870_000..880_000 {
                 let x = step as f32 * 1e-4;

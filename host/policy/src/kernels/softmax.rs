@@ -1,20 +1,23 @@
-//! Softmax of a row, and what training wants to know of a row of logits.
+//! Softmax of a row, and the log-probability and entropy that training needs of a row of logits.
 
 use rayon::prelude::*;
 
-use super::simd::{exp, fused, largest, sum_by, vectorised};
+use super::{
+    parallel::PARALLEL_ELEMENTS,
+    simd::{exp, fold, fused, largest, sum_by, vectorised},
+};
 
-/// What is known of one row of logits and the token that followed.
+/// Statistics of one row of logits and of its target, the token that followed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct TokenStats {
-    /// The token's log-probability.
+    /// Log-probability of the target, in nats.
     pub(crate) log_prob: f32,
-    /// The distribution's entropy, in nats.
+    /// Entropy of the distribution, in nats.
     pub(crate) entropy: f32,
 }
 
 vectorised! {
-    /// Turns a row into its softmax and returns the logarithm of the sum of exponentials.
+    /// Replaces a row by its softmax and returns the logarithm of the sum of exponentials.
     pub(crate) fn softmax_in_place(row: &mut [f32]) -> f32 {
         let top = largest(row);
         for value in row.iter_mut() {
@@ -29,10 +32,10 @@ vectorised! {
     }
 }
 
-/// Turns rows of logits (targets, vocabulary) into probabilities, and says how likely each row's target was.
+/// Replaces rows of logits (targets, vocabulary) by probabilities, and returns the statistics of each row.
 pub(crate) fn token_stats(logits: &mut [f32], vocabulary: usize, targets: &[u32]) -> Vec<TokenStats> {
     let of_row = |(row, target): (&mut [f32], &u32)| stats(row, *target as usize);
-    if logits.len() < super::PARALLEL_ELEMENTS {
+    if logits.len() < PARALLEL_ELEMENTS {
         return logits.chunks_exact_mut(vocabulary).zip(targets).map(of_row).collect();
     }
     logits.par_chunks_exact_mut(vocabulary).zip(targets).map(of_row).collect()
@@ -41,7 +44,7 @@ pub(crate) fn token_stats(logits: &mut [f32], vocabulary: usize, targets: &[u32]
 vectorised! {
     fn stats(row: &mut [f32], target: usize) -> TokenStats {
         let top = largest(row);
-        let wanted = row[target] - top;
+        let target = row[target] - top;
         let mut sums = [0f32; 16];
         let mut weighted = [0f32; 16];
         let (chunks, rest) = row.as_chunks_mut::<16>();
@@ -60,12 +63,12 @@ vectorised! {
             sums[lane] += *value;
             weighted[lane] = fused::<FMA>(*value, shifted, weighted[lane]);
         }
-        let sum = super::simd::fold(sums);
+        let sum = fold(sums);
         let inverse = 1.0 / sum;
         for value in row.iter_mut() {
             *value *= inverse;
         }
-        // H = log Σ − Σ p · logit, with the logits taken from the largest.
-        TokenStats { log_prob: wanted - sum.ln(), entropy: sum.ln() - super::simd::fold(weighted) * inverse }
+        // H = log Σ − Σ p · logit, where the largest logit is subtracted from all.
+        TokenStats { log_prob: target - sum.ln(), entropy: sum.ln() - fold(weighted) * inverse }
     }
 }

@@ -5,16 +5,13 @@ use std::sync::Arc;
 use candle_core::{D, DType, Device, Result, Tensor};
 
 use super::{
+    floats::{kernels_apply, with_floats},
     function::{Value, function},
-    kernels_apply, with_floats,
 };
-use crate::{
-    kernels::{self, Heads},
-    packed::Group,
-};
+use crate::kernels::{self, Group, Heads};
 
-/// Attention within the texts of a packed batch: `q` (rows, query heads · dim), `k` and `v` (rows, kv heads · dim).
-/// The result has the shape of `q`.
+/// Computes attention within the groups of a packed batch: `q` is (rows, query heads · dim), `k` and `v` are (rows, kv
+/// heads · dim), and the result has the shape of `q`.
 pub(crate) fn attend(heads: Heads, groups: &Arc<Vec<Group>>, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
     if !kernels_apply(q) {
         return composed(heads, groups, q, k, v);
@@ -30,7 +27,8 @@ pub(crate) fn attend(heads: Heads, groups: &Arc<Vec<Group>>, q: &Tensor, k: &Ten
     })
 }
 
-/// The same by padding: every text becomes a row of a batch, its keys the prompt's and its own, masked.
+/// Computes the same by padding: every prompt or completion becomes a row of a batch. Its keys are those of the prompt
+/// and of itself, masked.
 fn composed(heads: Heads, groups: &[Group], q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
     let parts: Vec<(usize, usize, usize, usize)> =
         groups.iter().flat_map(|g| g.parts().map(move |(row, rows, prompt)| (g.start, row, rows, prompt))).collect();
@@ -39,7 +37,7 @@ fn composed(heads: Heads, groups: &[Group], q: &Tensor, k: &Tensor, v: &Tensor) 
     let (mut q_rows, mut k_rows, mut mask) = (Vec::new(), Vec::new(), Vec::new());
     let mut back = vec![0u32; q.dim(0)?];
     for (index, &(start, row, rows, prompt)) in parts.iter().enumerate() {
-        // Padding reads row 0, and nothing reads padding.
+        // Padding reads row 0; the output of padding is never read.
         q_rows.extend((0..queries).map(|i| if i < rows { (start + row + i) as u32 } else { 0 }));
         k_rows.extend((0..keys).map(|j| match j {
             _ if j < prompt => (start + j) as u32,
@@ -52,7 +50,7 @@ fn composed(heads: Heads, groups: &[Group], q: &Tensor, k: &Tensor, v: &Tensor) 
     let (b, repeats, device) = (parts.len(), heads.repeats(), q.device());
     let index = |rows: Vec<u32>| Tensor::new(rows, device);
     let (k_rows, mask) = (index(k_rows)?, mask_tensor(mask, (b, 1, 1, queries, keys), q.dtype(), device)?);
-    // Queries of one key head lie side by side: (b, kv, repeats · queries, dim), so keys are not repeated.
+    // The queries of one key head lie side by side, (b, kv, repeats · queries, dim), so that keys are not repeated.
     let q = q.index_select(&index(q_rows)?, 0)?.reshape((b, queries, heads.kv, repeats, heads.dim))?;
     let q = q.permute((0, 2, 3, 1, 4))?.reshape((b, heads.kv, repeats * queries, heads.dim))?;
     let pick =
@@ -69,14 +67,14 @@ fn mask_tensor(mask: Vec<f32>, shape: impl Into<candle_core::Shape>, dtype: DTyp
     Tensor::from_vec(mask, shape.into(), &Device::Cpu)?.to_dtype(dtype)?.to_device(device)
 }
 
-/// Over the last dimension, by operations that are tracked.
+/// Computes the softmax over the last dimension, by tracked operations.
 fn softmax(x: &Tensor) -> Result<Tensor> {
     let weights = x.broadcast_sub(&x.max_keepdim(D::Minus1)?.detach())?.exp()?;
     weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)
 }
 
-/// The keys and values of one layer while decoding. Texts are aligned at their ends: all write the same column at a
-/// step, and each begins at a column of its own.
+/// The keys and values of one layer while decoding. Sequences are aligned at their ends: in each step all write the same
+/// column, and each begins at another column.
 #[derive(Debug, Clone)]
 pub(crate) struct Cache {
     keys: Tensor,
@@ -85,32 +83,34 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// A cache that holds the columns of `keys` and `values`, (texts, kv heads, columns, dim), and room for more.
+    /// Creates a cache with the columns of `keys` and `values`, (sequences, kv heads, columns, dim), and room for
+    /// `capacity` columns.
     pub(crate) fn new(keys: &Tensor, values: &Tensor, capacity: usize) -> Result<Self> {
         let len = keys.dim(2)?;
         let grow = |x: &Tensor| {
-            let (texts, heads, _, dim) = x.dims4()?;
-            let room = Tensor::zeros((texts, heads, capacity, dim), x.dtype(), x.device())?;
+            let (sequences, heads, _, dim) = x.dims4()?;
+            let room = Tensor::zeros((sequences, heads, capacity, dim), x.dtype(), x.device())?;
             room.slice_set(&x.contiguous()?, 2, 0)?;
             Ok::<_, candle_core::Error>(room)
         };
         Ok(Self { keys: grow(keys)?, values: grow(values)?, len })
     }
 
-    /// Writes a step's keys and values, (texts, kv heads · dim), growing by half when full.
+    /// Appends a step's keys and values, (sequences, kv heads · dim). A full cache grows by half.
     pub(crate) fn push(&mut self, k: &Tensor, v: &Tensor) -> Result<()> {
-        let (texts, heads, capacity, dim) = self.keys.dims4()?;
+        let (sequences, heads, capacity, dim) = self.keys.dims4()?;
         if self.len == capacity {
             *self = Self::new(&self.keys, &self.values, capacity + capacity / 2 + 16)?;
         }
-        let column = |x: &Tensor| x.reshape((texts, heads, 1, dim))?.contiguous();
+        let column = |x: &Tensor| x.reshape((sequences, heads, 1, dim))?.contiguous();
         self.keys.slice_set(&column(k)?, 2, self.len)?;
         self.values.slice_set(&column(v)?, 2, self.len)?;
         self.len += 1;
         Ok(())
     }
 
-    /// What one query a text, `q` (texts, query heads · dim), reads of columns `starts[text]..`.
+    /// Computes the attention of one query for each sequence, `q` (sequences, query heads · dim), over the columns from
+    /// `starts[sequence]` on.
     pub(crate) fn attend(&self, heads: Heads, q: &Tensor, starts: &[usize]) -> Result<Tensor> {
         if kernels_apply(q) {
             let values = with_floats([q, &self.keys, &self.values], |[q, k, v]| {
@@ -118,20 +118,20 @@ impl Cache {
             })?;
             return Tensor::from_vec(values, q.shape(), q.device());
         }
-        let texts = starts.len();
+        let sequences = starts.len();
         let mask = starts.iter().flat_map(|start| (0..self.len).map(move |j| if j < *start { -1e30 } else { 0f32 }));
-        let mask = mask_tensor(mask.collect(), (texts, 1, 1, self.len), q.dtype(), q.device())?;
+        let mask = mask_tensor(mask.collect(), (sequences, 1, 1, self.len), q.dtype(), q.device())?;
         let (keys, values) = (self.keys.narrow(2, 0, self.len)?, self.values.narrow(2, 0, self.len)?);
-        let q4 = q.reshape((texts, heads.kv, heads.repeats(), heads.dim))?;
+        let q4 = q.reshape((sequences, heads.kv, heads.repeats(), heads.dim))?;
         let scores = (q4.matmul(&keys.t()?.contiguous()?)? * heads.scale())?;
         let weights = softmax(&scores.broadcast_add(&mask)?)?;
         weights.matmul(&values.contiguous()?)?.reshape(q.shape())
     }
 
-    /// Keeps these texts alone, in this order.
-    pub(crate) fn keep(&mut self, texts: &Tensor) -> Result<()> {
-        self.keys = self.keys.index_select(texts, 0)?;
-        self.values = self.values.index_select(texts, 0)?;
+    /// Keeps only the sequences with these indices, in this order.
+    pub(crate) fn keep(&mut self, indices: &Tensor) -> Result<()> {
+        self.keys = self.keys.index_select(indices, 0)?;
+        self.values = self.values.index_select(indices, 0)?;
         Ok(())
     }
 }
@@ -146,7 +146,8 @@ mod tests {
     #[test]
     fn kernel_and_twin_agree() {
         let heads = Heads { query: 6, kv: 2, dim: 4 };
-        // Longer than a block of queries, without prompt rows to share, empty and one-row completions.
+        // The groups cover parts longer than a block of queries, a group without completions, and completions of no row
+        // and of one row.
         let groups = Arc::new(vec![
             Group { start: 0, prompt: 5, completions: vec![3, 0, 1, 70] },
             Group { start: 79, prompt: 130, completions: vec![] },

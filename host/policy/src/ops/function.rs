@@ -1,4 +1,4 @@
-//! A differentiable function given by its value and a rule for its gradient.
+//! Differentiable functions, given by their value and a rule for their gradient.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,11 +7,11 @@ use candle_core::{
     backend::BackendStorage, bail,
 };
 
-/// What a function came to.
+/// The computed value of a function.
 pub(super) enum Value {
-    /// Computed by a kernel: handed over, not copied.
+    /// The output of a kernel; it is moved into candle's storage, not copied.
     Floats(Vec<f32>, Shape),
-    /// Computed by tensor operations, without graph; on any device.
+    /// The output of tensor operations outside of the graph, on any device.
     Tensor(Tensor),
 }
 
@@ -23,10 +23,11 @@ struct Function {
     rule: Rule,
 }
 
-/// Joins a value to the graph of its one to three arguments. When none of them is tracked the value stands alone.
+/// Adds a value to the autograd graph of its one to three arguments. If none of them is tracked, the value is returned
+/// outside of the graph.
 ///
-/// `rule` goes from the arguments and the gradient of the result (contiguous) to the gradients of the arguments, `None`
-/// for one that needs none.
+/// `rule(arguments, gradient)` returns the gradients of the arguments, `None` for an argument that needs none, given the
+/// contiguous gradient of the value.
 pub(super) fn function<const N: usize>(
     arguments: [&Tensor; N],
     value: Value,

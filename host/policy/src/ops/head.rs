@@ -1,28 +1,27 @@
-//! From hidden states to the log-probabilities of the tokens that followed.
+//! The output head: from hidden states to the log-probabilities of the tokens that followed.
 //!
-//! The logits of a real vocabulary are the widest tensor of a model, so they are made for a few rows at a time and never
-//! kept. What the gradient needs of them is made at once: with p the softmax of the logits `h Wᵀ`, the gradient of
+//! The logits of a real vocabulary are the largest tensor of a model, so they are computed for a few rows at a time and
+//! not kept. The gradient is computed along with them: with p the softmax of the logits `h Wᵀ`, the gradient of
 //! `log p[target]` for `h` is `W[target] − p W`.
 
 use candle_core::{D, Result, Tensor};
 
 use super::{
+    floats::{kernels_apply, with_floats},
     function::{Value, function},
-    kernels_apply,
-    linear::matrix_product,
-    with_floats,
+    linear::{linear, matmul},
 };
-use crate::kernels::{self, Factors, TokenStats};
+use crate::kernels::{self, TokenStats, Transpose};
 
-/// Logits made at once, in numbers: 32 MiB of them.
+/// Number of logits computed at once: 32 MiB of `f32`.
 const CHUNK: usize = 1 << 23;
 
-/// What the model thought of some tokens.
+/// The model's prediction of some tokens.
 #[derive(Debug, Clone)]
 pub(crate) struct Prediction {
     /// Log-probability of each token, (tokens,); tracked.
     pub(crate) log_probs: Tensor,
-    /// Entropy of the distribution each was drawn from, in nats, (tokens,); not tracked.
+    /// Entropy of the distribution over the vocabulary at each token, in nats, (tokens,); not tracked.
     pub(crate) entropies: Tensor,
 }
 
@@ -37,7 +36,7 @@ pub(crate) fn predict(hidden: &Tensor, w: &Tensor, targets: &[u32]) -> Result<Pr
         let chunk = chunk(&h.narrow(0, start, len)?, &weight, &targets[start..start + len])?;
         if hidden.track_op() {
             let target_rows = weight.index_select(&chunk.targets, 0)?;
-            slopes.push((target_rows - matrix_product(Factors::Plain, &chunk.probabilities, &weight)?)?);
+            slopes.push((target_rows - matmul(Transpose::Neither, &chunk.probabilities, &weight)?)?);
         }
         log_probs.push(chunk.log_probs);
         entropies.push(chunk.entropies);
@@ -56,7 +55,8 @@ pub(crate) fn predict(hidden: &Tensor, w: &Tensor, targets: &[u32]) -> Result<Pr
     Ok(Prediction { log_probs, entropies })
 }
 
-/// `Σ rows (onehot(target) − p) ⊗ (gradient · h)`, with the probabilities made again.
+/// Computes the gradient for the head, the sum over rows of `(onehot(target) − p) ⊗ (gradient · h)`. The probabilities
+/// are computed again, because keeping them would cost the memory that chunks save.
 fn weight_gradient(hidden: &Tensor, w: &Tensor, targets: &[u32], grad: &Tensor) -> Result<Tensor> {
     let step = (CHUNK / w.dim(0)?).max(1);
     let mut sum = w.zeros_like()?;
@@ -65,8 +65,7 @@ fn weight_gradient(hidden: &Tensor, w: &Tensor, targets: &[u32], grad: &Tensor) 
         let hidden = hidden.narrow(0, start, len)?;
         let chunk = chunk(&hidden, w, &targets[start..start + len])?;
         let scaled = hidden.broadcast_mul(&grad.narrow(0, start, len)?)?;
-        sum = (sum.index_add(&chunk.targets, &scaled, 0)?
-            - matrix_product(Factors::FirstTransposed, &chunk.probabilities, &scaled)?)?;
+        sum = (sum.index_add(&chunk.targets, &scaled, 0)? - matmul(Transpose::Lhs, &chunk.probabilities, &scaled)?)?;
     }
     Ok(sum)
 }
@@ -79,7 +78,7 @@ struct Chunk {
 }
 
 fn chunk(hidden: &Tensor, w: &Tensor, targets: &[u32]) -> Result<Chunk> {
-    let logits = super::linear(hidden, w)?;
+    let logits = linear(hidden, w)?;
     let device = hidden.device();
     let ids = Tensor::from_slice(targets, targets.len(), device)?;
     if kernels_apply(&logits) {
@@ -120,7 +119,7 @@ mod tests {
     };
 
     #[test]
-    fn agrees_with_candles_own_gradient() {
+    fn the_gradient_agrees_with_that_of_candle() {
         let targets = [3u32, 0, 10, 3];
         let variables = [noise(&[4, 6], 1), noise(&[11, 6], 2)].map(|t| Var::from_tensor(&t).unwrap());
         let grads = |loss: Tensor| {
@@ -130,14 +129,14 @@ mod tests {
         let [hidden, w] = &variables;
         let weights = noise(&[4], 3);
         let prediction = predict(hidden, w, &targets).unwrap();
-        let ours = grads((prediction.log_probs * &weights).unwrap().sum_all().unwrap());
+        let got = grads((prediction.log_probs * &weights).unwrap().sum_all().unwrap());
 
         let all = candle_log_softmax(&hidden.matmul(&w.t().unwrap()).unwrap());
         let ids = Tensor::new(&targets, hidden.device()).unwrap().unsqueeze(1).unwrap();
         let picked = all.gather(&ids, 1).unwrap().squeeze(1).unwrap();
-        let candles = grads((picked * &weights).unwrap().sum_all().unwrap());
-        for (ours, candles) in ours.iter().flatten().zip(candles.iter().flatten()) {
-            assert!((ours - candles).abs() < 1e-5);
+        let want = grads((picked * &weights).unwrap().sum_all().unwrap());
+        for (got, want) in got.iter().flatten().zip(want.iter().flatten()) {
+            assert!((got - want).abs() < 1e-5);
         }
         let entropy = (all.exp().unwrap() * &all).unwrap().sum(1).unwrap().neg().unwrap();
         let error = (entropy - prediction.entropies).unwrap().abs().unwrap().max_all().unwrap();
@@ -157,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_the_element_type() {
+    fn the_element_type_is_kept() {
         let of = |dtype| {
             let [h, w] = [noise(&[2, 6], 1), noise(&[7, 6], 2)].map(|t| t.to_dtype(dtype).unwrap());
             predict(&h, &w, &[1, 2]).unwrap().log_probs.dtype()

@@ -1,64 +1,64 @@
-//! The product with a weight.
+//! The linear layer: the product with a weight.
 
 use candle_core::{Result, Tensor};
 
 use super::{
+    floats::{kernels_apply, with_floats},
     function::{Value, function},
-    kernels_apply, with_floats,
 };
-use crate::kernels::{self, Factors};
+use crate::kernels::{self, Transpose};
 
-/// Up to this many rows a product streams the weight as it lies; above, packing it pays.
-const FEW_ROWS: usize = 64;
+/// Largest number of rows for which the product reads the weight without packing it; above, packing pays.
+const SKINNY_ROWS: usize = 64;
 
-/// `x (rows, in) · w (out, in)ᵀ`, (rows, out).
+/// Computes `x (rows, in) · w (out, in)ᵀ`, (rows, out).
 ///
-/// Its gradient for `w` is computed only when `w` is a variable: candle's own product computes, and keeps, the gradients
-/// of frozen weights, which for an adapter run is most of the memory and a third of the time.
+/// The gradient for `w` is computed only if `w` is tracked. candle's matrix product also computes and keeps the gradients
+/// of frozen weights, which costs a LoRA run most of its memory and a third of its time.
 pub(crate) fn linear(x: &Tensor, w: &Tensor) -> Result<Tensor> {
     function([x, w], product(x, w)?, |[x, w], grad| {
-        let for_x = x.track_op().then(|| matrix_product(Factors::Plain, grad, w)).transpose()?;
-        let for_w = w.track_op().then(|| matrix_product(Factors::FirstTransposed, grad, x)).transpose()?;
+        let for_x = x.track_op().then(|| matmul(Transpose::Neither, grad, w)).transpose()?;
+        let for_w = w.track_op().then(|| matmul(Transpose::Lhs, grad, x)).transpose()?;
         Ok([for_x, for_w])
     })
 }
 
 fn product(x: &Tensor, w: &Tensor) -> Result<Value> {
     let ((rows, width), (out, _)) = (x.dims2()?, w.dims2()?);
-    if kernels_apply(x) && rows <= FEW_ROWS && width == w.dim(1)? {
-        let values = with_floats([x, w], |[x, w]| kernels::few_rows_product(x, w, rows, out, width))?;
+    if kernels_apply(x) && rows <= SKINNY_ROWS && width == w.dim(1)? {
+        let values = with_floats([x, w], |[x, w]| kernels::skinny_gemm(x, w, rows, out, width))?;
         if let Some(values) = values {
             return Ok(Value::Floats(values, (rows, out).into()));
         }
     }
-    matrix_value(Factors::SecondTransposed, x, w)
+    matmul_value(Transpose::Rhs, x, w)
 }
 
-/// The product of two matrices, without graph.
-pub(super) fn matrix_product(factors: Factors, lhs: &Tensor, rhs: &Tensor) -> Result<Tensor> {
-    match matrix_value(factors, lhs, rhs)? {
+/// Computes the product of two matrices outside of the graph.
+pub(super) fn matmul(transpose: Transpose, lhs: &Tensor, rhs: &Tensor) -> Result<Tensor> {
+    match matmul_value(transpose, lhs, rhs)? {
         Value::Floats(values, shape) => Tensor::from_vec(values, shape, lhs.device()),
         Value::Tensor(tensor) => Ok(tensor),
     }
 }
 
-fn matrix_value(factors: Factors, lhs: &Tensor, rhs: &Tensor) -> Result<Value> {
-    let turn = |(a, b)| (b, a);
+fn matmul_value(transpose: Transpose, lhs: &Tensor, rhs: &Tensor) -> Result<Value> {
+    let flip = |(a, b)| (b, a);
     let (left, right) = (lhs.dims2()?, rhs.dims2()?);
-    let ((m, k), (inner, n)) = match factors {
-        Factors::Plain => (left, right),
-        Factors::SecondTransposed => (left, turn(right)),
-        Factors::FirstTransposed => (turn(left), right),
+    let ((m, k), (inner, n)) = match transpose {
+        Transpose::Neither => (left, right),
+        Transpose::Rhs => (left, flip(right)),
+        Transpose::Lhs => (flip(left), right),
     };
     if kernels_apply(lhs) && kernels_apply(rhs) && k == inner {
-        let values = with_floats([lhs, rhs], |[lhs, rhs]| kernels::matrix_product(factors, (m, n, k), lhs, rhs))?;
+        let values = with_floats([lhs, rhs], |[lhs, rhs]| kernels::gemm(transpose, (m, n, k), lhs, rhs))?;
         return Ok(Value::Floats(values, (m, n).into()));
     }
     let (lhs, rhs) = (lhs.detach(), rhs.detach());
-    Ok(Value::Tensor(match factors {
-        Factors::Plain => lhs.matmul(&rhs)?,
-        Factors::SecondTransposed => lhs.matmul(&rhs.t()?)?,
-        Factors::FirstTransposed => lhs.t()?.matmul(&rhs)?,
+    Ok(Value::Tensor(match transpose {
+        Transpose::Neither => lhs.matmul(&rhs)?,
+        Transpose::Rhs => lhs.matmul(&rhs.t()?)?,
+        Transpose::Lhs => lhs.t()?.matmul(&rhs)?,
     }))
 }
 

@@ -3,12 +3,12 @@
 use candle_core::{D, Result, Tensor};
 
 use super::{
+    floats::{kernels_apply, with_floats},
     function::{Value, function},
-    kernels_apply, with_floats,
 };
 use crate::kernels;
 
-/// `w · x / √(mean x² + ε)` over the rows of `x` (rows, width); `w` is (width,).
+/// Computes `w · x / √(mean x² + ε)` over the rows of `x` (rows, width); `w` is (width,).
 ///
 /// Source: Zhang and Sennrich, *Root Mean Square Layer Normalization*, arXiv 1910.07467.
 pub(crate) fn rms_norm(x: &Tensor, w: &Tensor, epsilon: f64) -> Result<Tensor> {
@@ -19,7 +19,8 @@ pub(crate) fn rms_norm(x: &Tensor, w: &Tensor, epsilon: f64) -> Result<Tensor> {
     let value = with_floats([x, w], |[x, w]| kernels::rms_norm(x, w, floor))?;
     function([x, w], Value::Floats(value, x.shape().clone()), move |[x, w], grad| {
         let for_x = with_floats([x, w, grad], |[x, w, grad]| kernels::rms_norm_backward(x, w, grad, floor))?;
-        // The weight's gradient is wanted in full runs only, and small: Σ over rows of x̂ · gradient.
+        // The weight's gradient, Σ over rows of x̂ · gradient, is needed only if all weights are trained, and is cheap enough
+        // for composed operations.
         let for_w = w
             .track_op()
             .then(|| {

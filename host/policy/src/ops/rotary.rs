@@ -1,27 +1,14 @@
-//! Rotary position embedding, in Hugging Face's layout: element `i` of a head turns with element `i + dim / 2`.
+//! Rotary position embedding, in Hugging Face's layout: element `i` of a head is rotated with element `i + dim / 2`.
 //!
-//! Source: Su et al., *RoFormer*, arXiv 2104.09864; the stretching of Llama 3.1 as in its reference code.
+//! Source: Su et al., *RoFormer*, arXiv 2104.09864.
 
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::{
+    floats::{kernels_apply, with_floats},
     function::{Value, function},
-    kernels_apply, with_floats,
 };
-use crate::{config::ModelConfig, kernels};
-
-/// The angle per position of each pair of a head, (dim / 2,).
-pub(crate) fn frequencies(config: &ModelConfig) -> Vec<f64> {
-    let plain = (0..config.head_dim / 2).map(|i| config.rope_theta.powf(-2.0 * i as f64 / config.head_dim as f64));
-    let Some(scaling) = config.rope_scaling else { return plain.collect() };
-    let stretch = |frequency: f64| {
-        let turns = scaling.original_max_position_embeddings as f64 * frequency / std::f64::consts::TAU;
-        let span = scaling.high_freq_factor - scaling.low_freq_factor;
-        let kept = ((turns - scaling.low_freq_factor) / span).clamp(0.0, 1.0);
-        frequency * (kept + (1.0 - kept) / scaling.factor)
-    };
-    plain.map(stretch).collect()
-}
+use crate::kernels;
 
 /// The angles of a batch's rows.
 #[derive(Debug, Clone)]
@@ -31,7 +18,8 @@ pub(crate) struct Rotary {
 }
 
 impl Rotary {
-    /// Angles (rows, dim / 2) for rows at these positions.
+    /// Computes the angles (rows, dim / 2) of rows at these positions. `frequencies` are the angles per position of the pairs
+    /// of a head, (dim / 2,).
     pub(crate) fn at(positions: &[usize], frequencies: &[f64], dtype: DType, device: &Device) -> Result<Self> {
         let angles = || positions.iter().flat_map(|p| frequencies.iter().map(move |f| *p as f64 * f));
         let tensor = |values: Vec<f32>| {
@@ -45,7 +33,7 @@ impl Rotary {
         })
     }
 
-    /// Turns every head of `x` (rows, heads · dim) by its row's angles.
+    /// Rotates every head of `x` (rows, heads · dim) by the angles of its row.
     pub(crate) fn rotate(&self, x: &Tensor) -> Result<Tensor> {
         if !kernels_apply(x) {
             return self.composed(x);

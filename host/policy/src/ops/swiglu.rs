@@ -1,14 +1,14 @@
-//! The gate of the feed-forward layer.
+//! SwiGLU, the gate of the feed-forward layer.
 
 use candle_core::{Result, Tensor};
 
 use super::{
+    floats::{kernels_apply, with_floats},
     function::{Value, function},
-    kernels_apply, with_floats,
 };
 use crate::kernels;
 
-/// `silu(gate) · up`, element by element.
+/// Computes `silu(gate) · up`, element by element.
 ///
 /// Source: Shazeer, *GLU Variants Improve Transformer*, arXiv 2002.05202.
 pub(crate) fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {

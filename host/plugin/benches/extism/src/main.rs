@@ -1,76 +1,76 @@
-//! One verifier in five ways, timed in turn so that all meet the same machine: as a component (a fresh instance for each
-//! call), as a native library in this process and in a child process, and as an Extism plugin that takes and returns JSON
-//! (a fresh instance for each call, and one instance for all).
+//! Times one verifier in five forms: as a component (a fresh instance for each call), as a native library in this process
+//! and in a child process, and as an Extism plugin with JSON (a fresh instance for each call, and one instance for all).
+//! The forms are called in turn, so that the load of the machine affects all alike.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use alft_build::Form;
-use alft_plugin_host::{Engine, Limits, NativeTrust, Plugin, Source, Worker};
+use alft_plugin_host::{Engine, Failure, Limits, NativeTrust, Plugin, Source, Worker, source};
 use alft_sdk::Prompt;
-use alft_sdk::linked::Question;
+use alft_sdk::batch::{Batch, Item, PromptTexts};
 use anyhow::{Context, Result, ensure};
 
 /// The argument that makes this program a worker of the plugin host.
 const WORKER: &str = "plugin-worker";
 
-/// Answers of a question, and their length.
+/// Answers of a prompt, and bytes of an answer.
 const GROUP: usize = 8;
 const BYTES: usize = 200;
 
-/// Answers a call.
+/// Answers in a call.
 const SIZES: [usize; 3] = [1, 8, 64];
 
-/// Calls of each kind and size.
+/// Calls of each runner with each number of answers.
 const CALLS: usize = 3000;
 
-/// A way to score a batch.
-struct Way {
+/// The verifier in one of its forms.
+struct Runner {
     name: &'static str,
-    score: Box<dyn FnMut(&[Question]) -> Result<Vec<f64>>>,
+    score: Box<dyn FnMut(&[PromptTexts]) -> Result<Vec<f64>>>,
 }
 
 fn main() -> Result<ExitCode> {
     if std::env::args().nth(1).as_deref() == Some(WORKER) {
         return Ok(alft_plugin_host::worker::serve(std::env::args_os().skip(2)));
     }
-    let mut ways = ways()?;
+    let mut runners = runners()?;
     println!("{BYTES} bytes an answer, {CALLS} calls each, µs a call\n");
-    println!("| answers | way | p50 | p99 | p50 ÷ native |\n| ---: | --- | ---: | ---: | ---: |");
+    println!("| answers | form | p50 | p99 | p50 ÷ native |\n| ---: | --- | ---: | ---: | ---: |");
     for answers in SIZES {
         let batch = batch(answers);
-        let mut times = vec![Vec::with_capacity(CALLS); ways.len()];
-        let wanted = (ways[0].score)(&batch)?;
+        let mut times = vec![Vec::with_capacity(CALLS); runners.len()];
+        let wanted = (runners[0].score)(&batch)?;
         for _ in 0..CALLS {
-            for (way, times) in ways.iter_mut().zip(&mut times) {
+            for (runner, times) in runners.iter_mut().zip(&mut times) {
                 let started = Instant::now();
-                let scores = (way.score)(&batch)?;
+                let scores = (runner.score)(&batch)?;
                 times.push(started.elapsed());
-                ensure!(scores == wanted, "{} scored {scores:?}, not {wanted:?}", way.name);
+                ensure!(scores == wanted, "{} scored {scores:?}, not {wanted:?}", runner.name);
             }
         }
         times.iter_mut().for_each(|times| times.sort_unstable());
         let micros = |time: Duration| time.as_secs_f64() * 1e6;
         let median = |times: &[Duration]| micros(times[CALLS / 2]);
         let native = median(&times[1]);
-        for (way, times) in ways.iter().zip(&times) {
+        for (runner, times) in runners.iter().zip(&times) {
             let (p50, p99) = (median(times), micros(times[CALLS * 99 / 100]));
-            println!("| {answers} | {} | {p50:.1} | {p99:.1} | {:.2} |", way.name, p50 / native);
+            println!("| {answers} | {} | {p50:.1} | {p99:.1} | {:.2} |", runner.name, p50 / native);
         }
     }
     bad_sample()?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// What an endless loop costs on one of the 512 answers of a step, under the default limits.
+/// Times a step of 512 answers, one of which loops forever, under the default limits.
 fn bad_sample() -> Result<()> {
     const ANSWERS: usize = 512;
     let misbehave = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../../plugins/misbehave");
     let path = alft_build::build(&misbehave, Form::Component, &|line| eprintln!("{line}"))?;
     let limits = Limits::default();
     let engine = Engine::new(&limits, worker()?)?;
-    let config = r#"{"deed": "loop", "on": "loop"}"#.into();
+    let config = r#"{"fault": "loop", "on": "loop"}"#.into();
     let source = Source { path, pin: None, native: NativeTrust::Refused, config, limits: limits.clone() };
     let plugin = Plugin::open(&source, &engine)?;
     let good = batch(ANSWERS);
@@ -83,9 +83,9 @@ fn bad_sample() -> Result<()> {
         let (mut calls, mut failed) = (0, 0);
         for _ in 0..20 {
             let started = Instant::now();
-            let called = plugin.score(batch);
+            let result = plugin.call(&Batch::Verifier(batch.into()));
             times.push(started.elapsed().as_secs_f64() * 1e3);
-            (calls, failed) = (called.bill.calls, called.items.iter().filter(|item| item.is_err()).count());
+            (calls, failed) = (result.usage.calls, result.items.iter().filter(|item| item.is_err()).count());
         }
         times.sort_by(f64::total_cmp);
         println!("| {name} | {:.1} | {:.1} | {calls} | {failed} |", times[times.len() / 2], times[times.len() - 1]);
@@ -97,8 +97,8 @@ fn worker() -> Result<Worker> {
     Ok(Worker { program: std::env::current_exe()?, arguments: vec![WORKER.into()] })
 }
 
-/// Questions of [`GROUP`] answers each, all different.
-fn batch(answers: usize) -> Vec<Question> {
+/// Returns prompts with [`GROUP`] answers each, all different.
+fn batch(answers: usize) -> Vec<PromptTexts> {
     const WORDS: [&str; 12] =
         ["The", "train", "leaves", "Berlin", "at", "noon,", "and", "reaches", "Prague", "before", "(about)", "five."];
     let text = |seed: usize| -> String {
@@ -111,24 +111,30 @@ fn batch(answers: usize) -> Vec<Question> {
         text.truncate(BYTES);
         text
     };
-    let question = |at: usize| Question {
-        prompt: Prompt { id: format!("q{at}"), reference: Some(text(at)), ..Prompt::default() },
-        texts: (0..GROUP.min(answers)).map(|own| text(at * GROUP + own + 1)).collect(),
+    let entry = |at: usize| PromptTexts {
+        prompt: Prompt { id: format!("q{at}"), gold: Some(text(at)), ..Prompt::default() },
+        texts: (0..GROUP.min(answers)).map(|index| text(at * GROUP + index + 1)).collect(),
     };
-    (0..answers.div_ceil(GROUP)).map(question).collect()
+    (0..answers.div_ceil(GROUP)).map(entry).collect()
 }
 
-fn ways() -> Result<Vec<Way>> {
+fn runners() -> Result<Vec<Runner>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let build = |form| alft_build::build(&folder.join("verifier"), form, &|line| eprintln!("{line}"));
     let (component, library) = (build(Form::Component)?, build(Form::Native)?);
     let engine = Engine::new(&Limits::default(), worker()?)?;
-    let alft = |name, path: &Path, native| -> Result<Way> {
-        let pin = Some(blake3::hash(&std::fs::read(path)?).to_hex().to_string());
+    let alft = |name, path: &Path, native| -> Result<Runner> {
+        let pin = Some(source::hash_file(path, &Limits::default())?);
         let source = Source { path: path.into(), pin, native, config: "{}".into(), limits: Limits::default() };
         let plugin = Plugin::open(&source, &engine)?;
-        let scores = move |batch: &[Question]| plugin.score(batch).items.into_iter().collect::<Result<Vec<f64>, _>>();
-        Ok(Way { name, score: Box::new(move |batch| scores(batch).map_err(|failure| anyhow::anyhow!("{failure}"))) })
+        let score = move |batch: &[PromptTexts]| -> Result<Vec<f64>> {
+            let result = plugin.call(&Batch::Verifier(batch.into())).map(|item| match item {
+                Item::Score(score) => score,
+                other => unreachable!("a verifier returned {other:?}"),
+            });
+            Ok(result.items.into_iter().collect::<Result<_, Failure>>()?)
+        };
+        Ok(Runner { name, score: Box::new(score) })
     };
     let wasm = std::fs::read(extism_guest(folder)?)?;
     let manifest = extism::Manifest::new([extism::Wasm::data(wasm)]).with_timeout(Duration::from_secs(10));
@@ -138,23 +144,23 @@ fn ways() -> Result<Vec<Way>> {
         alft("alft, component", &component, NativeTrust::Refused)?,
         alft("alft, native library", &library, NativeTrust::InProcess)?,
         alft("alft, native library in a child process", &library, NativeTrust::Process)?,
-        Way {
+        Runner {
             name: "Extism, JSON",
             score: Box::new(move |batch| json(&mut extism::Plugin::new_from_compiled(&compiled)?, batch)),
         },
-        Way { name: "Extism, JSON, one instance for all", score: Box::new(move |batch| json(&mut one, batch)) },
+        Runner { name: "Extism, JSON, one instance for all", score: Box::new(move |batch| json(&mut one, batch)) },
     ])
 }
 
-/// Scores through JSON.
-fn json(plugin: &mut extism::Plugin, batch: &[Question]) -> Result<Vec<f64>> {
-    let question = |q: &Question| serde_json::json!({"reference": q.prompt.reference, "answers": q.texts});
-    let input = serde_json::to_string(&batch.iter().map(question).collect::<Vec<_>>())?;
+/// Calls the Extism plugin.
+fn json(plugin: &mut extism::Plugin, batch: &[PromptTexts]) -> Result<Vec<f64>> {
+    let entry = |entry: &PromptTexts| serde_json::json!({"gold": entry.prompt.gold, "answers": entry.texts});
+    let input = serde_json::to_string(&batch.iter().map(entry).collect::<Vec<_>>())?;
     let output: String = plugin.call("score", input)?;
     Ok(serde_json::from_str::<Vec<Vec<f64>>>(&output)?.concat())
 }
 
-/// The guest as a core module, by the compiler and the profile that build alft's components.
+/// Builds the Extism plugin as a core module, with the compiler and the profile of alft's components.
 fn extism_guest(folder: &Path) -> Result<PathBuf> {
     const TARGET: &str = "wasm32-unknown-unknown";
     let target = folder.join("target/guest");

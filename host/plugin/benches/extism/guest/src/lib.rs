@@ -5,16 +5,16 @@ mod overlap;
 
 use extism_pdk::{FnResult, Json, plugin_fn};
 
-/// What an alft verifier is given for a question.
+/// A prompt's gold answer and the answers to score.
 #[derive(serde::Deserialize)]
-pub struct Question {
-    reference: String,
+pub struct Entry {
+    gold: String,
     answers: Vec<String>,
 }
 
-/// A score for each answer of each question.
+/// Scores each answer of each prompt.
 #[plugin_fn]
-pub fn score(Json(batch): Json<Vec<Question>>) -> FnResult<Json<Vec<Vec<f64>>>> {
-    let scores = |q: Question| q.answers.iter().map(|answer| overlap::overlap(answer, &q.reference)).collect();
+pub fn score(Json(batch): Json<Vec<Entry>>) -> FnResult<Json<Vec<Vec<f64>>>> {
+    let scores = |entry: Entry| entry.answers.iter().map(|answer| overlap::overlap(answer, &entry.gold)).collect();
     Ok(Json(batch.into_iter().map(scores).collect()))
 }

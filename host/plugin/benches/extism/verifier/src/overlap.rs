@@ -1,12 +1,12 @@
-//! The verifier itself, without any plugin interface: F1 of the words that two texts share, as SQuAD scores answers.
+//! The verifier without a plugin interface: F1 of the words that two texts share, as SQuAD scores answers.
 
 use std::collections::BTreeMap;
 
-/// 2·shared / (words of one + words of the other), words without case, punctuation and articles.
-pub fn overlap(answer: &str, reference: &str) -> f64 {
-    let (answer, reference) = (normalized(answer), normalized(reference));
+/// Returns 2·shared / (words of one + words of the other). Case, punctuation and articles are ignored.
+pub fn overlap(answer: &str, gold: &str) -> f64 {
+    let (answer, gold) = (normalized(answer), normalized(gold));
     let mut left = BTreeMap::<&str, u32>::new();
-    for word in words(&reference) {
+    for word in words(&gold) {
         *left.entry(word).or_default() += 1;
     }
     let (mut shared, mut count) = (0, 0);
@@ -17,7 +17,7 @@ pub fn overlap(answer: &str, reference: &str) -> f64 {
             shared += 1;
         }
     }
-    match count + words(&reference).count() {
+    match count + words(&gold).count() {
         0 => 1.0,
         total => f64::from(2 * shared) / total as f64,
     }

@@ -1,0 +1,134 @@
+//! Bisection of failing batches. A batch is called as a whole, because every call has a fixed cost. When a call fails, its
+//! part of the batch is halved until the failing items stand alone: one bad item costs only itself.
+
+use alft_sdk::batch::{Batch, Item};
+
+use super::call::{BatchResult, Call, CallResult};
+use super::deadline::Deadline;
+use super::part::{Part, item_counts};
+use crate::failure::FailureKind;
+use crate::validate;
+
+/// A function that makes one call of a plugin, which ends at the deadline.
+pub(crate) type CallFn<'a> = dyn Fn(&Batch<'_>, Deadline) -> CallResult + Sync + 'a;
+
+/// Calls the plugin with a part of the batch and, if that fails, with the part's halves, down to single entries or until
+/// the deadline. Returns the items of each entry of the part.
+///
+/// One bad entry of n costs about 2·log₂ n calls. An entry's failure is that of the call which had this entry alone.
+pub(crate) fn bisect(batch: &Batch<'_>, part: Part, deadline: Deadline, call: &CallFn<'_>) -> BatchResult<Vec<Item>> {
+    let count = part.len();
+    if count == 0 {
+        return BatchResult::default();
+    }
+    if deadline.remaining().is_zero() {
+        return BatchResult::failed(&deadline.exhausted(), count);
+    }
+    let arguments = part.select(batch).expect("the part is within the batch");
+    let CallResult { result, usage, log } = call(&arguments, deadline);
+    let calls = vec![Call { part: part.clone(), outcome: result.clone(), fuel: usage.fuel }];
+    match result.and_then(|output| validate::entries(&arguments, output)) {
+        Ok(entries) => BatchResult { items: entries.into_iter().map(Ok).collect(), usage, log, calls },
+        // It is chance which entry met the deadline, and no time is left to find the bad one.
+        Err(failure) if count == 1 || failure.kind == FailureKind::Deadline => {
+            BatchResult { usage, log, calls, ..BatchResult::failed(&failure, count) }
+        }
+        Err(_) => {
+            // The failed call's diagnostics are dropped: the halves repeat them.
+            let mut halves = BatchResult { usage, calls, ..BatchResult::default() };
+            part.halves().into_iter().for_each(|half| halves.extend(bisect(batch, half, deadline, call)));
+            halves
+        }
+    }
+}
+
+/// Bisects the entries that failed and have several texts, and returns the items of the whole batch.
+pub(crate) fn bisect_texts(
+    batch: &Batch<'_>,
+    entries: BatchResult<Vec<Item>>,
+    deadline: Deadline,
+    call: &CallFn<'_>,
+) -> BatchResult {
+    let BatchResult { items, usage, log, calls } = entries;
+    let mut result = BatchResult { items: Vec::with_capacity(batch.item_count()), usage, log, calls };
+    for (at, (entry, count)) in items.into_iter().zip(item_counts(batch)).enumerate() {
+        match entry {
+            Ok(items) => result.items.extend(items.into_iter().map(Ok)),
+            Err(failure) if count < 2 || failure.kind == FailureKind::Deadline => {
+                result.items.extend(BatchResult::failed(&failure, count).items);
+            }
+            Err(_) => {
+                let texts = bisect(batch, Part::texts(at, 0..count), deadline, call);
+                result.extend(texts.map(|mut items| items.remove(0)));
+            }
+        }
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::call::Usage;
+    use crate::failure::Failure;
+    use crate::limits::Limits;
+    use alft_sdk::batch::{Output, PromptTexts};
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// A batch of entries with one text each: its position.
+    fn batch(count: usize) -> Batch<'static> {
+        let entry = |at: usize| PromptTexts { prompt: Default::default(), texts: vec![at.to_string()] };
+        Batch::Verifier((0..count).map(entry).collect())
+    }
+
+    fn texts(batch: &Batch<'_>) -> Vec<f64> {
+        let Batch::Verifier(entries) = batch else { panic!("{batch:?}") };
+        entries.iter().flat_map(|entry| &entry.texts).map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn only_the_bad_item_fails() {
+        let calls = AtomicU64::new(0);
+        let call = |batch: &Batch<'_>, _: Deadline| {
+            calls.fetch_add(1, Ordering::Relaxed);
+            let texts = texts(batch);
+            let result = match texts.contains(&41.0) {
+                true => Err(Failure::new(FailureKind::Panic, "41")),
+                false => Ok(Output::Scores(texts.into_iter().map(|text| vec![text]).collect())),
+            };
+            CallResult {
+                result,
+                usage: Usage { calls: 1, fuel: 2, max_call_fuel: 2, ..Usage::default() },
+                log: Vec::new(),
+            }
+        };
+        let deadline = Deadline::start(&Limits::default());
+        let result = bisect(&batch(64), Part::entries(0..64), deadline, &call);
+        for (i, item) in result.items.iter().enumerate() {
+            assert_eq!(item.is_err(), i == 41);
+            assert!(item.as_ref().is_ok_and(|items| *items == [Item::Score(i as f64)]) || i == 41);
+        }
+        assert_eq!((calls.into_inner(), result.usage.calls, result.usage.fuel), (13, 13, 26), "1 + 2·log₂ 64");
+        assert_eq!(result.calls.len(), 13);
+        assert_eq!(result.calls[0].part.entries, 0..64);
+        let failed = result.calls.iter().filter(|call| call.outcome.is_err()).map(|call| call.part.entries.len());
+        assert_eq!(failed.collect::<Vec<_>>(), [64, 32, 16, 8, 4, 2, 1]);
+    }
+
+    #[test]
+    fn entries_without_time_left_are_not_called() {
+        let call = |_: &Batch<'_>, deadline: Deadline| {
+            while !deadline.remaining().is_zero() {
+                std::thread::yield_now();
+            }
+            let result = Err(Failure::new(FailureKind::Panic, "always"));
+            CallResult { result, usage: Usage { calls: 1, ..Usage::default() }, log: Vec::new() }
+        };
+        let deadline = Deadline::start(&Limits { deadline_ms: 100, ..Limits::default() });
+        let result = bisect(&batch(64), Part::entries(0..64), deadline, &call);
+        assert_eq!(result.usage.calls, 1);
+        assert_eq!(result.items.len(), 64);
+        let last = result.items[63].as_ref().unwrap_err();
+        assert!(last.kind == FailureKind::Deadline && last.detail.contains("was not called"), "{last}");
+    }
+}

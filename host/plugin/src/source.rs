@@ -1,0 +1,155 @@
+//! Where a plugin comes from: its file, the hash that the file must have, and how far it is trusted.
+
+use std::fmt;
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, FormatError};
+use crate::limits::Limits;
+
+/// A plugin that can be opened.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Path of a `.wasm` component or a native library.
+    pub path: PathBuf,
+    /// BLAKE3 hash, in hexadecimal, that the file must have. Required for native libraries.
+    pub pin: Option<String>,
+    /// Permission to run a native library.
+    pub native: NativeTrust,
+    /// The plugin's configuration: its table of the run file as a JSON object.
+    pub config: String,
+    /// Limits of the plugin's calls.
+    pub limits: Limits,
+}
+
+/// How far a native library is trusted. A library runs with all the rights of the user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NativeTrust {
+    /// The library is not run.
+    Refused,
+    /// The library runs in a child process. It can crash or block the child, but not the host.
+    Process,
+    /// The library runs in this process: the fastest, but a crash of the library is a crash of the host.
+    InProcess,
+}
+
+/// The form in which a plugin runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// A WebAssembly component, sandboxed.
+    Component,
+    /// A native library in a child process.
+    NativeProcess,
+    /// A native library in this process.
+    Native,
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Component => "WebAssembly component",
+            Self::NativeProcess => "native library in a child process",
+            Self::Native => "native library",
+        })
+    }
+}
+
+/// Reads a plugin's file.
+///
+/// # Errors
+/// Fails if the file cannot be read, is larger than `limits.component_size` or is not a regular file.
+pub fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, Error> {
+    let error = |source| Error::Read { path: path.into(), source };
+    let (metadata, limit) = (std::fs::metadata(path).map_err(error)?, limits.component_size);
+    require_regular(&metadata).map_err(error)?;
+    let too_large = |size| Error::TooLarge { path: path.into(), size, limit };
+    if metadata.len() > limit {
+        return Err(too_large(metadata.len()));
+    }
+    let mut bytes = Vec::new();
+    // The file may grow while it is read.
+    File::open(path).and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes)).map_err(error)?;
+    match bytes.len() as u64 {
+        size if size > limit => Err(too_large(size)),
+        _ => Ok(bytes),
+    }
+}
+
+/// Returns the BLAKE3 hash of a plugin's file, in hexadecimal.
+///
+/// # Errors
+/// Fails as [`read`] does.
+pub fn hash_file(path: &Path, limits: &Limits) -> Result<String, Error> {
+    Ok(hash_bytes(&read(path, limits)?))
+}
+
+/// Returns the BLAKE3 hash of a plugin's bytes, in hexadecimal.
+pub fn hash_bytes(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
+}
+
+/// Checks that a path does not lead to a folder, a pipe or a device, before it is opened: reading a pipe may never end.
+///
+/// # Errors
+/// Returns an error if the path exists and is not a regular file, or if its metadata cannot be read.
+pub fn require_regular_if_exists(path: &Path) -> io::Result<()> {
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        found => require_regular(&found?),
+    }
+}
+
+fn require_regular(metadata: &Metadata) -> io::Result<()> {
+    match metadata.is_file() {
+        true => Ok(()),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
+    }
+}
+
+/// The format of a plugin's file.
+pub(crate) enum Format {
+    Component,
+    Library,
+}
+
+/// Determines the format from the file's bytes: its name proves nothing.
+pub(crate) fn detect_format(path: &Path, bytes: &[u8]) -> Result<Format, Error> {
+    if bytes.starts_with(b"\0asm") {
+        return Ok(Format::Component);
+    }
+    if wasmtime::Engine::detect_precompiled(bytes).is_some() {
+        return Err(Error::Precompiled { path: path.into() });
+    }
+    let unknown = |source| Error::NotAPlugin { path: path.into(), source };
+    if bytes.is_empty() {
+        return Err(unknown(FormatError::Empty));
+    }
+    match object::FileKind::parse(bytes).map_err(|error| unknown(error.into()))? {
+        object::FileKind::Elf64 | object::FileKind::MachO64 | object::FileKind::MachOFat64 | object::FileKind::Pe64 => {
+            Ok(Format::Library)
+        }
+        other => Err(unknown(FormatError::Unsupported(format!("{other:?}")))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_regular_files_within_the_limit_are_read() {
+        let limits = Limits { component_size: 4, ..Limits::default() };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "four").unwrap();
+        assert_eq!(read(file.path(), &limits).unwrap(), b"four");
+        std::fs::write(file.path(), "fives").unwrap();
+        assert!(matches!(read(file.path(), &limits), Err(Error::TooLarge { size: 5, limit: 4, .. })));
+        for path in ["/", "/dev/zero", "/no/such/file"] {
+            assert!(matches!(hash_file(path.as_ref(), &limits), Err(Error::Read { .. })), "{path}");
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! [`ComponentBackend`]: a component, called in a fresh instance under its limits.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use alft_sdk::batch::{Batch, Output, Role, Roles};
+use alft_sdk::roles::Manifest;
+use wasmtime::component::{
+    Component, ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Linker, Lower,
+    types::ComponentItem,
+};
+use wasmtime::{Store, Trap};
+
+use super::engine::{self, Engine};
+use super::records;
+use super::semaphore::Semaphore;
+use super::state::State;
+use crate::backend::{Backend, CONTRACT_VERSION};
+use crate::batch::call::{CallResult, Usage};
+use crate::batch::deadline::Deadline;
+use crate::batch::size::entry_bytes;
+use crate::cache;
+use crate::error::{CompileError, Error};
+use crate::failure::{Failure, FailureKind};
+use crate::foreign::{ForeignError, sanitize};
+use crate::limits::Limits;
+use crate::source::Form;
+use crate::worker::compile;
+
+/// Prefix of the names of the contract's interfaces.
+const PACKAGE: &str = "alft:objective/";
+
+/// The function of each role's interface. The interface has the name of the role.
+const FUNCTIONS: [(Role, &str); 4] =
+    [(Role::Reader, "read"), (Role::Grader, "grade"), (Role::Verifier, "score"), (Role::Objective, "evaluate")];
+
+/// A loaded component.
+pub(crate) struct ComponentBackend {
+    component: InstancePre<State>,
+    semaphore: Arc<Semaphore>,
+    limits: Limits,
+    imports: Vec<String>,
+    describe: ComponentExportIndex,
+    functions: BTreeMap<Role, ComponentExportIndex>,
+}
+
+impl ComponentBackend {
+    /// Compiles and links a component, and checks its imports, its exports and the resources that it starts with.
+    pub(crate) fn load(path: &Path, bytes: &[u8], engine: &Engine, limits: &Limits) -> Result<Self, Error> {
+        // Bytes 4 to 8 are 1 and 0 in core modules (version 1, layer 0); components have layer 1.
+        if bytes.get(4..8) == Some(&[1, 0, 0, 0]) {
+            return Err(Error::CoreModule { path: path.into() });
+        }
+        let wasmtime = engine.wasmtime();
+        let component =
+            compile(bytes, engine, limits).map_err(|source| Error::Compile { path: path.into(), source })?;
+        let imports = check_imports(path, wasmtime, &component)?;
+        check_initial_resources(path, &component, limits)?;
+
+        let find = |interface, function| find_function(path, wasmtime, &component, interface, function);
+        let mut functions = BTreeMap::new();
+        for (role, function) in FUNCTIONS {
+            functions.extend(find(role.name(), function)?.map(|index| (role, index)));
+        }
+        if functions.is_empty() {
+            return Err(Error::NoRole { path: path.into() });
+        }
+        let describe = find("about", "describe")?;
+        let describe = describe.ok_or_else(|| missing_export(path, "about", "describe"))?;
+
+        let component = link(path, wasmtime, &component)?;
+        let semaphore = Arc::clone(engine.semaphore());
+        let backend = Self { component, semaphore, limits: limits.clone(), imports, describe, functions };
+        backend.check_types(path)?;
+        Ok(backend)
+    }
+
+    /// Checks the types of the exported functions, so that a wrong one is found before the run starts.
+    fn check_types(&self, path: &Path) -> Result<(), Error> {
+        let deadline = Deadline::start(&self.limits);
+        let _permit = self.semaphore.acquire();
+        let mut store = self.store(0, deadline);
+        let instance = self
+            .component
+            .instantiate(&mut store)
+            .map_err(|error| Error::Start { path: path.into(), source: store.data().failure(&error, 0, deadline) })?;
+        let describe = check_type::<(&str,), records::Manifest>(&instance, &mut store, &self.describe);
+        describe.map_err(|source| wrong_type(path, "export alft:objective/about.describe", source))?;
+        for (role, function) in &self.functions {
+            let checked = match role {
+                Role::Reader => {
+                    type Arguments<'a> = (&'a str, &'a [records::Transcript<'a>]);
+                    check_type::<Arguments<'_>, Vec<Vec<Option<String>>>>(&instance, &mut store, function)
+                }
+                Role::Grader => {
+                    type Arguments<'a> = (&'a str, &'a [records::Transcript<'a>]);
+                    check_type::<Arguments<'_>, Vec<Vec<f64>>>(&instance, &mut store, function)
+                }
+                Role::Verifier => {
+                    type Arguments<'a> = (&'a str, &'a [records::Question<'a>]);
+                    check_type::<Arguments<'_>, Vec<Vec<f64>>>(&instance, &mut store, function)
+                }
+                Role::Objective => {
+                    type Arguments<'a> = (&'a str, &'a [records::Bundle<'a>]);
+                    check_type::<Arguments<'_>, Vec<records::Valuation>>(&instance, &mut store, function)
+                }
+            };
+            checked.map_err(|source| wrong_type(path, &format!("export {PACKAGE}{role}"), source))?;
+        }
+        Ok(())
+    }
+
+    /// Makes one call in a fresh instance. An instance is dead after a trap, and no state may outlive a call.
+    fn invoke<A, R, T>(
+        &self,
+        function: &ComponentExportIndex,
+        arguments: A,
+        input_bytes: usize,
+        deadline: Deadline,
+        convert: impl FnOnce(R) -> T,
+    ) -> CallResult<T>
+    where
+        A: ComponentNamedList + Lower,
+        R: Send + Sync + 'static,
+        (Result<R, String>,): ComponentNamedList + Lift,
+    {
+        let _permit = self.semaphore.acquire();
+        let started = Instant::now();
+        let granted = self.limits.fuel(input_bytes);
+        let mut store = self.store(input_bytes, deadline);
+        let reply = self.component.instantiate(&mut store).and_then(|instance| {
+            instance.get_typed_func::<A, (Result<R, String>,)>(&mut store, function)?.call(&mut store, arguments)
+        });
+        let result = match reply {
+            Ok((Ok(value),)) => Ok(convert(value)),
+            Ok((Err(message),)) => Err(Failure::new(FailureKind::Error, sanitize(message, self.limits.log_bytes))),
+            Err(error) => Err(store.data().failure(&error, input_bytes, deadline)),
+        };
+        let fuel = granted - store.get_fuel().unwrap_or(0).min(granted);
+        let usage =
+            Usage { calls: 1, fuel, max_call_fuel: fuel, memory: store.data().memory(), time: started.elapsed() };
+        CallResult { result, usage, log: store.into_data().into_log() }
+    }
+
+    fn store(&self, input_bytes: usize, deadline: Deadline) -> Store<State> {
+        let mut store = Store::new(self.component.engine(), State::new(&self.limits));
+        store.limiter(|state| state);
+        store.set_fuel(self.limits.fuel(input_bytes)).expect("the engine counts fuel");
+        store.set_epoch_deadline(engine::ticks(deadline.remaining()));
+        store.set_hostcall_fuel(self.limits.output);
+        store
+    }
+}
+
+impl Backend for ComponentBackend {
+    fn form(&self) -> Form {
+        Form::Component
+    }
+
+    fn roles(&self) -> Roles {
+        self.functions.keys().copied().collect()
+    }
+
+    fn imports(&self) -> &[String] {
+        &self.imports
+    }
+
+    fn describe(&self, config: &str) -> Result<Manifest, Failure> {
+        let deadline = Deadline::start(&self.limits);
+        let convert = |manifest: records::Manifest| manifest.into();
+        self.invoke(&self.describe, (config,), config.len(), deadline, convert).result
+    }
+
+    fn call(&self, config: &str, batch: &Batch<'_>, deadline: Deadline) -> CallResult {
+        let function = &self.functions[&batch.role()];
+        let input_bytes = config.len() + entry_bytes(batch).iter().sum::<usize>();
+        match batch {
+            Batch::Reader(entries) => {
+                let records: Vec<records::Transcript<'_>> = entries.iter().map(Into::into).collect();
+                self.invoke(function, (config, records.as_slice()), input_bytes, deadline, Output::Keys)
+            }
+            Batch::Grader(entries) => {
+                let records: Vec<records::Transcript<'_>> = entries.iter().map(Into::into).collect();
+                self.invoke(function, (config, records.as_slice()), input_bytes, deadline, Output::Scores)
+            }
+            Batch::Verifier(entries) => {
+                let records: Vec<records::Question<'_>> = entries.iter().map(Into::into).collect();
+                self.invoke(function, (config, records.as_slice()), input_bytes, deadline, Output::Scores)
+            }
+            Batch::Objective(bundles) => {
+                let records: Vec<records::Bundle<'_>> = bundles.iter().map(Into::into).collect();
+                let convert = |valuations: Vec<records::Valuation>| {
+                    Output::Valuations(valuations.into_iter().map(Into::into).collect())
+                };
+                self.invoke(function, (config, records.as_slice()), input_bytes, deadline, convert)
+            }
+        }
+    }
+}
+
+/// Returns the component's code from the cache, or compiles it in a child process: a hostile component can be made to
+/// compile forever.
+fn compile(bytes: &[u8], engine: &Engine, limits: &Limits) -> Result<Component, CompileError> {
+    let wasmtime = engine.wasmtime();
+    // SAFETY: the code comes from the user's private cache, where its hash was verified, or straight from our compiler.
+    let load = |code: &[u8]| unsafe { Component::deserialize(wasmtime, code) };
+    let mut settings = DefaultHasher::new();
+    wasmtime.precompile_compatibility_hash().hash(&mut settings);
+    let name = format!("{}-{:016x}", blake3::hash(bytes).to_hex(), settings.finish());
+    if let Some(component) = cache::get_compiled(&name).and_then(|code| load(&code).ok()) {
+        return Ok(component);
+    }
+    let code = compile::compile(engine.worker(), bytes, limits)?;
+    // A cache that cannot be written to costs time, but not the run.
+    let _ = cache::put_compiled(&name, &code);
+    load(&code).map_err(|error| CompileError::Invalid(error.into()))
+}
+
+/// Checks that the resources which a component starts with are within its limits.
+fn check_initial_resources(path: &Path, component: &Component, limits: &Limits) -> Result<(), Error> {
+    let Some(needs) = component.resources_required() else { return Ok(()) };
+    const PAGE: u64 = 64 << 10;
+    let memory = needs.max_initial_memory_size.unwrap_or(0).saturating_mul(PAGE);
+    let table = needs.max_initial_table_size.unwrap_or(0);
+    for (resource, key, value, limit) in [
+        ("memories", "instances", u64::from(needs.num_memories), limits.instances as u64),
+        ("tables", "instances", u64::from(needs.num_tables), limits.instances as u64),
+        ("bytes of memory", "memory", memory, limits.memory as u64),
+        ("elements of a table", "table_elements", table, limits.table_elements as u64),
+    ] {
+        if value > limit {
+            return Err(Error::Needs { path: path.into(), value, resource, limit, key });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses every import but those of the contract, and returns the names. The list is the proof that the component cannot
+/// reach anything outside. `types` has records and no function.
+fn check_imports(path: &Path, engine: &wasmtime::Engine, component: &Component) -> Result<Vec<String>, Error> {
+    let mut imports = Vec::new();
+    for (name, item) in component.component_type().imports(engine) {
+        match name.strip_prefix(PACKAGE).and_then(|rest| rest.split_once('@')) {
+            Some(("diagnostics" | "types", version)) if is_compatible(version) => imports.push(name.to_owned()),
+            Some(("diagnostics" | "types", version)) => return Err(other_contract(path, version)),
+            _ => {
+                let kind = match item.ty {
+                    ComponentItem::ComponentInstance(_) => "the interface",
+                    _ => "the item",
+                };
+                return Err(Error::Import { path: path.into(), import: format!("{kind} {name}") });
+            }
+        }
+    }
+    Ok(imports)
+}
+
+/// Finds a function of one of the contract's interfaces. Returns `None` if the component does not export the interface.
+fn find_function(
+    path: &Path,
+    engine: &wasmtime::Engine,
+    component: &Component,
+    interface: &str,
+    function: &str,
+) -> Result<Option<ComponentExportIndex>, Error> {
+    let mut other_version = None;
+    for (export, _) in component.component_type().exports(engine) {
+        if let Some((name, version)) = export.strip_prefix(PACKAGE).and_then(|rest| rest.split_once('@'))
+            && name == interface
+        {
+            if is_compatible(version) {
+                let interface_index = component.get_export_index(None, export);
+                let index = component.get_export_index(interface_index.as_ref(), function);
+                return index.map(Some).ok_or_else(|| missing_export(path, interface, function));
+            }
+            other_version = Some(version.to_owned());
+        }
+    }
+    other_version.map_or(Ok(None), |version| Err(other_contract(path, &version)))
+}
+
+/// Returns true if a component of this version of the contract can be called: versions of one major are compatible,
+/// because a published interface never changes.
+fn is_compatible(version: &str) -> bool {
+    version.split('.').next() == CONTRACT_VERSION.split('.').next()
+}
+
+fn other_contract(path: &Path, version: &str) -> Error {
+    Error::Contract { path: path.into(), found: version.into(), supported: CONTRACT_VERSION }
+}
+
+fn missing_export(path: &Path, interface: &str, function: &str) -> Error {
+    Error::MissingExport { path: path.into(), export: format!("{PACKAGE}{interface}.{function}") }
+}
+
+fn wrong_type(path: &Path, item: &str, error: wasmtime::Error) -> Error {
+    Error::Type { path: path.into(), item: item.into(), source: ForeignError::from(error) }
+}
+
+fn check_type<A, R>(
+    instance: &Instance,
+    store: &mut Store<State>,
+    function: &ComponentExportIndex,
+) -> wasmtime::Result<()>
+where
+    A: ComponentNamedList + Lower,
+    R: Send + Sync + 'static,
+    (Result<R, String>,): ComponentNamedList + Lift,
+{
+    instance.get_typed_func::<A, (Result<R, String>,)>(store, function).map(drop)
+}
+
+/// Offers the component its only import that is a function.
+fn link(path: &Path, engine: &wasmtime::Engine, component: &Component) -> Result<InstancePre<State>, Error> {
+    let mut linker = Linker::<State>::new(engine);
+    let linked = linker.instance("alft:objective/diagnostics@1.0.0").and_then(|mut diagnostics| {
+        diagnostics.func_wrap("log", |mut store, (level, message): (records::Level, String)| {
+            // Copying the message is the host's work and uses the component's fuel.
+            let fuel = store.get_fuel()?.checked_sub(message.len() as u64).ok_or(Trap::OutOfFuel)?;
+            store.set_fuel(fuel)?;
+            store.data_mut().push_log(level, message);
+            Ok(())
+        })
+    });
+    linked
+        .and_then(|()| linker.instantiate_pre(component))
+        .map_err(|error| wrong_type(path, "import alft:objective/diagnostics", error))
+}

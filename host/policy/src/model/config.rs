@@ -1,0 +1,340 @@
+//! The configuration of a model, as in Hugging Face's `config.json` for the llama family.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+
+/// A model family. The families differ from each other by their [`ModelConfig`] alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Architecture {
+    /// `LlamaForCausalLM`.
+    Llama,
+    /// `Qwen2ForCausalLM`: Llama with biases on the q, k and v projections.
+    Qwen2,
+}
+
+impl Architecture {
+    /// The list in [`Error::Architecture`].
+    pub(crate) const SUPPORTED: &'static str = "LlamaForCausalLM and Qwen2ForCausalLM";
+
+    fn hf_names(self) -> (&'static str, &'static str) {
+        match self {
+            Architecture::Llama => ("LlamaForCausalLM", "llama"),
+            Architecture::Qwen2 => ("Qwen2ForCausalLM", "qwen2"),
+        }
+    }
+}
+
+/// The scaling of rotary frequencies by which Llama 3.1 extends its context beyond that of pre-training.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Llama3Scaling {
+    /// Divisor of low frequencies.
+    pub factor: f64,
+    /// A frequency is low if it makes fewer turns than this in the original context.
+    pub low_freq_factor: f64,
+    /// A frequency is unchanged if it makes more turns than this in the original context.
+    pub high_freq_factor: f64,
+    /// Context length of pre-training, in tokens.
+    pub original_max_position_embeddings: usize,
+}
+
+/// The configuration of a decoder-only transformer of the llama family.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelConfig {
+    /// The family.
+    pub architecture: Architecture,
+    /// Number of rows of the embedding.
+    pub vocab_size: usize,
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Width of the gated feed-forward layer.
+    pub intermediate_size: usize,
+    /// Number of decoder layers.
+    pub layers: usize,
+    /// Number of query heads.
+    pub heads: usize,
+    /// Number of key and value heads; divides `heads`.
+    pub kv_heads: usize,
+    /// Width of a head; even.
+    pub head_dim: usize,
+    /// Number of tokens the model can attend to.
+    pub context_length: usize,
+    /// Constant added to the mean square in RMSNorm.
+    pub rms_norm_eps: f64,
+    /// Base of the rotary frequencies.
+    pub rope_theta: f64,
+    /// Scaling of the rotary frequencies, if any.
+    pub rope_scaling: Option<Llama3Scaling>,
+    /// True if the output head is the embedding.
+    pub tie_word_embeddings: bool,
+    /// True if the q, k and v projections have biases.
+    pub qkv_bias: bool,
+    /// True if the attention's output projection has a bias.
+    pub output_bias: bool,
+    /// The beginning-of-sequence token, if the model has one.
+    pub bos_token: Option<u32>,
+    /// The end-of-sequence tokens; training appends the first one. Empty for a model that names none.
+    pub eos_tokens: Vec<u32>,
+}
+
+/// `config.json` as the Python library transformers writes it, in versions 4 and 5. Fields that do not change the
+/// computation are ignored.
+#[derive(Deserialize)]
+struct HfConfig {
+    vocab_size: usize,
+    hidden_size: usize,
+    intermediate_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    num_key_value_heads: Option<usize>,
+    head_dim: Option<usize>,
+    max_position_embeddings: usize,
+    rms_norm_eps: f64,
+    rope_theta: Option<f64>,
+    rope_scaling: Option<Value>,
+    rope_parameters: Option<Value>,
+    #[serde(default)]
+    tie_word_embeddings: bool,
+    #[serde(default)]
+    attention_bias: bool,
+    #[serde(default)]
+    mlp_bias: bool,
+    #[serde(default)]
+    use_sliding_window: bool,
+    hidden_act: Option<String>,
+    bos_token_id: Option<u32>,
+    eos_token_id: Option<TokenIds>,
+}
+
+/// One token id, or several.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(crate) enum TokenIds {
+    One(u32),
+    Many(Vec<u32>),
+}
+
+impl TokenIds {
+    pub(crate) fn into_vec(self) -> Vec<u32> {
+        match self {
+            TokenIds::One(id) => vec![id],
+            TokenIds::Many(ids) => ids,
+        }
+    }
+}
+
+impl ModelConfig {
+    /// Parses the text of a `config.json`; errors name `path`.
+    pub(crate) fn from_json(text: &str, path: &Path) -> Result<Self> {
+        let unsupported = |reason: String| Error::content(path, reason);
+        let value: Value = serde_json::from_str(text).map_err(Error::format(path, "JSON"))?;
+        // The architecture comes first, because the fields of another family may be missing.
+        let found = value["architectures"][0].as_str().unwrap_or("(none named)");
+        let architecture = match found {
+            "LlamaForCausalLM" => Architecture::Llama,
+            "Qwen2ForCausalLM" => Architecture::Qwen2,
+            other => {
+                return Err(Error::Architecture {
+                    path: path.to_owned(),
+                    found: other.to_owned(),
+                    supported: Architecture::SUPPORTED,
+                });
+            }
+        };
+        let hf: HfConfig = serde_json::from_value(value).map_err(Error::format(path, "config.json"))?;
+        if let Some(act) = hf.hidden_act.as_deref().filter(|act| *act != "silu") {
+            return Err(unsupported(format!("hidden_act `{act}` is not supported; supported is silu")));
+        }
+        if hf.mlp_bias || hf.use_sliding_window {
+            return Err(unsupported(
+                "mlp_bias and use_sliding_window are not supported; they must be false".to_owned(),
+            ));
+        }
+        let rope = hf.rope_parameters.or(hf.rope_scaling);
+        let rope_theta = rope.as_ref().and_then(|rope| rope["rope_theta"].as_f64()).or(hf.rope_theta);
+        let config = ModelConfig {
+            architecture,
+            vocab_size: hf.vocab_size,
+            hidden_size: hf.hidden_size,
+            intermediate_size: hf.intermediate_size,
+            layers: hf.num_hidden_layers,
+            heads: hf.num_attention_heads,
+            kv_heads: hf.num_key_value_heads.unwrap_or(hf.num_attention_heads),
+            head_dim: hf.head_dim.unwrap_or(hf.hidden_size / hf.num_attention_heads.max(1)),
+            context_length: hf.max_position_embeddings,
+            rms_norm_eps: hf.rms_norm_eps,
+            rope_theta: rope_theta.unwrap_or(10_000.0),
+            rope_scaling: rope.as_ref().map(|rope| rope_scaling(rope, path)).transpose()?.flatten(),
+            tie_word_embeddings: hf.tie_word_embeddings,
+            qkv_bias: hf.attention_bias || architecture == Architecture::Qwen2,
+            output_bias: hf.attention_bias && architecture == Architecture::Llama,
+            bos_token: hf.bos_token_id,
+            eos_tokens: hf.eos_token_id.map(TokenIds::into_vec).unwrap_or_default(),
+        };
+        config.check(path)?;
+        Ok(config)
+    }
+
+    /// Returns the text of a `config.json` that [`Self::from_json`] and the Python library transformers can read.
+    pub(crate) fn to_json(&self) -> String {
+        let (class, model_type) = self.architecture.hf_names();
+        let rope_scaling = self.rope_scaling.map(|scaling| {
+            let mut value = json!(scaling);
+            value["rope_type"] = json!("llama3");
+            value
+        });
+        let value = json!({
+            "architectures": [class],
+            "model_type": model_type,
+            "vocab_size": self.vocab_size,
+            "hidden_size": self.hidden_size,
+            "intermediate_size": self.intermediate_size,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "num_key_value_heads": self.kv_heads,
+            "head_dim": self.head_dim,
+            "max_position_embeddings": self.context_length,
+            "rms_norm_eps": self.rms_norm_eps,
+            "rope_theta": self.rope_theta,
+            "rope_scaling": rope_scaling,
+            "tie_word_embeddings": self.tie_word_embeddings,
+            "attention_bias": self.qkv_bias && self.architecture == Architecture::Llama,
+            "mlp_bias": false,
+            "hidden_act": "silu",
+            "initializer_range": 0.02,
+            "bos_token_id": self.bos_token,
+            "eos_token_id": match self.eos_tokens.as_slice() { [one] => json!(one), many => json!(many) },
+            "torch_dtype": "float32",
+            "use_cache": true,
+        });
+        format!("{value:#}\n")
+    }
+
+    /// Fails for sizes that would otherwise fail inside a tensor product, where the error could not name the field.
+    /// Errors name `path`.
+    pub(crate) fn check(&self, path: &Path) -> Result<()> {
+        let invalid = |reason: String| Err(Error::content(path, reason));
+        let sizes = [
+            ("vocab_size", self.vocab_size),
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", self.intermediate_size),
+            ("num_hidden_layers", self.layers),
+            ("num_attention_heads", self.heads),
+            ("num_key_value_heads", self.kv_heads),
+            ("head_dim", self.head_dim),
+            ("max_position_embeddings", self.context_length),
+        ];
+        // The product of two sizes up to this limit cannot overflow.
+        const LIMIT: usize = 1 << 28;
+        for (name, size) in sizes {
+            if size == 0 || size > LIMIT {
+                return invalid(format!("{name} is {size}; it must lie between 1 and {LIMIT}"));
+            }
+        }
+        if !self.heads.is_multiple_of(self.kv_heads) {
+            return invalid(format!(
+                "num_key_value_heads ({}) must divide num_attention_heads ({})",
+                self.kv_heads, self.heads
+            ));
+        }
+        if !self.head_dim.is_multiple_of(2) {
+            return invalid(format!("head_dim is {}; it must be even for rotary embeddings", self.head_dim));
+        }
+        if !(self.rms_norm_eps >= 0.0 && self.rope_theta > 0.0) {
+            return invalid("rms_norm_eps must be at least 0 and rope_theta above 0".to_owned());
+        }
+        if let Some(token) = self.eos_tokens.iter().find(|token| **token as usize >= self.vocab_size) {
+            return invalid(format!("eos_token_id {token} is outside the vocabulary of {}", self.vocab_size));
+        }
+        Ok(())
+    }
+
+    /// Returns the angle per position of each pair of elements of a head, in radians, (head_dim / 2,).
+    ///
+    /// Sources: Su et al., *RoFormer*, arXiv 2104.09864; the scaling is that of Llama 3.1's reference code.
+    pub(crate) fn rope_frequencies(&self) -> Vec<f64> {
+        let plain = (0..self.head_dim / 2).map(|i| self.rope_theta.powf(-2.0 * i as f64 / self.head_dim as f64));
+        let Some(scaling) = self.rope_scaling else { return plain.collect() };
+        let scale = |frequency: f64| {
+            let turns = scaling.original_max_position_embeddings as f64 * frequency / std::f64::consts::TAU;
+            let span = scaling.high_freq_factor - scaling.low_freq_factor;
+            let kept = ((turns - scaling.low_freq_factor) / span).clamp(0.0, 1.0);
+            frequency * (kept + (1.0 - kept) / scaling.factor)
+        };
+        plain.map(scale).collect()
+    }
+}
+
+fn rope_scaling(value: &Value, path: &Path) -> Result<Option<Llama3Scaling>> {
+    let kind = value["rope_type"].as_str().or(value["type"].as_str()).unwrap_or("default");
+    match kind {
+        _ if value.is_null() => Ok(None),
+        "default" => Ok(None),
+        "llama3" => serde_json::from_value(value.clone()).map(Some).map_err(Error::format(path, "config.json")),
+        other => {
+            let reason = format!("the rope scaling `{other}` is not supported; supported are default and llama3");
+            Err(Error::content(path, reason))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(edit: impl FnOnce(&mut Value)) -> Result<ModelConfig> {
+        let mut value = json!({
+            "architectures": ["LlamaForCausalLM"], "vocab_size": 64, "hidden_size": 32, "intermediate_size": 80,
+            "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+            "max_position_embeddings": 128, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
+            "hidden_act": "silu", "eos_token_id": [2, 3], "tie_word_embeddings": true,
+        });
+        edit(&mut value);
+        ModelConfig::from_json(&value.to_string(), Path::new("config.json"))
+    }
+
+    #[test]
+    fn the_config_json_that_is_written_is_read_back_as_the_same_configuration() {
+        let llama3 = json!({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 64});
+        for edit in [
+            |_: &mut Value, _: &Value| {},
+            |value: &mut Value, _: &Value| value["architectures"] = json!(["Qwen2ForCausalLM"]),
+            |value: &mut Value, _: &Value| value["attention_bias"] = json!(true),
+            |value: &mut Value, scaling: &Value| value["rope_scaling"] = scaling.clone(),
+        ] {
+            let config = parse(|value| edit(value, &llama3)).unwrap();
+            let again = ModelConfig::from_json(&config.to_json(), Path::new("again")).unwrap();
+            assert_eq!(config, again);
+        }
+    }
+
+    #[test]
+    fn the_rope_parameters_of_transformers_5_are_read() {
+        let config = parse(|value| {
+            value.as_object_mut().unwrap().remove("rope_theta");
+            value["rope_parameters"] = json!({"rope_type": "default", "rope_theta": 5e5});
+        })
+        .unwrap();
+        assert_eq!(config.rope_theta, 5e5);
+        assert_eq!(config.rope_scaling, None);
+    }
+
+    #[test]
+    fn an_unsupported_or_inconsistent_configuration_is_an_error_with_a_reason() {
+        let message = |edit: fn(&mut Value)| parse(edit).unwrap_err().to_string();
+        assert!(
+            message(|v| v["architectures"] = json!(["GPT2LMHeadModel"])).contains("`GPT2LMHeadModel` is not supported")
+        );
+        assert!(message(|v| v["architectures"] = json!([])).contains("(none named)"));
+        assert!(message(|v| v["hidden_act"] = json!("gelu")).contains("gelu"));
+        assert!(message(|v| v["num_key_value_heads"] = json!(3)).contains("must divide"));
+        assert!(message(|v| v["num_attention_heads"] = json!(0)).contains("num_attention_heads is 0"));
+        assert!(message(|v| v["vocab_size"] = json!("x")).contains("config.json"));
+        assert!(message(|v| v["rope_scaling"] = json!({"type": "yarn"})).contains("yarn"));
+        assert!(message(|v| v["eos_token_id"] = json!(64)).contains("outside the vocabulary"));
+    }
+}

@@ -1,0 +1,13 @@
+//! The model: configuration, weights and forward pass of a decoder-only transformer, its tokenizer and its adapters.
+//!
+//! [`batch`] packs sequences for the [`transformer`], [`log_probs`] scores them with it. [`lora`] attaches adapters,
+//! [`init`] draws random weights, and [`tiny`] is the embedded model's configuration.
+
+pub(crate) mod batch;
+pub(crate) mod config;
+pub(crate) mod init;
+pub(crate) mod log_probs;
+pub(crate) mod lora;
+pub(crate) mod tiny;
+pub(crate) mod tokenizer;
+pub(crate) mod transformer;

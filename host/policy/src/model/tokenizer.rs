@@ -1,0 +1,176 @@
+//! The tokenizer, from text to tokens and back. Every tokenizer can be written as Hugging Face's `tokenizer.json`, also if
+//! it was read from another format.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tokenizers::{
+    AddedToken, models::bpe::BPE, pre_tokenizers::PreTokenizerWrapper, pre_tokenizers::byte_level::ByteLevel,
+    pre_tokenizers::digits::Digits, pre_tokenizers::sequence::Sequence,
+};
+
+use crate::error::{Error, Result};
+
+/// A tokenizer that can be written as a standard `tokenizer.json`.
+#[derive(Debug, Clone)]
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    /// The token that the library puts in the place of text it cannot encode, if the tokenizer has one.
+    unknown: Option<u32>,
+}
+
+/// The rule by which a byte-level BPE splits text into words before merging.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ByteLevelStyle {
+    /// GPT-2's regular expression.
+    Gpt2,
+    /// Each digit is a word; the rest is split by GPT-2's regular expression.
+    SmolLm,
+}
+
+impl Tokenizer {
+    /// Parses the text of a `tokenizer.json`; errors name `path`.
+    pub(crate) fn from_json(text: &str, path: &Path) -> Result<Self> {
+        let inner =
+            tokenizers::Tokenizer::from_bytes(text.as_bytes()).map_err(Error::format(path, "tokenizer.json"))?;
+        let value: Value = serde_json::from_str(text).map_err(Error::format(path, "JSON"))?;
+        let unknown = value["model"]["unk_token"].as_str().and_then(|token| inner.token_to_id(token));
+        Ok(Self { inner, unknown })
+    }
+
+    /// Builds a character tokenizer: the ids of `specials` come first, then one for each of `characters`.
+    pub(crate) fn from_characters(specials: &[&str], unknown: &str, characters: &str) -> Result<Self> {
+        let mut vocabulary = serde_json::Map::new();
+        for token in specials.iter().map(|special| special.to_string()).chain(characters.chars().map(String::from)) {
+            let id = vocabulary.len();
+            vocabulary.insert(token, json!(id));
+        }
+        let added = specials.iter().enumerate().map(|(id, content)| {
+            json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false, "special": true})
+        });
+        let value = json!({
+            "version": "1.0",
+            "truncation": null,
+            "padding": null,
+            "added_tokens": added.collect::<Vec<_>>(),
+            "normalizer": null,
+            // Any character including newlines, in the regular expressions of this library and of its Python version.
+            "pre_tokenizer":
+                {"type": "Split", "pattern": {"Regex": "[\\s\\S]"}, "behavior": "Isolated", "invert": false},
+            "post_processor": null,
+            "decoder": {"type": "Fuse"},
+            "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": unknown},
+        });
+        Self::from_json(&value.to_string(), Path::new("tokenizer.json"))
+    }
+
+    /// Builds a byte-level BPE from its vocabulary, in the order of ids, and its merges. The tokens in `special` and
+    /// `added` are matched before the text is split; the special ones are left out of decoded text.
+    pub(crate) fn from_merges(
+        vocabulary: &[&str],
+        merges: &[(&str, &str)],
+        special: &[&str],
+        added: &[&str],
+        style: ByteLevelStyle,
+    ) -> Result<Self> {
+        let ids = vocabulary.iter().enumerate().map(|(id, token)| (token.to_string(), id as u32)).collect();
+        let merges = merges.iter().map(|(left, right)| (left.to_string(), right.to_string())).collect();
+        let mut inner = tokenizers::Tokenizer::new(BPE::new(ids, merges));
+        let bytes = ByteLevel::new(false, true, true);
+        match style {
+            ByteLevelStyle::Gpt2 => inner.with_pre_tokenizer(Some(bytes)),
+            ByteLevelStyle::SmolLm => {
+                let steps = vec![PreTokenizerWrapper::Digits(Digits::new(true)), PreTokenizerWrapper::ByteLevel(bytes)];
+                inner.with_pre_tokenizer(Some(Sequence::new(steps)))
+            }
+        };
+        inner.with_decoder(Some(bytes));
+        let tokens = |list: &[&str], special| list.iter().map(|t| AddedToken::from(*t, special)).collect::<Vec<_>>();
+        inner.add_special_tokens(tokens(special, true)).map_err(failed("add special tokens"))?;
+        inner.add_tokens(tokens(added, false)).map_err(failed("add special tokens"))?;
+        Ok(Self { inner, unknown: None })
+    }
+
+    /// Returns the tokens of a text. Special tokens such as `<|im_start|>` are recognised; none is added.
+    ///
+    /// # Errors
+    /// [`Error::NoToken`] if the text holds a character that the tokenizer has no token for.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        let encoding = self.inner.encode(text, false).map_err(failed("encode a text"))?;
+        let ids = encoding.get_ids();
+        if let Some(at) = self.unknown.and_then(|unknown| ids.iter().position(|id| *id == unknown)) {
+            let (start, end) = encoding.get_offsets()[at];
+            let character = text.get(start..end).unwrap_or(text).to_owned();
+            return Err(Error::NoToken { character, text: text.to_owned() });
+        }
+        Ok(ids.to_vec())
+    }
+
+    /// Returns the text of tokens, without special tokens.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] if the tokenizer's decoder fails.
+    pub fn decode(&self, tokens: &[u32]) -> Result<String> {
+        self.inner.decode(tokens, true).map_err(failed("decode tokens"))
+    }
+
+    /// Returns the id of a token, given its text. Special tokens are included.
+    pub fn token_id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// Returns the text of a token, given its id.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// Returns one more than the largest id that the tokenizer can produce.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1)
+    }
+
+    /// Returns the text of a `tokenizer.json`.
+    pub(crate) fn to_json(&self) -> Result<String> {
+        self.inner.to_string(true).map_err(failed("write its tokenizer.json"))
+    }
+}
+
+fn failed(action: &'static str) -> impl Fn(tokenizers::Error) -> Error {
+    move |source| Error::Tokenizer { action, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_character_tokenizer_decodes_what_it_encodes_also_after_its_json() {
+        let tokenizer = Tokenizer::from_characters(&["<pad>", "<eos>", "<unk>"], "<unk>", "abc \n+").unwrap();
+        let tokenizer = Tokenizer::from_json(&tokenizer.to_json().unwrap(), Path::new("t")).unwrap();
+        assert_eq!(tokenizer.vocab_size(), 9);
+        let ids = tokenizer.encode("ab c\n+<eos>").unwrap();
+        assert_eq!(ids, [3, 4, 6, 5, 7, 8, 1]);
+        assert_eq!(tokenizer.decode(&ids).unwrap(), "ab c\n+");
+        let message = tokenizer.encode("abß").unwrap_err().to_string();
+        assert!(message.contains("no token for \"ß\""), "{message}");
+    }
+
+    #[test]
+    fn a_byte_level_tokenizer_merges_bytes_and_matches_special_tokens() {
+        let vocabulary = ["<|im_start|>", "a", "b", "ab", "Ġ", "1", "2", "<tool>"];
+        let tokenizer =
+            Tokenizer::from_merges(&vocabulary, &[("a", "b")], &["<|im_start|>"], &["<tool>"], ByteLevelStyle::SmolLm)
+                .unwrap();
+        let tokenizer = Tokenizer::from_json(&tokenizer.to_json().unwrap(), Path::new("t")).unwrap();
+        let ids = tokenizer.encode("<|im_start|>ab a12<tool>").unwrap();
+        assert_eq!(ids, [0, 3, 4, 1, 5, 6, 7]);
+        assert_eq!(tokenizer.decode(&ids).unwrap(), "ab a12<tool>");
+    }
+
+    #[test]
+    fn an_invalid_tokenizer_json_is_an_error_that_names_the_file() {
+        let message = Tokenizer::from_json("{", Path::new("some/tokenizer.json")).unwrap_err().to_string();
+        assert!(message.starts_with("some/tokenizer.json is not a valid tokenizer.json"), "{message}");
+    }
+}

@@ -1,0 +1,292 @@
+//! The weights and the forward pass of a decoder-only transformer.
+//!
+//! Each layer adds two terms to the residual stream `x` (rows, hidden), both computed from the normalised stream: first
+//! `o(attention(rotary(q, k), v))`, then `down(silu(gate) · up)`. There is one forward pass. Its operations are tracked
+//! where a weight is a variable; the caller supplies the attention, over a batch or over a cache.
+
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Result as TensorResult, Tensor, Var};
+
+use crate::{
+    error::Result,
+    kernels::Heads,
+    model::{batch::Batch, config::ModelConfig},
+    ops::{Prediction, Rotary, attend, linear, predict, rms_norm, swiglu},
+};
+
+/// The weights of a decoder-only transformer of the llama family (RMSNorm, rotary positions, grouped queries, SwiGLU).
+///
+/// Cloning shares the weights.
+#[derive(Debug, Clone)]
+pub struct Transformer {
+    embedding: Tensor,
+    layers: Vec<Layer>,
+    norm: Tensor,
+    /// The output head; `None` if it is the embedding.
+    head: Option<Tensor>,
+    shape: Shape,
+}
+
+/// The numbers that the forward pass needs besides the weights.
+#[derive(Debug, Clone)]
+struct Shape {
+    heads: Heads,
+    epsilon: f64,
+    context_length: usize,
+    frequencies: Arc<Vec<f64>>,
+}
+
+#[derive(Debug, Clone)]
+struct Layer {
+    input_norm: Tensor,
+    q: Projection,
+    k: Projection,
+    v: Projection,
+    o: Projection,
+    post_norm: Tensor,
+    gate: Projection,
+    up: Projection,
+    down: Projection,
+}
+
+/// A linear layer `x Wᵀ + b`, with the adapter that adds to it if there is one.
+#[derive(Debug, Clone)]
+pub(crate) struct Projection {
+    pub(crate) weight: Tensor,
+    bias: Option<Tensor>,
+    pub(crate) adapter: Option<Adapter>,
+}
+
+/// A low-rank adapter `scale · (x Aᵀ) Bᵀ`; see [`crate::model::lora`].
+#[derive(Debug, Clone)]
+pub(crate) struct Adapter {
+    /// A, (rank, in).
+    pub(crate) a: Tensor,
+    /// B, (out, rank).
+    pub(crate) b: Tensor,
+    /// The factor alpha / rank.
+    pub(crate) scale: f64,
+}
+
+impl Projection {
+    fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
+        let mut y = linear(x, &self.weight)?;
+        if let Some(bias) = &self.bias {
+            y = y.broadcast_add(bias)?;
+        }
+        if let Some(Adapter { a, b, scale }) = &self.adapter {
+            y = (y + linear(&(linear(x, a)? * *scale)?, b)?)?;
+        }
+        Ok(y)
+    }
+}
+
+impl Transformer {
+    /// Builds a model from weights. `get` is called with the Hugging Face name of each weight and its expected shape.
+    pub(crate) fn build(config: &ModelConfig, get: &mut dyn FnMut(&str, &[usize]) -> Result<Tensor>) -> Result<Self> {
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let (q_width, kv_width) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
+        let embedding = get("model.embed_tokens.weight", &[config.vocab_size, hidden])?;
+        let mut layers = Vec::with_capacity(config.layers);
+        for index in 0..config.layers {
+            let mut weight = |name: &str, shape: &[usize]| get(&format!("model.layers.{index}.{name}"), shape);
+            let mut projection = |name: &str, out: usize, width: usize, bias: bool| -> Result<Projection> {
+                Ok(Projection {
+                    weight: weight(&format!("{name}.weight"), &[out, width])?,
+                    bias: if bias { Some(weight(&format!("{name}.bias"), &[out])?) } else { None },
+                    adapter: None,
+                })
+            };
+            layers.push(Layer {
+                q: projection("self_attn.q_proj", q_width, hidden, config.qkv_bias)?,
+                k: projection("self_attn.k_proj", kv_width, hidden, config.qkv_bias)?,
+                v: projection("self_attn.v_proj", kv_width, hidden, config.qkv_bias)?,
+                o: projection("self_attn.o_proj", hidden, q_width, config.output_bias)?,
+                gate: projection("mlp.gate_proj", inner, hidden, false)?,
+                up: projection("mlp.up_proj", inner, hidden, false)?,
+                down: projection("mlp.down_proj", hidden, inner, false)?,
+                input_norm: weight("input_layernorm.weight", &[hidden])?,
+                post_norm: weight("post_attention_layernorm.weight", &[hidden])?,
+            });
+        }
+        let head =
+            if config.tie_word_embeddings { None } else { Some(get("lm_head.weight", &[config.vocab_size, hidden])?) };
+        Ok(Self {
+            embedding,
+            layers,
+            norm: get("model.norm.weight", &[hidden])?,
+            head,
+            shape: Shape {
+                heads: Heads { query: config.heads, kv: config.kv_heads, dim: config.head_dim },
+                epsilon: config.rms_norm_eps,
+                context_length: config.context_length,
+                frequencies: Arc::new(config.rope_frequencies()),
+            },
+        })
+    }
+
+    /// Returns the model with every weight, adapters included, replaced by `f(name, weight)`. The names are those of
+    /// Hugging Face, and for adapters those of PEFT (`….lora_A.weight`).
+    pub(crate) fn map(&self, f: &mut dyn FnMut(&str, &Tensor) -> Result<Tensor>) -> Result<Self> {
+        let mut model = self.clone();
+        model.visit(&mut |name, weight| {
+            *weight = f(name, weight)?;
+            Ok(())
+        })?;
+        Ok(model)
+    }
+
+    fn visit(&mut self, f: &mut dyn FnMut(&str, &mut Tensor) -> Result<()>) -> Result<()> {
+        f("model.embed_tokens.weight", &mut self.embedding)?;
+        self.visit_projections(&mut |name, projection| {
+            f(&format!("{name}.weight"), &mut projection.weight)?;
+            if let Some(bias) = &mut projection.bias {
+                f(&format!("{name}.bias"), bias)?;
+            }
+            if let Some(adapter) = &mut projection.adapter {
+                f(&format!("{name}.lora_A.weight"), &mut adapter.a)?;
+                f(&format!("{name}.lora_B.weight"), &mut adapter.b)?;
+            }
+            Ok(())
+        })?;
+        for (index, layer) in self.layers.iter_mut().enumerate() {
+            f(&format!("model.layers.{index}.input_layernorm.weight"), &mut layer.input_norm)?;
+            f(&format!("model.layers.{index}.post_attention_layernorm.weight"), &mut layer.post_norm)?;
+        }
+        f("model.norm.weight", &mut self.norm)?;
+        if let Some(head) = &mut self.head {
+            f("lm_head.weight", head)?;
+        }
+        Ok(())
+    }
+
+    /// Calls `f` with each projection and its name, such as `model.layers.0.self_attn.q_proj`.
+    pub(crate) fn visit_projections(&mut self, f: &mut dyn FnMut(&str, &mut Projection) -> Result<()>) -> Result<()> {
+        for (index, layer) in self.layers.iter_mut().enumerate() {
+            let projections = [
+                ("self_attn.q_proj", &mut layer.q),
+                ("self_attn.k_proj", &mut layer.k),
+                ("self_attn.v_proj", &mut layer.v),
+                ("self_attn.o_proj", &mut layer.o),
+                ("mlp.gate_proj", &mut layer.gate),
+                ("mlp.up_proj", &mut layer.up),
+                ("mlp.down_proj", &mut layer.down),
+            ];
+            for (name, projection) in projections {
+                f(&format!("model.layers.{index}.{name}"), projection)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns every weight with its name, in a fixed order.
+    pub(crate) fn weights(&self) -> Vec<(String, Tensor)> {
+        let mut weights = Vec::new();
+        // The closure never fails, so there is no error to lose.
+        let _ = self.clone().visit(&mut |name, weight| {
+            weights.push((name.to_owned(), weight.clone()));
+            Ok(())
+        });
+        weights
+    }
+
+    /// Returns the trainable weights with their names, in a fixed order.
+    pub fn trainable(&self) -> Vec<(String, Var)> {
+        let variables = self.weights().into_iter().filter(|(_, weight)| weight.is_variable());
+        // The new variable shares the storage of the tensor, so it is the same variable.
+        variables.filter_map(|(name, weight)| Some((name, Var::from_tensor(&weight).ok()?))).collect()
+    }
+
+    /// Returns the same weights outside of the autograd graph, for sampling and scoring. Nothing is copied.
+    pub(crate) fn detached(&self) -> Result<Self> {
+        self.map(&mut |_, weight| Ok(weight.detach()))
+    }
+
+    /// Returns true if the model has adapters and every B is still 0, so that none of them changes the output.
+    pub(crate) fn has_untrained_adapters(&self) -> Result<bool> {
+        let (mut adapters, mut untrained) = (0, 0);
+        self.clone().visit_projections(&mut |_, projection| {
+            if let Some(adapter) = &projection.adapter {
+                adapters += 1;
+                untrained += usize::from(adapter.b.abs()?.max_all()?.to_scalar::<f32>()? == 0.0);
+            }
+            Ok(())
+        })?;
+        Ok(adapters > 0 && adapters == untrained)
+    }
+
+    /// Returns the number of tokens the model can attend to.
+    pub fn context_length(&self) -> usize {
+        self.shape.context_length
+    }
+
+    /// Returns the number of rows of the embedding.
+    pub fn vocab_size(&self) -> usize {
+        self.embedding.dims()[0]
+    }
+
+    /// Returns the number of parameters, adapters included.
+    pub fn parameter_count(&self) -> usize {
+        self.weights().iter().map(|(_, weight)| weight.elem_count()).sum()
+    }
+
+    pub(crate) fn heads(&self) -> Heads {
+        self.shape.heads
+    }
+
+    pub(crate) fn device(&self) -> &Device {
+        self.embedding.device()
+    }
+
+    fn dtype(&self) -> DType {
+        self.embedding.dtype()
+    }
+
+    /// Runs the layers over rows of tokens at `positions` and returns the normalised stream, (rows, hidden).
+    /// `attend(layer, q, k, v)` returns the output of attention for each query, in the shape of `q`.
+    pub(crate) fn hidden_states(
+        &self,
+        tokens: &[u32],
+        positions: &[usize],
+        mut attend: impl FnMut(usize, &Tensor, &Tensor, &Tensor) -> TensorResult<Tensor>,
+    ) -> TensorResult<Tensor> {
+        let epsilon = self.shape.epsilon;
+        let rotary = Rotary::at(positions, &self.shape.frequencies, self.dtype(), self.device())?;
+        let mut x = self.embedding.index_select(&Tensor::new(tokens, self.device())?, 0)?;
+        for (index, layer) in self.layers.iter().enumerate() {
+            let normal = rms_norm(&x, &layer.input_norm, epsilon)?;
+            let q = rotary.rotate(&layer.q.forward(&normal)?)?;
+            let k = rotary.rotate(&layer.k.forward(&normal)?)?;
+            let v = layer.v.forward(&normal)?;
+            x = (x + layer.o.forward(&attend(index, &q, &k, &v)?)?)?;
+            let normal = rms_norm(&x, &layer.post_norm, epsilon)?;
+            let gated = swiglu(&layer.gate.forward(&normal)?, &layer.up.forward(&normal)?)?;
+            x = (x + layer.down.forward(&gated)?)?;
+        }
+        rms_norm(&x, &self.norm, epsilon)
+    }
+
+    /// Predicts the targets of a batch, in the batch's order, under the distribution at `temperature`.
+    pub(crate) fn predict(&self, batch: &Batch, temperature: f64) -> Result<Prediction> {
+        let groups = Arc::new(batch.groups.clone());
+        let hidden = self
+            .hidden_states(&batch.tokens, &batch.positions, |_, q, k, v| attend(self.shape.heads, &groups, q, k, v))?;
+        let predictors = Tensor::new(batch.predictors.as_slice(), self.device())?;
+        let mut hidden = hidden.index_select(&predictors, 0)?;
+        if temperature != 1.0 {
+            // The head is linear, so scaling its input scales the logits.
+            hidden = (hidden * (1.0 / temperature))?;
+        }
+        Ok(predict(&hidden, self.head(), &batch.targets)?)
+    }
+
+    /// Returns the logits of hidden states, (rows, vocabulary).
+    pub(crate) fn logits(&self, hidden: &Tensor) -> TensorResult<Tensor> {
+        linear(hidden, self.head())
+    }
+
+    fn head(&self) -> &Tensor {
+        self.head.as_ref().unwrap_or(&self.embedding)
+    }
+}

@@ -1,0 +1,328 @@
+//! The trainer: a policy, its optimiser and the reference policy.
+//!
+//! A batch is computed in micro-batches of at most `token_budget` tokens, whose gradients are added: the result is that
+//! of the whole batch, up to rounding. A step that fails leaves the weights and the optimiser as they were.
+
+use candle_core::{Tensor, Var};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{Error, Result},
+    model::{
+        batch::{Batch, Sequence, check, micro_batches},
+        log_probs::log_probs,
+        lora::{self, LoraConfig},
+        transformer::Transformer,
+    },
+    ops::Prediction,
+    policy::Policy,
+    train::{
+        adamw::{AdamW, AdamWConfig, global_norm},
+        grpo::GrpoConfig,
+        reference::Reference,
+        samples::{Samples, TokenSums},
+        schedule::Schedule,
+    },
+};
+
+/// The choice of the trainable weights.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Tuning {
+    /// All weights.
+    Full,
+    /// Low-rank adapters; the model's weights are frozen.
+    Lora(LoraConfig),
+}
+
+/// The settings of the optimiser in one phase of training.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OptimiserConfig {
+    /// Learning rate at each step of the phase.
+    pub schedule: Schedule,
+    /// Momentum, weight decay and gradient clipping.
+    pub adamw: AdamWConfig,
+}
+
+/// The step stats of a supervised step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SupervisedStats {
+    /// Mean cross-entropy per completion token, in nats, before the step.
+    pub loss: f64,
+    /// Global L2 norm of the gradient, before clipping.
+    pub grad_norm: f64,
+    /// Learning rate of the step.
+    pub learning_rate: f64,
+}
+
+/// The step stats of a GRPO step. With several updates per batch they are means over the updates. All are 0 if no
+/// optimiser step was made because every advantage was 0 and so was the KL penalty in the loss.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct GrpoStats {
+    /// Loss before each update.
+    pub loss: f64,
+    /// Mean over completion tokens of the k3 estimate of the KL divergence from the reference, in nats; 0 without a KL
+    /// penalty in the loss.
+    pub kl: f64,
+    /// Global L2 norm of the gradient, before clipping.
+    pub grad_norm: f64,
+    /// Share of completion tokens whose ratio is clipped.
+    pub clip_fraction: f64,
+    /// Mean entropy of the next-token distribution at completion positions, in nats.
+    pub entropy: f64,
+    /// Learning rate of the last update.
+    pub learning_rate: f64,
+    /// Number of completion tokens that were computed.
+    pub tokens: usize,
+}
+
+/// A policy in training, with its optimiser and its reference policy.
+#[derive(Debug)]
+pub struct Trainer {
+    policy: Policy,
+    pub(crate) variables: Vec<(String, Var)>,
+    pub(crate) optimiser: AdamW,
+    schedule: Schedule,
+    pub(crate) reference: Option<Reference>,
+    token_budget: usize,
+}
+
+impl Trainer {
+    /// Creates a trainer and makes the weights chosen by `tuning` trainable. The adapters' initial weights are drawn from
+    /// `seed`. `token_budget` bounds the number of tokens (prompts and completions) computed at once, and so the memory.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for settings out of range and for adapter targets that the model does not have.
+    pub fn new(
+        policy: Policy,
+        tuning: &Tuning,
+        optimiser: OptimiserConfig,
+        token_budget: usize,
+        seed: u64,
+    ) -> Result<Self> {
+        if token_budget == 0 {
+            return Err(Error::setting("token_budget", "must be at least 1"));
+        }
+        let transformer = match tuning {
+            Tuning::Full => {
+                policy.transformer.map(&mut |_, weight| Ok(Var::from_tensor(&weight.detach().copy()?)?.into_inner()))?
+            }
+            Tuning::Lora(config) => lora::attach(&policy.transformer, config, seed)?,
+        };
+        let variables = transformer.trainable();
+        optimiser.schedule.check()?;
+        Ok(Self {
+            policy: Policy { transformer, ..policy },
+            optimiser: AdamW::new(optimiser.adamw, &variables)?,
+            schedule: optimiser.schedule,
+            variables,
+            reference: None,
+            token_budget,
+        })
+    }
+
+    /// Returns the policy in training.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Returns the policy and drops the optimiser and the reference.
+    pub fn into_policy(self) -> Policy {
+        self.policy
+    }
+
+    /// Returns the frozen reference for [`log_probs`], or `None` before [`Self::freeze_reference`].
+    pub fn reference(&self) -> Option<&Transformer> {
+        self.reference.as_ref().map(|reference| &reference.model)
+    }
+
+    /// Returns the frozen reference as a policy that can be sampled, or `None` before [`Self::freeze_reference`].
+    pub fn reference_policy(&self) -> Option<Policy> {
+        let reference = self.reference()?;
+        Some(Policy { transformer: reference.clone(), ..self.policy.clone() })
+    }
+
+    /// Returns the number of optimiser steps made in this phase.
+    pub fn step(&self) -> u64 {
+        self.optimiser.step
+    }
+
+    /// Returns the largest number of tokens computed at once.
+    pub fn token_budget(&self) -> usize {
+        self.token_budget
+    }
+
+    /// Begins a phase of training: keeps the weights and resets the optimiser (no momentum, step 0).
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for settings out of range. The previous phase then continues.
+    pub fn begin_phase(&mut self, optimiser: OptimiserConfig) -> Result<()> {
+        optimiser.schedule.check()?;
+        self.optimiser = AdamW::new(optimiser.adamw, &self.variables)?;
+        self.schedule = optimiser.schedule;
+        Ok(())
+    }
+
+    /// Makes the policy in its current state the reference of the KL penalty. This copies the trainable weights. For
+    /// untrained adapters it copies nothing, because the reference is the policy without its adapters.
+    ///
+    /// # Errors
+    /// Fails if the tensor library does.
+    pub fn freeze_reference(&mut self) -> Result<()> {
+        let weights = if self.policy.transformer.has_untrained_adapters()? {
+            Vec::new()
+        } else {
+            // A detached variable shares its storage and would change with the policy, so each is copied.
+            let copies = self.variables.iter().map(|(name, v)| Ok((name.clone(), v.copy()?.detach())));
+            copies.collect::<Result<_>>()?
+        };
+        self.reference = Some(Reference::new(&self.policy.transformer, weights)?);
+        Ok(())
+    }
+
+    /// Makes one optimiser step on the mean cross-entropy of the completions' tokens.
+    ///
+    /// # Errors
+    /// Fails for sequences that cannot be computed. [`Error::NonFinite`] for a loss or gradient that is not finite.
+    pub fn supervised_step(&mut self, batch: &[Sequence]) -> Result<SupervisedStats> {
+        let tokens: usize = batch.iter().map(|sequence| sequence.completion.len()).sum();
+        let all: Vec<usize> = (0..batch.len()).collect();
+        let (loss, grads) = self.gradients(batch, &all, 1.0, |_, prediction| {
+            Ok((prediction.log_probs.sum_all()? * (-1.0 / tokens.max(1) as f64))?)
+        })?;
+        let (grad_norm, learning_rate) = self.update(&grads)?;
+        Ok(SupervisedStats { loss, grad_norm, learning_rate })
+    }
+
+    /// Makes `updates_per_batch` optimiser steps on the GRPO loss, given an advantage for each sequence. Sequences of
+    /// advantage 0 matter for the KL penalty in the loss only; without it they are not computed.
+    ///
+    /// # Errors
+    /// As [`Self::supervised_step`]. [`Error::Setting`] for settings out of range, and unless there is one finite advantage
+    /// for each sequence. [`Error::NoReference`] if there is a KL penalty in the loss and no reference was frozen. Updates
+    /// before a failing one are kept.
+    pub fn grpo_step(&mut self, batch: &[Sequence], advantages: &[f64], config: &GrpoConfig) -> Result<GrpoStats> {
+        config.check()?;
+        if advantages.len() != batch.len() || !advantages.iter().all(|advantage| advantage.is_finite()) {
+            let reason = format!("must be one finite number for each of the {} sequences", batch.len());
+            return Err(Error::setting("advantages", reason));
+        }
+        check(batch, self.policy.transformer.vocab_size(), self.policy.transformer.context_length())?;
+        let beta = config.loss_beta();
+        let computed: Vec<usize> = (0..batch.len()).filter(|&index| beta != 0.0 || advantages[index] != 0.0).collect();
+        if computed.is_empty() {
+            return Ok(GrpoStats::default());
+        }
+
+        let lengths: Vec<usize> = batch.iter().map(|sequence| sequence.completion.len()).collect();
+        let samples = Samples {
+            weights: config.token_weights(&lengths),
+            advantages,
+            reference: match (&self.reference, beta) {
+                (_, 0.0) => None,
+                (None, beta) => return Err(Error::NoReference { beta }),
+                (Some(reference), _) => {
+                    Some(log_probs(&reference.model, batch, config.temperature, self.token_budget)?)
+                }
+            },
+            // With a single update, the policy that drew the samples is the current one.
+            old: match config.updates_per_batch {
+                1 => None,
+                _ => Some(log_probs(&self.policy.transformer, batch, config.temperature, self.token_budget)?),
+            },
+        };
+
+        let mut sums = TokenSums::default();
+        let (mut loss, mut grad_norm, mut learning_rate) = (0.0, 0.0, 0.0);
+        for _ in 0..config.updates_per_batch {
+            let (update_loss, grads) =
+                self.gradients(batch, &computed, config.temperature, |indices, prediction| {
+                    samples.loss(batch, indices, prediction, config, &mut sums)
+                })?;
+            let (norm, rate) = self.update(&grads)?;
+            loss += update_loss / config.updates_per_batch as f64;
+            grad_norm += norm / config.updates_per_batch as f64;
+            learning_rate = rate;
+        }
+        let tokens = sums.tokens as f64;
+        Ok(GrpoStats {
+            loss,
+            kl: sums.kl / tokens,
+            grad_norm,
+            clip_fraction: sums.clipped as f64 / tokens,
+            entropy: sums.entropy / tokens,
+            learning_rate,
+            tokens: sums.tokens / config.updates_per_batch,
+        })
+    }
+
+    /// Returns log(π/π_ref) of each sequence's whole completion at `temperature`, in nats. Times β, it is the penalty that
+    /// [`KlPenalty::Reward`](crate::KlPenalty::Reward) subtracts from the sequence's reward.
+    ///
+    /// # Errors
+    /// [`Error::NoReference`] if no reference was frozen. Fails for sequences that cannot be computed.
+    pub fn log_ratios(&self, batch: &[Sequence], temperature: f64) -> Result<Vec<f64>> {
+        let reference = self.reference().ok_or(Error::NoReference { beta: 1.0 })?;
+        let current = log_probs(&self.policy.transformer, batch, temperature, self.token_budget)?;
+        let frozen = log_probs(reference, batch, temperature, self.token_budget)?;
+        let ratio = |(current, reference): (&Vec<f32>, &Vec<f32>)| {
+            current.iter().zip(reference).map(|(a, b)| f64::from(*a) - f64::from(*b)).sum()
+        };
+        Ok(current.iter().zip(&frozen).map(ratio).collect())
+    }
+
+    /// Returns the loss of the sequences with the given indices, and its gradient for each variable, computed in
+    /// micro-batches. `loss(indices, prediction)` returns a micro-batch's contribution to the loss, given the indices of its
+    /// sequences and the prediction of their completions.
+    fn gradients(
+        &self,
+        batch: &[Sequence],
+        indices: &[usize],
+        temperature: f64,
+        mut loss: impl FnMut(&[usize], &Prediction) -> Result<Tensor>,
+    ) -> Result<(f64, Vec<Tensor>)> {
+        let model = &self.policy.transformer;
+        check(batch, model.vocab_size(), model.context_length())?;
+        if indices.is_empty() {
+            return Err(Error::setting("batch", "is empty"));
+        }
+        let mut total = 0.0;
+        let mut sums: Vec<Option<Tensor>> = vec![None; self.variables.len()];
+        for indices in micro_batches(batch, indices, self.token_budget) {
+            let picked: Vec<&Sequence> = indices.iter().map(|&index| &batch[index]).collect();
+            let contribution = loss(&indices, &model.predict(&Batch::from_sequences(&picked), temperature)?)?;
+            let value = f64::from(contribution.to_scalar::<f32>()?);
+            self.check_finite("the loss", value)?;
+            total += value;
+            let mut grads = contribution.backward()?;
+            for (sum, (_, variable)) in sums.iter_mut().zip(&self.variables) {
+                *sum = match (sum.take(), grads.remove(variable)) {
+                    (Some(sum), Some(grad)) => Some((sum + grad)?),
+                    (sum, grad) => sum.or(grad),
+                };
+            }
+        }
+        let grads = sums.into_iter().zip(&self.variables).map(|(sum, (_, variable))| match sum {
+            Some(grad) => Ok(grad),
+            // The loss does not depend on the variable, for example if every ratio is clipped.
+            None => Ok(variable.zeros_like()?),
+        });
+        Ok((total, grads.collect::<Result<_>>()?))
+    }
+
+    /// Makes one optimiser step. Returns the norm of the gradient and the learning rate.
+    fn update(&mut self, grads: &[Tensor]) -> Result<(f64, f64)> {
+        let norm = global_norm(grads)?;
+        self.check_finite("the norm of the gradient", norm)?;
+        let rate = self.schedule.rate(self.optimiser.step);
+        self.optimiser.step(&self.variables, grads, norm, rate)?;
+        Ok((norm, rate))
+    }
+
+    fn check_finite(&self, quantity: &'static str, value: f64) -> Result<()> {
+        if value.is_finite() {
+            return Ok(());
+        }
+        Err(Error::NonFinite { quantity, value, step: self.optimiser.step })
+    }
+}

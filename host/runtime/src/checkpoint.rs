@@ -1,0 +1,132 @@
+//! The state that a resumed run goes on from, beside the weights and the optimiser.
+
+use std::collections::BTreeMap;
+
+use alft_policy::{Trainer, checkpoint};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{ConfigFingerprint, RunFile};
+use crate::error::{Error, Result, chain};
+use crate::plugins::{ActivePlugins, ConfigChange};
+use crate::record::{LogLengths, RunDir};
+use crate::reward::TargetState;
+use crate::stats::{Averages, PluginTotals};
+
+/// The position of a run. Every random choice is a function of the seed and the step, so nothing else has to be saved.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct TrainerState {
+    /// The phase, and its steps that are done.
+    pub(crate) phase: TrainerPhase,
+    /// Steps of the game that are done.
+    pub(crate) step: u64,
+    /// The target player's state.
+    pub(crate) targets: TargetState,
+    /// The evaluation before the game.
+    pub(crate) before: Option<Averages>,
+    /// Each plugin's usage and failures so far.
+    pub(crate) totals: BTreeMap<String, PluginTotals>,
+    /// The plugins in force.
+    pub(crate) active: ActivePlugins,
+    /// Changes that led to the plugins in force: lines of `changes.jsonl`.
+    pub(crate) changes: usize,
+    /// Changes, in words, that the next step's line of metrics reports.
+    pub(crate) unreported_changes: Vec<String>,
+    /// The lengths of the records when the state was saved.
+    lengths: LogLengths,
+    /// The settings that a resumed run may not change.
+    fingerprint: ConfigFingerprint,
+}
+
+/// The phase of a run that is to be continued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum TrainerPhase {
+    /// Supervised training, with so many steps done.
+    WarmStart(u64),
+    /// The game.
+    Game,
+}
+
+impl TrainerState {
+    /// The state of a run that begins.
+    pub(crate) fn new(fingerprint: ConfigFingerprint, active: ActivePlugins) -> Self {
+        Self {
+            phase: TrainerPhase::WarmStart(0),
+            step: 0,
+            targets: TargetState::default(),
+            before: None,
+            totals: BTreeMap::new(),
+            active,
+            changes: 0,
+            unreported_changes: Vec::new(),
+            lengths: LogLengths::default(),
+            fingerprint,
+        }
+    }
+
+    /// Saves the state and the trainer in one atomic write. `lengths` are those of the records, which are on disk.
+    pub(crate) fn save(&mut self, trainer: &Trainer, dir: &RunDir, lengths: LogLengths) -> Result<()> {
+        self.lengths = lengths;
+        let note = serde_json::to_string(self).expect("a state is plain data");
+        Ok(checkpoint::save(trainer, &dir.state(), &note)?)
+    }
+
+    /// Refuses a folder without a saved state.
+    pub(crate) fn check_saved(dir: &RunDir) -> Result<()> {
+        if checkpoint::exists(&dir.state()) {
+            return Ok(());
+        }
+        let reason = "there is no saved state here; start the run without --resume".into();
+        Err(Error::Resume { path: dir.path.clone(), reason })
+    }
+
+    /// Restores a saved state into a trainer of the same configuration.
+    pub(crate) fn restore(
+        trainer: &mut Trainer,
+        dir: &RunDir,
+        fingerprint: &ConfigFingerprint,
+        config: &RunFile,
+    ) -> Result<Self> {
+        let wrong = |reason: String| Error::Resume { path: dir.path.clone(), reason };
+        let note = checkpoint::note(&dir.state()).map_err(|error| wrong(chain(&error)))?;
+        let state: Self = serde_json::from_str(&note)
+            .map_err(|error| wrong(format!("the state was saved by another version of alft: {error}")))?;
+        let changed = state.fingerprint.changes(fingerprint);
+        if !changed.is_empty() {
+            let changed = changed.join(", ");
+            return Err(wrong(format!(
+                "the run has changed since it was saved ({changed}); put that back, or start a new run"
+            )));
+        }
+        if state.phase == TrainerPhase::Game {
+            // Each phase has an optimiser with its own settings.
+            trainer.begin_phase(config.game_optimiser())?;
+        }
+        checkpoint::restore(trainer, &dir.state()).map_err(|error| wrong(chain(&error)))?;
+        Ok(state)
+    }
+
+    /// The lengths of the records that the saved state counts on.
+    pub(crate) fn lengths(&self) -> LogLengths {
+        self.lengths
+    }
+
+    /// Goes on with other plugins. The state of those that stay is kept.
+    pub(crate) fn adopt(&mut self, change: ConfigChange) {
+        let ConfigChange { changes, active, .. } = change;
+        self.targets.multipliers.retain(|name, _| active.hashes.contains_key(name));
+        if !self.active.reads_as(&active) {
+            // Targets know answers by their keys, and another reader may give other keys.
+            self.targets.targets.clear();
+            self.targets.references.clear();
+        }
+        for (name, totals) in &mut self.totals {
+            if !self.active.keeps(name, &active) {
+                totals.reset_failure_rate();
+            }
+        }
+        self.active = active;
+        self.changes += 1;
+        self.unreported_changes.extend(changes);
+    }
+}

@@ -1,0 +1,16 @@
+//! The run file: its tables, overrides of its keys, errors that point into it, and what must not change in a run.
+
+mod fingerprint;
+mod overrides;
+mod plugin;
+mod run_file;
+mod source;
+mod watcher;
+mod weight;
+
+pub use fingerprint::{ConfigFingerprint, differences};
+pub use plugin::{Isolation, OnError, PluginEntry, PluginForm, Trust};
+pub use run_file::{Embedded, Eval, Game, Model, Prompts, RunFile, Train, WarmStart};
+pub use source::{InvalidSetting, RunFileError, nearest};
+pub use watcher::RunFileWatcher;
+pub use weight::{Ramp, Weight};

@@ -1,0 +1,407 @@
+//! The run file: what to train, on which questions, against which plugins. Reading it finds every mistake that can be
+//! found without opening anything else.
+
+use std::path::{Path, PathBuf};
+
+use alft_game::estimator::SurprisalEstimator;
+use alft_game::{AdvantageConfig, Combine, TargetConfig};
+use alft_plugin_host::Limits;
+use alft_policy::{
+    AdamWConfig, DevicePreference, GrpoConfig, KlPenalty, LoraConfig, OptimiserConfig, SampleConfig, Schedule,
+};
+use serde::{Deserialize, Serialize};
+
+use super::plugin::PluginEntry;
+use super::source::{InvalidSetting, RunFileError, Source};
+
+/// A run file. Paths are relative to the file that they stand in; `output` is relative to the current folder.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunFile {
+    /// The seed of every random number.
+    #[serde(default)]
+    pub seed: u64,
+    /// The run's folder. A number is appended if the folder exists.
+    pub output: PathBuf,
+    /// The policy.
+    pub model: Model,
+    /// The questions.
+    pub prompts: Prompts,
+    /// The sampling of completions.
+    #[serde(default)]
+    pub sampling: SampleConfig,
+    /// The game of each step.
+    #[serde(default)]
+    pub game: Game,
+    /// The target player.
+    #[serde(default)]
+    pub target: TargetConfig,
+    /// The training of the policy.
+    pub train: Train,
+    /// The evaluation before and after training.
+    #[serde(default)]
+    pub eval: Eval,
+    /// The limits of one call of a plugin.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Supervised training before the game.
+    pub warm_start: Option<WarmStart>,
+    /// The plugins, in the order in which they are asked.
+    #[serde(rename = "plugin", default)]
+    pub plugins: Vec<PluginEntry>,
+}
+
+/// The policy: `embedded` or `path`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// A model that comes with alft.
+    pub embedded: Option<Embedded>,
+    /// A folder in Hugging Face's format, or a GGUF file.
+    pub path: Option<PathBuf>,
+    /// The device of the weights.
+    #[serde(default)]
+    pub device: DevicePreference,
+    /// Low-rank adapters, trained in place of all weights.
+    pub lora: Option<LoraConfig>,
+}
+
+/// A model that comes with alft.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Embedded {
+    /// A character-level transformer of about 150 thousand weights, random from the seed.
+    Tiny,
+}
+
+/// The questions.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prompts {
+    /// JSON lines to train on.
+    pub train: PathBuf,
+    /// JSON lines kept out of training, for the evaluation before and after.
+    pub eval: Option<PathBuf>,
+    /// The text that the policy reads; `{prompt}` stands for the question.
+    #[serde(default = "bare_template")]
+    pub template: String,
+}
+
+fn bare_template() -> String {
+    "{prompt}".into()
+}
+
+/// The game of each step.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Game {
+    /// K: completions sampled for each phrasing.
+    pub group: usize,
+    /// Questions (bundles of phrasings) a step.
+    pub bundles_per_step: usize,
+    /// The estimator of −log ν.
+    pub estimator: SurprisalEstimator,
+    /// Samples of the reference policy for each phrasing, where an objective compares with it.
+    pub reference_samples: usize,
+    /// From rewards to advantages.
+    pub advantage: AdvantageConfig,
+}
+
+impl Default for Game {
+    fn default() -> Self {
+        Self {
+            group: 8,
+            bundles_per_step: 4,
+            estimator: SurprisalEstimator::default(),
+            reference_samples: 64,
+            advantage: AdvantageConfig::default(),
+        }
+    }
+}
+
+/// The training of the policy.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Train {
+    /// Steps of the game.
+    pub steps: u64,
+    /// The learning rate over the steps.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// The optimiser.
+    #[serde(default)]
+    pub adamw: AdamWConfig,
+    /// The GRPO loss.
+    #[serde(default)]
+    pub loss: GrpoConfig,
+    /// Tokens (prompts and completions) computed at once, which bounds the memory.
+    #[serde(default = "token_budget")]
+    pub token_budget: usize,
+    /// Steps between two saves of the state that `--resume` needs.
+    #[serde(default = "one")]
+    pub save_every: u64,
+    /// Steps between two exports of a model folder; 0 exports at the end alone.
+    #[serde(default)]
+    pub checkpoint_every: u64,
+}
+
+fn token_budget() -> usize {
+    8192
+}
+
+fn one() -> u64 {
+    1
+}
+
+/// The evaluation before and after training.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Eval {
+    /// Questions taken from the file; all if it has fewer.
+    pub bundles: usize,
+    /// Completions sampled for each phrasing.
+    pub group: usize,
+}
+
+impl Default for Eval {
+    fn default() -> Self {
+        Self { bundles: 100, group: 8 }
+    }
+}
+
+/// Supervised training before the game.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WarmStart {
+    /// JSON lines with `prompt` and `completion`.
+    pub data: PathBuf,
+    /// Supervised steps.
+    pub steps: u64,
+    /// Examples a step.
+    pub batch: usize,
+    /// The learning rate over the steps.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// The optimiser.
+    #[serde(default)]
+    pub adamw: AdamWConfig,
+}
+
+/// The slowest rate of a target that remembers: at a lower one a single sample would not move the target.
+const MIN_TARGET_RATE: f64 = 0.001;
+
+impl RunFile {
+    /// Reads the text of a run file, with `overrides` (`key.path=value`) applied, and checks it. `path` names the text
+    /// in errors, and its folder is where the paths in the text begin.
+    ///
+    /// # Errors
+    /// The first mistake, with its key, its place in the text and the remedy.
+    pub fn parse(path: &Path, text: &str, overrides: &[String]) -> Result<Self, RunFileError> {
+        let mut source = Source { name: path.display().to_string(), text: text.to_owned() };
+        if !overrides.is_empty() {
+            source = source.with_overrides(overrides)?;
+        }
+        let mut run: Self = toml::from_str(&source.text).map_err(|error| source.toml_error(&error))?;
+        run.make_paths_absolute(path.parent().unwrap_or(Path::new("")));
+        run.check().map_err(|invalid| source.setting_error(&invalid))?;
+        Ok(run)
+    }
+
+    /// The optimiser of the game.
+    pub(crate) fn game_optimiser(&self) -> OptimiserConfig {
+        let schedule = Schedule { total_steps: self.train.steps, ..self.train.schedule.clone() };
+        OptimiserConfig { schedule, adamw: self.train.adamw.clone() }
+    }
+
+    /// The optimiser of the run's first phase: the warm start's, or the game's where there is none.
+    pub(crate) fn first_optimiser(&self) -> OptimiserConfig {
+        let Some(warm_start) = &self.warm_start else { return self.game_optimiser() };
+        let schedule = Schedule { total_steps: warm_start.steps, ..warm_start.schedule.clone() };
+        OptimiserConfig { schedule, adamw: warm_start.adamw.clone() }
+    }
+
+    /// The loss of the game, at the temperature and length of its samples.
+    pub(crate) fn loss(&self) -> GrpoConfig {
+        GrpoConfig {
+            max_completion_tokens: self.sampling.max_new_tokens,
+            temperature: self.sampling.temperature,
+            ..self.train.loss.clone()
+        }
+    }
+
+    fn make_paths_absolute(&mut self, folder: &Path) {
+        // The copy of the run file in the run's folder must mean the same files.
+        let absolute = |path: &mut PathBuf| {
+            let joined = folder.join(&*path);
+            *path = std::path::absolute(&joined).unwrap_or(joined);
+        };
+        self.model.path.iter_mut().for_each(absolute);
+        absolute(&mut self.prompts.train);
+        self.prompts.eval.iter_mut().for_each(absolute);
+        self.warm_start.iter_mut().for_each(|warm_start| absolute(&mut warm_start.data));
+        for plugin in &mut self.plugins {
+            plugin.path.iter_mut().for_each(absolute);
+            plugin.source.iter_mut().for_each(absolute);
+        }
+    }
+
+    /// Finds the first setting that cannot work.
+    fn check(&self) -> Result<(), InvalidSetting> {
+        let wrong = |key: &str, reason: String| Err(InvalidSetting::new(key, reason));
+        if self.model.embedded.is_some() == self.model.path.is_some() {
+            return wrong("model", "needs either `embedded = \"tiny\"` or `path`, and not both".into());
+        }
+        if self.game.group < 2 {
+            let reason = "must be at least 2, for an answer is judged against the others of its group";
+            return wrong("game.group", format!("{reason}, not {}", self.game.group));
+        }
+        if self.sampling.temperature == 0.0 {
+            let reason = "must be above 0: greedy samples are all the same, and there is nothing to learn from";
+            return wrong("sampling.temperature", reason.into());
+        }
+        let AdvantageConfig { combine, scale } = self.game.advantage;
+        if self.train.loss.kl == KlPenalty::Reward && combine == Combine::NormalizeThenSum {
+            let reason = "cannot be \"reward\" with normalize_then_sum: normalised by itself the KL term is no longer a \
+                          price; set it to \"loss\", or game.advantage.combine to \"sum_then_normalize\"";
+            return wrong("train.loss.kl", reason.into());
+        }
+        if !self.prompts.template.contains("{prompt}") {
+            return wrong("prompts.template", "must contain {prompt}, or no question reaches the policy".into());
+        }
+        if !(MIN_TARGET_RATE..=1.0).contains(&self.target.rate) {
+            return wrong("target.rate", format!("must be from {MIN_TARGET_RATE} to 1, not {}", self.target.rate));
+        }
+        let at_least_one = [
+            ("game.bundles_per_step", self.game.bundles_per_step as u64),
+            ("game.reference_samples", self.game.reference_samples as u64),
+            ("train.token_budget", self.train.token_budget as u64),
+            ("train.save_every", self.train.save_every),
+            ("eval.bundles", self.eval.bundles as u64),
+            ("eval.group", self.eval.group as u64),
+            ("warm_start.batch", self.warm_start.as_ref().map_or(1, |warm_start| warm_start.batch as u64)),
+        ];
+        if let Some((key, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
+            return wrong(key, "must be at least 1".into());
+        }
+        let warm_start = self.warm_start.as_ref();
+        let tables = [
+            ("sampling", self.sampling.check()),
+            ("train.loss", self.train.loss.check()),
+            ("train.schedule", self.train.schedule.check()),
+            ("train.adamw", self.train.adamw.check()),
+            ("warm_start.schedule", warm_start.map_or(Ok(()), |warm_start| warm_start.schedule.check())),
+            ("warm_start.adamw", warm_start.map_or(Ok(()), |warm_start| warm_start.adamw.check())),
+        ];
+        for (table, checked) in tables {
+            match checked {
+                Err(alft_policy::Error::Setting { name, reason }) => return wrong(&format!("{table}.{name}"), reason),
+                Err(error) => return wrong(table, error.to_string()),
+                Ok(()) => {}
+            }
+        }
+        self.limits.check().map_err(|invalid| InvalidSetting::limit("limits", &invalid))?;
+        for (place, plugin) in self.plugins.iter().enumerate() {
+            let name = &plugin.name;
+            if self.plugins[..place].iter().any(|other| other.name == *name) {
+                let reason = format!("\"{name}\" stands for two plugins; give each another name");
+                return wrong(&format!("plugin.{name}.name"), reason);
+            }
+            plugin.check(&self.limits, self.game.group.min(self.eval.group), scale)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = r#"
+output = "runs/x"
+[model]
+embedded = "tiny"
+[prompts]
+train = "train.jsonl"
+[game]
+group = 8
+[train]
+steps = 3
+[eval]
+group = 8
+[[plugin]]
+name = "a"
+path = "a.wasm"
+"#;
+
+    fn parse(text: &str, overrides: &[&str]) -> Result<RunFile, RunFileError> {
+        let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
+        RunFile::parse(Path::new("some/run.toml"), text, &overrides)
+    }
+
+    fn refused(text: &str, overrides: &[&str]) -> RunFileError {
+        parse(text, overrides).unwrap_err()
+    }
+
+    #[test]
+    fn overrides_reach_into_tables_and_plugins_by_name() {
+        let overrides = ["train.steps=9", "plugin.a.weight=0.5", "sampling.temperature=0.7", "output=runs/y z"];
+        let run = parse(SMALL, &overrides).unwrap();
+        assert_eq!((run.train.steps, run.plugins[0].weight.at(0), run.sampling.temperature), (9, 0.5, 0.7));
+        assert_eq!(run.output, Path::new("runs/y z"));
+        assert!(run.prompts.train.is_absolute(), "paths begin in the run file's folder");
+    }
+
+    #[test]
+    fn unknown_keys_come_with_a_suggestion() {
+        let error = refused(&SMALL.replace("steps", "stpes"), &[]);
+        assert_eq!(
+            (error.message.as_str(), error.help.as_deref()),
+            ("unknown field `stpes`", Some("did you mean `steps`?"))
+        );
+        let error = refused(SMALL, &["plugin.a.wieght=1"]);
+        assert_eq!(
+            (error.message.as_str(), error.help.as_deref()),
+            ("unknown field `wieght`", Some("did you mean `weight`?"))
+        );
+        assert!(refused(SMALL, &["plugin.b.weight=1"]).message.contains("no entry \"b\""));
+        assert!(refused(SMALL, &["steps"]).message.contains("write key=value"));
+    }
+
+    #[test]
+    fn an_error_marks_the_qualified_key() {
+        let error = refused(&SMALL.replace("[eval]\ngroup = 8", "[eval]\ngroup = 0"), &[]);
+        assert_eq!(error.message, "`eval.group` must be at least 1");
+        let span = error.span.unwrap();
+        assert_eq!(&error.text[span.clone()], "group = 0");
+        assert!(error.text[..span.start].ends_with("[eval]\n"), "and not the line of [game]");
+    }
+
+    #[test]
+    fn settings_that_cannot_work_are_refused() {
+        for (set, expected) in [
+            ("game.group=1", "`game.group` must be at least 2"),
+            ("model.path=x", "not both"),
+            ("prompts.template=hello", "`prompts.template` must contain {prompt}"),
+            ("train.save_every=0", "`train.save_every` must be at least 1"),
+            ("plugin.a.crate=x", "not both"),
+            ("plugin.a.weight=-1", "`plugin.a.weight` must be 0 or more"),
+            ("plugin.a.weight={from=0,to=1,ovr=3}", "unknown field `ovr`"),
+            ("plugin.a.max_failure_rate=2", "from 0 to 1"),
+            ("plugin.a.on_error={score=nan}", "finite score"),
+            ("plugin.a.on_error=skip", "unknown variant `skip`"),
+            ("plugin.a.limits.stack=1", "`plugin.a.limits.stack`"),
+            ("limits.stack=1", "`limits.stack`"),
+            ("train.loss.beta=-1", "`train.loss.beta`"),
+            ("sampling.top_p=0", "`sampling.top_p`"),
+            ("target.rate=0", "0.001 to 1"),
+            ("sampling.temperature=0", "nothing to learn"),
+            ("plugin.a.group_objective={kind=\"max-rl\"}", "undone"),
+            ("plugin.a.group_objective={kind=\"max-at-k\",k=9}", "1 to 8"),
+            ("game.reference_samples=0", "at least 1"),
+            ("game.estimator=leave-one-out", "always"),
+        ] {
+            let message = refused(SMALL, &[set]).message;
+            assert!(message.contains(expected), "{set}: {message}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The text of a run file, and errors that point into it.
+
+use std::ops::Range;
+
+use alft_plugin_host::limits::InvalidLimit;
+use toml::de::{DeTable, DeValue};
+
+/// The text of a run file under the name that errors call it by.
+pub(super) struct Source {
+    pub(super) name: String,
+    pub(super) text: String,
+}
+
+/// A run file that cannot be used: the message, and the place in the text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct RunFileError {
+    /// The mistake, with the qualified key where there is one.
+    pub message: String,
+    /// The remedy, where one can be named.
+    pub help: Option<String>,
+    /// The name of the text: the run file's path.
+    pub name: String,
+    /// The text that was read, overrides applied.
+    pub text: String,
+    /// The place of the mistake in the text, in bytes.
+    pub span: Option<Range<usize>>,
+}
+
+/// A setting with a value that cannot work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{key}` {reason}")]
+pub struct InvalidSetting {
+    /// The qualified key: `eval.group`, `plugin.NAME.weight`.
+    pub key: String,
+    /// The rule that the value breaks, and the value.
+    pub reason: String,
+}
+
+impl InvalidSetting {
+    pub(super) fn new(key: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { key: key.into(), reason: reason.into() }
+    }
+
+    /// A limit of the table `table` that is out of bounds.
+    pub(super) fn limit(table: &str, invalid: &InvalidLimit) -> Self {
+        let InvalidLimit { key, value, min, max } = invalid;
+        let bounds = max.map_or_else(|| format!("at least {min}"), |max| format!("from {min} to {max}"));
+        Self::new(format!("{table}.{key}"), format!("must be {bounds}, not {value}"))
+    }
+}
+
+impl Source {
+    /// The TOML reader's error, with a suggestion where a key is unknown.
+    pub(super) fn toml_error(&self, error: &toml::de::Error) -> RunFileError {
+        let message = error.message().to_owned();
+        let help = unknown_key(&message).map(|(wrong, known)| match nearest(wrong, &known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the keys here are: {}", known.join(", ")),
+        });
+        let first_part = || message.split(", expected").next().unwrap_or(&message).to_owned();
+        let message = if help.is_some() { first_part() } else { message };
+        self.error(message, help, error.span())
+    }
+
+    /// The error of a value: points at the line that sets the key, or else at the innermost table around it.
+    pub(super) fn setting_error(&self, invalid: &InvalidSetting) -> RunFileError {
+        self.error(invalid.to_string(), None, locate(&self.text, &invalid.key))
+    }
+
+    /// An error of the whole text.
+    pub(super) fn plain_error(&self, message: String) -> RunFileError {
+        self.error(message, None, None)
+    }
+
+    fn error(&self, message: String, help: Option<String>, span: Option<Range<usize>>) -> RunFileError {
+        RunFileError { message, help, name: self.name.clone(), text: self.text.clone(), span }
+    }
+}
+
+/// The place of a qualified key's value in a TOML text. A step into a list of tables is an entry's `name`.
+fn locate(text: &str, key: &str) -> Option<Range<usize>> {
+    let table = DeTable::parse(text).ok()?;
+    let mut span = None;
+    let mut inside: Option<&DeTable<'_>> = Some(table.get_ref());
+    let mut steps = key.split('.');
+    while let (Some(table), Some(step)) = (inside, steps.next()) {
+        let Some((name, value)) = table.iter().find(|(name, _)| name.get_ref().as_ref() == step) else { break };
+        span = Some(name.span().start..value.span().end);
+        inside = match value.get_ref() {
+            DeValue::Table(table) => {
+                // The span of a table's header is the header alone; the header's key is what people look for.
+                span = Some(name.span());
+                Some(table)
+            }
+            DeValue::Array(entries) => match steps.next() {
+                Some(name) => {
+                    let entry =
+                        entries.iter().find_map(|entry| named(entry.get_ref(), name).map(|t| (entry.span(), t)));
+                    entry.map(|(header, table)| {
+                        span = Some(header);
+                        table
+                    })
+                }
+                None => None,
+            },
+            _ => None,
+        };
+    }
+    span.filter(|span| !span.is_empty() && span.end <= text.len())
+}
+
+/// The table, if its `name` is the one that is looked for.
+fn named<'a, 'i>(entry: &'a DeValue<'i>, name: &str) -> Option<&'a DeTable<'i>> {
+    let DeValue::Table(table) = entry else { return None };
+    let own = table.iter().find(|(key, _)| key.get_ref().as_ref() == "name")?.1;
+    matches!(own.get_ref(), DeValue::String(own) if own.as_ref() == name).then_some(table)
+}
+
+/// The key and its alternatives in serde's message: "unknown field `stpes`, expected one of `steps`, `seed`".
+fn unknown_key(message: &str) -> Option<(&str, Vec<&str>)> {
+    let rest = message.strip_prefix("unknown field `").or_else(|| message.strip_prefix("unknown variant `"))?;
+    let (wrong, rest) = rest.split_once('`')?;
+    Some((wrong, rest.split('`').skip(1).step_by(2).collect()))
+}
+
+/// The known name that `wrong` was probably meant to be, if one is near.
+pub fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
+    let distance = |key: &str| strsim::damerau_levenshtein(wrong, key);
+    let near = known.iter().copied().min_by_key(|key| distance(key))?;
+    (distance(near) <= near.len().max(wrong.len()) / 2).then_some(near)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"
+group = "decoy"
+[game]
+group = 8
+[eval]
+group = 0
+sampling = { top_p = 2.0 }
+[[plugin]]
+name = "a"
+weight = 1.0
+[[plugin]]
+name = "b"
+weight = -1.0
+"#;
+
+    fn at(key: &str) -> &'static str {
+        locate(TEXT, key).map_or("nowhere", |span| &TEXT[span])
+    }
+
+    #[test]
+    fn a_qualified_key_is_found_in_its_own_table() {
+        assert_eq!(at("eval.group"), "group = 0");
+        assert_eq!(at("game.group"), "group = 8");
+        assert_eq!(at("group"), "group = \"decoy\"");
+        assert_eq!(at("plugin.b.weight"), "weight = -1.0");
+        assert_eq!(at("eval.sampling.top_p"), "top_p = 2.0");
+    }
+
+    #[test]
+    fn a_key_that_is_not_written_is_marked_at_its_table() {
+        assert!(at("eval.bundles").contains("eval"), "{}", at("eval.bundles"));
+        assert!(at("plugin.b.on_error").contains("plugin"), "{}", at("plugin.b.on_error"));
+        assert_eq!(at("limits.memory"), "nowhere");
+    }
+}

@@ -1,0 +1,81 @@
+//! Edits of the run file while its run goes on.
+
+use std::path::{Path, PathBuf};
+
+use super::run_file::RunFile;
+use crate::error::{Error, Result};
+
+/// Reads a run file, and again whenever its text has changed.
+#[derive(Debug)]
+pub struct RunFileWatcher {
+    path: PathBuf,
+    overrides: Vec<String>,
+    /// The text that was read last; `None` if it could not be read.
+    seen: Option<String>,
+}
+
+impl RunFileWatcher {
+    /// Reads the run file for the first time, with `overrides` (`key.path=value`) applied.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has a mistake.
+    pub fn new(path: PathBuf, overrides: Vec<String>) -> Result<(Self, RunFile)> {
+        let text = read(&path)?;
+        let run = RunFile::parse(&path, &text, &overrides).map_err(Box::new)?;
+        Ok((Self { path, overrides, seen: Some(text) }, run))
+    }
+
+    /// Reads the run file again and returns it if its text is another one than before. A broken edit is an error once.
+    pub fn poll(&mut self) -> Option<Result<RunFile>> {
+        let text = read(&self.path);
+        let now = text.as_ref().ok();
+        if self.seen.as_ref() == now {
+            return None;
+        }
+        self.seen = now.cloned();
+        Some(text.and_then(|text| Ok(RunFile::parse(&self.path, &text, &self.overrides).map_err(Box::new)?)))
+    }
+
+    /// The run file's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(Error::io("read the run file", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUN: &str =
+        "output = \"x\"\nmodel = { embedded = \"tiny\" }\nprompts = { train = \"t\" }\ntrain = { steps = 3 }\n";
+
+    #[test]
+    fn an_edit_is_seen_once_and_a_broken_one_is_an_error_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.toml");
+        std::fs::write(&path, RUN).unwrap();
+        let (mut watcher, run) = RunFileWatcher::new(path.clone(), vec!["seed=7".into()]).unwrap();
+        assert_eq!((run.train.steps, run.seed), (3, 7));
+        assert!(watcher.poll().is_none(), "nothing was edited");
+
+        std::fs::write(&path, RUN.replace("steps = 3", "steps = 4")).unwrap();
+        let edited = watcher.poll().unwrap().unwrap();
+        assert_eq!((edited.train.steps, edited.seed), (4, 7), "overrides stay in force");
+        assert!(watcher.poll().is_none());
+
+        std::fs::write(&path, RUN.replace("steps", "stpes")).unwrap();
+        let error = watcher.poll().unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "unknown field `stpes`");
+        assert!(watcher.poll().is_none());
+
+        std::fs::remove_file(&path).unwrap();
+        assert!(watcher.poll().unwrap().is_err());
+        assert!(watcher.poll().is_none());
+        std::fs::write(&path, RUN).unwrap();
+        assert_eq!(watcher.poll().unwrap().unwrap().train.steps, 3, "and the file may come back");
+    }
+}

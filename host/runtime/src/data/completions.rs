@@ -1,0 +1,98 @@
+//! Files of stored completions: questions with the completions of some policy.
+
+use std::path::Path;
+
+use alft_policy::Completion;
+use alft_sdk::Prompt;
+use serde::Deserialize;
+
+use super::lines::read_lines;
+use super::questions::{Gold, Question, gold_text};
+use crate::error::{Error, Result};
+
+/// A question and the completions of each of its phrasings.
+#[derive(Debug, Clone)]
+pub struct AnsweredQuestion {
+    /// The question.
+    pub question: Question,
+    /// For each phrasing its completions.
+    pub completions: Vec<Vec<Completion>>,
+}
+
+/// A line of a completions file. Other fields become the prompt's metadata.
+#[derive(Debug, Deserialize)]
+struct Line {
+    id: Option<String>,
+    prompt: String,
+    completions: Vec<String>,
+    #[serde(alias = "reference")]
+    gold: Option<Gold>,
+    /// Lines with the same bundle are phrasings of one question.
+    bundle: Option<String>,
+    #[serde(flatten)]
+    metadata: serde_json::Map<String, serde_json::Value>,
+}
+
+const SHAPE: &str = "a line is {\"prompt\": \"…\", \"completions\": [\"…\", …], \"gold\": \"…\"}; phrasings of one question \
+                     have the same \"bundle\"";
+
+/// Reads stored completions. Lines with the same `bundle` are phrasings of one question, in the file's order.
+///
+/// # Errors
+/// The first line that is wrong, with its number and the shape of a right one.
+pub fn read_completions(path: &Path) -> Result<Vec<AnsweredQuestion>> {
+    let mut answered: Vec<AnsweredQuestion> = Vec::new();
+    let mut ids = std::collections::BTreeSet::new();
+    for (number, line) in read_lines::<Line>(path, SHAPE)? {
+        let wrong = |reason: String| Error::DataLine { path: path.into(), line: number, reason, help: SHAPE };
+        if line.completions.is_empty() {
+            return Err(wrong("`completions` is empty".into()));
+        }
+        let id = line.id.unwrap_or_else(|| number.to_string());
+        if !ids.insert(id.clone()) {
+            return Err(wrong(format!("the id \"{id}\" is that of an earlier line")));
+        }
+        let bundle = line.bundle.unwrap_or_else(|| id.clone());
+        let metadata = serde_json::Value::Object(line.metadata).to_string();
+        let prompt = Prompt { id, text: line.prompt, gold: line.gold.map(gold_text), metadata };
+        let completion = |text| Completion { tokens: Vec::new(), text, finished: true };
+        let completions: Vec<Completion> = line.completions.into_iter().map(completion).collect();
+        match answered.iter_mut().find(|answered| answered.question.id == bundle) {
+            Some(answered) => {
+                answered.question.prompts.push(prompt);
+                answered.completions.push(completions);
+            }
+            None => answered.push(AnsweredQuestion {
+                question: Question { id: bundle, prompts: vec![prompt] },
+                completions: vec![completions],
+            }),
+        }
+    }
+    Ok(answered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_one_bundle_are_one_question() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = r#"{"id": "a", "bundle": "q", "prompt": "1+1=", "completions": ["2", "3"], "gold": 2}
+{"prompt": "2+2=", "completions": ["4"]}
+{"id": "b", "bundle": "q", "prompt": "add 1 and 1", "completions": ["2"], "gold": 2}"#;
+        std::fs::write(file.path(), text).unwrap();
+        let answered = read_completions(file.path()).unwrap();
+        let shape: Vec<(&str, Vec<usize>)> =
+            answered.iter().map(|a| (a.question.id.as_str(), a.completions.iter().map(Vec::len).collect())).collect();
+        assert_eq!(shape, [("q", vec![2, 1]), ("2", vec![1])]);
+        assert_eq!(answered[0].question.prompts[1].gold.as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn a_line_without_completions_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), r#"{"prompt": "x", "completions": []}"#).unwrap();
+        assert!(matches!(read_completions(file.path()), Err(Error::DataLine { line: 1, .. })));
+    }
+}

@@ -1,0 +1,38 @@
+//! JSON lines.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Result};
+
+/// Reads the lines of a file that are not blank, with their numbers from 1. `help` says how a right line looks.
+///
+/// # Errors
+/// The file cannot be read or is empty; a line is not UTF-8 or not of the type `T`.
+pub fn read_lines<T: DeserializeOwned>(path: &Path, help: &'static str) -> Result<Vec<(usize, T)>> {
+    let bytes = std::fs::read(path).map_err(|error| Error::Data { path: path.into(), reason: error.to_string() })?;
+    let wrong = |line: usize, reason: String| Error::DataLine { path: path.into(), line, reason, help };
+    let text = std::str::from_utf8(&bytes).map_err(|error| {
+        let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+        wrong(line, "the line is not UTF-8".into())
+    })?;
+    let mut lines = Vec::new();
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        lines.push((index + 1, serde_json::from_str(line).map_err(|error| wrong(index + 1, reason(&error)))?));
+    }
+    if lines.is_empty() {
+        return Err(Error::Data { path: path.into(), reason: format!("the file is empty; {help}") });
+    }
+    Ok(lines)
+}
+
+/// serde's reason with the column alone: each line is parsed by itself, so to serde every line is line 1.
+fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    match text.strip_suffix(&place) {
+        Some(reason) => format!("{reason} (column {})", error.column()),
+        None => text,
+    }
+}

@@ -1,0 +1,114 @@
+//! The training runtime of alft: everything of a run but the command line.
+//!
+//! [`Run`] is the whole of it: started from a [`RunFile`](config::RunFile) or resumed from a folder, stepped, given
+//! another configuration between steps, finished. Nothing is printed: progress and messages are [`RunEvent`]s.
+//!
+//! ```
+//! use alft_runtime::config::RunFile;
+//! use alft_runtime::plugins::{Linked, PluginSet, RunPlugin};
+//! use alft_runtime::{PluginSource, Run, RunEvent};
+//! use alft_sdk::{Bundle, Manifest, Objective, Plugin, Prompt, Reader, Result, Valuation, manifest};
+//!
+//! /// Reads a completion's first character, and rewards rare answers by their surprisal.
+//! #[derive(alft_sdk::serde::Deserialize)]
+//! #[serde(crate = "alft_sdk::serde")]
+//! struct Explore {}
+//!
+//! impl Plugin for Explore {
+//!     fn manifest(&self) -> Manifest {
+//!         manifest!("Reads one character and rewards rare answers.")
+//!     }
+//! }
+//!
+//! impl Reader for Explore {
+//!     fn read(&self, _: &Prompt, completion: &str) -> Result<Option<String>> {
+//!         Ok(completion.chars().next().map(String::from))
+//!     }
+//! }
+//!
+//! impl Objective for Explore {
+//!     fn evaluate(&self, bundle: &Bundle) -> Result<Valuation> {
+//!         Ok(Valuation {
+//!             utility: bundle.mean(|group| group.answers.iter().map(|a| a.frequency * a.surprisal).sum()),
+//!             rewards: bundle.rewards(|_, answer| answer.surprisal),
+//!             violation: None,
+//!         })
+//!     }
+//! }
+//!
+//! # fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+//! let dir = tempfile::tempdir()?;
+//! std::fs::write(dir.path().join("questions.jsonl"), r#"{"prompt": "Name a letter:"}"#)?;
+//! let text = format!(
+//!     r#"
+//!     output = {:?}
+//!     model = {{ embedded = "tiny" }}
+//!     prompts = {{ train = "questions.jsonl" }}
+//!     sampling = {{ max_new_tokens = 4 }}
+//!     train = {{ steps = 3 }}
+//!     "#,
+//!     dir.path().join("run"),
+//! );
+//! let config = RunFile::parse(&dir.path().join("run.toml"), &text, &[])?;
+//! let explore = Linked::<Explore>::new("{}")?.reader().objective();
+//! let plugins = PluginSet::new(vec![RunPlugin::linked("explore", 1.0, explore)])?;
+//!
+//! let observer = Box::new(|event: &RunEvent<'_>| {
+//!     if let RunEvent::GameStep(line) = event {
+//!         println!("step {}: reward {:.3}, entropy {:.3}", line.step, line.averages.reward, line.averages.entropy);
+//!     }
+//! });
+//! let mut run = Run::start(config, PluginSource::Linked(plugins), observer)?;
+//! while run.step()?.is_some() {}
+//! let summary = run.finish()?;
+//! assert_eq!(summary.steps, 3);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Where things live:
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`run`](Run) | `Run`: start, resume, step, apply, finish |
+//! | `step` | the training step: read it first |
+//! | [`rollout`] | the record of a sample, and sampling |
+//! | [`reward`] | from completions to advantages: the plugins' part of a step |
+//! | [`plugins`] | the plugins of a run, and changes of them |
+//! | [`config`] | the run file |
+//! | [`data`] | questions, worked examples, games |
+//! | [`stats`] | statistics of a step and of a run |
+//! | [`record`] | the run's folder and the records in it |
+//! | `session` | the parts of a run that its steps work on |
+//! | `checkpoint` | the state that a resumed run goes on from |
+//! | `evaluate`, `reference` | the evaluation before and after; the reference policy's answers |
+//! | [`conformance`] | the conformance tests on a plugin's file |
+//! | [`rescore()`] | another plugin on the recorded batches of a run |
+//! | [`simulate()`] | exact games played from samples |
+//! | [`RunEvent`] | progress and messages |
+//! | [`Error`] | everything that can end a run |
+
+mod checkpoint;
+pub mod config;
+pub mod conformance;
+pub mod data;
+mod error;
+mod evaluate;
+mod event;
+pub mod plugins;
+pub mod record;
+mod reference;
+mod rescore;
+pub mod reward;
+pub mod rollout;
+mod run;
+mod session;
+mod simulate;
+pub mod stats;
+mod step;
+
+pub use error::{Error, Result, chain};
+pub use event::{Observer, Phase, RunEvent};
+pub use rescore::{Comparison, ItemChange, rescore};
+pub use run::{PluginOpener, PluginSource, Run, StepLine};
+pub use simulate::{Outcome, SimulationConfig, SimulationProgress, simulate};

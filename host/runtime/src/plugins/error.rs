@@ -1,0 +1,57 @@
+//! The reasons why a plugin cannot take its part in a run.
+
+use std::path::PathBuf;
+
+use alft_sdk::batch::Role;
+
+/// The reason why a plugin cannot take its part in a run.
+#[derive(Debug, thiserror::Error)]
+pub enum PluginError {
+    /// The plugin cannot be opened.
+    #[error(transparent)]
+    Open(#[from] alft_plugin_host::Error),
+
+    /// The plugin cannot be built from its source.
+    #[error(transparent)]
+    Build(#[from] alft_build::Error),
+
+    /// The run file names a role that the plugin does not have.
+    #[error("the plugin does not have the role {0}; take it out of the plugin's `roles`")]
+    Role(Role),
+
+    /// No plugin rewards anything.
+    #[error("none of the plugins is a verifier, a grader or an objective, so nothing would be learnt; add one")]
+    NoReward,
+
+    /// No plugin reads answers.
+    #[error("none of the plugins reads answers; add one with the reader role, such as plugins/arithmetic")]
+    NoReader,
+
+    /// Several plugins read answers.
+    #[error(
+        "more than one plugin would read the answers; take the role from all but one with `roles = [\"verifier\"]`"
+    )]
+    SeveralReaders,
+
+    /// `on_error = { score = x }` for a role that has no score to replace.
+    #[error(
+        "on_error = {{ score = {0} }} is for verifiers and graders alone: a completion without an answer and a bundle \
+         without rewards have no one score to take; restrict the plugin's `roles`"
+    )]
+    ScoreOnError(f64),
+
+    /// `on_error = { score = x }` outside the promised range.
+    #[error("on_error = {{ score = {score} }}, but the plugin promises scores from {low} to {high}")]
+    ScoreOutOfRange {
+        /// The run file's score.
+        score: f64,
+        /// The lowest score that the plugin promises.
+        low: f64,
+        /// The highest score that the plugin promises.
+        high: f64,
+    },
+
+    /// The plugin's file changed between two reads.
+    #[error("its file {} was changed while it was opened; try again", _0.display())]
+    ChangedFile(PathBuf),
+}

@@ -1,0 +1,14 @@
+//! The plugins of a run: opened, given their roles, and replaced while the run goes on.
+
+mod changes;
+mod error;
+mod open;
+mod scorer;
+mod set;
+
+pub(crate) use changes::ChangeLog;
+pub use changes::{ActivePlugins, ConfigChange};
+pub use error::PluginError;
+pub use open::{UNTRUSTED, open_file};
+pub use scorer::{Linked, Scorer};
+pub use set::{PinSource, PluginEvent, PluginSet, RunPlugin};

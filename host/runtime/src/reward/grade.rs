@@ -1,0 +1,50 @@
+//! Graders: what a completion is worth beside its answer (format, length, style).
+
+use alft_sdk::batch::{Batch, PromptTexts, Role};
+
+use super::call::{Replies, text_bytes};
+use super::config::RewardConfig;
+use crate::config::OnError;
+use crate::plugins::PluginSet;
+use crate::rollout::{Group, Reward, Rollout};
+use crate::stats::StepStats;
+
+/// Asks every grader about the completions of all kept samples.
+pub(super) fn completions(
+    rollouts: &mut [Rollout<'_>],
+    plugins: &PluginSet,
+    config: &RewardConfig<'_>,
+    stats: &mut StepStats,
+) {
+    for (place, grader) in plugins.with_role(Role::Grader) {
+        let stats = stats.plugin(place);
+        let weight = grader.weight.at(config.step);
+        let batch = rollouts.iter().flat_map(|rollout| &rollout.groups).map(kept_completions).collect();
+        let mut replies = Replies::of(grader, Batch::Grader(batch), stats);
+        for group in rollouts.iter_mut().flat_map(|rollout| &mut rollout.groups) {
+            let mut failed = None;
+            for (number, sample) in group.samples.iter_mut().enumerate().filter(|(_, sample)| sample.is_kept()) {
+                sample.charge(place, replies.fuel(text_bytes(group.prompt, &sample.completion.text)));
+                let score = replies.score().or_else(|failure| {
+                    stats.failed(&failure, || format!("grade, prompt {}, sample {number}", group.prompt.id));
+                    grader.on_error.score().ok_or_else(|| grader.reason(&failure))
+                });
+                match score {
+                    Ok(value) => sample.rewards.push(Reward { plugin: place, role: Role::Grader, weight, value }),
+                    Err(reason) => {
+                        sample.drop_for(&reason);
+                        failed = Some(reason);
+                    }
+                }
+            }
+            if let (Some(reason), OnError::DropGroup) = (failed, grader.on_error) {
+                group.drop_for(&reason);
+            }
+        }
+    }
+}
+
+fn kept_completions(group: &Group<'_>) -> PromptTexts {
+    let texts = group.kept().map(|sample| sample.completion.text.clone()).collect();
+    PromptTexts { prompt: group.prompt.clone(), texts }
+}

@@ -1,0 +1,192 @@
+//! Rollouts: the samples of a question, each one record that every later stage fills in.
+
+use alft_game::Answer;
+use alft_policy::{Completion, Policy, Request, SampleConfig, Seed, Sequence, sample};
+use alft_sdk::Prompt;
+use alft_sdk::batch::Role;
+use std::collections::BTreeMap;
+
+use crate::data::Question;
+use crate::error::Result;
+
+/// The samples of one question: a group for each of its phrasings.
+#[derive(Debug, Clone)]
+pub struct Rollout<'a> {
+    /// The question and its phrasings.
+    pub question: &'a Question,
+    /// One group for each phrasing, in the question's order.
+    pub groups: Vec<Group<'a>>,
+}
+
+/// The samples of one phrasing: the group of GRPO.
+#[derive(Debug, Clone)]
+pub struct Group<'a> {
+    /// The phrasing.
+    pub prompt: &'a Prompt,
+    /// The phrasing in the run's template, as tokens; empty where no language model drew the samples.
+    pub prompt_tokens: Vec<u32>,
+    /// The K samples.
+    pub samples: Vec<Sample>,
+    /// The verifiers' scores of each distinct answer, in the order of the verifiers. A target that remembers adds the
+    /// answers of earlier steps.
+    pub scores: BTreeMap<String, Vec<f64>>,
+}
+
+/// A sampled completion and everything that is known about it.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// The text, and the tokens that training needs.
+    pub completion: Completion,
+    /// The final answer, once the reader was asked.
+    pub answer: Answer,
+    /// The reason why the sample was dropped; `None` for a kept one.
+    pub dropped: Option<String>,
+    /// One entry for each plugin and role that rewards the sample, in the run file's order. Empty for a dropped sample.
+    pub rewards: Vec<Reward>,
+    /// The first verifier's score of the answer; 0 or less for a completion without a readable answer.
+    pub accuracy: Option<f64>,
+    /// log(π/π_ref) of the whole completion, in nats, where the run takes the KL penalty off the reward.
+    pub log_ratio: Option<f64>,
+    /// Σ weight × reward.
+    pub reward: Option<f64>,
+    /// The GRPO advantage. `None` for a dropped sample, and where fewer than two samples of the group are left.
+    pub advantage: Option<f64>,
+    /// The sample's share of each plugin's fuel, by the plugin's place in the run file.
+    pub fuel: BTreeMap<usize, f64>,
+}
+
+/// A plugin's reward for one sample.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reward {
+    /// The plugin's place in the run file.
+    pub plugin: usize,
+    /// The role in which the plugin rewarded the sample.
+    pub role: Role,
+    /// The weight in force.
+    pub weight: f64,
+    /// The unweighted reward.
+    pub value: f64,
+}
+
+impl Sample {
+    /// A completion of which nothing else is known yet.
+    pub fn new(completion: Completion) -> Self {
+        Self {
+            completion,
+            answer: Answer::Unreadable,
+            dropped: None,
+            rewards: Vec::new(),
+            accuracy: None,
+            log_ratio: None,
+            reward: None,
+            advantage: None,
+            fuel: BTreeMap::new(),
+        }
+    }
+
+    /// Returns true unless a plugin failed on the sample.
+    pub fn is_kept(&self) -> bool {
+        self.answer != Answer::Dropped
+    }
+
+    /// Takes the sample out of the step: a failure must not become a verdict. The first reason stays.
+    pub(crate) fn drop_for(&mut self, reason: &str) {
+        self.answer = Answer::Dropped;
+        self.dropped.get_or_insert_with(|| reason.to_owned());
+        self.rewards.clear();
+        self.accuracy = None;
+    }
+
+    /// Adds to the sample's share of a plugin's fuel.
+    pub(crate) fn charge(&mut self, plugin: usize, fuel: f64) {
+        if fuel > 0.0 {
+            *self.fuel.entry(plugin).or_default() += fuel;
+        }
+    }
+}
+
+impl<'a> Group<'a> {
+    /// A group of completions that are not read yet.
+    pub fn new(prompt: &'a Prompt, prompt_tokens: Vec<u32>, completions: Vec<Completion>) -> Self {
+        let samples = completions.into_iter().map(Sample::new).collect();
+        Self { prompt, prompt_tokens, samples, scores: BTreeMap::new() }
+    }
+
+    /// The samples' answers, in order.
+    pub fn answers(&self) -> Vec<Answer> {
+        self.samples.iter().map(|sample| sample.answer.clone()).collect()
+    }
+
+    /// The samples that no plugin failed on.
+    pub fn kept(&self) -> impl Iterator<Item = &Sample> {
+        self.samples.iter().filter(|sample| sample.is_kept())
+    }
+
+    /// The kept samples, to be changed.
+    pub(crate) fn kept_mut(&mut self) -> impl Iterator<Item = &mut Sample> {
+        self.samples.iter_mut().filter(|sample| sample.is_kept())
+    }
+
+    /// Drops every sample of the group.
+    pub(crate) fn drop_for(&mut self, reason: &str) {
+        self.samples.iter_mut().for_each(|sample| sample.drop_for(reason));
+    }
+}
+
+impl Rollout<'_> {
+    /// All samples, group by group.
+    pub fn samples(&self) -> impl Iterator<Item = &Sample> {
+        self.groups.iter().flat_map(|group| &group.samples)
+    }
+}
+
+/// Draws `group` completions of every phrasing of `questions`. `seed` is the run's seed and the number of the draw: it
+/// alone decides the random numbers.
+///
+/// # Errors
+/// A question that the policy cannot encode, or a failure of the policy.
+pub fn sample_rollouts<'a>(
+    policy: &Policy,
+    questions: &[&'a Question],
+    template: &str,
+    group: usize,
+    sampling: &SampleConfig,
+    (run, step): (u64, u64),
+) -> Result<Vec<Rollout<'a>>> {
+    let prompts = questions.iter().flat_map(|question| &question.prompts);
+    let encoded: Vec<(&Prompt, Vec<u32>)> = prompts
+        .map(|prompt| Ok((prompt, policy.encode(&template.replace("{prompt}", &prompt.text))?)))
+        .collect::<Result<_>>()?;
+    let requests: Vec<Request<'_>> = encoded
+        .iter()
+        .flat_map(|(_, tokens)| std::iter::repeat_n(tokens, group))
+        .enumerate()
+        .map(|(number, prompt)| Request { prompt, seed: Seed { run, step, sample: number as u64 } })
+        .collect();
+    let mut completions = sample(policy, &requests, sampling)?.into_iter();
+    let mut encoded = encoded.into_iter();
+    let rollout = |question: &&'a Question| {
+        let phrasings = encoded.by_ref().take(question.prompts.len());
+        let groups =
+            phrasings.map(|(prompt, tokens)| Group::new(prompt, tokens, completions.by_ref().take(group).collect()));
+        Rollout { question, groups: groups.collect() }
+    };
+    Ok(questions.iter().map(rollout).collect())
+}
+
+/// The token sequences of all samples, in the order of questions, phrasings and samples.
+pub(crate) fn sequences(rollouts: &[Rollout<'_>]) -> Vec<Sequence> {
+    let groups = rollouts.iter().flat_map(|rollout| &rollout.groups);
+    groups.flat_map(|group| group.samples.iter().map(|sample| sequence(group, sample))).collect()
+}
+
+/// The samples that have an advantage, as GRPO takes them: a sequence and an advantage each.
+pub(crate) fn training_batch(rollouts: &[Rollout<'_>]) -> (Vec<Sequence>, Vec<f64>) {
+    let groups = rollouts.iter().flat_map(|rollout| &rollout.groups);
+    let samples = groups.flat_map(|group| group.samples.iter().map(move |sample| (group, sample)));
+    samples.filter_map(|(group, sample)| Some((sequence(group, sample), sample.advantage?))).unzip()
+}
+
+fn sequence(group: &Group<'_>, sample: &Sample) -> Sequence {
+    Sequence { prompt: group.prompt_tokens.clone(), completion: sample.completion.tokens.clone() }
+}

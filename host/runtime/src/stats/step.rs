@@ -1,0 +1,181 @@
+//! The statistics of a step, read off its samples.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use alft_game::{Answer, metrics};
+use alft_plugin_host::{BatchResult, Call, Failure, FailureKind, Usage};
+use alft_sdk::Valuation;
+use alft_sdk::batch::{Batch, Item};
+use serde::{Deserialize, Serialize};
+
+use super::Mean;
+use crate::plugins::PluginSet;
+use crate::rollout::Rollout;
+
+/// The statistics of one call of [`reward::assign`](crate::reward::assign).
+#[derive(Debug, Clone, Default)]
+pub struct StepStats {
+    /// One for each plugin, in the run file's order.
+    pub plugins: Vec<PluginStepStats>,
+    /// Averages over the samples.
+    pub averages: Averages,
+}
+
+/// A plugin's calls, usage, failures and rewards in a step.
+#[derive(Debug, Clone, Default)]
+pub struct PluginStepStats {
+    /// Calls, fuel, memory and time.
+    pub usage: Usage,
+    /// Completions, answers and bundles that the plugin was asked about.
+    pub items: u64,
+    /// Items without a value.
+    pub failed: u64,
+    /// Failures by kind: their number, and the first one with its place.
+    pub failures: BTreeMap<&'static str, (u64, String)>,
+    /// Lines of diagnostics.
+    pub log: Vec<String>,
+    /// The batches and the calls that they took, for the ledger; empty for a plugin that is linked in.
+    pub calls: Vec<(Batch<'static>, Vec<Call>)>,
+    /// Mean of the samples' unweighted rewards.
+    pub reward: Mean,
+    /// Mean of the squares of the samples' unweighted rewards.
+    pub reward_squared: Mean,
+    /// Mean of the bundles' utilities.
+    pub utility: Mean,
+    /// Mean of the bundles' violations.
+    pub violation: Mean,
+}
+
+/// Averages over samples and bundles, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Averages {
+    /// Mean of the first verifier's score over kept samples; `None` without a verifier.
+    pub accuracy: Option<f64>,
+    /// Mean entropy of a group's answers, in nats.
+    pub entropy: f64,
+    /// Mean Jensen–Shannon divergence between a bundle's groups, in nats; `None` where no bundle has two.
+    pub jsd: Option<f64>,
+    /// Share of kept samples without a readable answer.
+    pub unreadable: f64,
+    /// Mean weighted sum of rewards.
+    pub reward: f64,
+    /// Share of groups whose rewards have no spread.
+    pub groups_without_spread: f64,
+    /// Samples that a plugin failed on.
+    pub dropped: u64,
+}
+
+/// The largest magnitude of a score, reward, utility or violation: the sum of squares of such numbers over a model's
+/// weights is still a number in single precision. A plugin may return 1e300, which is finite, and the sum of two is not.
+const LARGEST: f64 = 1e12;
+
+impl StepStats {
+    /// Statistics of nothing, with a place for each plugin.
+    pub fn new(plugins: &PluginSet) -> Self {
+        Self { plugins: plugins.iter().map(|_| PluginStepStats::default()).collect(), averages: Averages::default() }
+    }
+
+    /// The statistics of the plugin at this place of the run file.
+    pub(crate) fn plugin(&mut self, place: usize) -> &mut PluginStepStats {
+        &mut self.plugins[place]
+    }
+
+    /// Reads averages and mean rewards off samples that have their advantages.
+    pub(crate) fn summarize(&mut self, rollouts: &[Rollout<'_>]) {
+        for reward in rollouts.iter().flat_map(Rollout::samples).flat_map(|sample| &sample.rewards) {
+            let stats = &mut self.plugins[reward.plugin];
+            stats.reward.add(reward.value);
+            stats.reward_squared.add(reward.value * reward.value);
+        }
+        self.averages = Averages::over(rollouts);
+    }
+
+    /// Wall-clock time within plugins.
+    pub fn plugin_time(&self) -> Duration {
+        self.plugins.iter().map(|plugin| plugin.usage.time).sum()
+    }
+}
+
+impl PluginStepStats {
+    /// Records a batch call and returns its items, those with a number too large for training replaced by failures.
+    pub(crate) fn record(&mut self, batch: Batch<'static>, result: BatchResult) -> Vec<Result<Item, Failure>> {
+        self.items += result.items.len() as u64;
+        self.usage.add(result.usage);
+        self.log.extend(result.log);
+        if !result.calls.is_empty() {
+            self.calls.push((batch, result.calls));
+        }
+        result.items.into_iter().map(|item| item.and_then(bounded)).collect()
+    }
+
+    /// Counts an item that the plugin failed on; `place` names the first of its kind.
+    pub(crate) fn failed(&mut self, failure: &Failure, place: impl FnOnce() -> String) {
+        self.failed_items(failure.kind.name(), 1, || format!("{}: {failure}", place()));
+    }
+
+    /// Counts a failure that takes the values of so many items.
+    pub(crate) fn failed_items(&mut self, kind: &'static str, items: u64, message: impl FnOnce() -> String) {
+        self.failed += items;
+        self.failures.entry(kind).or_insert_with(|| (0, message())).0 += 1;
+    }
+
+    /// Records an objective's valuation of a bundle.
+    pub(crate) fn valued(&mut self, valuation: &Valuation) {
+        self.utility.add(valuation.utility);
+        valuation.violation.iter().for_each(|violation| self.violation.add(*violation));
+    }
+
+    /// Standard deviation of the samples' unweighted rewards.
+    pub fn reward_std(&self) -> Option<f64> {
+        let (mean, square) = (self.reward.get()?, self.reward_squared.get()?);
+        // Rounding must not make a variance negative.
+        Some((square - mean * mean).max(0.0).sqrt())
+    }
+}
+
+/// Refuses an item with a number too large for training.
+fn bounded(item: Item) -> Result<Item, Failure> {
+    let largest = match &item {
+        Item::Key(_) => 0.0,
+        Item::Score(score) => score.abs(),
+        Item::Valuation(Valuation { utility, rewards, violation }) => {
+            let numbers = rewards.iter().flatten().chain([utility]).chain(violation);
+            numbers.fold(0.0, |largest: f64, number| largest.max(number.abs()))
+        }
+    };
+    if largest > LARGEST {
+        let detail = format!("returned a number of magnitude {largest:e}; training accepts up to {LARGEST:e}");
+        return Err(Failure::new(FailureKind::OutOfRange, detail));
+    }
+    Ok(item)
+}
+
+impl Averages {
+    /// Averages over rollouts that have their advantages.
+    pub fn over(rollouts: &[Rollout<'_>]) -> Self {
+        fn average(values: impl Iterator<Item = f64>) -> Option<f64> {
+            values.collect::<Mean>().get()
+        }
+        let answers: Vec<Vec<Vec<Answer>>> =
+            rollouts.iter().map(|rollout| rollout.groups.iter().map(|group| group.answers()).collect()).collect();
+        let groups = || rollouts.iter().flat_map(|rollout| &rollout.groups);
+        let samples = || groups().flat_map(|group| &group.samples);
+        let kept = || samples().filter(|sample| sample.is_kept());
+        let indicator = |condition: bool| f64::from(u8::from(condition));
+        let jsd =
+            |groups: &Vec<Vec<Answer>>| metrics::jensen_shannon(&groups.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        Self {
+            accuracy: average(samples().filter_map(|sample| sample.accuracy)),
+            entropy: average(answers.iter().flatten().filter_map(|group| metrics::entropy(group))).unwrap_or(0.0),
+            jsd: average(answers.iter().filter_map(jsd)),
+            unreadable: average(kept().map(|sample| indicator(sample.answer == Answer::Unreadable))).unwrap_or(0.0),
+            reward: average(samples().filter_map(|sample| sample.reward)).unwrap_or(0.0),
+            groups_without_spread: average(groups().map(|group| {
+                indicator(group.samples.iter().filter_map(|sample| sample.advantage).all(|advantage| advantage == 0.0))
+            }))
+            .unwrap_or(0.0),
+            dropped: samples().filter(|sample| !sample.is_kept()).count() as u64,
+        }
+    }
+}
