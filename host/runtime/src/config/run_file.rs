@@ -70,7 +70,7 @@ pub struct Model {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Embedded {
-    /// A character-level transformer of about 150 thousand weights, random from the seed.
+    /// A character-level transformer of about 160 thousand weights, random from the seed.
     Tiny,
 }
 

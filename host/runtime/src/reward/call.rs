@@ -5,6 +5,7 @@ use alft_sdk::batch::{Batch, Item, PromptTexts};
 use alft_sdk::{Prompt, Valuation};
 
 use crate::plugins::RunPlugin;
+use crate::rollout::Group;
 use crate::stats::PluginStepStats;
 
 /// The results of a batch, one for each item in the batch's order, and the price of their bytes.
@@ -57,6 +58,13 @@ impl Replies {
     pub(super) fn fuel(&self, bytes: usize) -> f64 {
         self.fuel_per_byte * bytes as f64
     }
+}
+
+/// A group's completions as a reader or grader is given them: those of the samples that no plugin failed on. Before the
+/// reader is asked, that is all of them.
+pub(super) fn kept_completions(group: &Group<'_>) -> PromptTexts {
+    let texts = group.kept().map(|sample| sample.completion.text.clone()).collect();
+    PromptTexts { prompt: group.prompt.clone(), texts }
 }
 
 /// Bytes of an item's input: a text of a prompt.

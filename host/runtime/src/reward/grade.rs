@@ -1,12 +1,12 @@
 //! Graders: what a completion is worth beside its answer (format, length, style).
 
-use alft_sdk::batch::{Batch, PromptTexts, Role};
+use alft_sdk::batch::{Batch, Role};
 
-use super::call::{Replies, text_bytes};
+use super::call::{Replies, kept_completions, text_bytes};
 use super::config::RewardConfig;
 use crate::config::OnError;
 use crate::plugins::PluginSet;
-use crate::rollout::{Group, Reward, Rollout};
+use crate::rollout::{Reward, Rollout};
 use crate::stats::StepStats;
 
 /// Asks every grader about the completions of all kept samples.
@@ -42,9 +42,4 @@ pub(super) fn completions(
             }
         }
     }
-}
-
-fn kept_completions(group: &Group<'_>) -> PromptTexts {
-    let texts = group.kept().map(|sample| sample.completion.text.clone()).collect();
-    PromptTexts { prompt: group.prompt.clone(), texts }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use alft_game::{Answer, metrics};
 use alft_sdk::batch::{Batch, PromptTexts};
 
-use super::call::{Replies, text_bytes};
+use super::call::{Replies, kept_completions, text_bytes};
 use crate::config::OnError;
 use crate::plugins::PluginSet;
 use crate::rollout::{Group, Rollout};
@@ -17,7 +17,7 @@ pub(super) fn answers(rollouts: &mut [Rollout<'_>], plugins: &PluginSet, stats: 
     let stats = stats.plugin(place);
     let groups = || rollouts.iter().flat_map(|rollout| &rollout.groups);
     // A reader that saw the gold answer could read it out of every completion.
-    let batch = groups().map(completions).map(PromptTexts::without_gold).collect();
+    let batch = groups().map(kept_completions).map(PromptTexts::without_gold).collect();
     let mut replies = Replies::of(reader, Batch::Reader(batch), stats);
     for group in rollouts.iter_mut().flat_map(|rollout| &mut rollout.groups) {
         let mut failed = None;
@@ -38,12 +38,6 @@ pub(super) fn answers(rollouts: &mut [Rollout<'_>], plugins: &PluginSet, stats: 
             group.drop_for(&reason);
         }
     }
-}
-
-/// A group's completions as a reader or grader is given them.
-pub(super) fn completions(group: &Group<'_>) -> PromptTexts {
-    let texts = group.samples.iter().map(|sample| sample.completion.text.clone()).collect();
-    PromptTexts { prompt: group.prompt.clone(), texts }
 }
 
 /// Reads a rollout and returns the answer marginal of each phrasing, ⊥ left out: for the reference policy.
