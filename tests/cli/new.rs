@@ -7,9 +7,10 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use alft_plugin_host::{Engine, Limits, NativeTrust, Plugin, Source, Worker};
-use alft_sdk::batch::{Batch, Item, PromptTexts, Role};
 use alft_sdk::bundle::{Bundle, Prompt};
+use alft_sdk::call::{Item, PromptTexts};
 use alft_sdk::estimate::PlugIn;
+use alft_sdk::roles::{Batch, Role};
 use alft_sdk::samples::Samples;
 
 use crate::support::{alft, all_text, fail, fixture, root, succeed};
