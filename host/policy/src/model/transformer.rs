@@ -12,7 +12,7 @@ use crate::{
     error::Result,
     kernels::Heads,
     model::{batch::Batch, config::ModelConfig},
-    ops::{Prediction, Rotary, attend, linear, predict, rms_norm, swiglu},
+    ops::{Gather, Packed, Prediction, Rotary, attend, linear, predict, rms_norm, swiglu},
 };
 
 /// The weights of a decoder-only transformer of the llama family (RMSNorm, rotary positions, grouped queries, SwiGLU).
@@ -26,6 +26,8 @@ pub struct Transformer {
     /// The output head; `None` if it is the embedding.
     head: Option<Tensor>,
     shape: Shape,
+    /// The type of activations. A weight of another type is a variable, and is read in this type.
+    compute: DType,
 }
 
 /// The numbers that the forward pass needs besides the weights.
@@ -73,7 +75,7 @@ impl Projection {
     fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
         let mut y = linear(x, &self.weight)?;
         if let Some(bias) = &self.bias {
-            y = y.broadcast_add(bias)?;
+            y = y.broadcast_add(&bias.to_dtype(y.dtype())?)?;
         }
         if let Some(Adapter { a, b, scale }) = &self.adapter {
             y = (y + linear(&(linear(x, a)? * *scale)?, b)?)?;
@@ -113,6 +115,7 @@ impl Transformer {
         let head =
             if config.tie_word_embeddings { None } else { Some(get("lm_head.weight", &[config.vocab_size, hidden])?) };
         Ok(Self {
+            compute: embedding.dtype(),
             embedding,
             layers,
             norm: get("model.norm.weight", &[hidden])?,
@@ -198,9 +201,16 @@ impl Transformer {
         variables.filter_map(|(name, weight)| Some((name, Var::from_tensor(&weight).ok()?))).collect()
     }
 
-    /// Returns the same weights outside of the autograd graph, for sampling and scoring. Nothing is copied.
+    /// Returns the model with activations of this type. Weights are converted by [`Self::detached`].
+    pub(crate) fn computing_in(mut self, compute: DType) -> Self {
+        self.compute = compute;
+        self
+    }
+
+    /// Returns the same weights outside of the autograd graph and in the type of activations, for sampling and scoring.
+    /// Weights of that type are not copied.
     pub(crate) fn detached(&self) -> Result<Self> {
-        self.map(&mut |_, weight| Ok(weight.detach()))
+        self.map(&mut |_, weight| Ok(weight.detach().to_dtype(self.compute)?))
     }
 
     /// Returns true if the model has adapters and every B is still 0, so that none of them changes the output.
@@ -239,10 +249,6 @@ impl Transformer {
         self.embedding.device()
     }
 
-    fn dtype(&self) -> DType {
-        self.embedding.dtype()
-    }
-
     /// Runs the layers over rows of tokens at `positions` and returns the normalised stream, (rows, hidden).
     /// `attend(layer, q, k, v)` returns the output of attention for each query, in the shape of `q`.
     pub(crate) fn hidden_states(
@@ -252,8 +258,8 @@ impl Transformer {
         mut attend: impl FnMut(usize, &Tensor, &Tensor, &Tensor) -> TensorResult<Tensor>,
     ) -> TensorResult<Tensor> {
         let epsilon = self.shape.epsilon;
-        let rotary = Rotary::at(positions, &self.shape.frequencies, self.dtype(), self.device())?;
-        let mut x = self.embedding.index_select(&Tensor::new(tokens, self.device())?, 0)?;
+        let rotary = Rotary::at(positions, &self.shape.frequencies, self.compute, self.device())?;
+        let mut x = self.embed(tokens)?;
         for (index, layer) in self.layers.iter().enumerate() {
             let normal = rms_norm(&x, &layer.input_norm, epsilon)?;
             let q = rotary.rotate(&layer.q.forward(&normal)?)?;
@@ -267,13 +273,26 @@ impl Transformer {
         rms_norm(&x, &self.norm, epsilon)
     }
 
+    /// Returns the embeddings of tokens, (tokens, hidden).
+    fn embed(&self, tokens: &[u32]) -> TensorResult<Tensor> {
+        let rows = if self.device().is_cpu() || !self.embedding.track_op() {
+            self.embedding.index_select(&Tensor::new(tokens, self.device())?, 0)?
+        } else {
+            Gather::new(tokens, self.vocab_size(), self.device())?.forward(&self.embedding)?
+        };
+        rows.to_dtype(self.compute)
+    }
+
     /// Predicts the targets of a batch, in the batch's order, under the distribution at `temperature`.
     pub(crate) fn predict(&self, batch: &Batch, temperature: f64) -> Result<Prediction> {
-        let groups = Arc::new(batch.groups.clone());
+        let packed = Arc::new(Packed::new(batch.groups.clone()));
         let hidden = self
-            .hidden_states(&batch.tokens, &batch.positions, |_, q, k, v| attend(self.shape.heads, &groups, q, k, v))?;
-        let predictors = Tensor::new(batch.predictors.as_slice(), self.device())?;
-        let mut hidden = hidden.index_select(&predictors, 0)?;
+            .hidden_states(&batch.tokens, &batch.positions, |_, q, k, v| attend(self.shape.heads, &packed, q, k, v))?;
+        let mut hidden = if self.device().is_cpu() {
+            hidden.index_select(&Tensor::new(batch.predictors.as_slice(), self.device())?, 0)?
+        } else {
+            Gather::new(&batch.predictors, batch.tokens.len(), self.device())?.forward(&hidden)?
+        };
         if temperature != 1.0 {
             // The head is linear, so scaling its input scales the logits.
             hidden = (hidden * (1.0 / temperature))?;

@@ -2,9 +2,11 @@
 
 use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor, bail};
 
+use super::path::Path;
+
 /// Returns true if the CPU kernels can compute with this tensor; otherwise composed operations must.
 pub(crate) fn kernels_apply(tensor: &Tensor) -> bool {
-    tensor.device().is_cpu() && tensor.dtype() == DType::F32
+    tensor.device().is_cpu() && tensor.dtype() == DType::F32 && Path::allows_cpu_kernels()
 }
 
 /// Returns the elements of a contiguous `f32` tensor on the CPU.

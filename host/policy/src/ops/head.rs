@@ -4,14 +4,18 @@
 //! not kept. The gradient is computed along with them: with p the softmax of the logits `h Wᵀ`, the gradient of
 //! `log p[target]` for `h` is `W[target] − p W`.
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{D, DType, Result, Tensor};
 
 use super::{
     floats::{kernels_apply, with_floats},
     function::{Value, function},
     linear::{linear, matmul},
+    path::{Op, Path},
 };
-use crate::kernels::{self, TokenStats, Transpose};
+use crate::{
+    cuda,
+    kernels::{self, TokenStats, Transpose},
+};
 
 /// Number of logits computed at once: 32 MiB of `f32`.
 const CHUNK: usize = 1 << 23;
@@ -29,7 +33,8 @@ pub(crate) struct Prediction {
 pub(crate) fn predict(hidden: &Tensor, w: &Tensor, targets: &[u32]) -> Result<Prediction> {
     let (rows, _) = hidden.dims2()?;
     let step = (CHUNK / w.dim(0)?).max(1);
-    let (h, weight) = (hidden.detach(), w.detach());
+    // The head is read in the type of the hidden states; its gradient has the type of the head.
+    let (h, weight) = (hidden.detach(), w.detach().to_dtype(hidden.dtype())?);
     let (mut log_probs, mut entropies, mut slopes) = (Vec::new(), Vec::new(), Vec::new());
     for start in (0..rows).step_by(step) {
         let len = step.min(rows - start);
@@ -46,7 +51,7 @@ pub(crate) fn predict(hidden: &Tensor, w: &Tensor, targets: &[u32]) -> Result<Pr
     let slopes = if slopes.is_empty() { None } else { Some(join(slopes)?) };
     let targets = targets.to_vec();
     let log_probs = function([hidden, w], Value::Tensor(log_probs), move |[hidden, w], grad| {
-        let grad = grad.unsqueeze(1)?;
+        let grad = grad.unsqueeze(1)?.to_dtype(hidden.dtype())?;
         let for_hidden = slopes.as_ref().map(|slopes| slopes.broadcast_mul(&grad)).transpose()?;
         let for_w =
             w.track_op().then(|| weight_gradient(&hidden.detach(), &w.detach(), &targets, &grad)).transpose()?;
@@ -60,12 +65,22 @@ pub(crate) fn predict(hidden: &Tensor, w: &Tensor, targets: &[u32]) -> Result<Pr
 fn weight_gradient(hidden: &Tensor, w: &Tensor, targets: &[u32], grad: &Tensor) -> Result<Tensor> {
     let step = (CHUNK / w.dim(0)?).max(1);
     let mut sum = w.zeros_like()?;
+    let sum_type = sum.dtype();
+    let w = w.to_dtype(hidden.dtype())?;
     for start in (0..targets.len()).step_by(step) {
         let len = step.min(targets.len() - start);
         let hidden = hidden.narrow(0, start, len)?;
-        let chunk = chunk(&hidden, w, &targets[start..start + len])?;
+        let chunk = chunk(&hidden, &w, &targets[start..start + len])?;
         let scaled = hidden.broadcast_mul(&grad.narrow(0, start, len)?)?;
-        sum = (sum.index_add(&chunk.targets, &scaled, 0)? - matmul(Transpose::Lhs, &chunk.probabilities, &scaled)?)?;
+        if kernels_apply(&scaled) {
+            sum =
+                (sum.index_add(&chunk.targets, &scaled, 0)? - matmul(Transpose::Lhs, &chunk.probabilities, &scaled)?)?;
+            continue;
+        }
+        // `index_add` is slow on devices, so the targets become part of the product.
+        let ones = Tensor::ones((len, 1), scaled.dtype(), scaled.device())?;
+        let slopes = chunk.probabilities.neg()?.scatter_add(&chunk.targets.unsqueeze(1)?, &ones, 1)?;
+        sum = (sum + matmul(Transpose::Lhs, &slopes, &scaled)?.to_dtype(sum_type)?)?;
     }
     Ok(sum)
 }
@@ -98,13 +113,19 @@ fn chunk(hidden: &Tensor, w: &Tensor, targets: &[u32]) -> Result<Chunk> {
             targets: ids,
         });
     }
+    if Path::of(Op::TokenStats, &logits) == Path::CudaKernel {
+        let (log_probs, entropies) = cuda::token_stats::in_place(&logits, &ids, true)?;
+        return Ok(Chunk { log_probs, entropies, probabilities: logits, targets: ids });
+    }
+    // Sums over a vocabulary are at least f32.
+    let logits = if logits.dtype() == DType::BF16 { logits.to_dtype(DType::F32)? } else { logits };
     let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?)?;
     let log_all = shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(D::Minus1)?.log()?)?;
     let probabilities = log_all.exp()?;
     Ok(Chunk {
         log_probs: log_all.gather(&ids.unsqueeze(1)?, 1)?.squeeze(1)?,
         entropies: (&probabilities * &log_all)?.sum(D::Minus1)?.neg()?,
-        probabilities,
+        probabilities: probabilities.to_dtype(hidden.dtype())?,
         targets: ids,
     })
 }
@@ -148,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn kernel_and_twin_agree() {
+    fn every_implementation_agrees_with_the_twin() {
         compare(&[noise(&[70, 6], 1), noise(&[37, 6], 2)], |args| {
             let targets: Vec<u32> = (0..70).map(|i| i * 7 % 37).collect();
             Ok(predict(&args[0], &args[1], &targets)?.log_probs)

@@ -1,12 +1,15 @@
-//! The model's operations, each differentiable. On the CPU in `f32` an operation is one of [`crate::kernels`] with a
-//! rule for its gradient; elsewhere it is composed of candle's operations, all of them tracked. Tests hold one against
-//! the other.
+//! The model's operations, each differentiable, on one of the implementations in [`path`]: on the CPU in `f32` the loops
+//! of [`crate::kernels`], on CUDA the kernels of [`crate::cuda`], with a rule for the gradient; where there is no kernel,
+//! candle's fused operations with the same rule. The twin of all is composed of candle's tracked operations. Tests, and
+//! on a card `alft doctor --gpu`, hold each against it.
 
 mod attention;
 mod floats;
 mod function;
+mod gather;
 mod head;
 mod linear;
+pub(crate) mod path;
 mod rms_norm;
 mod rotary;
 mod swiglu;
@@ -16,8 +19,9 @@ mod twins;
 #[cfg(test)]
 pub(crate) use self::twins::noise;
 pub(crate) use self::{
-    attention::{Cache, attend},
+    attention::{Cache, Packed, attend},
     floats::{floats, kernels_apply, with_floats},
+    gather::Gather,
     head::{Prediction, predict},
     linear::linear,
     rms_norm::rms_norm,

@@ -14,9 +14,14 @@ use candle_core::{CpuStorage, DType, InplaceOp2, InplaceOp3, Layout, Result as T
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    cuda,
     error::{Error, Result},
     kernels,
-    ops::{floats, kernels_apply, with_floats},
+    ops::{
+        floats, kernels_apply,
+        path::{Op, Path},
+        with_floats,
+    },
 };
 
 /// The settings of AdamW.
@@ -97,6 +102,18 @@ impl AdamW {
         };
         for (((_, variable), grad), (m, v)) in variables.iter().zip(grads).zip(&self.moments) {
             let grad = grad.contiguous()?;
+            if Path::of(Op::AdamW, variable) == Path::CudaKernel && variable.dtype() == DType::F32 {
+                let step = cuda::adamw::Step {
+                    mean: [beta1 as f32, ((1.0 - beta1) * scale) as f32],
+                    square: [beta2 as f32, ((1.0 - beta2) * scale * scale) as f32],
+                    decay: update.kept,
+                    rate: update.rate,
+                    root_bias: update.root_bias,
+                    epsilon: update.epsilon,
+                };
+                cuda::adamw::apply(variable, m, v, &grad, &step)?;
+                continue;
+            }
             average(m, &grad, &Average { kept: beta1 as f32, added: ((1.0 - beta1) * scale) as f32, square: false })?;
             let added = ((1.0 - beta2) * scale * scale) as f32;
             average(v, &grad, &Average { kept: beta2 as f32, added, square: true })?;
@@ -262,11 +279,17 @@ mod tests {
     }
 
     #[test]
-    fn kernel_and_twin_agree() {
-        for (kernel, twin) in train(DType::F32).iter().zip(&train(DType::F64)) {
-            assert_eq!(kernel.len(), twin.len());
-            for (kernel, twin) in kernel.iter().zip(twin) {
-                assert!((kernel - twin).abs() <= 1e-5 * twin.abs().max(1e-3), "{kernel} is not {twin}");
+    fn every_implementation_agrees_with_the_twin() {
+        let mut paths = vec![Path::CpuKernel, Path::Composed];
+        if cuda::can_emulate() {
+            paths.push(Path::CudaKernel);
+        }
+        for path in paths {
+            for (kernel, twin) in path.force(|| train(DType::F32)).iter().zip(&train(DType::F64)) {
+                assert_eq!(kernel.len(), twin.len());
+                for (kernel, twin) in kernel.iter().zip(twin) {
+                    assert!((kernel - twin).abs() <= 1e-5 * twin.abs().max(1e-3), "{path:?}: {kernel} is not {twin}");
+                }
             }
         }
     }

@@ -7,7 +7,8 @@ use alft_game::estimator::SurprisalEstimator;
 use alft_game::{AdvantageConfig, Combine, TargetConfig};
 use alft_plugin_host::Limits;
 use alft_policy::{
-    AdamWConfig, DevicePreference, GrpoConfig, KlPenalty, LoraConfig, OptimiserConfig, SampleConfig, Schedule,
+    AdamWConfig, DevicePreference, GrpoConfig, KlPenalty, LoraConfig, OptimiserConfig, Precision, SampleConfig,
+    Schedule,
 };
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +63,9 @@ pub struct Model {
     /// The device of the weights.
     #[serde(default)]
     pub device: DevicePreference,
+    /// The number format of computations.
+    #[serde(default, skip_serializing_if = "Precision::is_f32")]
+    pub dtype: Precision,
     /// Low-rank adapters, trained in place of all weights.
     pub lora: Option<LoraConfig>,
 }
