@@ -346,9 +346,7 @@ fn largest(got: &[Tensor], want: &[Tensor]) -> Result<f64> {
             |tensor: &Tensor| tensor.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
         let (got, want) = (wide(got)?, wide(want)?);
         let scale = want.iter().fold(1.0, |most: f64, value| most.max(value.abs()));
-        let error = got.iter().zip(&want).map(|(got, want)| (got - want).abs() / scale);
-        // A NaN is kept, which `max` would drop.
-        largest = error.fold(largest, |most, error| if error <= most { most } else { error });
+        largest = got.iter().zip(&want).map(|(got, want)| (got - want).abs() / scale).fold(largest, larger);
     }
     Ok(largest)
 }
@@ -412,10 +410,14 @@ fn draw_error(device: &Device, dtype: DType) -> Result<f64> {
         let before = weights[..token].iter().sum::<f64>() / total;
         let p = weights[token] / total;
         let errors = [before - uniform, uniform - before - p, (f64::from(log_probs[row]) - p.ln()).abs()];
-        // A NaN is kept, which `max` would drop.
-        largest = errors.into_iter().fold(largest, |most, error| if error <= most { most } else { error });
+        largest = errors.into_iter().fold(largest, larger);
     }
     Ok(largest)
+}
+
+/// Returns the larger number, or NaN if either is, which `f64::max` would drop.
+fn larger(a: f64, b: f64) -> f64 {
+    if a.is_nan() || a > b { a } else { b }
 }
 
 fn token_stats_error(device: &Device, dtype: DType) -> Result<f64> {

@@ -3,12 +3,22 @@
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::{
-    generate::decode::Decoder,
+    generate::{
+        decode::Decoder,
+        sample::{Request, SampleConfig, Seed, sample},
+    },
     model::{
         batch::{Batch, Sequence},
         config::{Architecture, ModelConfig},
         init::random,
+        lora::LoraConfig,
         transformer::Transformer,
+    },
+    policy::Policy,
+    train::{
+        adamw::AdamWConfig,
+        schedule::Schedule,
+        trainer::{OptimiserConfig, Trainer, Tuning},
     },
 };
 
@@ -38,7 +48,7 @@ fn model() -> Transformer {
 
 /// Returns the model in f64, in which it runs on composed operations as it does on other devices.
 fn widened(model: &Transformer) -> Transformer {
-    model.map(&mut |_, weight| Ok(weight.to_dtype(DType::F64)?)).unwrap()
+    model.map(&mut |_, weight| Ok(weight.to_dtype(DType::F64)?)).unwrap().computing_in(DType::F64)
 }
 
 fn assert_close(a: &Tensor, b: &Tensor) {
@@ -79,5 +89,29 @@ fn kernels_and_composed_operations_decode_the_same_logits() {
     let model = model();
     for (a, b) in decoded(&model).iter().zip(&decoded(&widened(&model))) {
         assert_close(a, b);
+    }
+}
+
+#[test]
+fn in_bf16_the_trained_weights_are_masters_of_32_bits() {
+    let policy = Policy::tiny(3, &Device::Cpu).unwrap();
+    let policy = Policy { transformer: policy.transformer.clone().computing_in(DType::BF16), ..policy };
+    let batch: Vec<Sequence> = ["1+1=", "2+1="].map(|prompt| policy.example(prompt, "3").unwrap()).to_vec();
+    for tuning in [Tuning::Full, Tuning::Lora(LoraConfig::default())] {
+        let optimiser = OptimiserConfig {
+            schedule: Schedule { learning_rate: 1e-2, ..Schedule::default() },
+            adamw: AdamWConfig::default(),
+        };
+        let mut trainer = Trainer::new(policy.clone(), &tuning, optimiser, 1024, 1).unwrap();
+        let losses: Vec<f64> = (0..8).map(|_| trainer.supervised_step(&batch).unwrap().loss).collect();
+        assert!(losses[7] < losses[0] - 0.1, "{losses:?}");
+        let transformer = trainer.policy().transformer();
+        assert!(transformer.trainable().iter().all(|(_, variable)| variable.dtype() == DType::F32));
+        let frozen = transformer.weights().into_iter().filter(|(_, weight)| !weight.is_variable());
+        assert!(frozen.into_iter().all(|(_, weight)| weight.dtype() == DType::BF16));
+        assert!(transformer.detached().unwrap().weights().iter().all(|(_, weight)| weight.dtype() == DType::BF16));
+        let request = Request { prompt: &batch[0].prompt, seed: Seed { run: 1, step: 1, sample: 1 } };
+        let config = SampleConfig { max_new_tokens: 4, ..SampleConfig::default() };
+        assert!(!sample(trainer.policy(), &[request], &config).unwrap()[0].tokens.is_empty());
     }
 }

@@ -134,3 +134,32 @@ fn run_once(launch: &Launch<'_>, backwards: bool) -> Result<Vec<Memory>> {
         _ => bail!("the threads of {} wait at different barriers", launch.kernel),
     }
 }
+
+fn faulty(kernel: &str) -> Result<Vec<Tensor>> {
+    let x = crate::ops::noise(&[64], 1);
+    run(&Launch {
+        module: "emulation",
+        kernel: kernel.to_owned(),
+        grid: [1, 1],
+        threads: 64,
+        shared: 0,
+        inputs: &[&x],
+        updates: &[],
+        outputs: &[(&[64], DType::F32)],
+        numbers: &[],
+    })
+}
+
+#[test]
+#[should_panic(expected = "depends on the order of threads")]
+fn a_missing_barrier_is_found() {
+    assert!(can_emulate(), "depends on the order of threads");
+    let _ = faulty("faulty_race");
+}
+
+#[test]
+fn a_barrier_that_some_threads_miss_is_found() {
+    if can_emulate() {
+        assert!(faulty("faulty_barrier").unwrap_err().to_string().contains("different barriers"));
+    }
+}
