@@ -509,7 +509,7 @@ fn policy(device: &Device, dtype: DType) -> Result<Policy> {
 
 fn sequences() -> Vec<Sequence> {
     let tokens = |seed: usize, count: usize| (0..count).map(|i| ((seed * 31 + i * 17) % 90 + 3) as u32).collect();
-    (0..6).map(|i| Sequence { prompt: tokens(i / 3, 9 + i / 3 * 30), completion: tokens(i + 10, 5 + 9 * i) }).collect()
+    (0..4).map(|i| Sequence { prompt: tokens(i / 2, 9 + i / 2 * 30), completion: tokens(i + 10, 5 + 9 * i) }).collect()
 }
 
 fn log_probs_error(device: &Device, dtype: DType) -> Result<f64> {
