@@ -14,9 +14,10 @@ use crate::{
     device::{self, DevicePreference, Precision},
     error::{Error, Result},
     generate::sample::{Request, SampleConfig, Seed, sample},
-    kernels::{Group, Heads},
+    kernels::{AdamWStep, Group, Heads},
     model::{
         batch::{Batch, Sequence},
+        gradient::{Checkpointing, Gradients},
         init::Normal,
         log_probs::log_probs,
     },
@@ -445,14 +446,8 @@ fn adamw_error(device: &Device) -> Result<f64> {
     let mut normal = Normal::new(8);
     let mut random = || numbers(&mut normal, &[1237], &Device::Cpu);
     let (w, m, v, grad) = (random()?, random()?, random()?.abs()?, random()?);
-    let step = cuda::adamw::Step {
-        mean: [0.9, 0.1],
-        square: [0.999, 0.001],
-        decay: 0.99,
-        rate: 0.01,
-        root_bias: 1.5,
-        epsilon: 1e-8,
-    };
+    let step =
+        AdamWStep { mean: [0.9, 0.1], square: [0.999, 0.001], decay: 0.99, rate: 0.01, root_bias: 1.5, epsilon: 1e-8 };
     let on_device = |tensor: &Tensor| tensor.to_device(device)?.copy();
     let (got_w, got_m, got_v) = (on_device(&w)?, on_device(&m)?, on_device(&v)?);
     cuda::adamw::apply(&got_w, &got_m, &got_v, &grad.to_device(device)?, &step)?;
@@ -525,8 +520,13 @@ fn gradients_error(device: &Device, dtype: DType) -> Result<f64> {
         let model = policy(device, dtype)?.transformer;
         let model = model.map(&mut |_, weight| Ok(Var::from_tensor(&weight.copy()?)?.into_inner()))?;
         let sequences = sequences();
-        let prediction = model.predict(&Batch::from_sequences(&sequences.iter().collect::<Vec<_>>()), 1.0)?;
-        let grads = prediction.log_probs.mean_all()?.backward()?;
+        let batch = Batch::from_sequences(&sequences.iter().collect::<Vec<_>>());
+        let tokens = batch.targets.len() as f64;
+        let mut grads = Gradients::default();
+        model.add_gradient(&batch, 1.0, Checkpointing::Off, &mut grads, &mut |_, prediction| {
+            Ok((prediction.log_probs.sum_all()? / tokens)?)
+        })?;
+        let grads = grads.into_inner();
         let of_variable = |(_, variable): (String, Var)| match grads.get(&variable) {
             Some(grad) => Ok(grad.clone()),
             None => Ok(variable.zeros_like()?),

@@ -44,6 +44,7 @@ pub use crate::{
         adamw::AdamWConfig,
         checkpoint,
         grpo::{self, Aggregation, GrpoConfig, ImportanceSampling, KlPenalty},
+        memory::UpdateMemory,
         schedule::{Decay, Schedule},
         tabular,
         trainer::{GrpoStats, OptimiserConfig, SupervisedStats, Trainer, Tuning},

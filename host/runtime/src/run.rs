@@ -374,7 +374,8 @@ impl Parts {
         let encode = |example: &SftExample| policy.example(&prompt(&example.prompt), &example.completion);
         let examples = examples.iter().map(encode).collect::<Result<_, _>>()?;
         let tuning = config.model.lora.clone().map_or(Tuning::Full, Tuning::Lora);
-        let trainer = Trainer::new(policy, &tuning, config.first_optimiser(), config.train.token_budget, config.seed)?;
+        let trainer = Trainer::new(policy, &tuning, config.first_optimiser(), config.train.token_budget, config.seed)?
+            .with_activation_checkpointing(config.train.activation_checkpointing);
         let fingerprint = ConfigFingerprint::new(&config)?;
         let data = RunData { train, eval, examples };
         Ok(Self { config, plugins, opener, data, trainer, fingerprint, observer, begun })

@@ -3,25 +3,12 @@
 use candle_core::{Result, Tensor};
 
 use super::launch::{Launch, Number, count};
+use crate::kernels::AdamWStep;
 
 const THREADS: usize = 256;
 
-/// The numbers of a step, which are the same for all weights.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Step {
-    /// `m ← kept · m + added · g`.
-    pub(crate) mean: [f32; 2],
-    /// `v ← kept · v + added · g²`.
-    pub(crate) square: [f32; 2],
-    /// `w ← decay · w − rate · m / (√v · root_bias + epsilon)`.
-    pub(crate) decay: f32,
-    pub(crate) rate: f32,
-    pub(crate) root_bias: f32,
-    pub(crate) epsilon: f32,
-}
-
 /// Changes a weight and its moments, all `f32`, in place.
-pub(crate) fn apply(weight: &Tensor, m: &Tensor, v: &Tensor, grad: &Tensor, step: &Step) -> Result<()> {
+pub(crate) fn apply(weight: &Tensor, m: &Tensor, v: &Tensor, grad: &Tensor, step: &AdamWStep) -> Result<()> {
     let elements = weight.elem_count();
     let numbers = [
         step.mean[0],

@@ -74,7 +74,7 @@ pub(crate) fn attach(model: &Transformer, config: &LoraConfig, seed: u64) -> Res
         let a = normal.values(config.rank * width, 1.0 / (width as f64).sqrt());
         projection.adapter = Some(Adapter {
             a: Var::from_vec(a, (config.rank, width), device)?.into_inner(),
-            b: Var::zeros((out, config.rank), DType::F32, device)?.into_inner(),
+            b: candle_nn::init::ZERO.var((out, config.rank), DType::F32, device)?.into_inner(),
             scale: config.alpha / config.rank as f64,
         });
         Ok(())

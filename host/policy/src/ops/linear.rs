@@ -38,7 +38,7 @@ fn product(x: &Tensor, w: &Tensor) -> Result<Value> {
 }
 
 /// Computes the product of two matrices outside of the graph.
-pub(super) fn matmul(transpose: Transpose, lhs: &Tensor, rhs: &Tensor) -> Result<Tensor> {
+pub(crate) fn matmul(transpose: Transpose, lhs: &Tensor, rhs: &Tensor) -> Result<Tensor> {
     match matmul_value(transpose, lhs, rhs)? {
         Value::Floats(values, shape) => Tensor::from_vec(values, shape, lhs.device()),
         Value::Tensor(tensor) => Ok(tensor),

@@ -8,6 +8,7 @@ mod floats;
 mod function;
 mod gather;
 mod head;
+mod in_place;
 mod linear;
 pub(crate) mod path;
 mod rms_norm;
@@ -19,12 +20,12 @@ mod twins;
 #[cfg(test)]
 pub(crate) use self::twins::noise;
 pub(crate) use self::{
-    attention::{Cache, Packed, attend},
-    floats::{floats, kernels_apply, with_floats},
-    gather::Gather,
-    head::{Prediction, predict},
-    linear::linear,
-    rms_norm::rms_norm,
+    attention::{Cache, Packed, attend, attend_backward},
+    floats::{kernels_apply, with_floats, with_floats_mut},
+    head::{Prediction, head_rows, predict, predict_for_gradient},
+    in_place::{add, add_product, add_rows},
+    linear::{linear, matmul},
+    rms_norm::{rms_norm, rms_norm_backward},
     rotary::Rotary,
-    swiglu::swiglu,
+    swiglu::{swiglu, swiglu_backward},
 };

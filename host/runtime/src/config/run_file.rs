@@ -141,6 +141,10 @@ pub struct Train {
     /// Tokens (prompts and completions) computed at once, which bounds the memory.
     #[serde(default = "token_budget")]
     pub token_budget: usize,
+    /// Keeps only the input of each layer from the forward to the backward pass and computes the rest again: less memory,
+    /// more time, the same bits.
+    #[serde(default)]
+    pub activation_checkpointing: bool,
     /// Steps between two saves of the state that `--resume` needs.
     #[serde(default = "one")]
     pub save_every: u64,
