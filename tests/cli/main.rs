@@ -17,6 +17,7 @@
 //! | `mistakes` | wrong input gets an error that names the place, and its exit code |
 //! | `support` | (scratch folders, and what is built or trained once for all tests) |
 
+mod doctor;
 mod games;
 mod killed;
 mod ledger;
