@@ -28,7 +28,12 @@ pub use candle_core::Device;
 pub use crate::{
     device::DevicePreference,
     error::{BoxError, Error, Result},
-    generate::sample::{Completion, Request, SampleConfig, Seed, sample},
+    generate::{
+        config::SampleConfig,
+        memory::{SampleLoad, SampleMemory},
+        sample::{Completion, Request, sample},
+        seed::Seed,
+    },
     model::{
         batch::Sequence,
         config::{Architecture, Llama3Scaling, ModelConfig},

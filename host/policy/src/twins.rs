@@ -3,13 +3,17 @@
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::{
-    generate::decode::Decoder,
+    generate::{
+        blocks::Blocks,
+        decode::{Decoder, PromptRows, Row},
+    },
     model::{
         batch::{Batch, Sequence},
         config::{Architecture, ModelConfig},
         init::random,
         transformer::Transformer,
     },
+    ops::Places,
 };
 
 /// Returns a small model with every feature that a configuration can switch on.
@@ -70,11 +74,27 @@ fn kernels_and_composed_operations_give_the_same_gradients() {
 #[test]
 fn kernels_and_composed_operations_decode_the_same_logits() {
     let decoded = |model: &Transformer| {
-        let prompts: [&[u32]; 2] = [&[1, 2, 3, 4, 5], &[6]];
-        let (mut decoder, first) = Decoder::begin(model, &prompts, &[1, 0, 0], 1).unwrap();
-        let second = decoder.step(&[7, 8, 9]).unwrap();
-        decoder.keep(&[2, 0]).unwrap();
-        [first, second, decoder.step(&[10, 11]).unwrap(), decoder.step(&[12, 13]).unwrap()]
+        let mut blocks = Blocks::new(8);
+        let mut places = |tokens| {
+            let mut places = Places::default();
+            assert!(blocks.extend(&mut places, tokens));
+            places
+        };
+        let (first, second) = (places(5), places(1));
+        let prompts =
+            [PromptRows { tokens: &[1, 2, 3, 4, 5], places: &first }, PromptRows { tokens: &[6], places: &second }];
+        let mut decoder = Decoder::new(model, 8);
+        let mut logits = vec![decoder.prompts(&prompts).unwrap()];
+        let mut own = [places(1), places(1), places(1)];
+        let mut rows = |own: &[Places; 3], tokens: [u32; 3]| -> Tensor {
+            let prompts = [&second, &first, &first];
+            let rows = (0..3).map(|row| Row { token: tokens[row], prompt: prompts[row], own: &own[row] });
+            decoder.step(&rows.collect::<Vec<_>>()).unwrap()
+        };
+        logits.push(rows(&own, [7, 8, 9]));
+        own.iter_mut().for_each(|own| own.len += 1);
+        logits.push(rows(&own, [10, 11, 12]));
+        logits
     };
     let model = model();
     for (a, b) in decoded(&model).iter().zip(&decoded(&widened(&model))) {

@@ -2,6 +2,8 @@
 //!
 //! The backward pass computes the attention weights again, which costs less than storing them.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::{
@@ -300,50 +302,76 @@ pub(crate) fn packed_attention_backward(
     out
 }
 
-/// Computes the attention of one decoding step: each row of `q` (rows, query heads · dim) attends to columns
-/// `starts[row]..len` of its row of the cache, `k` and `v` (rows, kv heads, capacity, dim). The result has the shape of
-/// `q`.
-pub(crate) fn attend_cached(heads: Heads, q: &[f32], k: &[f32], v: &[f32], starts: &[usize], len: usize) -> Vec<f32> {
-    let width = heads.query * heads.dim;
+/// Computes the attention of one decoding step over a cache of keys and values, `k` and `v` (places, kv heads · dim): row
+/// `i` of `q` (rows, query heads · dim) attends to the places in `spans[i]`, in their order. The result has the shape of
+/// `q`. A row's result depends on nothing but its own query and places.
+pub(crate) fn attend_cached(heads: Heads, q: &[f32], k: &[f32], v: &[f32], spans: &[Vec<Range<usize>>]) -> Vec<f32> {
+    // The query heads that share a key head lie side by side: one task computes them, so that it reads a key once.
+    let width = heads.repeats() * heads.dim;
     let mut out = vec![0f32; q.len()];
-    let capacity = k.len() / (starts.len() * heads.kv * heads.dim).max(1);
-    let row = |(row, out): (usize, &mut [f32])| {
-        let cache = heads.kv * capacity * heads.dim;
-        let seen = starts[row]..len;
-        attend_row(
-            heads,
-            out,
-            &q[row * width..][..width],
-            &k[row * cache..][..cache],
-            &v[row * cache..][..cache],
-            seen,
-        );
+    let task = |(index, out): (usize, &mut [f32])| {
+        let (row, kv) = (index / heads.kv, index % heads.kv);
+        attend_head(heads, kv, out, &q[index * width..][..width], k, v, &spans[row]);
     };
-    if q.len() * len < PARALLEL_ELEMENTS {
-        out.chunks_exact_mut(width).enumerate().for_each(row);
+    let places: usize = spans.iter().flatten().map(Range::len).sum();
+    if places * heads.query * heads.dim < PARALLEL_ELEMENTS {
+        out.chunks_exact_mut(width).enumerate().for_each(task);
     } else {
-        out.par_chunks_exact_mut(width).enumerate().for_each(row);
+        out.par_chunks_exact_mut(width).enumerate().for_each(task);
     }
     out
 }
 
 vectorised! {
-    fn attend_row(heads: Heads, out: &mut [f32], q: &[f32], k: &[f32], v: &[f32], seen: std::ops::Range<usize>) {
-        let (dim, cache) = (heads.dim, k.len() / heads.kv);
+    /// Computes the attention of the query heads `q` (repeats, dim) that share the key head `kv`. A span is a block of the
+    /// cache, small enough to stay close to the processor while every query head reads it.
+    fn attend_head(
+        heads: Heads, kv: usize, out: &mut [f32], q: &[f32], k: &[f32], v: &[f32], spans: &[Range<usize>],
+    ) {
+        let (dim, stride) = (heads.dim, heads.kv * heads.dim);
+        let row = |matrix, place| -> &[f32] { head_row(matrix, place * stride + kv * dim, dim) };
         let scale = heads.scale() as f32;
-        let mut weights = vec![0f32; seen.len()];
-        for (head, (out, q)) in out.chunks_exact_mut(dim).zip(q.chunks_exact(dim)).enumerate() {
-            let kv = head / heads.repeats();
-            let rows = kv * cache + seen.start * dim..kv * cache + seen.end * dim;
-            for (weight, k) in weights.iter_mut().zip(k[rows.clone()].chunks_exact(dim)) {
-                *weight = dot::<FMA>(q, k) * scale;
-            }
-            softmax_in_place(&mut weights);
-            for (weight, v) in weights.iter().zip(v[rows].chunks_exact(dim)) {
-                for (out, v) in out.iter_mut().zip(v) {
-                    *out = fused::<FMA>(*weight, *v, *out);
+        let len: usize = spans.iter().map(Range::len).sum();
+        let mut weights = vec![0f32; heads.repeats() * len];
+        let mut done = 0;
+        for span in spans {
+            for (q, weights) in q.chunks_exact(dim).zip(weights.chunks_exact_mut(len)) {
+                for (weight, place) in weights[done..].iter_mut().zip(span.clone()) {
+                    *weight = dot::<FMA>(q, row(k, place)) * scale;
                 }
             }
+            done += span.len();
+        }
+        weights.chunks_exact_mut(len).for_each(|weights| drop(softmax_in_place(weights)));
+        done = 0;
+        for span in spans {
+            for (out, weights) in out.chunks_exact_mut(dim).zip(weights.chunks_exact(len)) {
+                let weights = &weights[done..][..span.len()];
+                let (fours, rest) = weights.as_chunks::<4>();
+                let mut place = span.start;
+                // Four values at once save three of four passes over the output; the order of the sum is the same.
+                for w in fours {
+                    let rows: [&[f32]; 4] = std::array::from_fn(|i| row(v, place + i));
+                    for (i, out) in out.iter_mut().enumerate() {
+                        for (w, v) in w.iter().zip(&rows) {
+                            *out = fused::<FMA>(*w, v[i], *out);
+                        }
+                    }
+                    place += 4;
+                }
+                for w in rest {
+                    for (out, v) in out.iter_mut().zip(row(v, place)) {
+                        *out = fused::<FMA>(*w, *v, *out);
+                    }
+                    place += 1;
+                }
+            }
+            done += span.len();
         }
     }
+}
+
+#[inline(always)]
+fn head_row(matrix: &[f32], start: usize, dim: usize) -> &[f32] {
+    &matrix[start..start + dim]
 }

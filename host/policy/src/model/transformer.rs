@@ -239,7 +239,7 @@ impl Transformer {
         self.embedding.device()
     }
 
-    fn dtype(&self) -> DType {
+    pub(crate) fn dtype(&self) -> DType {
         self.embedding.dtype()
     }
 

@@ -3,6 +3,7 @@
 //! the other.
 
 mod attention;
+mod cache;
 mod floats;
 mod function;
 mod head;
@@ -16,7 +17,8 @@ mod twins;
 #[cfg(test)]
 pub(crate) use self::twins::noise;
 pub(crate) use self::{
-    attention::{Cache, attend},
+    attention::attend,
+    cache::{BLOCK, Cache, Places, Reads, written},
     floats::{floats, kernels_apply, with_floats},
     head::{Prediction, predict},
     linear::linear,

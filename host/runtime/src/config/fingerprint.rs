@@ -25,13 +25,16 @@ impl ConfigFingerprint {
     /// A file cannot be read.
     pub fn new(run: &RunFile) -> Result<Self> {
         let mut settings = serde_json::to_value(run).expect("a run file prints");
-        // A run may be moved, saved more often, and continued on another device. The content of its files is hashed below.
+        // A run may be moved, saved more often, and continued on another device and with other memory for sampling, which
+        // completions do not depend on. The content of its files is hashed below.
         let mut free = vec![
             "/output",
             "/train/save_every",
             "/train/checkpoint_every",
             "/model/device",
             "/model/path",
+            "/sampling/max_batch",
+            "/sampling/cache_mib",
             "/prompts/train",
             "/prompts/eval",
             "/warm_start/data",
