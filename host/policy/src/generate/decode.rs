@@ -11,7 +11,7 @@ use candle_core::Tensor;
 use crate::{
     error::Result,
     model::{batch::Batch, transformer::Transformer},
-    ops::{Cache, Places, Reads, attend, written},
+    ops::{Cache, Places, Reads, Writes, attend},
 };
 
 /// Largest number of rows for which the result of each row does not depend on the others.
@@ -67,13 +67,13 @@ impl<'a> Decoder<'a> {
         let groups = Arc::new(batch.groups.clone());
         let heads = self.model.heads();
         let places = prompts.iter().flat_map(|prompt| (0..prompt.tokens.len()).map(|index| prompt.places.place(index)));
-        let places = written(&places.collect::<Vec<_>>(), heads, self.model.device())?;
+        let writes = Writes::new(places.collect());
         let (blocks, caches) = (self.blocks, &mut self.caches);
         let hidden = self.model.hidden_states(&batch.tokens, &batch.positions, |layer, q, k, v| {
             if layer == caches.len() {
                 caches.push(Cache::new(blocks, k)?);
             }
-            caches[layer].write(&places, k, v)?;
+            caches[layer].write(&writes, k, v)?;
             attend(heads, &groups, q, k, v)
         })?;
         let last = Tensor::new(batch.predictors, self.model.device())?;
@@ -86,11 +86,10 @@ impl<'a> Decoder<'a> {
         let heads = self.model.heads();
         let tokens: Vec<u32> = rows.iter().map(|row| row.token).collect();
         let positions: Vec<usize> = rows.iter().map(|row| row.prompt.len + row.own.len - 1).collect();
-        let places: Vec<usize> = rows.iter().map(|row| row.own.place(row.own.len - 1)).collect();
-        let places = written(&places, heads, self.model.device())?;
+        let writes = Writes::new(rows.iter().map(|row| row.own.place(row.own.len - 1)).collect());
         let reads = Reads::new(&rows.iter().map(|row| [row.prompt, row.own]).collect::<Vec<_>>());
         let hidden = self.model.hidden_states(&tokens, &positions, |layer, q, k, v| {
-            self.caches[layer].write(&places, k, v)?;
+            self.caches[layer].write(&writes, k, v)?;
             self.caches[layer].attend(heads, q, &reads)
         })?;
         Ok(self.model.logits(&hidden)?)

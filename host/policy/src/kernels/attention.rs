@@ -302,76 +302,148 @@ pub(crate) fn packed_attention_backward(
     out
 }
 
-/// Computes the attention of one decoding step over a cache of keys and values, `k` and `v` (places, kv heads · dim): row
-/// `i` of `q` (rows, query heads · dim) attends to the places in `spans[i]`, in their order. The result has the shape of
-/// `q`. A row's result depends on nothing but its own query and places.
-pub(crate) fn attend_cached(heads: Heads, q: &[f32], k: &[f32], v: &[f32], spans: &[Vec<Range<usize>>]) -> Vec<f32> {
-    // The query heads that share a key head lie side by side: one task computes them, so that it reads a key once.
-    let width = heads.repeats() * heads.dim;
-    let mut out = vec![0f32; q.len()];
-    let task = |(index, out): (usize, &mut [f32])| {
-        let (row, kv) = (index / heads.kv, index % heads.kv);
-        attend_head(heads, kv, out, &q[index * width..][..width], k, v, &spans[row]);
+/// Rows of a decoding step that have their prompt in common: the places in the cache that they attend to, a range for each
+/// block.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct CachedGroup {
+    /// The places of the prompt.
+    pub(crate) prompt: Vec<Range<usize>>,
+    /// The other places of each row.
+    pub(crate) own: Vec<Vec<Range<usize>>>,
+}
+
+/// Computes the attention of one decoding step over a cache of keys and values, `k` and `v` (places, kv heads · dim). The
+/// rows of `q` (rows, query heads · dim) are those of `groups`, one group after another. The result has the shape of `q`,
+/// and that of a row depends on nothing but its own query and places.
+pub(crate) fn attend_cached(heads: Heads, q: &[f32], k: &[f32], v: &[f32], groups: &[CachedGroup]) -> Vec<f32> {
+    let (stride, width) = (heads.query * heads.dim, heads.repeats() * heads.dim);
+    let mut first = 0;
+    let rows = groups.iter().map(|group| {
+        first += group.own.len();
+        first - group.own.len()
+    });
+    let tasks: Vec<(&CachedGroup, usize, usize)> =
+        groups.iter().zip(rows).flat_map(|(group, row)| (0..heads.kv).map(move |kv| (group, row, kv))).collect();
+    let attend = |(group, row, kv): &(&CachedGroup, usize, usize)| {
+        attend_group(heads, *kv, &q[row * stride + kv * width..], k, v, group)
     };
-    let places: usize = spans.iter().flatten().map(Range::len).sum();
-    if places * heads.query * heads.dim < PARALLEL_ELEMENTS {
-        out.chunks_exact_mut(width).enumerate().for_each(task);
+    let places = |group: &CachedGroup| -> usize {
+        let own = group.own.iter().flatten().map(Range::len).sum::<usize>();
+        own + group.own.len() * group.prompt.iter().map(Range::len).sum::<usize>()
+    };
+    let parts: Vec<Vec<f32>> = if groups.iter().map(places).sum::<usize>() * stride < PARALLEL_ELEMENTS {
+        tasks.iter().map(attend).collect()
     } else {
-        out.par_chunks_exact_mut(width).enumerate().for_each(task);
+        tasks.par_iter().map(attend).collect()
+    };
+    let mut out = vec![0f32; q.len()];
+    for ((_, row, kv), part) in tasks.iter().zip(&parts) {
+        for (index, value) in part.chunks_exact(width).enumerate() {
+            out[(row + index) * stride + kv * width..][..width].copy_from_slice(value);
+        }
     }
     out
 }
 
 vectorised! {
-    /// Computes the attention of the query heads `q` (repeats, dim) that share the key head `kv`. A span is a block of the
-    /// cache, small enough to stay close to the processor while every query head reads it.
-    fn attend_head(
-        heads: Heads, kv: usize, out: &mut [f32], q: &[f32], k: &[f32], v: &[f32], spans: &[Range<usize>],
-    ) {
-        let (dim, stride) = (heads.dim, heads.kv * heads.dim);
-        let row = |matrix, place| -> &[f32] { head_row(matrix, place * stride + kv * dim, dim) };
+    /// Computes the attention of a group for the query heads that share the key head `kv`, (rows, repeats · dim). `q` begins
+    /// at the first of them and has the rows of all heads. A range is a block of the cache, which stays close to the
+    /// processor while all rows and heads read it.
+    fn attend_group(heads: Heads, kv: usize, q: &[f32], k: &[f32], v: &[f32], group: &CachedGroup) -> Vec<f32> {
+        let width = heads.repeats() * heads.dim;
+        let of_head = |pool| HeadPool { pool, stride: heads.kv * heads.dim, column: kv * heads.dim, dim: heads.dim };
+        let (keys, values) = (of_head(k), of_head(v));
+        let query = |row: usize| &q[row * heads.query * heads.dim..][..width];
         let scale = heads.scale() as f32;
-        let len: usize = spans.iter().map(Range::len).sum();
-        let mut weights = vec![0f32; heads.repeats() * len];
+        let prompt: usize = group.prompt.iter().map(Range::len).sum();
+        let lens = group.own.iter().map(|own| prompt + own.iter().map(Range::len).sum::<usize>());
+        // The scores of each row, and then its weights: (repeats, places).
+        let mut weights: Vec<Vec<f32>> = lens.map(|len| vec![0f32; heads.repeats() * len]).collect();
+        let mut out = vec![0f32; weights.len() * width];
+
         let mut done = 0;
-        for span in spans {
-            for (q, weights) in q.chunks_exact(dim).zip(weights.chunks_exact_mut(len)) {
-                for (weight, place) in weights[done..].iter_mut().zip(span.clone()) {
-                    *weight = dot::<FMA>(q, row(k, place)) * scale;
-                }
+        for span in &group.prompt {
+            for (row, weights) in weights.iter_mut().enumerate() {
+                keys.score::<FMA>(query(row), span, done, scale, weights);
             }
             done += span.len();
         }
-        weights.chunks_exact_mut(len).for_each(|weights| drop(softmax_in_place(weights)));
+        for (row, (weights, own)) in weights.iter_mut().zip(&group.own).enumerate() {
+            done = prompt;
+            for span in own {
+                keys.score::<FMA>(query(row), span, done, scale, weights);
+                done += span.len();
+            }
+            weights.chunks_exact_mut(done).for_each(|weights| drop(softmax_in_place(weights)));
+        }
         done = 0;
-        for span in spans {
-            for (out, weights) in out.chunks_exact_mut(dim).zip(weights.chunks_exact(len)) {
-                let weights = &weights[done..][..span.len()];
-                let (fours, rest) = weights.as_chunks::<4>();
-                let mut place = span.start;
-                // Four values at once save three of four passes over the output; the order of the sum is the same.
-                for w in fours {
-                    let rows: [&[f32]; 4] = std::array::from_fn(|i| row(v, place + i));
-                    for (i, out) in out.iter_mut().enumerate() {
-                        for (w, v) in w.iter().zip(&rows) {
-                            *out = fused::<FMA>(*w, v[i], *out);
-                        }
-                    }
-                    place += 4;
-                }
-                for w in rest {
-                    for (out, v) in out.iter_mut().zip(row(v, place)) {
-                        *out = fused::<FMA>(*w, *v, *out);
-                    }
-                    place += 1;
-                }
+        for span in &group.prompt {
+            for (weights, out) in weights.iter().zip(out.chunks_exact_mut(width)) {
+                values.mix::<FMA>(weights, span, done, out);
             }
             done += span.len();
         }
+        for ((weights, own), out) in weights.iter().zip(&group.own).zip(out.chunks_exact_mut(width)) {
+            done = prompt;
+            for span in own {
+                values.mix::<FMA>(weights, span, done, out);
+                done += span.len();
+            }
+        }
+        out
     }
 }
 
-#[inline(always)]
-fn head_row(matrix: &[f32], start: usize, dim: usize) -> &[f32] {
-    &matrix[start..start + dim]
+/// The part of one key head in a pool of keys or values, (places, kv heads · dim).
+#[derive(Clone, Copy)]
+struct HeadPool<'a> {
+    pool: &'a [f32],
+    /// Elements of a place.
+    stride: usize,
+    /// First element of the head.
+    column: usize,
+    dim: usize,
+}
+
+impl<'a> HeadPool<'a> {
+    #[inline(always)]
+    fn row(self, place: usize) -> &'a [f32] {
+        &self.pool[place * self.stride + self.column..][..self.dim]
+    }
+
+    /// Computes the scores of queries (repeats, dim) with the keys of a span, which is preceded by `done` places.
+    #[inline(always)]
+    fn score<const FMA: bool>(self, q: &[f32], span: &Range<usize>, done: usize, scale: f32, scores: &mut [f32]) {
+        let len = scores.len() / (q.len() / self.dim);
+        for (q, scores) in q.chunks_exact(self.dim).zip(scores.chunks_exact_mut(len)) {
+            for (score, place) in scores[done..].iter_mut().zip(span.clone()) {
+                *score = dot::<FMA>(q, self.row(place)) * scale;
+            }
+        }
+    }
+
+    /// Adds the values of a span, which is preceded by `done` places, times their weights to `out` (repeats, dim).
+    #[inline(always)]
+    fn mix<const FMA: bool>(self, weights: &[f32], span: &Range<usize>, done: usize, out: &mut [f32]) {
+        let len = weights.len() / (out.len() / self.dim);
+        for (out, weights) in out.chunks_exact_mut(self.dim).zip(weights.chunks_exact(len)) {
+            let (fours, rest) = weights[done..done + span.len()].as_chunks::<4>();
+            let mut place = span.start;
+            // Four values at once save three of four passes over the output; the order of the sum is the same.
+            for w in fours {
+                let [a, b, c, d] = [0, 1, 2, 3].map(|next| self.row(place + next));
+                for ((((out, a), b), c), d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+                    *out = fused::<FMA>(w[1], *b, fused::<FMA>(w[0], *a, *out));
+                    *out = fused::<FMA>(w[3], *d, fused::<FMA>(w[2], *c, *out));
+                }
+                place += 4;
+            }
+            for w in rest {
+                for (out, value) in out.iter_mut().zip(self.row(place)) {
+                    *out = fused::<FMA>(*w, *value, *out);
+                }
+                place += 1;
+            }
+        }
+    }
 }

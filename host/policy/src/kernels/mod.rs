@@ -11,7 +11,7 @@ mod skinny_gemm;
 mod softmax;
 
 pub(crate) use self::{
-    attention::{Group, Heads, attend_cached, packed_attention, packed_attention_backward},
+    attention::{CachedGroup, Group, Heads, attend_cached, packed_attention, packed_attention_backward},
     elementwise::{rms_norm, rms_norm_backward, rotate, sum_of_squares, swiglu, swiglu_backward},
     gemm::{Transpose, gemm},
     parallel::{PARALLEL_ELEMENTS, by_rows},

@@ -2,8 +2,7 @@
 //!
 //! A cache is a pool of places, one for the key and the value of a token. Sequences own blocks of [`BLOCK`] places, in any
 //! order, so that one can enter or leave without moving another, and those with a common prompt read the same blocks.
-//! Three parts of a step are made once and serve all layers: the [`Places`] of a sequence, the tensor of those that are
-//! written, and the [`Reads`] of each row.
+//! The [`Writes`] and [`Reads`] of a pass are made once and serve all layers.
 
 use std::{cell::OnceCell, ops::Range};
 
@@ -13,7 +12,7 @@ use super::{
     attention::softmax,
     floats::{kernels_apply, with_floats},
 };
-use crate::kernels::{self, Heads};
+use crate::kernels::{self, CachedGroup, Heads};
 
 /// Number of places of a block.
 pub(crate) const BLOCK: usize = 64;
@@ -50,8 +49,8 @@ impl Places {
 /// The places that each row of a step attends to.
 #[derive(Debug)]
 pub(crate) struct Reads {
-    /// The places of each row, a range for each block.
-    spans: Vec<Vec<Range<usize>>>,
+    /// The rows, in groups of neighbours that share a prompt.
+    groups: Vec<CachedGroup>,
     /// The same for composed operations, made by the first layer.
     padded: OnceCell<Padded>,
 }
@@ -69,24 +68,31 @@ struct Padded {
 impl Reads {
     /// Creates the reads of rows from the parts that each row attends to: its prompt's places, then its own.
     pub(crate) fn new(rows: &[[&Places; 2]]) -> Self {
-        let of_row = |parts: &[&Places; 2]| parts.iter().flat_map(|part| part.spans()).collect();
-        Self { spans: rows.iter().map(of_row).collect(), padded: OnceCell::new() }
+        let groups = rows.chunk_by(|[a, _], [b, _]| a == b).map(|rows| CachedGroup {
+            prompt: rows[0][0].spans().collect(),
+            own: rows.iter().map(|[_, own]| own.spans().collect()).collect(),
+        });
+        Self { groups: groups.collect(), padded: OnceCell::new() }
+    }
+
+    /// Returns the places of each row, a range for each block.
+    fn rows(&self) -> impl Iterator<Item = impl Iterator<Item = Range<usize>>> {
+        self.groups.iter().flat_map(|group| group.own.iter().map(|own| group.prompt.iter().chain(own).cloned()))
     }
 
     fn padded(&self, like: &Tensor) -> Result<&Padded> {
         if let Some(padded) = self.padded.get() {
             return Ok(padded);
         }
-        let lengths = self.spans.iter().map(|row| row.iter().map(Range::len).sum::<usize>());
-        let longest = lengths.max().unwrap_or(0);
+        let lengths: Vec<usize> = self.rows().map(|row| row.map(|span| span.len()).sum()).collect();
+        let (rows, longest) = (lengths.len(), lengths.into_iter().max().unwrap_or(0));
         let (mut places, mut mask) = (Vec::new(), Vec::new());
-        for row in &self.spans {
-            places.extend(row.iter().cloned().flatten().map(|place| place as u32));
+        for (row, spans) in self.rows().enumerate() {
+            places.extend(spans.flatten().map(|place| place as u32));
             mask.resize(places.len(), 0f32);
-            places.resize(places.len().next_multiple_of(longest), 0);
+            places.resize((row + 1) * longest, 0);
             mask.resize(places.len(), -1e30);
         }
-        let rows = self.spans.len();
         let mask = Tensor::from_vec(mask, (rows, 1, 1, longest), &Device::Cpu)?;
         let padded = Padded {
             places: Tensor::from_vec(places, rows * longest, like.device())?,
@@ -97,12 +103,30 @@ impl Reads {
     }
 }
 
-/// Returns the tensor of the places that rows are written to, (rows, kv heads · dim), for [`Cache::write`].
-pub(crate) fn written(places: &[usize], heads: Heads, device: &Device) -> Result<Tensor> {
-    let width = heads.kv * heads.dim;
-    let places: Vec<u32> = places.iter().flat_map(|place| std::iter::repeat_n(*place as u32, width)).collect();
-    let rows = places.len() / width;
-    Tensor::from_vec(places, (rows, width), device)
+/// The places that the rows of a pass are written to.
+#[derive(Debug)]
+pub(crate) struct Writes {
+    places: Vec<usize>,
+    /// The same for candle's scatter, made by the first layer: each place as often as a row has elements, (rows, kv heads ·
+    /// dim).
+    index: OnceCell<Tensor>,
+}
+
+impl Writes {
+    /// Creates the writes of rows, given the place of each.
+    pub(crate) fn new(places: Vec<usize>) -> Self {
+        Self { places, index: OnceCell::new() }
+    }
+
+    fn index(&self, like: &Tensor) -> Result<&Tensor> {
+        if let Some(index) = self.index.get() {
+            return Ok(index);
+        }
+        let (rows, width) = like.dims2()?;
+        let index = self.places.iter().flat_map(|place| std::iter::repeat_n(*place as u32, width)).collect();
+        let index = Tensor::from_vec::<_, u32>(index, (rows, width), like.device())?;
+        Ok(self.index.get_or_init(|| index))
+    }
 }
 
 /// The keys and values of one layer.
@@ -123,21 +147,22 @@ impl Cache {
         Ok(Self { keys: zeros()?, values: zeros()? })
     }
 
-    /// Writes keys and values, (rows, kv heads · dim), to the places in `places`, from [`written`].
-    pub(crate) fn write(&self, places: &Tensor, k: &Tensor, v: &Tensor) -> Result<()> {
-        self.keys.scatter_set(places, &k.contiguous()?, 0)?;
-        self.values.scatter_set(places, &v.contiguous()?, 0)
+    /// Writes keys and values, (rows, kv heads · dim).
+    pub(crate) fn write(&self, writes: &Writes, k: &Tensor, v: &Tensor) -> Result<()> {
+        let index = writes.index(k)?;
+        self.keys.scatter_set(index, &k.contiguous()?, 0)?;
+        self.values.scatter_set(index, &v.contiguous()?, 0)
     }
 
     /// Computes the attention of one query for each row, `q` (rows, query heads · dim), over the places of the row.
     pub(crate) fn attend(&self, heads: Heads, q: &Tensor, reads: &Reads) -> Result<Tensor> {
         if kernels_apply(q) {
             let values = with_floats([q, &self.keys, &self.values], |[q, k, v]| {
-                kernels::attend_cached(heads, q, k, v, &reads.spans)
+                kernels::attend_cached(heads, q, k, v, &reads.groups)
             })?;
             return Tensor::from_vec(values, q.shape(), q.device());
         }
-        let rows = reads.spans.len();
+        let rows = q.dim(0)?;
         let Padded { places, mask, longest } = reads.padded(q)?;
         let gather = |pool: &Tensor| {
             let read = pool.index_select(places, 0)?.reshape((rows, *longest, heads.kv, heads.dim))?;
@@ -174,7 +199,7 @@ mod tests {
             let all: Vec<usize> = (0..places.len).map(|index| places.place(index)).collect();
             // The prompt that two sequences share is written twice, and the second time is the one that counts.
             let [k, v] = [1, 2].map(|kind| tensor(&[all.len(), 12], 10 * kind + seed as u64));
-            cache.write(&written(&all, HEADS, &Device::Cpu).unwrap(), &k, &v).unwrap();
+            cache.write(&Writes::new(all), &k, &v).unwrap();
         }
         cache
     }

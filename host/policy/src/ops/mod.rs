@@ -18,7 +18,7 @@ mod twins;
 pub(crate) use self::twins::noise;
 pub(crate) use self::{
     attention::attend,
-    cache::{BLOCK, Cache, Places, Reads, written},
+    cache::{BLOCK, Cache, Places, Reads, Writes},
     floats::{floats, kernels_apply, with_floats},
     head::{Prediction, predict},
     linear::linear,
