@@ -7,14 +7,12 @@ use crate::ops::Places;
 pub(crate) struct Blocks {
     free: Vec<u32>,
     total: usize,
-    /// Largest number of blocks that were in use at once.
-    peak: usize,
 }
 
 impl Blocks {
     /// Creates the free blocks of a cache of `total` blocks.
     pub(crate) fn new(total: usize) -> Self {
-        Self { free: (0..total as u32).rev().collect(), total, peak: 0 }
+        Self { free: (0..total as u32).rev().collect(), total }
     }
 
     /// Returns the number of blocks, free or not.
@@ -27,18 +25,12 @@ impl Blocks {
         self.free.len()
     }
 
-    /// Returns the largest number of blocks that were in use at once.
-    pub(crate) fn peak(&self) -> usize {
-        self.peak
-    }
-
     /// Adds `tokens` tokens to `places`. Returns false, and adds none, if there are too few free blocks.
     pub(crate) fn extend(&mut self, places: &mut Places, tokens: usize) -> bool {
         let missing = Places::blocks_for(places.len + tokens) - places.blocks.len();
         let Some(rest) = self.free.len().checked_sub(missing) else { return false };
         places.blocks.extend(self.free.drain(rest..).rev());
         places.len += tokens;
-        self.peak = self.peak.max(self.total - rest);
         true
     }
 
@@ -64,6 +56,6 @@ mod tests {
         assert_eq!((first.len, blocks.free()), (BLOCK, 1));
         blocks.release(second);
         assert!(blocks.extend(&mut first, 2 * BLOCK));
-        assert_eq!((first.blocks.as_slice(), blocks.free(), blocks.peak()), (&[0, 1, 2][..], 1, 3));
+        assert_eq!((first.blocks.as_slice(), blocks.free(), blocks.total()), (&[0, 1, 2][..], 1, 4));
     }
 }

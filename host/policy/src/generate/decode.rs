@@ -66,7 +66,8 @@ impl<'a> Decoder<'a> {
         let batch = Batch::from_prompts(&tokens);
         let groups = Arc::new(batch.groups.clone());
         let heads = self.model.heads();
-        let places = prompts.iter().flat_map(|prompt| (0..prompt.tokens.len()).map(|index| prompt.places.place(index)));
+        let places =
+            prompts.iter().flat_map(|prompt| (0..prompt.tokens.len()).map(move |index| prompt.places.place(index)));
         let writes = Writes::new(places.collect());
         let (blocks, caches) = (self.blocks, &mut self.caches);
         let hidden = self.model.hidden_states(&batch.tokens, &batch.positions, |layer, q, k, v| {

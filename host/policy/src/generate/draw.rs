@@ -34,7 +34,7 @@ pub(crate) struct Drawn {
 pub(crate) fn draw_rows(logits: &Tensor, draws: &[Draw<'_>], config: &SampleConfig) -> Result<Vec<Option<Drawn>>> {
     let vocab_size = logits.dim(1)?;
     let logits = logits.to_dtype(DType::F32)?.to_device(&Device::Cpu)?;
-    let drawn = with_floats([&logits], |[values]| {
+    let drawn = with_floats([&logits], |[values]| -> Vec<Option<Drawn>> {
         let rows = values.chunks_exact(vocab_size).zip(draws);
         if values.len() < kernels::PARALLEL_ELEMENTS {
             let mut scratch = Scratch::default();
@@ -75,7 +75,8 @@ fn draw_token(logits: &[f32], draw: &Draw<'_>, config: &SampleConfig, scratch: &
     if config.repetition_penalty != 1.0 {
         penalise(logits, draw.seen, config.repetition_penalty as f32, penalised);
         tempered(penalised, filtered);
-        (logits, drawn_from) = (penalised, filtered);
+        logits = penalised.as_slice();
+        drawn_from = &*filtered;
     }
     let token = if greedy {
         most_likely(logits)
@@ -110,7 +111,7 @@ fn filter(probabilities: &[f32], config: &SampleConfig, kept: &mut Vec<(u32, f32
     // All tokens less likely than (1 − top_p) / vocabulary have a total probability below 1 − top_p, so none of them passes.
     // Leaving them out avoids sorting the whole vocabulary.
     let mut floor = (1.0 - config.top_p) as f32 / probabilities.len() as f32;
-    let mut total = 1.0;
+    let mut total = 1f64;
     if config.top_k > 0 && config.top_k < probabilities.len() {
         kept.extend(all());
         floor = kept.select_nth_unstable_by(config.top_k - 1, |a, b| b.1.total_cmp(&a.1)).1.1;
@@ -216,9 +217,10 @@ mod tests {
             repetition_penalty: 1.3,
             ..SampleConfig::default()
         };
+        // The penalty leaves 0.3 of token 3's probability of 0.4, and the second of two tokens is drawn.
         let drawn = draw(&logits, 0.99, &[3], &filtered);
-        assert_eq!(drawn.token, 3);
-        assert!((drawn.log_prob - (0.16f32 / 0.3).ln()).abs() < 1e-6);
+        assert_eq!(drawn.token, 2);
+        assert!((drawn.log_prob - (0.09f32 / 0.3).ln()).abs() < 1e-6);
         let greedy = draw(&logits, 0.99, &[], &config(0.0, 1.0));
         assert!((greedy.log_prob - 0.4f32.ln()).abs() < 1e-6);
     }

@@ -41,7 +41,7 @@ impl SampleMemory {
     /// Computes the memory for a model in `f32` with adapters `lora`, if any.
     ///
     /// # Errors
-    /// [`Error::Setting`] if the cache may not be large enough for one completion.
+    /// [`Error::Setting`] for settings out of range, and if the cache may not be large enough for one completion.
     pub fn new(
         model: &ModelConfig,
         lora: Option<&LoraConfig>,
@@ -49,6 +49,7 @@ impl SampleMemory {
         load: SampleLoad,
     ) -> Result<Self> {
         const FLOAT: u64 = size_of::<f32>() as u64;
+        config.check()?;
         let SampleLoad { prompts, longest_prompt, group } = load;
         let block = block_bytes(model, FLOAT as usize);
         let batch = config.max_batch.min(prompts * group);

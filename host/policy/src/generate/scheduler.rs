@@ -124,14 +124,19 @@ impl<'a> Scheduler<'a> {
 
     /// Serves all requests and returns their completions, in the order of the requests.
     pub(crate) fn run(&mut self) -> Result<Vec<Completion>> {
-        loop {
-            self.admit()?;
-            if self.active.is_empty() {
-                break;
-            }
-            self.step()?;
-        }
+        while self.advance()? {}
+        debug_assert_eq!(self.blocks.free(), self.blocks.total(), "every block was given back");
         Ok(self.completions.iter_mut().filter_map(Option::take).collect())
+    }
+
+    /// Lets waiting requests enter, and draws a token for each sequence. Returns false once all requests are served.
+    fn advance(&mut self) -> Result<bool> {
+        self.admit()?;
+        if self.active.is_empty() {
+            return Ok(false);
+        }
+        self.step()?;
+        Ok(true)
     }
 
     /// Fills the slots with waiting requests, and draws the first token of each.
@@ -224,6 +229,9 @@ impl<'a> Scheduler<'a> {
             if self.prompts[prompt].logits.is_none() && missing.last() != Some(&prompt) {
                 missing.push(prompt);
             }
+        }
+        if missing.is_empty() {
+            return Ok(());
         }
         let rows = missing.iter().filter_map(|&prompt| {
             let Prompt { tokens, places, .. } = &self.prompts[prompt];
@@ -333,10 +341,14 @@ mod tests {
     fn run(policy: &Policy, requests: &[Request<'_>], config: &SampleConfig) -> (Vec<Completion>, usize, usize) {
         let model = lora::merge(policy.transformer()).unwrap();
         let mut scheduler = Scheduler::new(policy, &model, requests, config).unwrap();
+        let (total, mut peak) = (scheduler.blocks.total(), 0);
+        while scheduler.advance().unwrap() {
+            peak = peak.max(total - scheduler.blocks.free());
+        }
+        assert_eq!(scheduler.blocks.free(), total, "every block was given back");
         let completions = scheduler.run().unwrap();
         assert_eq!(completions.len(), requests.len());
-        assert_eq!(scheduler.blocks.free(), scheduler.blocks.total(), "every block was given back");
-        (completions, scheduler.blocks.peak(), scheduler.blocks.total())
+        (completions, peak, total)
     }
 
     fn requests(prompts: &[Vec<u32>], group: usize) -> Vec<Request<'_>> {

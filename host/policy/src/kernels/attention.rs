@@ -374,7 +374,9 @@ vectorised! {
                 keys.score::<FMA>(query(row), span, done, scale, weights);
                 done += span.len();
             }
-            weights.chunks_exact_mut(done).for_each(|weights| drop(softmax_in_place(weights)));
+            for weights in weights.chunks_exact_mut(done) {
+                softmax_in_place(weights);
+            }
         }
         done = 0;
         for span in &group.prompt {
