@@ -41,7 +41,7 @@ impl Default for SampleConfig {
             repetition_penalty: 1.0,
             max_new_tokens: 256,
             stop: Vec::new(),
-            max_batch: 64,
+            max_batch: 256,
             cache_mib: 2048,
         }
     }

@@ -1,8 +1,8 @@
 //! The computation of prompts, and of one token for each sequence, over a cache of keys and values.
 //!
-//! A row of a step has the same bits whatever rows are computed with it, on the CPU: up to [`INVARIANT_ROWS`] rows, every
-//! product of the model computes a row by itself, and so do attention and the operations on elements. Products of more rows
-//! may be split otherwise. Therefore a pass over prompts has at most that many rows, or one longer prompt alone.
+//! On the CPU a row has the same bits whatever rows are computed with it: up to [`INVARIANT_ROWS`] rows, every product of
+//! the model computes a row by itself, and so do attention and the operations on elements. Products of more rows may be
+//! split otherwise. Therefore a pass of the model has at most that many rows, or one longer prompt.
 
 use std::{ops::Range, sync::Arc};
 
@@ -14,8 +14,11 @@ use crate::{
     ops::{Cache, Places, Reads, Writes, attend},
 };
 
-/// Largest number of rows for which the result of each row does not depend on the others.
-pub(crate) const INVARIANT_ROWS: usize = 64;
+/// Largest number of rows for which, on the CPU, the result of each row does not depend on the others.
+const INVARIANT_ROWS: usize = 64;
+
+/// Largest number of rows of a pass on other devices, which bounds the memory of activations.
+const DEVICE_ROWS: usize = 4096;
 
 /// A prompt that is computed.
 #[derive(Debug, Clone, Copy)]
@@ -56,12 +59,17 @@ impl<'a> Decoder<'a> {
     /// Computes prompts and writes their keys and values to the cache. Returns the logits of each prompt's next token,
     /// (prompts, vocabulary).
     pub(crate) fn prompts(&mut self, prompts: &[PromptRows<'_>]) -> Result<Tensor> {
-        let passes = passes(prompts.iter().map(|prompt| prompt.tokens.len()));
-        let logits = passes.into_iter().map(|pass| self.pass(&prompts[pass])).collect::<Result<Vec<_>>>()?;
+        let passes = passes(prompts.iter().map(|prompt| prompt.tokens.len()), self.most_rows());
+        let logits = passes.into_iter().map(|pass| self.prompt_pass(&prompts[pass])).collect::<Result<Vec<_>>>()?;
         Ok(Tensor::cat(&logits, 0)?)
     }
 
-    fn pass(&mut self, prompts: &[PromptRows<'_>]) -> Result<Tensor> {
+    /// Returns the largest number of rows of a pass.
+    fn most_rows(&self) -> usize {
+        if self.model.device().is_cpu() { INVARIANT_ROWS } else { DEVICE_ROWS }
+    }
+
+    fn prompt_pass(&mut self, prompts: &[PromptRows<'_>]) -> Result<Tensor> {
         let tokens: Vec<&[u32]> = prompts.iter().map(|prompt| prompt.tokens).collect();
         let batch = Batch::from_prompts(&tokens);
         let groups = Arc::new(batch.groups.clone());
@@ -83,7 +91,13 @@ impl<'a> Decoder<'a> {
 
     /// Computes a token of each sequence, whose prompts were computed before. Returns the logits of the next token, (rows,
     /// vocabulary).
-    pub(crate) fn step(&mut self, rows: &[Row<'_>]) -> Result<Tensor> {
+    pub(crate) fn step(&self, rows: &[Row<'_>]) -> Result<Tensor> {
+        let passes = rows.chunks(self.most_rows());
+        let logits = passes.map(|rows| self.step_pass(rows)).collect::<Result<Vec<_>>>()?;
+        Ok(Tensor::cat(&logits, 0)?)
+    }
+
+    fn step_pass(&self, rows: &[Row<'_>]) -> Result<Tensor> {
         let heads = self.model.heads();
         let tokens: Vec<u32> = rows.iter().map(|row| row.token).collect();
         let positions: Vec<usize> = rows.iter().map(|row| row.prompt.len + row.own.len - 1).collect();
@@ -97,13 +111,13 @@ impl<'a> Decoder<'a> {
     }
 }
 
-/// Splits prompts of these lengths into passes over neighbours.
-fn passes(lengths: impl Iterator<Item = usize>) -> Vec<Range<usize>> {
+/// Splits prompts of these lengths into passes over neighbours, of at most `most` rows or one prompt.
+fn passes(lengths: impl Iterator<Item = usize>, most: usize) -> Vec<Range<usize>> {
     let mut passes: Vec<Range<usize>> = Vec::new();
     let mut rows = 0;
     for (index, length) in lengths.enumerate() {
         match passes.last_mut() {
-            Some(pass) if rows + length <= INVARIANT_ROWS => {
+            Some(pass) if rows + length <= most => {
                 pass.end += 1;
                 rows += length;
             }
@@ -122,7 +136,8 @@ mod tests {
 
     #[test]
     fn a_pass_has_few_rows_or_one_prompt() {
-        assert_eq!(passes([30, 34, 1, 65, 1, 63, 1, 200, 64].into_iter()), [0..2, 2..3, 3..4, 4..6, 6..7, 7..8, 8..9]);
-        assert!(passes([].into_iter()).is_empty());
+        let lengths = [30, 34, 1, 65, 1, 63, 1, 200, 64];
+        assert_eq!(passes(lengths.into_iter(), 64), [0..2, 2..3, 3..4, 4..6, 6..7, 7..8, 8..9]);
+        assert!(passes([].into_iter(), 64).is_empty());
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     error::{Error, Result},
-    generate::{config::SampleConfig, decode::INVARIANT_ROWS},
+    generate::config::SampleConfig,
     model::{config::ModelConfig, lora::LoraConfig},
     ops::{BLOCK, Places},
 };
@@ -66,7 +66,7 @@ impl SampleMemory {
         // A product is computed transposed, and copied. A thread that draws has the probabilities with their tokens, before
         // and after the filters.
         let rows_of_logits = 2 * batch + prompts.min(batch) + 5 * threads;
-        let rows = batch.max(longest_prompt).max(INVARIANT_ROWS);
+        let rows = batch.max(longest_prompt).max(BLOCK);
         let (q, kv) = (model.heads * model.head_dim, model.kv_heads * model.head_dim);
         let row = 4 * model.hidden_size + 3 * q + 4 * kv + 5 * model.intermediate_size;
         // Attention has the scores of a block of queries for every thread.
