@@ -86,7 +86,7 @@ fn kernels_and_composed_operations_decode_the_same_logits() {
         let mut decoder = Decoder::new(model, 8);
         let mut logits = vec![decoder.prompts(&prompts).unwrap()];
         let mut own = [places(1), places(1), places(1)];
-        let mut rows = |own: &[Places; 3], tokens: [u32; 3]| -> Tensor {
+        let rows = |own: &[Places; 3], tokens: [u32; 3]| -> Tensor {
             let prompts = [&second, &first, &first];
             let rows = (0..3).map(|row| Row { token: tokens[row], prompt: prompts[row], own: &own[row] });
             decoder.step(&rows.collect::<Vec<_>>()).unwrap()
