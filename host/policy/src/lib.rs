@@ -29,6 +29,7 @@ pub use crate::{
     device::DevicePreference,
     error::{BoxError, Error, Result},
     generate::sample::{Completion, Request, SampleConfig, Seed, sample},
+    kernels::WeightFormat,
     model::{
         batch::Sequence,
         config::{Architecture, Llama3Scaling, ModelConfig},

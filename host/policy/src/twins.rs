@@ -1,20 +1,26 @@
 //! Tests that hold the whole model on the CPU kernels against the same model on composed operations.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::{
     generate::decode::Decoder,
+    kernels::WeightFormat,
     model::{
         batch::{Batch, Sequence},
         config::{Architecture, ModelConfig},
+        decoding::DecodingModel,
         init::random,
+        lora::{self, LoraConfig},
         transformer::Transformer,
     },
+    ops::{attend, noise},
 };
 
-/// Returns a small model with every feature that a configuration can switch on.
-fn model() -> Transformer {
-    let config = ModelConfig {
+/// Returns the configuration of a small model with every feature that a configuration can switch on.
+pub(crate) fn config() -> ModelConfig {
+    ModelConfig {
         architecture: Architecture::Qwen2,
         vocab_size: 40,
         hidden_size: 24,
@@ -32,8 +38,12 @@ fn model() -> Transformer {
         output_bias: false,
         bos_token: None,
         eos_tokens: vec![],
-    };
-    random(&config, 3, &Device::Cpu).unwrap()
+    }
+}
+
+/// Returns a model of that configuration.
+pub(crate) fn model() -> Transformer {
+    random(&config(), 3, &Device::Cpu).unwrap()
 }
 
 /// Returns the model in f64, in which it runs on composed operations as it does on other devices.
@@ -68,10 +78,34 @@ fn kernels_and_composed_operations_give_the_same_gradients() {
 }
 
 #[test]
+fn packed_weights_and_composed_operations_give_the_same_logits() {
+    let prompts: [&[u32]; 2] = [&[1, 2, 3, 4, 5], &[6, 7]];
+    let batch = Batch::from_prompts(&prompts);
+    let groups = Arc::new(batch.groups.clone());
+    let logits = |model: &DecodingModel| {
+        let heads = model.transformer().heads();
+        let attend = |_: usize, q: &Tensor, k: &Tensor, v: &Tensor| attend(heads, &groups, q, k, v);
+        model.logits(&model.hidden_states(&batch.tokens, &batch.positions, attend).unwrap()).unwrap()
+    };
+    let adapted = lora::attach(&model(), &LoraConfig::default(), 1).unwrap();
+    let adapted = adapted.map(&mut |name, weight| match name.ends_with("lora_B.weight") {
+        true => Ok((noise(weight.dims(), 7) * 0.05)?),
+        false => Ok(weight.clone()),
+    });
+    for model in [model(), adapted.unwrap()] {
+        let packed = DecodingModel::new(&model, WeightFormat::F32).unwrap();
+        // Outside of `f32` nothing is packed.
+        let composed = DecodingModel::new(&widened(&model), WeightFormat::F32).unwrap();
+        assert_close(&logits(&packed), &logits(&composed));
+    }
+}
+
+#[test]
 fn kernels_and_composed_operations_decode_the_same_logits() {
     let decoded = |model: &Transformer| {
+        let model = DecodingModel::new(model, WeightFormat::F32).unwrap();
         let prompts: [&[u32]; 2] = [&[1, 2, 3, 4, 5], &[6]];
-        let (mut decoder, first) = Decoder::begin(model, &prompts, &[1, 0, 0], 1).unwrap();
+        let (mut decoder, first) = Decoder::begin(&model, &prompts, &[1, 0, 0], 1).unwrap();
         let second = decoder.step(&[7, 8, 9]).unwrap();
         decoder.keep(&[2, 0]).unwrap();
         [first, second, decoder.step(&[10, 11]).unwrap(), decoder.step(&[12, 13]).unwrap()]

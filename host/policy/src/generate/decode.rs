@@ -6,13 +6,13 @@ use candle_core::Tensor;
 
 use crate::{
     error::Result,
-    model::{batch::Batch, transformer::Transformer},
+    model::{batch::Batch, decoding::DecodingModel},
     ops::{Cache, attend},
 };
 
 /// A set of sequences that are decoded together, one token a step.
 pub(crate) struct Decoder<'a> {
-    model: &'a Transformer,
+    model: &'a DecodingModel,
     /// The keys and values of each layer.
     caches: Vec<Cache>,
     /// Column of the cache at which each sequence begins; sequences are aligned at their ends.
@@ -23,10 +23,10 @@ pub(crate) struct Decoder<'a> {
 
 impl<'a> Decoder<'a> {
     /// Computes each of `prompts` once, and begins one sequence for each of `prompt_of`, the index of its prompt. Returns
-    /// the logits of each sequence's next token, (sequences, vocabulary). `model` must be detached; `capacity` is the
-    /// number of tokens that fit before the cache grows.
+    /// the logits of each sequence's next token, (sequences, vocabulary). `capacity` is the number of tokens that fit
+    /// before the cache grows.
     pub(crate) fn begin(
-        model: &'a Transformer,
+        model: &'a DecodingModel,
         prompts: &[&[u32]],
         prompt_of: &[usize],
         capacity: usize,
@@ -43,8 +43,8 @@ impl<'a> Decoder<'a> {
                 .map(move |column| (first + column).saturating_sub(start) as u32)
                 .map(move |row| row.max(first as u32))
         });
-        let columns = Tensor::new(columns.collect::<Vec<u32>>(), model.device())?;
-        let heads = model.heads();
+        let columns = Tensor::new(columns.collect::<Vec<u32>>(), model.transformer().device())?;
+        let heads = model.transformer().heads();
         let gather = |x: &Tensor| {
             let columns = x.index_select(&columns, 0)?;
             columns.reshape((prompt_of.len(), len, heads.kv, heads.dim))?.transpose(1, 2)
@@ -57,14 +57,14 @@ impl<'a> Decoder<'a> {
             attend(heads, &groups, q, k, v)
         })?;
         let last: Vec<u32> = prompt_of.iter().map(|&prompt| batch.predictors[prompt]).collect();
-        let logits = model.logits(&hidden.index_select(&Tensor::new(last, model.device())?, 0)?)?;
+        let logits = model.logits(&hidden.index_select(&Tensor::new(last, model.transformer().device())?, 0)?)?;
         Ok((Self { model, caches, starts, len }, logits))
     }
 
     /// Appends one token to each sequence. Returns the logits of the next, (sequences, vocabulary).
     pub(crate) fn step(&mut self, tokens: &[u32]) -> Result<Tensor> {
         let positions: Vec<usize> = self.starts.iter().map(|start| self.len - start).collect();
-        let (heads, starts, caches) = (self.model.heads(), &self.starts, &mut self.caches);
+        let (heads, starts, caches) = (self.model.transformer().heads(), &self.starts, &mut self.caches);
         let hidden = self.model.hidden_states(tokens, &positions, |layer, q, k, v| {
             caches[layer].push(k, v)?;
             caches[layer].attend(heads, q, starts)
@@ -76,7 +76,7 @@ impl<'a> Decoder<'a> {
     /// Keeps only the sequences with these indices, in this order.
     pub(crate) fn keep(&mut self, indices: &[usize]) -> Result<()> {
         let ids: Vec<u32> = indices.iter().map(|&index| index as u32).collect();
-        let ids = Tensor::new(ids, self.model.device())?;
+        let ids = Tensor::new(ids, self.model.transformer().device())?;
         for cache in &mut self.caches {
             cache.keep(&ids)?;
         }
