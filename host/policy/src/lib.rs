@@ -34,6 +34,7 @@ pub use crate::{
         sample::{Completion, Request, sample},
         seed::Seed,
     },
+    kernels::WeightFormat,
     model::{
         batch::Sequence,
         config::{Architecture, Llama3Scaling, ModelConfig},

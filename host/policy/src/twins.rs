@@ -1,5 +1,7 @@
 //! Tests that hold the whole model on the CPU kernels against the same model on composed operations.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::{
@@ -7,18 +9,21 @@ use crate::{
         blocks::Blocks,
         decode::{Decoder, PromptRows, Row},
     },
+    kernels::WeightFormat,
     model::{
         batch::{Batch, Sequence},
         config::{Architecture, ModelConfig},
+        decoding::DecodingModel,
         init::random,
+        lora::{self, LoraConfig},
         transformer::Transformer,
     },
-    ops::Places,
+    ops::{Places, attend, noise},
 };
 
-/// Returns a small model with every feature that a configuration can switch on.
-fn model() -> Transformer {
-    let config = ModelConfig {
+/// Returns the configuration of a small model with every feature that a configuration can switch on.
+pub(crate) fn config() -> ModelConfig {
+    ModelConfig {
         architecture: Architecture::Qwen2,
         vocab_size: 40,
         hidden_size: 24,
@@ -36,8 +41,12 @@ fn model() -> Transformer {
         output_bias: false,
         bos_token: None,
         eos_tokens: vec![],
-    };
-    random(&config, 3, &Device::Cpu).unwrap()
+    }
+}
+
+/// Returns a model of that configuration.
+pub(crate) fn model() -> Transformer {
+    random(&config(), 3, &Device::Cpu).unwrap()
 }
 
 /// Returns the model in f64, in which it runs on composed operations as it does on other devices.
@@ -72,8 +81,32 @@ fn kernels_and_composed_operations_give_the_same_gradients() {
 }
 
 #[test]
+fn packed_weights_and_composed_operations_give_the_same_logits() {
+    let prompts: [&[u32]; 2] = [&[1, 2, 3, 4, 5], &[6, 7]];
+    let batch = Batch::from_prompts(&prompts);
+    let groups = Arc::new(batch.groups.clone());
+    let logits = |model: &DecodingModel| {
+        let heads = model.transformer().heads();
+        let attend = |_: usize, q: &Tensor, k: &Tensor, v: &Tensor| attend(heads, &groups, q, k, v);
+        model.logits(&model.hidden_states(&batch.tokens, &batch.positions, attend).unwrap()).unwrap()
+    };
+    let adapted = lora::attach(&model(), &LoraConfig::default(), 1).unwrap();
+    let adapted = adapted.map(&mut |name, weight| match name.ends_with("lora_B.weight") {
+        true => Ok((noise(weight.dims(), 7) * 0.05)?),
+        false => Ok(weight.clone()),
+    });
+    for model in [model(), adapted.unwrap()] {
+        let packed = DecodingModel::new(&model, WeightFormat::F32).unwrap();
+        // Outside of `f32` nothing is packed.
+        let composed = DecodingModel::new(&widened(&model), WeightFormat::F32).unwrap();
+        assert_close(&logits(&packed), &logits(&composed));
+    }
+}
+
+#[test]
 fn kernels_and_composed_operations_decode_the_same_logits() {
     let decoded = |model: &Transformer| {
+        let model = DecodingModel::new(model, WeightFormat::F32).unwrap();
         let mut blocks = Blocks::new(8);
         let mut places = |tokens| {
             let mut places = Places::default();
@@ -83,7 +116,7 @@ fn kernels_and_composed_operations_decode_the_same_logits() {
         let (first, second) = (places(5), places(1));
         let prompts =
             [PromptRows { tokens: &[1, 2, 3, 4, 5], places: &first }, PromptRows { tokens: &[6], places: &second }];
-        let mut decoder = Decoder::new(model, 8);
+        let mut decoder = Decoder::new(&model, 8);
         let mut logits = vec![decoder.prompts(&prompts).unwrap()];
         let mut own = [places(1), places(1), places(1)];
         let rows = |own: &[Places; 3], tokens: [u32; 3]| -> Tensor {

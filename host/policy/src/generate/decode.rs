@@ -1,8 +1,7 @@
 //! The computation of prompts, and of one token for each sequence, over a cache of keys and values.
 //!
-//! On the CPU a row has the same bits whatever rows are computed with it: up to [`INVARIANT_ROWS`] rows, every product of
-//! the model computes a row by itself, and so do attention and the operations on elements. Products of more rows may be
-//! split otherwise. Therefore a pass of the model has at most that many rows, or one longer prompt.
+//! On the CPU a row has the same bits whatever rows are computed with it: every product with packed weights computes a row
+//! by itself, and so do attention and the operations on elements.
 
 use std::{ops::Range, sync::Arc};
 
@@ -10,15 +9,12 @@ use candle_core::Tensor;
 
 use crate::{
     error::Result,
-    model::{batch::Batch, transformer::Transformer},
+    model::{batch::Batch, decoding::DecodingModel},
     ops::{Cache, Places, Reads, Writes, attend},
 };
 
-/// Largest number of rows for which, on the CPU, the result of each row does not depend on the others.
-const INVARIANT_ROWS: usize = 64;
-
-/// Largest number of rows of a pass on other devices, which bounds the memory of activations.
-const DEVICE_ROWS: usize = 4096;
+/// Largest number of rows of a pass over several prompts. It bounds the memory of activations.
+pub(crate) const PROMPT_ROWS: usize = 1024;
 
 /// A prompt that is computed.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +39,7 @@ pub(crate) struct Row<'a> {
 /// A model with its cache.
 #[derive(Debug)]
 pub(crate) struct Decoder<'a> {
-    model: &'a Transformer,
+    model: &'a DecodingModel,
     /// Number of blocks of the cache.
     blocks: usize,
     /// The cache of each layer, from the first pass on.
@@ -51,29 +47,24 @@ pub(crate) struct Decoder<'a> {
 }
 
 impl<'a> Decoder<'a> {
-    /// Creates a decoder. `model` must be detached.
-    pub(crate) fn new(model: &'a Transformer, blocks: usize) -> Self {
+    /// Creates a decoder with a cache of `blocks` blocks.
+    pub(crate) fn new(model: &'a DecodingModel, blocks: usize) -> Self {
         Self { model, blocks, caches: Vec::new() }
     }
 
     /// Computes prompts and writes their keys and values to the cache. Returns the logits of each prompt's next token,
     /// (prompts, vocabulary).
     pub(crate) fn prompts(&mut self, prompts: &[PromptRows<'_>]) -> Result<Tensor> {
-        let passes = passes(prompts.iter().map(|prompt| prompt.tokens.len()), self.most_rows());
+        let passes = passes(prompts.iter().map(|prompt| prompt.tokens.len()), PROMPT_ROWS);
         let logits = passes.into_iter().map(|pass| self.prompt_pass(&prompts[pass])).collect::<Result<Vec<_>>>()?;
         Ok(Tensor::cat(&logits, 0)?)
-    }
-
-    /// Returns the largest number of rows of a pass.
-    fn most_rows(&self) -> usize {
-        if self.model.device().is_cpu() { INVARIANT_ROWS } else { DEVICE_ROWS }
     }
 
     fn prompt_pass(&mut self, prompts: &[PromptRows<'_>]) -> Result<Tensor> {
         let tokens: Vec<&[u32]> = prompts.iter().map(|prompt| prompt.tokens).collect();
         let batch = Batch::from_prompts(&tokens);
         let groups = Arc::new(batch.groups.clone());
-        let heads = self.model.heads();
+        let heads = self.model.transformer().heads();
         let places =
             prompts.iter().flat_map(|prompt| (0..prompt.tokens.len()).map(move |index| prompt.places.place(index)));
         let writes = Writes::new(places.collect());
@@ -85,20 +76,14 @@ impl<'a> Decoder<'a> {
             caches[layer].write(&writes, k, v)?;
             attend(heads, &groups, q, k, v)
         })?;
-        let last = Tensor::new(batch.predictors, self.model.device())?;
+        let last = Tensor::new(batch.predictors, self.model.transformer().device())?;
         Ok(self.model.logits(&hidden.index_select(&last, 0)?)?)
     }
 
     /// Computes a token of each sequence, whose prompts were computed before. Returns the logits of the next token, (rows,
     /// vocabulary).
     pub(crate) fn step(&self, rows: &[Row<'_>]) -> Result<Tensor> {
-        let passes = rows.chunks(self.most_rows());
-        let logits = passes.map(|rows| self.step_pass(rows)).collect::<Result<Vec<_>>>()?;
-        Ok(Tensor::cat(&logits, 0)?)
-    }
-
-    fn step_pass(&self, rows: &[Row<'_>]) -> Result<Tensor> {
-        let heads = self.model.heads();
+        let heads = self.model.transformer().heads();
         let tokens: Vec<u32> = rows.iter().map(|row| row.token).collect();
         let positions: Vec<usize> = rows.iter().map(|row| row.prompt.len + row.own.len - 1).collect();
         let writes = Writes::new(rows.iter().map(|row| row.own.place(row.own.len - 1)).collect());

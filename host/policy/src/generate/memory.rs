@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::{
     error::{Error, Result},
-    generate::config::SampleConfig,
-    model::{config::ModelConfig, lora::LoraConfig},
+    generate::{config::SampleConfig, decode::PROMPT_ROWS},
+    model::{config::ModelConfig, decoding::DecodingModel, lora::LoraConfig},
     ops::{BLOCK, Places},
 };
 
@@ -23,7 +23,7 @@ pub struct SampleLoad {
 /// The largest memory that sampling takes, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SampleMemory {
-    /// The policy's weights, and copies of those that adapters are merged into.
+    /// The policy's weights, copies of those that adapters are merged into, and those that are packed for decoding.
     pub weights: u64,
     /// The cache of keys and values.
     pub cache: u64,
@@ -66,13 +66,14 @@ impl SampleMemory {
         // A product is computed transposed, and copied. A thread that draws has the probabilities with their tokens, before
         // and after the filters.
         let rows_of_logits = 2 * batch + prompts.min(batch) + 5 * threads;
-        let rows = batch.max(longest_prompt).max(BLOCK);
+        let rows = batch.max(longest_prompt).max(PROMPT_ROWS.min(prompts * longest_prompt));
         let (q, kv) = (model.heads * model.head_dim, model.kv_heads * model.head_dim);
         let row = 4 * model.hidden_size + 3 * q + 4 * kv + 5 * model.intermediate_size;
         // Attention has the scores of a block of queries for every thread.
         let scores = threads * (model.heads / model.kv_heads) * BLOCK * longest_prompt;
         Ok(Self {
-            weights: (parameters(model) + merged) as u64 * FLOAT,
+            weights: (parameters(model) + merged) as u64 * FLOAT
+                + DecodingModel::packed_bytes(model, config.weights) as u64,
             cache: blocks as u64 * block,
             logits: (rows_of_logits * model.vocab_size) as u64 * FLOAT,
             activations: (rows * row + scores) as u64 * FLOAT,

@@ -3,7 +3,7 @@
 use crate::{
     error::{Error, Result},
     generate::{config::SampleConfig, scheduler::Scheduler, seed::Seed},
-    model::lora,
+    model::decoding::DecodingModel,
     policy::Policy,
 };
 
@@ -45,8 +45,7 @@ pub fn sample(policy: &Policy, requests: &[Request<'_>], config: &SampleConfig) 
     if requests.is_empty() {
         return Ok(Vec::new());
     }
-    // Merging the adapters once saves their products at every step.
-    let model = lora::merge(policy.transformer())?;
+    let model = DecodingModel::new(policy.transformer(), config.weights)?;
     Scheduler::new(policy, &model, requests, config)?.run()
 }
 

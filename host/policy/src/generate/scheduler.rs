@@ -19,7 +19,7 @@ use crate::{
         sample::{Completion, Request},
         stop::StopTexts,
     },
-    model::transformer::Transformer,
+    model::decoding::DecodingModel,
     ops::Places,
     policy::Policy,
 };
@@ -79,13 +79,13 @@ struct Active {
 }
 
 impl<'a> Scheduler<'a> {
-    /// Creates the state before the first request has entered. `model` is the policy's, without adapters and detached.
+    /// Creates the state before the first request has entered. `model` is made of the policy's.
     ///
     /// # Errors
     /// [`Error::Setting`] if the cache may not be large enough for one request.
     pub(crate) fn new(
         policy: &'a Policy,
-        model: &'a Transformer,
+        model: &'a DecodingModel,
         requests: &'a [Request<'a>],
         config: &'a SampleConfig,
     ) -> Result<Self> {
@@ -104,7 +104,7 @@ impl<'a> Scheduler<'a> {
         waiting.sort_by_key(|request| prompt_of[*request]);
 
         let lengths: Vec<usize> = prompts.iter().map(|prompt| prompt.tokens.len()).collect();
-        let block_bytes = block_bytes(policy.config(), model.dtype().size_in_bytes());
+        let block_bytes = block_bytes(policy.config(), model.transformer().dtype().size_in_bytes());
         let blocks = cache_blocks(block_bytes, config, &lengths, requests.len())?;
         Ok(Self {
             policy,
@@ -334,12 +334,12 @@ mod tests {
             memory::{SampleLoad, SampleMemory},
             seed::Seed,
         },
-        model::{config::ModelConfig, init::random, lora},
+        model::{config::ModelConfig, init::random},
     };
 
     /// Returns the completions, the largest number of blocks in use and the size of the cache.
     fn run(policy: &Policy, requests: &[Request<'_>], config: &SampleConfig) -> (Vec<Completion>, usize, usize) {
-        let model = lora::merge(policy.transformer()).unwrap();
+        let model = DecodingModel::new(policy.transformer(), config.weights).unwrap();
         let mut scheduler = Scheduler::new(policy, &model, requests, config).unwrap();
         let (total, mut peak) = (scheduler.blocks.total(), 0);
         while scheduler.advance().unwrap() {

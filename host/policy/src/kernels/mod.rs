@@ -5,15 +5,19 @@
 mod attention;
 mod elementwise;
 mod gemm;
+mod huge_array;
+mod packed_gemm;
 mod parallel;
-mod simd;
+pub(crate) mod simd;
 mod skinny_gemm;
 mod softmax;
 
+pub use self::packed_gemm::WeightFormat;
 pub(crate) use self::{
     attention::{CachedGroup, Group, Heads, attend_cached, packed_attention, packed_attention_backward},
     elementwise::{rms_norm, rms_norm_backward, rotate, sum_of_squares, swiglu, swiglu_backward},
     gemm::{Transpose, gemm},
+    packed_gemm::PackedWeight,
     parallel::{PARALLEL_ELEMENTS, by_rows},
     skinny_gemm::skinny_gemm,
     softmax::{TokenStats, softmax_in_place, token_stats},

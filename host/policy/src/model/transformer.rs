@@ -20,34 +20,34 @@ use crate::{
 /// Cloning shares the weights.
 #[derive(Debug, Clone)]
 pub struct Transformer {
-    embedding: Tensor,
-    layers: Vec<Layer>,
-    norm: Tensor,
+    pub(super) embedding: Tensor,
+    pub(super) layers: Vec<Layer>,
+    pub(super) norm: Tensor,
     /// The output head; `None` if it is the embedding.
     head: Option<Tensor>,
-    shape: Shape,
+    pub(super) shape: Shape,
 }
 
 /// The numbers that the forward pass needs besides the weights.
 #[derive(Debug, Clone)]
-struct Shape {
+pub(super) struct Shape {
     heads: Heads,
-    epsilon: f64,
+    pub(super) epsilon: f64,
     context_length: usize,
-    frequencies: Arc<Vec<f64>>,
+    pub(super) frequencies: Arc<Vec<f64>>,
 }
 
 #[derive(Debug, Clone)]
-struct Layer {
-    input_norm: Tensor,
-    q: Projection,
-    k: Projection,
-    v: Projection,
-    o: Projection,
-    post_norm: Tensor,
-    gate: Projection,
-    up: Projection,
-    down: Projection,
+pub(super) struct Layer {
+    pub(super) input_norm: Tensor,
+    pub(super) q: Projection,
+    pub(super) k: Projection,
+    pub(super) v: Projection,
+    pub(super) o: Projection,
+    pub(super) post_norm: Tensor,
+    pub(super) gate: Projection,
+    pub(super) up: Projection,
+    pub(super) down: Projection,
 }
 
 /// A linear layer `x Wᵀ + b`, with the adapter that adds to it if there is one.
@@ -71,14 +71,19 @@ pub(crate) struct Adapter {
 
 impl Projection {
     fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
-        let mut y = linear(x, &self.weight)?;
-        if let Some(bias) = &self.bias {
-            y = y.broadcast_add(bias)?;
-        }
+        let mut y = self.add_bias(linear(x, &self.weight)?)?;
         if let Some(Adapter { a, b, scale }) = &self.adapter {
             y = (y + linear(&(linear(x, a)? * *scale)?, b)?)?;
         }
         Ok(y)
+    }
+
+    /// Adds the bias, if there is one, to a product with the weight.
+    pub(super) fn add_bias(&self, y: Tensor) -> TensorResult<Tensor> {
+        match &self.bias {
+            Some(bias) => y.broadcast_add(bias),
+            None => Ok(y),
+        }
     }
 }
 
@@ -286,7 +291,7 @@ impl Transformer {
         linear(hidden, self.head())
     }
 
-    fn head(&self) -> &Tensor {
+    pub(super) fn head(&self) -> &Tensor {
         self.head.as_ref().unwrap_or(&self.embedding)
     }
 }

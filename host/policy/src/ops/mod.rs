@@ -8,6 +8,7 @@ mod floats;
 mod function;
 mod head;
 mod linear;
+mod packed;
 mod rms_norm;
 mod rotary;
 mod swiglu;
@@ -21,7 +22,8 @@ pub(crate) use self::{
     cache::{BLOCK, Cache, Places, Reads, Writes},
     floats::{floats, kernels_apply, with_floats},
     head::{Prediction, predict},
-    linear::linear,
+    linear::{SKINNY_ROWS, linear},
+    packed::PackedLinear,
     rms_norm::rms_norm,
     rotary::Rotary,
     swiglu::swiglu,
