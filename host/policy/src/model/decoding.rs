@@ -142,10 +142,13 @@ mod tests {
         let model = twins::model();
         let log_probs = |format| {
             let logits = logits(&DecodingModel::new(&model, format).unwrap(), &tokens);
-            logits.into_iter().map(|row| {
-                let sum: f64 = row.iter().map(|value| f64::from(*value).exp()).sum();
-                row.iter().map(|value| f64::from(*value) - sum.ln()).collect::<Vec<f64>>()
-            }).collect::<Vec<_>>()
+            logits
+                .into_iter()
+                .map(|row| {
+                    let sum: f64 = row.iter().map(|value| f64::from(*value).exp()).sum();
+                    row.iter().map(|value| f64::from(*value) - sum.ln()).collect::<Vec<f64>>()
+                })
+                .collect::<Vec<_>>()
         };
         for (full, half) in log_probs(WeightFormat::F32).iter().zip(&log_probs(WeightFormat::F16)) {
             let divergence: f64 = full.iter().zip(half).map(|(p, q)| p.exp() * (p - q)).sum();

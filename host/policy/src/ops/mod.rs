@@ -20,7 +20,7 @@ pub(crate) use self::{
     attention::{Cache, attend},
     floats::{floats, kernels_apply, with_floats},
     head::{Prediction, predict},
-    linear::{SKINNY_ROWS, linear},
+    linear::linear,
     packed::PackedLinear,
     rms_norm::rms_norm,
     rotary::Rotary,
