@@ -421,8 +421,7 @@ macro_rules! kernels {
                     assert!(x.len() == R * inner && first + WIDE <= PANEL);
                     let mut sums = [[$zero(); $vectors]; R];
                     for (index, w) in panel.iter().enumerate() {
-                        // SAFETY: a prefetch accesses no memory, wherever it points.
-                        unsafe { _mm_prefetch::<_MM_HINT_T1>(ahead.start.wrapping_add(index * ahead.step)) };
+                        _mm_prefetch::<_MM_HINT_T1>(ahead.start.wrapping_add(index * ahead.step));
                         let mut right = [$zero(); $vectors];
                         for v in 0..$vectors {
                             // SAFETY: the vectors end at `first + WIDE`, within the panel's columns.

@@ -10,7 +10,7 @@ use crate::kernels::{self, Transpose};
 
 /// Largest number of rows for which the product reads the weight without packing it; above, packing pays. Up to this
 /// number, the bits of a row do not depend on the other rows.
-pub(crate) const SKINNY_ROWS: usize = 64;
+const SKINNY_ROWS: usize = 64;
 
 /// Computes `x (rows, in) · w (out, in)ᵀ`, (rows, out).
 ///

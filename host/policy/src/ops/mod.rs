@@ -22,7 +22,7 @@ pub(crate) use self::{
     cache::{BLOCK, Cache, Places, Reads, Writes},
     floats::{floats, kernels_apply, with_floats},
     head::{Prediction, predict},
-    linear::{SKINNY_ROWS, linear},
+    linear::linear,
     packed::PackedLinear,
     rms_norm::rms_norm,
     rotary::Rotary,
