@@ -6,7 +6,11 @@ use super::check::{Check, largest};
 use crate::{
     device::Precision,
     error::Result,
-    generate::sample::{Request, SampleConfig, Seed, sample},
+    generate::{
+        config::SampleConfig,
+        sample::{Request, sample},
+        seed::Seed,
+    },
     model::{
         batch::{Batch, Sequence},
         gradient::{Checkpointing, Gradients},
