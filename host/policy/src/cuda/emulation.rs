@@ -16,7 +16,7 @@ use super::launch::{Launch, Number};
 
 type Emulate = unsafe extern "C" fn(*const c_char, c_uint, c_uint, c_uint, c_uint, c_int, *mut *mut c_void) -> c_int;
 
-/// Returns true if there is a C++ compiler; says so once if there is none.
+/// Returns true on Linux with a C++ compiler; says once if kernels are not tested.
 pub(crate) fn can_emulate() -> bool {
     library().is_some()
 }
@@ -25,14 +25,14 @@ pub(crate) fn can_emulate() -> bool {
 fn library() -> Option<&'static Mutex<Library>> {
     static LIBRARY: OnceLock<Option<Mutex<Library>>> = OnceLock::new();
     let compile = || {
-        if Command::new("g++").arg("--version").output().is_err() {
-            eprintln!("g++ is not installed: the CUDA kernels are not tested");
+        if !cfg!(target_os = "linux") || Command::new("g++").arg("--version").output().is_err() {
+            eprintln!("this is not Linux, or g++ is not installed: the CUDA kernels are not tested");
             return None;
         }
         let dir = tempfile::tempdir().expect("a temporary folder");
         let object = dir.path().join("kernels.so");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cuda/emulation.cpp");
-        let flags = ["-std=c++17", "-O1", "-shared", "-fPIC", "-Wall", "-Werror", "-Wno-unknown-pragmas"];
+        let flags = ["-std=c++17", "-O1", "-shared", "-fPIC", "-Wall", "-Wno-unknown-pragmas"];
         let output = Command::new("g++")
             .args(flags)
             .args(["-DALFT_EMULATED", "-ffp-contract=off", "-o"])

@@ -83,7 +83,7 @@ pub struct Examination {
 /// Checks the first CUDA device at length, in less than a minute.
 ///
 /// # Errors
-/// [`Error::CudaNotBuilt`] and [`Error::NoCudaDevice`].
+/// [`Error::CudaNotBuilt`](crate::Error::CudaNotBuilt) and [`Error::NoCudaDevice`](crate::Error::NoCudaDevice).
 pub fn examine() -> Result<Examination> {
     let device = DevicePreference::Cuda.open()?;
     let mut checks = short(&device);
