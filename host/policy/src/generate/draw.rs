@@ -6,10 +6,14 @@ use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 
 use crate::{
+    cuda,
     error::Result,
     generate::config::SampleConfig,
     kernels::{self, softmax_in_place},
-    ops::with_floats,
+    ops::{
+        path::{Op, Path},
+        with_floats,
+    },
 };
 
 /// The data of one draw besides the logits.
@@ -32,6 +36,10 @@ pub(crate) struct Drawn {
 
 /// Draws a token for each row of logits (rows, vocabulary). Returns `None` for a row that is not finite.
 pub(crate) fn draw_rows(logits: &Tensor, draws: &[Draw<'_>], config: &SampleConfig) -> Result<Vec<Option<Drawn>>> {
+    let filtered = config.top_k > 0 || config.top_p < 1.0 || config.min_p > 0.0 || config.repetition_penalty != 1.0;
+    if Path::of(Op::Draw, logits) == Path::CudaKernel && !filtered {
+        return draw_there(logits, draws, config.temperature);
+    }
     let vocab_size = logits.dim(1)?;
     let logits = logits.to_dtype(DType::F32)?.to_device(&Device::Cpu)?;
     let drawn = with_floats([&logits], |[values]| -> Vec<Option<Drawn>> {
@@ -44,6 +52,15 @@ pub(crate) fn draw_rows(logits: &Tensor, draws: &[Draw<'_>], config: &SampleConf
         rows.map_init(Scratch::default, |scratch, (row, draw)| draw_token(row, draw, config, scratch)).collect()
     })?;
     Ok(drawn)
+}
+
+/// Draws where the logits are, so that one number of each row leaves the device.
+fn draw_there(logits: &Tensor, draws: &[Draw<'_>], temperature: f64) -> Result<Vec<Option<Drawn>>> {
+    let uniforms: Vec<f32> = draws.iter().map(|draw| draw.uniform as f32).collect();
+    let uniforms = Tensor::new(uniforms, logits.device())?;
+    let (tokens, log_probs) = cuda::draw::draw(logits, &uniforms, temperature)?;
+    let drawn = tokens.to_vec1::<u32>()?.into_iter().zip(log_probs.to_vec1::<f32>()?);
+    Ok(drawn.map(|(token, log_prob)| (token != cuda::draw::NONE).then_some(Drawn { token, log_prob })).collect())
 }
 
 /// Memory of a thread that is used for one row after another.
@@ -156,6 +173,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::ops::noise;
 
     fn config(temperature: f64, top_p: f64) -> SampleConfig {
         SampleConfig { temperature, top_p, ..SampleConfig::default() }
@@ -223,6 +241,24 @@ mod tests {
         assert!((drawn.log_prob - (0.09f32 / 0.3).ln()).abs() < 1e-6);
         let greedy = draw(&logits, 0.99, &[], &config(0.0, 1.0));
         assert!((greedy.log_prob - 0.4f32.ln()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_cuda_kernel_draws_the_same_tokens() {
+        if !cuda::can_emulate() {
+            return;
+        }
+        let logits = (noise(&[40, 300], 1) * 4.0).unwrap();
+        let seen = HashSet::new();
+        let draws: Vec<Draw<'_>> =
+            (0..40).map(|row| Draw { uniform: (f64::from(row) + 0.5) / 40.0, seen: &seen }).collect();
+        for temperature in [0.0, 0.7] {
+            let run = || draw_rows(&logits, &draws, &config(temperature, 1.0)).unwrap();
+            for (cuda, cpu) in Path::CudaKernel.force(run).into_iter().zip(run()) {
+                let (cuda, cpu) = (cuda.unwrap(), cpu.unwrap());
+                assert!(cuda.token == cpu.token && (cuda.log_prob - cpu.log_prob).abs() < 1e-5, "{cuda:?} {cpu:?}");
+            }
+        }
     }
 
     #[test]

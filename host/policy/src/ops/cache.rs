@@ -10,9 +10,13 @@ use candle_core::{Device, Result, Tensor};
 
 use super::{
     attention::softmax,
-    floats::{kernels_apply, with_floats},
+    floats::with_floats,
+    path::{Op, Path},
 };
-use crate::kernels::{self, CachedGroup, Heads};
+use crate::{
+    cuda,
+    kernels::{self, CachedGroup, Heads},
+};
 
 /// Number of places of a block.
 pub(crate) const BLOCK: usize = 64;
@@ -53,6 +57,9 @@ pub(crate) struct Reads {
     groups: Vec<CachedGroup>,
     /// The same for composed operations, made by the first layer.
     padded: OnceCell<Padded>,
+    /// The same for the CUDA kernel, made by the first layer: the first place and the number of places of each range, (rows,
+    /// ranges, 2). Rows of fewer ranges end in empty ones.
+    spans: OnceCell<Tensor>,
 }
 
 /// The places of rows, padded to the longest row.
@@ -72,12 +79,24 @@ impl Reads {
             prompt: rows[0][0].spans().collect(),
             own: rows.iter().map(|[_, own]| own.spans().collect()).collect(),
         });
-        Self { groups: groups.collect(), padded: OnceCell::new() }
+        Self { groups: groups.collect(), padded: OnceCell::new(), spans: OnceCell::new() }
     }
 
     /// Returns the places of each row, a range for each block.
     fn rows(&self) -> impl Iterator<Item = impl Iterator<Item = Range<usize>>> {
         self.groups.iter().flat_map(|group| group.own.iter().map(|own| group.prompt.iter().chain(own).cloned()))
+    }
+
+    fn spans(&self, device: &Device) -> Result<&Tensor> {
+        if let Some(spans) = self.spans.get() {
+            return Ok(spans);
+        }
+        let rows: Vec<Vec<Range<usize>>> = self.rows().map(Iterator::collect).collect();
+        let most = rows.iter().map(Vec::len).max().unwrap_or(0);
+        let pair = |span: &Range<usize>| [span.start as u32, span.len() as u32];
+        let pairs = rows.iter().flat_map(|row| row.iter().map(pair).chain(std::iter::repeat([0, 0])).take(most));
+        let spans = Tensor::from_vec(pairs.flatten().collect(), (rows.len(), most, 2), device)?;
+        Ok(self.spans.get_or_init(|| spans))
     }
 
     fn padded(&self, like: &Tensor) -> Result<&Padded> {
@@ -110,12 +129,22 @@ pub(crate) struct Writes {
     /// The same for candle's scatter, made by the first layer: each place as often as a row has elements, (rows, kv heads ·
     /// dim).
     index: OnceCell<Tensor>,
+    /// The same for the CUDA kernel, (rows,).
+    rows: OnceCell<Tensor>,
 }
 
 impl Writes {
     /// Creates the writes of rows, given the place of each.
     pub(crate) fn new(places: Vec<usize>) -> Self {
-        Self { places, index: OnceCell::new() }
+        Self { places, index: OnceCell::new(), rows: OnceCell::new() }
+    }
+
+    fn rows(&self, device: &Device) -> Result<&Tensor> {
+        if let Some(rows) = self.rows.get() {
+            return Ok(rows);
+        }
+        let rows = Tensor::new(self.places.iter().map(|place| *place as u32).collect::<Vec<_>>(), device)?;
+        Ok(self.rows.get_or_init(|| rows))
     }
 
     fn index(&self, like: &Tensor) -> Result<&Tensor> {
@@ -149,6 +178,9 @@ impl Cache {
 
     /// Writes keys and values, (rows, kv heads · dim).
     pub(crate) fn write(&self, writes: &Writes, k: &Tensor, v: &Tensor) -> Result<()> {
+        if Path::of(Op::DecodingAttention, k) == Path::CudaKernel {
+            return cuda::decoding::write(writes.rows(k.device())?, k, v, &self.keys, &self.values);
+        }
         let index = writes.index(k)?;
         self.keys.scatter_set(index, &k.contiguous()?, 0)?;
         self.values.scatter_set(index, &v.contiguous()?, 0)
@@ -156,7 +188,11 @@ impl Cache {
 
     /// Computes the attention of one query for each row, `q` (rows, query heads · dim), over the places of the row.
     pub(crate) fn attend(&self, heads: Heads, q: &Tensor, reads: &Reads) -> Result<Tensor> {
-        if kernels_apply(q) {
+        let path = Path::of(Op::DecodingAttention, q);
+        if path == Path::CudaKernel && cuda::decoding::supports(heads) {
+            return cuda::decoding::attend(heads, q, &self.keys, &self.values, reads.spans(q.device())?);
+        }
+        if path == Path::CpuKernel {
             let values = with_floats([q, &self.keys, &self.values], |[q, k, v]| {
                 kernels::attend_cached(heads, q, k, v, &reads.groups)
             })?;
@@ -211,11 +247,18 @@ mod tests {
     }
 
     #[test]
-    fn kernel_and_twin_agree() {
+    fn kernels_and_twin_agree() {
         let (sequences, q) = (sequences(), noise(&[3, 36], 5));
         let run = |dtype| attended(&sequences, &filled(&sequences, dtype), &q.to_dtype(dtype).unwrap());
-        for (kernel, twin) in run(DType::F32).iter().flatten().zip(run(DType::F64).iter().flatten()) {
-            assert!((kernel - twin).abs() < 1e-6, "{kernel} is not {twin}");
+        let mut kernels = vec![Path::CpuKernel];
+        if cuda::can_emulate() {
+            kernels.push(Path::CudaKernel);
+        }
+        let twin = run(DType::F64);
+        for path in kernels {
+            for (kernel, twin) in path.force(|| run(DType::F32)).iter().flatten().zip(twin.iter().flatten()) {
+                assert!((kernel - twin).abs() < 1e-6, "{path:?}: {kernel} is not {twin}");
+            }
         }
     }
 
