@@ -258,8 +258,10 @@ impl PackedWeight {
     }
 }
 
-/// Memory that will be read soon: `step` bytes from `start` on for each element of a panel.
+/// Memory that will be read soon: `step` bytes from `start` on for each element of a panel. Only x86-64 has a stable
+/// instruction for it.
 #[derive(Clone, Copy)]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 struct Ahead {
     /// May lie outside of the panels: a prefetch reads nothing.
     start: *const i8,
@@ -267,6 +269,7 @@ struct Ahead {
 }
 
 /// Computes the product of up to [`TILE_ROWS`] rows with a panel.
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
 fn full(level: Level, panel: &[Columns<f32>], x: &[f32], ahead: Ahead, out: &mut Tile) {
     match level {
         #[cfg(target_arch = "x86_64")]
@@ -280,6 +283,7 @@ fn full(level: Level, panel: &[Columns<f32>], x: &[f32], ahead: Ahead, out: &mut
 }
 
 /// Computes the same with a panel of 16 bits.
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
 fn half(level: Level, panel: &[Columns<f16>], x: &[f32], ahead: Ahead, out: &mut Tile) {
     match level {
         #[cfg(target_arch = "x86_64")]
