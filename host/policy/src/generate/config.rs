@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn settings_out_of_range_are_errors() {
-        let cases: [(fn(&mut SampleConfig), &str); 12] = [
+        type Change = fn(&mut SampleConfig);
+        let cases: [(Change, &str); 12] = [
             (|config| config.temperature = -1.0, "`temperature` is -1"),
             (|config| config.temperature = f64::NAN, "`temperature`"),
             (|config| config.top_p = 0.0, "`top_p` is 0"),

@@ -49,7 +49,8 @@ pub(crate) fn new_rows(len: usize, width: usize, work: impl Fn(usize, &mut [f32]
 /// As [`new_rows`] with rows of one element, for two outputs that are computed together.
 pub(crate) fn new_pair(len: usize, work: impl Fn(usize, &mut [f32], &mut [f32]) + Sync) -> (Vec<f32>, Vec<f32>) {
     let (mut first, mut second) = (Vec::with_capacity(len), Vec::with_capacity(len));
-    let fill = |(index, (first, second)): (usize, (&mut [MaybeUninit<f32>], &mut [MaybeUninit<f32>]))| {
+    type Block<'a> = &'a mut [MaybeUninit<f32>];
+    let fill = |(index, (first, second)): (usize, (Block<'_>, Block<'_>))| {
         first.fill(MaybeUninit::new(0.0));
         second.fill(MaybeUninit::new(0.0));
         // SAFETY: the lines above wrote every element.
