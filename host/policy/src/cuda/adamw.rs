@@ -1,14 +1,15 @@
 //! A step of AdamW; see [`crate::train::adamw`].
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
-use super::launch::{Launch, Number, count};
+use super::launch::{Launch, Number, count, require};
 use crate::kernels::AdamWStep;
 
 const THREADS: usize = 256;
 
 /// Changes a weight and its moments, all `f32`, in place.
 pub(crate) fn apply(weight: &Tensor, m: &Tensor, v: &Tensor, grad: &Tensor, step: &AdamWStep) -> Result<()> {
+    require(&[weight, m, v, grad], DType::F32)?;
     let elements = weight.elem_count();
     let numbers = [
         step.mean[0],

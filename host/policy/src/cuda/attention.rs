@@ -95,7 +95,7 @@ fn with_log_sums(
     let (q, k, v) = (q.contiguous()?, k.contiguous()?, v.contiguous()?);
     let [out, log_sums] = Launch {
         module: "attention",
-        kernel: format!("attention_{}_{}", shape.width, suffix(q.dtype())?),
+        kernel: format!("attention_{}_{}", shape.width, suffix(&[&q, &k, &v])?),
         grid: [tiles.queries.dim(0)?, heads.query],
         threads: THREADS,
         shared: shape.shared(2, 1),
@@ -119,7 +119,7 @@ pub(crate) fn backward(
     grad: &Tensor,
 ) -> Result<[Tensor; 3]> {
     let shape = Shape::of(heads)?;
-    let kind = suffix(q.dtype())?;
+    let kind = suffix(&[q, k, v, out, grad])?;
     let (q, k, v, out, grad) =
         (q.contiguous()?, k.contiguous()?, v.contiguous()?, out.contiguous()?, grad.contiguous()?);
     let (_, log_sums) = with_log_sums(heads, tiles, &q, &k, &v, true)?;

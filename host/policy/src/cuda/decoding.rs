@@ -1,8 +1,8 @@
 //! Decoding over a cache: attention of one query for each row, and the writing of the cache.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 
-use super::launch::{Launch, Number, count, suffix};
+use super::launch::{Launch, Number, count, require, suffix};
 use crate::kernels::Heads;
 
 /// Threads of a block, as in `decoding.cu`.
@@ -24,9 +24,10 @@ pub(crate) fn attend(heads: Heads, q: &Tensor, keys: &Tensor, values: &Tensor, s
     }
     let (rows, row_spans, _) = spans.dims3()?;
     let q = q.contiguous()?;
+    require(&[spans], DType::U32)?;
     let [out] = Launch {
         module: "decoding",
-        kernel: format!("decoding_attention_{}", suffix(q.dtype())?),
+        kernel: format!("decoding_attention_{}", suffix(&[&q, keys, values])?),
         grid: [rows, heads.query],
         threads: THREADS,
         shared: 0,
@@ -48,13 +49,14 @@ pub(crate) fn attend(heads: Heads, q: &Tensor, keys: &Tensor, values: &Tensor, s
 /// Writes `k` and `v` (rows, kv heads · dim) to the pools at `places` (rows,), `u32`.
 pub(crate) fn write(places: &Tensor, k: &Tensor, v: &Tensor, keys: &Tensor, values: &Tensor) -> Result<()> {
     let (rows, width) = k.dims2()?;
+    require(&[places], DType::U32)?;
     if rows == 0 {
         // No device accepts a launch of no blocks.
         return Ok(());
     }
     let [] = Launch {
         module: "decoding",
-        kernel: format!("cache_write_{}", suffix(k.dtype())?),
+        kernel: format!("cache_write_{}", suffix(&[k, v, keys, values])?),
         grid: [rows, 1],
         threads: THREADS,
         shared: 0,

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use super::launch::{Launch, Number, count, suffix};
+use super::launch::{Launch, Number, count, require, suffix};
 
 /// Threads of a block, as in `draw.cu`.
 const THREADS: usize = 256;
@@ -18,9 +18,10 @@ pub(crate) fn draw(logits: &Tensor, uniforms: &Tensor, temperature: f64) -> Resu
     let greedy = temperature == 0.0;
     let scale = if greedy { 1.0 } else { (1.0 / temperature) as f32 };
     let logits = logits.contiguous()?;
+    require(&[uniforms], DType::F32)?;
     let [tokens, log_probs] = Launch {
         module: "draw",
-        kernel: format!("draw_{}", suffix(logits.dtype())?),
+        kernel: format!("draw_{}", suffix(&[&logits])?),
         grid: [rows, 1],
         threads: THREADS,
         shared: 0,

@@ -45,12 +45,23 @@ pub(super) fn count(elements: usize) -> Result<Number> {
     }
 }
 
-/// Returns the ending of the symbols of kernels for this type.
-pub(super) fn suffix(dtype: DType) -> Result<&'static str> {
+/// Returns the ending of the symbols of kernels for the type of these tensors, which must have the same: a kernel reads
+/// another type as numbers of its own, and beyond the end of the memory.
+pub(super) fn suffix(tensors: &[&Tensor]) -> Result<&'static str> {
+    let dtype = tensors[0].dtype();
+    require(tensors, dtype)?;
     match dtype {
         DType::F32 => Ok("f32"),
         DType::BF16 => Ok("bf16"),
         other => bail!("there is no kernel for {other:?}"),
+    }
+}
+
+/// Fails unless the tensors are of this type.
+pub(super) fn require(tensors: &[&Tensor], dtype: DType) -> Result<()> {
+    match tensors.iter().find(|tensor| tensor.dtype() != dtype) {
+        Some(other) => bail!("a kernel for {dtype:?} was given a tensor of {:?}", other.dtype()),
+        None => Ok(()),
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) fn forward(x: &Tensor, w: &Tensor, epsilon: f32) -> Result<Tensor> {
     let (x, w) = (x.contiguous()?, w.contiguous()?);
     let [y] = Launch {
         module: "rms_norm",
-        kernel: format!("rms_norm_{}_{}", suffix(x.dtype())?, suffix(w.dtype())?),
+        kernel: format!("rms_norm_{}_{}", suffix(&[&x])?, suffix(&[&w])?),
         grid: [rows, 1],
         threads: row_threads(width, THREADS),
         shared: 0,
@@ -40,7 +40,7 @@ pub(crate) fn backward(
     let (x, w, grad) = (x.contiguous()?, w.contiguous()?, grad.contiguous()?);
     let [for_x, inverses] = Launch {
         module: "rms_norm",
-        kernel: format!("rms_norm_backward_{}_{}", suffix(x.dtype())?, suffix(w.dtype())?),
+        kernel: format!("rms_norm_backward_{}_{}", suffix(&[&x, &grad])?, suffix(&[&w])?),
         grid: [rows, 1],
         threads: row_threads(width, THREADS),
         shared: 0,
@@ -56,7 +56,7 @@ pub(crate) fn backward(
     let chunks = rows.div_ceil(CHUNK);
     let [partial] = Launch {
         module: "rms_norm",
-        kernel: format!("rms_norm_weight_{}", suffix(x.dtype())?),
+        kernel: format!("rms_norm_weight_{}", suffix(&[&x, &grad])?),
         grid: [width.div_ceil(32), chunks],
         threads: THREADS,
         shared: 0,

@@ -1,8 +1,8 @@
 //! Rotary position embedding; see [`crate::ops::Rotary`].
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
-use super::launch::{Launch, Number, count, suffix};
+use super::launch::{Launch, Number, count, require, suffix};
 
 const THREADS: usize = 256;
 
@@ -10,10 +10,11 @@ const THREADS: usize = 256;
 pub(crate) fn turn(x: &Tensor, cos: &Tensor, sin: &Tensor, sign: f32) -> Result<Tensor> {
     let ((rows, width), (_, half)) = (x.dims2()?, cos.dims2()?);
     let x = x.contiguous()?;
+    require(&[cos, sin], DType::F32)?;
     let pairs = rows * width / 2;
     let [y] = Launch {
         module: "rotary",
-        kernel: format!("rotary_{}", suffix(x.dtype())?),
+        kernel: format!("rotary_{}", suffix(&[&x])?),
         grid: [pairs.div_ceil(THREADS), 1],
         threads: THREADS,
         shared: 0,

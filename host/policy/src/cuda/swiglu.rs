@@ -12,7 +12,7 @@ pub(crate) fn forward(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     let elements = gate.elem_count();
     let [y] = Launch {
         module: "swiglu",
-        kernel: format!("swiglu_{}", suffix(gate.dtype())?),
+        kernel: format!("swiglu_{}", suffix(&[&gate, &up])?),
         grid: [elements.div_ceil(THREADS), 1],
         threads: THREADS,
         shared: 0,
@@ -31,7 +31,7 @@ pub(crate) fn backward(gate: &Tensor, up: &Tensor, grad: &Tensor) -> Result<(Ten
     let elements = gate.elem_count();
     let [for_gate, for_up] = Launch {
         module: "swiglu",
-        kernel: format!("swiglu_backward_{}", suffix(gate.dtype())?),
+        kernel: format!("swiglu_backward_{}", suffix(&[&gate, &up, &grad])?),
         grid: [elements.div_ceil(THREADS), 1],
         threads: THREADS,
         shared: 0,

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use super::launch::{Launch, Number, count, row_threads, suffix};
+use super::launch::{Launch, Number, count, require, row_threads, suffix};
 
 /// Threads of a block at most.
 const THREADS: usize = 512;
@@ -11,9 +11,10 @@ const THREADS: usize = 512;
 /// `logits` (rows, vocabulary) is overwritten with the probabilities if `keep_softmax` is true. `targets` is (rows,), `u32`.
 pub(crate) fn in_place(logits: &Tensor, targets: &Tensor, keep_softmax: bool) -> Result<(Tensor, Tensor)> {
     let (rows, width) = logits.dims2()?;
+    require(&[targets], DType::U32)?;
     let [log_probs, entropies] = Launch {
         module: "token_stats",
-        kernel: format!("token_stats_{}", suffix(logits.dtype())?),
+        kernel: format!("token_stats_{}", suffix(&[logits])?),
         grid: [rows, 1],
         threads: row_threads(width, THREADS),
         shared: 0,

@@ -257,7 +257,9 @@ impl Projection {
             grads.add_product(&own.weight, Transpose::Lhs, grad, input)?;
         }
         if let Some(bias) = own.bias.as_ref().filter(|bias| bias.is_variable()) {
-            grads.add(bias, grad.sum(0)?)?;
+            // Sums of bf16 numbers are rounded to bf16 at every step.
+            let wide = if grad.dtype() == DType::BF16 { grad.to_dtype(DType::F32)? } else { grad.clone() };
+            grads.add(bias, wide.sum(0)?)?;
         }
         let mut for_input = sum;
         if let (Some(input), Some(Adapter { a, b, scale }), Some(own)) = (input, &self.adapter, &own.adapter) {
