@@ -53,7 +53,7 @@ const BLOCK_ROWS: usize = 96;
 /// Numbers of weights and of multiplications from which several threads are faster than one: either takes a thread about
 /// 30 µs, the first to read and the second to compute.
 const PARALLEL_WEIGHTS: usize = 1 << 17;
-const PARALLEL_PRODUCTS: usize = 1 << 21;
+const PARALLEL_PRODUCTS: usize = 1 << 23;
 
 /// One number for each column of a panel, aligned to cache lines.
 #[derive(Clone, Copy)]
