@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
+use crate::commands::bench::BenchCommand;
 use crate::commands::estimator::EstimatorArgs;
 use crate::commands::plugin::PluginCommand;
 use crate::commands::replay::ReplayArgs;
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     Solve(SolveArgs),
     Simulate(SimulateArgs),
     Estimator(EstimatorArgs),
+    #[command(subcommand)]
+    Bench(BenchCommand),
     #[command(subcommand)]
     Plugin(PluginCommand),
     /// Be a child process that compiles a component or runs a native library

@@ -11,6 +11,7 @@
 //! Everything is deterministic given its seeds: the same seeds give the same bits on the CPU, and a restored run continues
 //! bit for bit.
 
+pub mod bench;
 pub mod device;
 mod error;
 mod formats;
@@ -19,6 +20,7 @@ mod kernels;
 mod model;
 mod ops;
 mod policy;
+mod profile;
 mod train;
 #[cfg(test)]
 mod twins;
@@ -38,6 +40,7 @@ pub use crate::{
         transformer::Transformer,
     },
     policy::Policy,
+    profile::OperationTime,
     train::{
         adamw::AdamWConfig,
         checkpoint,

@@ -237,6 +237,7 @@ fn non_finite(index: usize) -> Error {
 /// Draws one token for each row of logits (rows, vocabulary), given a uniform number for each. Returns `None` for a row
 /// that is not finite.
 fn draw_rows(logits: &Tensor, uniforms: &[f64], config: &SampleConfig) -> Result<Vec<Option<u32>>> {
+    let _time = crate::profile::time("draw");
     let vocab_size = logits.dim(1)?;
     let mut values = logits.to_dtype(DType::F32)?.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
     let of_row = |(row, uniform): (&mut [f32], &f64)| {

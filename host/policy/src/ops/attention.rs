@@ -13,12 +13,14 @@ use crate::kernels::{self, Group, Heads};
 /// Computes attention within the groups of a packed batch: `q` is (rows, query heads · dim), `k` and `v` are (rows, kv
 /// heads · dim), and the result has the shape of `q`.
 pub(crate) fn attend(heads: Heads, groups: &Arc<Vec<Group>>, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+    let _time = crate::profile::time("attention");
     if !kernels_apply(q) {
         return composed(heads, groups, q, k, v);
     }
     let value = with_floats([q, k, v], |[q, k, v]| kernels::packed_attention(heads, groups, q, k, v))?;
     let groups = groups.clone();
     function([q, k, v], Value::Floats(value, q.shape().clone()), move |[q, k, v], grad| {
+        let _time = crate::profile::time("attention backward");
         let [for_q, for_k, for_v] = with_floats([q, k, v, grad], |[q, k, v, grad]| {
             kernels::packed_attention_backward(heads, &groups, q, k, v, grad)
         })?;
@@ -98,6 +100,7 @@ impl Cache {
 
     /// Appends a step's keys and values, (sequences, kv heads · dim). A full cache grows by half.
     pub(crate) fn push(&mut self, k: &Tensor, v: &Tensor) -> Result<()> {
+        let _time = crate::profile::time("cache");
         let (sequences, heads, capacity, dim) = self.keys.dims4()?;
         if self.len == capacity {
             *self = Self::new(&self.keys, &self.values, capacity + capacity / 2 + 16)?;
@@ -112,6 +115,7 @@ impl Cache {
     /// Computes the attention of one query for each sequence, `q` (sequences, query heads · dim), over the columns from
     /// `starts[sequence]` on.
     pub(crate) fn attend(&self, heads: Heads, q: &Tensor, starts: &[usize]) -> Result<Tensor> {
+        let _time = crate::profile::time("attention");
         if kernels_apply(q) {
             let values = with_floats([q, &self.keys, &self.values], |[q, k, v]| {
                 kernels::attend_cached(heads, q, k, v, starts, self.len)

@@ -27,6 +27,7 @@ pub(crate) struct Prediction {
 
 /// Predicts `targets` (tokens,) from `hidden` (tokens, width) with the head `w` (vocabulary, width).
 pub(crate) fn predict(hidden: &Tensor, w: &Tensor, targets: &[u32]) -> Result<Prediction> {
+    let _time = crate::profile::time("head");
     let (rows, _) = hidden.dims2()?;
     let step = (CHUNK / w.dim(0)?).max(1);
     let (h, weight) = (hidden.detach(), w.detach());
@@ -46,6 +47,7 @@ pub(crate) fn predict(hidden: &Tensor, w: &Tensor, targets: &[u32]) -> Result<Pr
     let slopes = if slopes.is_empty() { None } else { Some(join(slopes)?) };
     let targets = targets.to_vec();
     let log_probs = function([hidden, w], Value::Tensor(log_probs), move |[hidden, w], grad| {
+        let _time = crate::profile::time("head backward");
         let grad = grad.unsqueeze(1)?;
         let for_hidden = slopes.as_ref().map(|slopes| slopes.broadcast_mul(&grad)).transpose()?;
         let for_w =

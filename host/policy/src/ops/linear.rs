@@ -16,7 +16,9 @@ const SKINNY_ROWS: usize = 64;
 /// The gradient for `w` is computed only if `w` is tracked. candle's matrix product also computes and keeps the gradients
 /// of frozen weights, which costs a LoRA run most of its memory and a third of its time.
 pub(crate) fn linear(x: &Tensor, w: &Tensor) -> Result<Tensor> {
+    let _time = crate::profile::time("linear");
     function([x, w], product(x, w)?, |[x, w], grad| {
+        let _time = crate::profile::time("linear backward");
         let for_x = x.track_op().then(|| matmul(Transpose::Neither, grad, w)).transpose()?;
         let for_w = w.track_op().then(|| matmul(Transpose::Lhs, grad, x)).transpose()?;
         Ok([for_x, for_w])

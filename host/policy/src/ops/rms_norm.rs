@@ -12,12 +12,14 @@ use crate::kernels;
 ///
 /// Source: Zhang and Sennrich, *Root Mean Square Layer Normalization*, arXiv 1910.07467.
 pub(crate) fn rms_norm(x: &Tensor, w: &Tensor, epsilon: f64) -> Result<Tensor> {
+    let _time = crate::profile::time("norm");
     if !kernels_apply(x) {
         return composed(x, w, epsilon);
     }
     let floor = epsilon as f32;
     let value = with_floats([x, w], |[x, w]| kernels::rms_norm(x, w, floor))?;
     function([x, w], Value::Floats(value, x.shape().clone()), move |[x, w], grad| {
+        let _time = crate::profile::time("norm backward");
         let for_x = with_floats([x, w, grad], |[x, w, grad]| kernels::rms_norm_backward(x, w, grad, floor))?;
         // The weight's gradient, Σ over rows of x̂ · gradient, is needed only if all weights are trained, and is cheap enough
         // for composed operations.

@@ -35,6 +35,7 @@ impl Rotary {
 
     /// Rotates every head of `x` (rows, heads · dim) by the angles of its row.
     pub(crate) fn rotate(&self, x: &Tensor) -> Result<Tensor> {
+        let _time = crate::profile::time("rotary");
         if !kernels_apply(x) {
             return self.composed(x);
         }
@@ -44,6 +45,7 @@ impl Rotary {
         };
         let this = self.clone();
         function([x], Value::Floats(turn(self, x, 1.0)?, x.shape().clone()), move |[x], grad| {
+            let _time = crate::profile::time("rotary backward");
             // The gradient of a rotation is the rotation back.
             Ok([Some(Tensor::from_vec(turn(&this, grad, -1.0)?, x.shape(), x.device())?)])
         })

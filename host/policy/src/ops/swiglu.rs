@@ -12,11 +12,13 @@ use crate::kernels;
 ///
 /// Source: Shazeer, *GLU Variants Improve Transformer*, arXiv 2002.05202.
 pub(crate) fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    let _time = crate::profile::time("swiglu");
     if !kernels_apply(gate) {
         return gate.silu()? * up;
     }
     let value = with_floats([gate, up], |[gate, up]| kernels::swiglu(gate, up))?;
     function([gate, up], Value::Floats(value, gate.shape().clone()), |[gate, up], grad| {
+        let _time = crate::profile::time("swiglu backward");
         let (for_gate, for_up) =
             with_floats([gate, up, grad], |[gate, up, grad]| kernels::swiglu_backward(gate, up, grad))?;
         let tensor = |values| Tensor::from_vec(values, gate.shape(), gate.device());

@@ -84,6 +84,7 @@ impl AdamW {
     /// Makes one step at the given learning rate. `grads` has a gradient for each variable; `norm` is their
     /// [`global_norm`].
     pub(crate) fn step(&mut self, variables: &[(String, Var)], grads: &[Tensor], norm: f64, rate: f64) -> Result<()> {
+        let _time = crate::profile::time("adamw");
         let AdamWConfig { beta1, beta2, epsilon, weight_decay, max_grad_norm } = self.config;
         self.step += 1;
         let scale = if max_grad_norm > 0.0 && norm > max_grad_norm { max_grad_norm / norm } else { 1.0 };

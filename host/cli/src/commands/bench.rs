@@ -1,0 +1,52 @@
+//! `alft bench policy`: the speed and the memory of a model on this machine.
+
+use alft_policy::bench::{BenchConfig, BenchReport, measure};
+use alft_runtime::Error as RuntimeError;
+
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+
+/// Measure this machine.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum BenchCommand {
+    Policy(PolicyArgs),
+}
+
+/// Measure sampling, log-probabilities and updates of a model.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example: alft bench policy shape:smollm2-135m --set parts=decode,update-lora --set batches=1,32\n\n\
+The table has the shares of this machine's limits that a part reaches, of memory bandwidth and of arithmetic, both measured \
+in the same run, and the operations that took longest. The keys of --set are those of `config` in the JSON object.")]
+pub(crate) struct PolicyArgs {
+    /// A GGUF file, a folder in Hugging Face's format, `tiny`, or `shape:NAME` for random weights
+    model: String,
+    /// Override a setting: device, parts, batches, new_tokens, repeat, profile=false, … (may be repeated)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Small sizes: a look in a few seconds, not a measurement
+    #[arg(long)]
+    quick: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(command: &BenchCommand) -> Result<()> {
+    let BenchCommand::Policy(args) = command;
+    let report = bench(args).map_err(|error| Error::Run(RuntimeError::Model(error)))?;
+    match args.json {
+        true => say!("{}", serde_json::to_string(&report).expect("a report is plain data")),
+        false => say!("{report}"),
+    }
+    Ok(())
+}
+
+fn bench(args: &PolicyArgs) -> alft_policy::Result<BenchReport> {
+    let config = if args.quick { BenchConfig::quick() } else { BenchConfig::default() }.with(&args.overrides)?;
+    let mut progress = None;
+    measure(&args.model, &config, &mut |at| {
+        let bar = progress.get_or_insert_with(|| Progress::begin("bench", 0, at.total));
+        bar.at(at.done, &format!("{} of {}", at.part, at.batch));
+    })
+}
