@@ -6,6 +6,8 @@
 
 use std::ffi::c_void;
 
+use crate::roles::Role;
+
 /// Version of the C contract: the number in the name of the entry symbol.
 pub const VERSION: u32 = 1;
 
@@ -248,7 +250,28 @@ pub struct PluginV1 {
     pub evaluate: Option<EvaluateFn>,
 }
 
+/// The function of a role, by the kind of its results.
+#[derive(Debug, Clone, Copy)]
+pub enum RoleFn {
+    /// Returns keys.
+    Keys(ReadFn),
+    /// Returns scores.
+    Scores(ScoreFn),
+    /// Returns valuations.
+    Valuations(EvaluateFn),
+}
+
 impl PluginV1 {
+    /// Returns the function of a role, or `None` if the plugin does not have the role.
+    pub fn function(&self, role: Role) -> Option<RoleFn> {
+        match role {
+            Role::Reader => self.read.map(RoleFn::Keys),
+            Role::Grader => self.grade.map(RoleFn::Scores),
+            Role::Verifier => self.score.map(RoleFn::Scores),
+            Role::Objective => self.evaluate.map(RoleFn::Valuations),
+        }
+    }
+
     /// Makes a plugin without roles.
     pub const fn new(describe: DescribeFn) -> Self {
         Self {

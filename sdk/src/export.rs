@@ -16,8 +16,8 @@ macro_rules! export {
             extern "C" fn entry() -> *const $crate::abi::PluginV1 {
                 static PLUGIN: $crate::abi::PluginV1 = {
                     let mut plugin = $crate::abi::PluginV1::new($crate::native::describe::<$plugin>);
-                    $crate::__export_role!(native plugin, $plugin, $first);
-                    $($crate::__export_role!(native plugin, $plugin, $role);)*
+                    $crate::__role!(native plugin, $plugin, $first);
+                    $($crate::__role!(native plugin, $plugin, $role);)*
                     plugin
                 };
                 &PLUGIN
@@ -31,55 +31,18 @@ macro_rules! export {
             #[cfg(target_arch = "wasm32")]
             const _: () = {
                 struct Exported;
-                impl $crate::component::wit::about::Guest for Exported {
+                impl $crate::component::about::exports::alft::objective::about::Guest for Exported {
                     fn describe(
                         config: ::std::string::String,
-                    ) -> $crate::component::Reply<$crate::component::wit::about::Manifest> {
+                    ) -> $crate::component::Reply<$crate::component::about::exports::alft::objective::about::Manifest> {
                         $crate::component::describe::<$plugin>(&config)
                     }
                 }
                 $crate::component::about::export_about!(Exported with_types_in $crate::component::about);
-                $crate::__export_role!(component Exported, $plugin, $first);
-                $($crate::__export_role!(component Exported, $plugin, $role);)*
+                $crate::__role!(component Exported, $plugin, $first);
+                $($crate::__role!(component Exported, $plugin, $role);)*
             };
         };
-    };
-}
-
-/// Exports one role. Two arms for each: its field of the C struct, and its interface of the component.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __export_role {
-    (native $table:ident, $plugin:ident, Reader) => {
-        $table.read = Some($crate::native::read::<$plugin>);
-    };
-    (component $exported:ident, $plugin:ident, Reader) => {
-        $crate::__export_interface!($exported, $plugin, reader, export_reader, read(Transcript) -> ::std::vec::Vec<::std::option::Option<::std::string::String>>);
-    };
-
-    (native $table:ident, $plugin:ident, Grader) => {
-        $table.grade = Some($crate::native::grade::<$plugin>);
-    };
-    (component $exported:ident, $plugin:ident, Grader) => {
-        $crate::__export_interface!($exported, $plugin, grader, export_grader, grade(Transcript) -> ::std::vec::Vec<f64>);
-    };
-
-    (native $table:ident, $plugin:ident, Verifier) => {
-        $table.score = Some($crate::native::score::<$plugin>);
-    };
-    (component $exported:ident, $plugin:ident, Verifier) => {
-        $crate::__export_interface!($exported, $plugin, verifier, export_verifier, score(Question) -> ::std::vec::Vec<f64>);
-    };
-
-    (native $table:ident, $plugin:ident, Objective) => {
-        $table.evaluate = Some($crate::native::evaluate::<$plugin>);
-    };
-    (component $exported:ident, $plugin:ident, Objective) => {
-        $crate::__export_interface!($exported, $plugin, objective, export_objective, evaluate(Bundle) -> $crate::component::wit::objective::Valuation);
-    };
-
-    ($form:ident $out:ident, $plugin:ident, $role:ident) => {
-        compile_error!(concat!(stringify!($role), " is not a role; the roles are Reader, Grader, Verifier and Objective"));
     };
 }
 
@@ -87,16 +50,16 @@ macro_rules! __export_role {
 /// to one `$result` for each.
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __export_interface {
-    ($exported:ident, $plugin:ident, $interface:ident, $export:ident, $function:ident($entry:ident) -> $result:ty) => {
-        impl $crate::component::wit::$interface::Guest for $exported {
+macro_rules! __interface {
+    ($exported:ident, $plugin:ident, $role:ident, $interface:ident, $export:ident, $function:ident($entry:ident) -> $result:ty) => {
+        impl $crate::roles::bindings::$interface::exports::alft::objective::$interface::Guest for $exported {
             fn $function(
                 config: ::std::string::String,
-                batch: ::std::vec::Vec<$crate::component::wit::$interface::$entry>,
+                batch: ::std::vec::Vec<$crate::roles::bindings::$interface::exports::alft::objective::$interface::$entry>,
             ) -> $crate::component::Reply<::std::vec::Vec<$result>> {
-                $crate::component::$function::<$plugin>(&config, batch)
+                $crate::component::batch::<$plugin, $crate::roles::$role, _, _>(&config, batch)
             }
         }
-        $crate::component::$interface::$export!($exported with_types_in $crate::component::$interface);
+        $crate::roles::bindings::$interface::$export!($exported with_types_in $crate::roles::bindings::$interface);
     };
 }

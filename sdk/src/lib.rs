@@ -38,7 +38,8 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`roles`] | the traits [`Plugin`], [`Reader`], [`Grader`], [`Verifier`] and [`Objective`], and the manifest |
+//! | [`plugin`] | the trait [`Plugin`] and its manifest |
+//! | [`roles`] | the traits [`Reader`], [`Grader`], [`Verifier`] and [`Objective`], and all else that tells roles apart |
 //! | [`bundle`] | the data of an objective: answers, groups, bundles, valuations |
 //! | [`estimate`] | estimates of probabilities and surprisals from counts |
 //! | [`samples`] | bundles made from samples or from known marginals |
@@ -46,8 +47,9 @@
 //! | [`attribute`] | a name for each answer, and the probability of each name |
 //! | [`math`] | functions whose results are the same on every target |
 //! | [`diagnostics`] | log messages, the only import of a plugin |
-//! | [`batch`] | the vocabulary of a call: roles, batches, outputs |
+//! | [`call`] | the data of a call: entries, items, outputs |
 //! | [`dispatch`] | calls by configuration text over whole batches |
+//! | [`linked`](mod@linked) | a plugin that is linked into a program |
 //! | [`abi`] | the C ABI of native libraries |
 //! | `native`, `component` | the two sides of [`export!`] |
 //!
@@ -57,8 +59,8 @@
 pub mod abi;
 pub mod answer_values;
 pub mod attribute;
-pub mod batch;
 pub mod bundle;
+pub mod call;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod component;
@@ -67,14 +69,18 @@ pub mod dispatch;
 pub mod estimate;
 mod export;
 mod level;
+pub mod linked;
 pub mod math;
 #[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]
 pub mod native;
+pub mod plugin;
 pub mod roles;
 pub mod samples;
 
 pub use serde;
 
 pub use bundle::{Answer, Bundle, Group, Prompt, Valuation};
-pub use roles::{Error, Grader, Manifest, Objective, Plugin, Reader, Result, Verifier};
+pub use linked::Linked;
+pub use plugin::{Error, Manifest, Plugin, Result};
+pub use roles::traits::*;

@@ -6,11 +6,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, Once, PoisonError};
 
 use crate::abi::{CAnswer, CBundle, CGroup, CManifest, CPrompt, CPromptTexts, FAILED, Host, OK, PANICKED, Str};
-use crate::batch::PromptTexts;
 use crate::bundle::{Answer, Bundle, Group, Prompt, Valuation};
+use crate::call::PromptTexts;
 use crate::dispatch;
 use crate::level::Level;
-use crate::roles::{Grader, Objective, Plugin, Reader, Result, Verifier};
+use crate::plugin::{Plugin, Result};
+use crate::roles::Function;
 
 /// Returns a slice of the host's memory; an empty one for a null pointer, which C code passes for a length of 0.
 ///
@@ -150,21 +151,24 @@ pub unsafe extern "C" fn describe<P: Plugin>(host: *const Host, config: Str, out
     }
 }
 
-/// The [`ReadFn`](crate::abi::ReadFn) of `P`.
+/// The [`ReadFn`](crate::abi::ReadFn) of a role that returns keys.
 ///
 /// # Safety
 /// The arguments are valid by the contract.
 #[doc(hidden)]
-pub unsafe extern "C" fn read<P: Reader>(
+pub unsafe extern "C" fn keys<P: Plugin, F>(
     host: *const Host,
     config: Str,
     batch: *const CPromptTexts,
     len: usize,
-) -> i32 {
+) -> i32
+where
+    F: Function<P, Entry = PromptTexts, Reply = Vec<Option<String>>>,
+{
     // SAFETY: the caller's promise.
     unsafe {
         guarded(host, config, |config| {
-            for key in dispatch::read::<P>(config, &prompt_texts(batch, len))?.iter().flatten() {
+            for key in dispatch::call::<P, F>(config, &prompt_texts(batch, len))?.iter().flatten() {
                 ((*host).key)((*host).context, key.as_deref().map_or(Str::NULL, Str::new));
             }
             Ok(())
@@ -172,55 +176,26 @@ pub unsafe extern "C" fn read<P: Reader>(
     }
 }
 
-/// The [`ScoreFn`](crate::abi::ScoreFn) of the grader `P`.
+/// The [`ScoreFn`](crate::abi::ScoreFn) of a role that returns scores.
 ///
 /// # Safety
 /// The arguments are valid by the contract.
 #[doc(hidden)]
-pub unsafe extern "C" fn grade<P: Grader>(
+pub unsafe extern "C" fn scores<P: Plugin, F>(
     host: *const Host,
     config: Str,
     batch: *const CPromptTexts,
     len: usize,
     out: *mut f64,
-) -> i32 {
-    // SAFETY: the caller's promise.
-    unsafe { write_scores(dispatch::grade::<P>, host, config, batch, len, out) }
-}
-
-/// The [`ScoreFn`](crate::abi::ScoreFn) of the verifier `P`.
-///
-/// # Safety
-/// The arguments are valid by the contract.
-#[doc(hidden)]
-pub unsafe extern "C" fn score<P: Verifier>(
-    host: *const Host,
-    config: Str,
-    batch: *const CPromptTexts,
-    len: usize,
-    out: *mut f64,
-) -> i32 {
-    // SAFETY: the caller's promise.
-    unsafe { write_scores(dispatch::score::<P>, host, config, batch, len, out) }
-}
-
-/// [`dispatch::grade`] or [`dispatch::score`] of a plugin.
-type ScoreTexts = fn(&str, &[PromptTexts]) -> Result<Vec<Vec<f64>>>;
-
-/// # Safety
-/// The arguments are valid by the contract.
-unsafe fn write_scores(
-    score: ScoreTexts,
-    host: *const Host,
-    config: Str,
-    batch: *const CPromptTexts,
-    len: usize,
-    out: *mut f64,
-) -> i32 {
+) -> i32
+where
+    F: Function<P, Entry = PromptTexts, Reply = Vec<f64>>,
+{
     // SAFETY: the caller's promise; `dispatch` returns one score for each text.
     unsafe {
         guarded(host, config, |config| {
-            for (at, score) in score(config, &prompt_texts(batch, len))?.iter().flatten().enumerate() {
+            let scores = dispatch::call::<P, F>(config, &prompt_texts(batch, len))?;
+            for (at, score) in scores.iter().flatten().enumerate() {
                 out.add(at).write(*score);
             }
             Ok(())
@@ -228,12 +203,12 @@ unsafe fn write_scores(
     }
 }
 
-/// The [`EvaluateFn`](crate::abi::EvaluateFn) of `P`.
+/// The [`EvaluateFn`](crate::abi::EvaluateFn) of a role that returns valuations.
 ///
 /// # Safety
 /// The arguments are valid by the contract.
 #[doc(hidden)]
-pub unsafe extern "C" fn evaluate<P: Objective>(
+pub unsafe extern "C" fn valuations<P: Plugin, F>(
     host: *const Host,
     config: Str,
     batch: *const CBundle,
@@ -241,13 +216,16 @@ pub unsafe extern "C" fn evaluate<P: Objective>(
     utilities: *mut f64,
     violations: *mut f64,
     rewards: *mut f64,
-) -> i32 {
+) -> i32
+where
+    F: Function<P, Entry = Bundle, Reply = Valuation>,
+{
     // SAFETY: the caller's promise; `check_shape` keeps the rewards within the host's buffer.
     unsafe {
         guarded(host, config, |config| {
             let batch = bundles(batch, len);
             let mut next = 0;
-            for (at, valuation) in dispatch::evaluate::<P>(config, &batch)?.iter().enumerate() {
+            for (at, valuation) in dispatch::call::<P, F>(config, &batch)?.iter().enumerate() {
                 check_shape(&batch[at], valuation)?;
                 utilities.add(at).write(valuation.utility);
                 violations.add(at).write(valuation.violation.unwrap_or(f64::NAN));

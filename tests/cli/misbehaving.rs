@@ -144,9 +144,9 @@ fn a_score_in_place_of_a_failure_is_used_and_the_failure_is_counted() {
 
     let refused = |set: &str, texts: &[&str]| fail(small.train("x").args(["--set", set]), 5, texts);
     refused("plugin.faulty.on_error={score = 2.0}", &["plugin \"faulty\"", "promises scores from 0 to 1"]);
-    let texts = ["plugin \"arithmetic\"", "for verifiers and graders alone"];
+    let texts = ["plugin \"arithmetic\"", "for roles that score alone"];
     refused("plugin.arithmetic.on_error={score = 0.0}", &texts);
-    let texts = ["plugin \"coherence\"", "for verifiers and graders alone"];
+    let texts = ["plugin \"coherence\"", "for roles that score alone"];
     refused("plugin.coherence.on_error={score = 0.0}", &texts);
 }
 

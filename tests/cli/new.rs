@@ -7,22 +7,24 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use alft_plugin_host::{Engine, Limits, NativeTrust, Plugin, Source, Worker};
-use alft_sdk::batch::{Batch, Item, PromptTexts, Role};
 use alft_sdk::bundle::{Bundle, Prompt};
+use alft_sdk::call::{Item, PromptTexts};
 use alft_sdk::estimate::PlugIn;
+use alft_sdk::roles::{Batch, Role};
 use alft_sdk::samples::Samples;
 
 use crate::support::{alft, all_text, fail, fixture, root, succeed};
 
-/// Returns a command of the binary in `folder`. The crates that new projects in Rust depend on are compiled into one
-/// folder, and stay there.
+/// Returns a command of the binary in `folder`. A build of a plugin goes into the target folder of this workspace, where
+/// the sdk and its macros are compiled already.
 fn author(folder: &Path) -> Command {
     let mut command = alft(folder);
-    command.env("CARGO_TARGET_DIR", target());
+    command.env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join(".."));
     command
 }
 
-/// The target folder of new projects in Rust. Not the one of the cargo that runs this test, which may have locked it.
+/// The target folder of the tests of new projects in Rust. Not the one of the cargo that runs this test, which may have
+/// locked it.
 fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugins")
 }
@@ -37,7 +39,15 @@ fn path(command: &mut Command) -> PathBuf {
 fn new(language: &str, name: &str, roles: &str) -> PathBuf {
     let folder = fixture(name);
     succeed(author(&folder).args(["plugin", "new", name, "--lang", language, "--role", roles, "--dir", "."]));
+    share_versions(&folder);
     folder
+}
+
+/// Gives a project the dependencies of this workspace in the very versions, so that what is built of them is used again.
+fn share_versions(project: &Path) {
+    if project.join("Cargo.toml").exists() {
+        std::fs::copy(root().join("Cargo.lock"), project.join("Cargo.lock")).unwrap();
+    }
 }
 
 /// Runs the test command of the project's README.
@@ -116,7 +126,8 @@ fn in_c() {
 #[test]
 fn the_examples_pass_the_conformance_tests() {
     for language in ["rust", "python", "js", "c"] {
-        succeed(alft(&root()).args(["plugin", "check"]).arg(root().join("examples/plugins").join(language)));
+        share_versions(&root().join("examples/plugins").join(language));
+        succeed(author(&root()).args(["plugin", "check"]).arg(root().join("examples/plugins").join(language)));
     }
 }
 
@@ -124,7 +135,7 @@ fn the_examples_pass_the_conformance_tests() {
 fn the_system_of_an_interpreter_is_inside_the_component_and_grants_nothing() {
     for (language, interpreted) in [("python", true), ("js", true), ("c", false)] {
         let project = root().join("examples/plugins").join(language);
-        let text = all_text(&succeed(alft(&root()).args(["plugin", "inspect"]).arg(project)));
+        let text = all_text(&succeed(author(&root()).args(["plugin", "inspect"]).arg(project)));
         assert_eq!(text.contains("WASI       virtual"), interpreted, "{text}");
         assert!(text.contains("can do I/O no"), "{text}");
     }

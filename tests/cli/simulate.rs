@@ -107,6 +107,19 @@ fn outcomes_are_drawn() {
     }
 }
 
+/// A learning rate this high ends with no probability left on the rare answer A. The reward of A at that end overflows
+/// over a small beta, which is a fault of the game's numbers and not of the command line.
+#[test]
+fn a_reward_that_overflows_where_training_ended_is_a_fault_of_the_game() {
+    let rare = 2f64.powi(-20);
+    let x = prompt("x", &[("A", rare), ("B", 0.5), ("C", 0.5 - rare)]);
+    let objectives = json!([{"kind": "maximum-likelihood", "reward": {"A": 1.0}}, {"kind": "gini", "weight": 0.1}]);
+    let games = Games::new(&[with(&game(objectives), json!({"prompts": [x], "beta": 1e-9}))]);
+    succeed(&mut games.solve());
+    let mut simulate = games.simulate("--group 4 --steps 20 --seeds 8 --learning-rate 1e30");
+    fail(&mut simulate, 4, &["line 1: game \"g\"", "over a beta of 1e-9 overflows", "learning rate"]);
+}
+
 #[test]
 fn a_game_that_cannot_be_sampled_is_refused() {
     let x = prompt("x", &[("A", 0.5), ("B", 0.5), ("C", 0.0)]);

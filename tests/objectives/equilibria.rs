@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use alft_builtin::Handler;
 use alft_game::exact::objective::Oracle;
 use alft_game::exact::solve::Config;
 use alft_game::exact::{Certificate, Game, Solution, Term, solve};
 use alft_sdk::bundle::{Bundle, Prompt, Valuation};
+use alft_sdk::call::Output;
+use alft_sdk::roles::Batch;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
@@ -112,9 +113,12 @@ fn tilt(logs: &[f64]) -> (Vec<f64>, f64) {
 
 fn term(kind: &str, weight: f64, config: &Value) -> Term<'static> {
     let plugin = alft_builtin::open(kind, &config.to_string()).expect("the kind is known").unwrap();
-    let Handler::Objective(evaluate) = plugin.handler else { panic!("{kind} is no objective") };
-    let evaluate = move |bundle: &Bundle| evaluate(bundle).map_err(Into::into);
-    Term { name: kind.into(), weight, concave: plugin.manifest.concave, evaluate: Box::new(evaluate) }
+    let concave = plugin.manifest().concave;
+    let evaluate = move |bundle: &Bundle| match plugin.call(&Batch::Objective(std::slice::from_ref(bundle).into()))? {
+        Output::Valuations(mut valuations) => Ok(valuations.remove(0)),
+        output => panic!("not an objective: {output:?}"),
+    };
+    Term { name: kind.into(), weight, concave, evaluate: Box::new(evaluate) }
 }
 
 /// Returns the term of a verifier, whose utility is the expected score.

@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use alft_plugin_host::{Limits, Plugin};
-use alft_sdk::batch::{Role, Roles};
-use alft_sdk::dispatch;
+use alft_sdk::roles::{Role, Roles};
+use alft_sdk::{dispatch, roles};
 
 use crate::support::{bits, chain, entry, evaluate, grade, open_file, random_bundles, read, score};
 
@@ -21,7 +21,7 @@ fn an_objective_of_contract_1_0_0_loads() {
     assert_eq!((manifest.name.as_str(), manifest.concave, manifest.gradient), ("alft-entropy", true, true));
     assert_eq!(plugin.roles(), Roles::default().with(Role::Objective));
     let bundles = random_bundles(100, 11);
-    let linked = dispatch::evaluate::<alft_entropy::Entropy>("{}", &bundles).unwrap();
+    let linked = dispatch::call::<alft_entropy::Entropy, roles::Evaluate>("{}", &bundles).unwrap();
     for (item, linked) in evaluate(&plugin, &bundles).items.iter().zip(&linked) {
         assert_eq!(bits(item.as_ref().unwrap()), bits(linked));
     }

@@ -2,8 +2,8 @@
 
 use alft_build::Form;
 use alft_plugin_host::{FailureKind, Limits, NativeTrust, Plugin, Source};
-use alft_sdk::batch::PromptTexts;
 use alft_sdk::bundle::Prompt;
+use alft_sdk::call::PromptTexts;
 
 use crate::support::{
     FORMS, built, engine, entry, evaluate, misbehaving, open, open_file, random_bundles, read, score, source,

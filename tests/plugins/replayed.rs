@@ -3,8 +3,9 @@
 use alft_build::Form;
 use alft_plugin_host::Call;
 use alft_plugin_host::ledger::replay::{self, Difference, ReplayError};
-use alft_sdk::batch::{Batch, Output, PromptTexts, Role};
 use alft_sdk::bundle::Prompt;
+use alft_sdk::call::{Output, PromptTexts};
+use alft_sdk::roles::{Batch, Role};
 
 use crate::support::{FORMS, misbehaving, open, random_bundles};
 

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use alft_build::Form;
 use alft_plugin_host::{BatchResult, Engine, Error, Limits, NativeTrust, Plugin, Source, Worker, source};
-use alft_sdk::batch::{Batch, Item, PromptTexts};
 use alft_sdk::bundle::{Bundle, Prompt, Valuation};
+use alft_sdk::call::{Item, PromptTexts};
 use alft_sdk::estimate::{Estimator, Harmonic, PlugIn};
+use alft_sdk::roles::Batch;
 use alft_sdk::samples::Samples;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

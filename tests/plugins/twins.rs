@@ -1,14 +1,14 @@
 //! One source gives the same bits linked in, as a library and as a component.
 
 use alft_build::Form;
-use alft_sdk::dispatch;
+use alft_sdk::{dispatch, roles};
 
 use crate::support::{FORMS, bits, entry, evaluate, grade, open, random_bundles, read, score};
 
 #[test]
 fn entropy_has_identical_bits_in_every_form_on_1000_bundles() {
     let bundles = random_bundles(1000, 1);
-    let linked = dispatch::evaluate::<alft_entropy::Entropy>("{}", &bundles).unwrap();
+    let linked = dispatch::call::<alft_entropy::Entropy, roles::Evaluate>("{}", &bundles).unwrap();
     for form in FORMS {
         let result = evaluate(&open("entropy", form, "{}"), &bundles);
         assert!(result.usage.calls < 10, "a call has as many bundles as `limits.batch_bytes` allows");
@@ -22,7 +22,7 @@ fn entropy_has_identical_bits_in_every_form_on_1000_bundles() {
 fn coherence_has_identical_bits_in_every_form() {
     let bundles = random_bundles(200, 2);
     for config in [r#"{"consensus": "arithmetic"}"#, r#"{"consensus": "geometric"}"#] {
-        let linked = dispatch::evaluate::<alft_coherence::Coherence>(config, &bundles).unwrap();
+        let linked = dispatch::call::<alft_coherence::Coherence, roles::Evaluate>(config, &bundles).unwrap();
         for form in FORMS {
             let result = evaluate(&open("coherence", form, config), &bundles);
             for (loaded, linked) in result.items.iter().zip(&linked) {
@@ -43,7 +43,7 @@ fn scores_multipliers_and_violations_cross_in_every_form() {
         }
     }
     let config = r#"{"verifier": "unsafe", "limit": 0.1}"#;
-    let linked = dispatch::evaluate::<alft_constraint::Constraint>(config, &bundles).unwrap();
+    let linked = dispatch::call::<alft_constraint::Constraint, roles::Evaluate>(config, &bundles).unwrap();
     assert!(linked.iter().all(|valuation| valuation.violation.is_some()));
     assert!(linked[9].rewards.iter().flatten().all(|reward| *reward < 0.0), "{:?}", linked[9]);
     for form in FORMS {
@@ -61,7 +61,7 @@ fn scores_multipliers_and_violations_cross_in_every_form() {
 fn arithmetic_reads_and_scores_alike_in_every_form() {
     let texts = ["so $12.50.", "no number", "", "12,5", "= −12.5", "世界 50/4", "٣"];
     let batch = [entry(Some("25/2"), &texts), entry(Some("25/2"), &[])];
-    let keys = dispatch::read::<alft_arithmetic::Arithmetic>("{}", &batch).unwrap();
+    let keys = dispatch::call::<alft_arithmetic::Arithmetic, roles::Read>("{}", &batch).unwrap();
     let answers: Vec<&str> = keys[0].iter().flatten().map(String::as_str).collect();
     assert_eq!(answers, ["25/2", "5", "-25/2", "25/2"]);
     let answers = [entry(Some("25/2"), &answers)];

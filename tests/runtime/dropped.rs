@@ -4,10 +4,10 @@ use alft_game::{AdvantageConfig, Answer, TargetConfig, TargetDynamics};
 use alft_policy::Completion;
 use alft_runtime::config::OnError;
 use alft_runtime::data::Question;
-use alft_runtime::plugins::{Linked, PluginSet, RunPlugin};
+use alft_runtime::plugins::{PluginSet, RunPlugin};
 use alft_runtime::reward::{self, RewardConfig, TargetState};
 use alft_runtime::rollout::{Group, Rollout};
-use alft_sdk::{Bundle, Manifest, Objective, Plugin, Prompt, Reader, Result, Valuation, Verifier, manifest};
+use alft_sdk::{Bundle, Manifest, Objective, Plugin, Prompt, Reader, Result, Valuation, Verifier, linked, manifest};
 
 /// Reads the completion as the answer, scores its length, and fails as an objective where an answer is "fail".
 #[derive(serde::Deserialize)]
@@ -57,7 +57,7 @@ fn rollout<'a>(question: &'a Question, texts: [&[&str]; 2]) -> Rollout<'a> {
 }
 
 fn plugins(set: impl FnOnce(&mut RunPlugin)) -> PluginSet {
-    let literal = Linked::<Literal>::new("{}").unwrap().reader().verifier().objective();
+    let literal = linked!(Literal: Reader + Verifier + Objective)("{}").unwrap();
     let mut plugin = RunPlugin::linked("literal", 1.0, literal);
     set(&mut plugin);
     PluginSet::new(vec![plugin]).unwrap()

@@ -28,7 +28,7 @@ fn a_grader_rewards_completions_and_is_on_record() {
     assert!(samples.iter().all(|sample| sample["fuel"]["length"].as_u64().unwrap() > 0));
     let records = alft_plugin_host::ledger::read(&scratch.path().join("run/ledger")).unwrap();
     let graded = records.map(Result::unwrap).filter(|record| {
-        matches!(record, alft_plugin_host::ledger::Record::Batch { batch: alft_sdk::batch::Batch::Grader(_), .. })
+        matches!(record, alft_plugin_host::ledger::Record::Batch { batch: alft_sdk::roles::Batch::Grader(_), .. })
     });
     assert!(graded.count() >= 6, "the ledger has the grader's calls");
 }

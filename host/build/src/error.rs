@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use alft_sdk::roles::Role;
+
 use crate::artifact::Form;
 use crate::io::IoError;
 use crate::language::Language;
@@ -32,7 +34,7 @@ pub enum Error {
 
     /// plugin.toml has an empty list of roles.
     #[error(
-        "{}: `roles` is empty; name one or more of \"reader\", \"grader\", \"verifier\" and \"objective\"", .0.display()
+        "{}: `roles` is empty; name one or more of {}", .0.display(), Role::ALL.map(|role| format!("\"{role}\"")).join(", ")
     )]
     NoRoles(PathBuf),
 
@@ -81,7 +83,7 @@ pub enum Error {
     Name(#[from] NameError),
 
     /// A new plugin was requested without a role.
-    #[error("a plugin needs a role; name one or more of reader, grader, verifier and objective")]
+    #[error("a plugin needs a role; name one or more of {}", Role::ALL.map(Role::name).join(", "))]
     NewWithoutRole,
 
     /// The folder of a new project is not empty.

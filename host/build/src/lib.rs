@@ -42,7 +42,7 @@ mod tools;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-pub use alft_sdk::batch::{Role, Roles};
+pub use alft_sdk::roles::{Role, Roles};
 pub use artifact::Form;
 pub use error::{Attempt, AttemptFailure, Error};
 pub use event::BuildEvent;

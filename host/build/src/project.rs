@@ -9,7 +9,7 @@
 
 use std::path::{Path, PathBuf};
 
-use alft_sdk::batch::Roles;
+use alft_sdk::roles::Roles;
 use serde::Deserialize;
 
 use crate::error::Error;

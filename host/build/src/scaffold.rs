@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use alft_sdk::batch::{Role, Roles};
+use alft_sdk::roles::{Role, Roles};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, context};
 

@@ -1,73 +1,33 @@
 //! The plugins of `plugins/` by name, linked into the program: the same sources that are built into components and
 //! libraries, called without a sandbox. An exact game names its objectives by these names.
 
-use alft_sdk::batch::Role;
-use alft_sdk::bundle::{Bundle, Prompt, Valuation};
-use alft_sdk::dispatch::configure;
-use alft_sdk::{Grader, Manifest, Objective, Plugin, Result, Verifier};
-
-/// A plugin with its configuration.
-pub struct Configured {
-    /// The plugin's promises under this configuration.
-    pub manifest: Manifest,
-    /// The plugin's function.
-    pub handler: Handler,
-}
-
-/// The function of a configured plugin, by its role.
-pub enum Handler {
-    /// Scores a completion.
-    Grader(Box<Score>),
-    /// Scores an answer.
-    Verifier(Box<Score>),
-    /// Evaluates a distribution of answers.
-    Objective(Box<Evaluate>),
-}
-
-/// A function from a prompt and a text to a score.
-pub type Score = dyn Fn(&Prompt, &str) -> Result<f64> + Send + Sync;
-
-/// A function from a bundle to its utility and rewards.
-pub type Evaluate = dyn Fn(&Bundle) -> Result<Valuation> + Send + Sync;
-
-impl Handler {
-    /// Returns the role that the function plays.
-    pub fn role(&self) -> Role {
-        match self {
-            Self::Grader(_) => Role::Grader,
-            Self::Verifier(_) => Role::Verifier,
-            Self::Objective(_) => Role::Objective,
-        }
-    }
-}
-
-impl std::fmt::Debug for Configured {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Configured").field("manifest", &self.manifest).finish_non_exhaustive()
-    }
-}
+use alft_sdk::{Linked, Result, linked};
 
 /// A function from a plugin's configuration, a JSON object, to the configured plugin.
-type Configure = fn(&str) -> Result<Configured>;
+type Configure = fn(&str) -> Result<Linked>;
 
 /// Every kind with its aliases.
 const KINDS: [(&str, &[&str], Configure); 16] = [
-    ("correctness", &[], verifier::<alft_correctness::Correctness>),
-    ("entropy", &[], objective::<alft_entropy::Entropy>),
-    ("gini", &[], objective::<alft_gini::Gini>),
-    ("tsallis", &[], objective::<alft_tsallis::Tsallis>),
-    ("pass@k", &["pass-at-k"], objective::<alft_pass_at_k::PassAtK>),
-    ("maximum-likelihood", &["max-rl", "maxrl"], objective::<alft_maximum_likelihood::MaximumLikelihood>),
-    ("target", &[], objective::<alft_target::Target>),
-    ("coherence", &[], objective::<alft_coherence::Coherence>),
-    ("pairwise", &[], objective::<alft_pairwise::Pairwise>),
-    ("marginal", &[], objective::<alft_marginal::Marginal>),
-    ("parity", &[], objective::<alft_parity::Parity>),
-    ("constraint", &[], objective::<alft_constraint::Constraint>),
-    ("majority", &[], objective::<alft_majority::Majority>),
-    ("semantic-entropy", &["semantic-entropy-minimisation"], objective::<alft_semantic_entropy::SemanticEntropy>),
-    ("format", &[], grader::<alft_format::Format>),
-    ("length", &[], grader::<alft_length::Length>),
+    ("correctness", &[], linked!(alft_correctness::Correctness: Verifier)),
+    ("entropy", &[], linked!(alft_entropy::Entropy: Objective)),
+    ("gini", &[], linked!(alft_gini::Gini: Objective)),
+    ("tsallis", &[], linked!(alft_tsallis::Tsallis: Objective)),
+    ("pass@k", &["pass-at-k"], linked!(alft_pass_at_k::PassAtK: Objective)),
+    ("maximum-likelihood", &["max-rl", "maxrl"], linked!(alft_maximum_likelihood::MaximumLikelihood: Objective)),
+    ("target", &[], linked!(alft_target::Target: Objective)),
+    ("coherence", &[], linked!(alft_coherence::Coherence: Objective)),
+    ("pairwise", &[], linked!(alft_pairwise::Pairwise: Objective)),
+    ("marginal", &[], linked!(alft_marginal::Marginal: Objective)),
+    ("parity", &[], linked!(alft_parity::Parity: Objective)),
+    ("constraint", &[], linked!(alft_constraint::Constraint: Objective)),
+    ("majority", &[], linked!(alft_majority::Majority: Objective)),
+    (
+        "semantic-entropy",
+        &["semantic-entropy-minimisation"],
+        linked!(alft_semantic_entropy::SemanticEntropy: Objective),
+    ),
+    ("format", &[], linked!(alft_format::Format: Grader)),
+    ("length", &[], linked!(alft_length::Length: Grader)),
 ];
 
 /// Iterates over the names of all kinds, without their aliases.
@@ -79,35 +39,15 @@ pub fn kinds() -> impl Iterator<Item = &'static str> {
 ///
 /// # Errors
 /// Fails if the plugin refuses the configuration.
-pub fn open(kind: &str, config: &str) -> Option<Result<Configured>> {
+pub fn open(kind: &str, config: &str) -> Option<Result<Linked>> {
     let (.., configure) = KINDS.iter().find(|(name, aliases, _)| *name == kind || aliases.contains(&kind))?;
     Some(configure(config))
-}
-
-fn grader<P: Plugin + Grader + Send + Sync + 'static>(config: &str) -> Result<Configured> {
-    let plugin: P = configure(config)?;
-    let manifest = plugin.manifest();
-    let score = move |prompt: &Prompt, completion: &str| plugin.grade(prompt, completion);
-    Ok(Configured { manifest, handler: Handler::Grader(Box::new(score)) })
-}
-
-fn verifier<P: Plugin + Verifier + Send + Sync + 'static>(config: &str) -> Result<Configured> {
-    let plugin: P = configure(config)?;
-    let manifest = plugin.manifest();
-    let score = move |prompt: &Prompt, answer: &str| plugin.score(prompt, answer);
-    Ok(Configured { manifest, handler: Handler::Verifier(Box::new(score)) })
-}
-
-fn objective<P: Plugin + Objective + Send + Sync + 'static>(config: &str) -> Result<Configured> {
-    let plugin: P = configure(config)?;
-    let manifest = plugin.manifest();
-    let evaluate = move |bundle: &Bundle| plugin.evaluate(bundle);
-    Ok(Configured { manifest, handler: Handler::Objective(Box::new(evaluate)) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alft_sdk::roles::{Role, Roles};
     use std::collections::BTreeSet;
     use std::path::Path;
 
@@ -148,7 +88,8 @@ mod tests {
 
         for (folder, role, config) in PLUGINS {
             let plugin = open(folder, config).unwrap_or_else(|| panic!("there is no kind {folder}")).unwrap();
-            assert_eq!((plugin.manifest.name, plugin.handler.role()), (format!("alft-{folder}"), role));
+            assert_eq!(plugin.manifest().name, format!("alft-{folder}"));
+            assert_eq!(plugin.roles(), Roles::default().with(role));
         }
         assert_eq!(kinds().count(), PLUGINS.len());
     }
@@ -163,7 +104,7 @@ mod tests {
         ] {
             let (.., config) = PLUGINS.into_iter().find(|(name, ..)| *name == folder).unwrap();
             let plugin = open(alias, config).unwrap_or_else(|| panic!("there is no kind {alias}")).unwrap();
-            assert_eq!(plugin.manifest.name, format!("alft-{folder}"));
+            assert_eq!(plugin.manifest().name, format!("alft-{folder}"));
         }
     }
 

@@ -1,7 +1,7 @@
 //! The backends that run a plugin's code.
 
-use alft_sdk::batch::{Batch, Roles};
-use alft_sdk::roles::Manifest;
+use alft_sdk::Manifest;
+use alft_sdk::roles::{Batch, Roles};
 
 use crate::batch::call::CallResult;
 use crate::batch::deadline::Deadline;

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use alft_sdk::batch::Role;
+use alft_sdk::roles::Role;
 
 use crate::failure::Failure;
 use crate::foreign::ForeignError;

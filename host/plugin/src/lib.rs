@@ -2,7 +2,7 @@
 //!
 //! A plugin is a WebAssembly component (sandboxed: fuel, a deadline, a memory limit and no access to the system) or a
 //! native library (not sandboxed: run only with the user's permission, and by default in a child process). Both are a
-//! [`Plugin`]. [`Plugin::call`] calls it with a whole [`Batch`](alft_sdk::batch::Batch) and returns a validated value or a
+//! [`Plugin`]. [`Plugin::call`] calls it with a whole [`Batch`](alft_sdk::roles::Batch) and returns a validated value or a
 //! [`Failure`] for each item.
 //!
 //! Invariants:

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::mem;
 
-use alft_sdk::batch::{Batch, Role, Roles};
-use alft_sdk::roles::Manifest;
+use alft_sdk::Manifest;
+use alft_sdk::roles::{Batch, Role, Roles};
 
 use crate::backend::Backend;
 use crate::batch::bisect::{bisect, bisect_texts};

@@ -1,11 +1,11 @@
 //! Validation of batches before a call and of outputs after it. No number leaves the host unchecked.
 
-use alft_sdk::batch::{Batch, Item, Output};
+use alft_sdk::Manifest;
 use alft_sdk::bundle::{Bundle, Valuation};
-use alft_sdk::roles::Manifest;
+use alft_sdk::call::{Entries, Item, Output};
+use alft_sdk::roles::Batch;
 
 use crate::batch::call::BatchResult;
-use crate::batch::part::item_counts;
 use crate::batch::size::output_bytes;
 use crate::failure::{Failure, FailureKind};
 use crate::limits::Limits;
@@ -15,7 +15,7 @@ const ITEM_BYTES: usize = 64;
 
 /// Refuses a batch that must not reach a plugin.
 pub(crate) fn batch(batch: &Batch<'_>) -> Result<(), Failure> {
-    let Batch::Objective(bundles) = batch else { return Ok(()) };
+    let Entries::Bundles(bundles) = batch.entries() else { return Ok(()) };
     let fits = |bundle: &Bundle| {
         let mut answers = bundle.groups.iter().flat_map(|group| &group.answers);
         answers.all(|answer| answer.scores.len() == bundle.verifiers.len())
@@ -29,9 +29,9 @@ pub(crate) fn batch(batch: &Batch<'_>) -> Result<(), Failure> {
 
 /// Refuses an output that is too large to be kept until the step is recorded: bisection may make a thousand calls.
 pub(crate) fn output_size(batch: &Batch<'_>, output: Output, limits: &Limits) -> Result<Output, Failure> {
-    let count = match batch {
-        Batch::Objective(bundles) => bundles.iter().flat_map(|bundle| &bundle.groups).map(|g| g.answers.len()).sum(),
-        _ => batch.item_count(),
+    let count = match batch.entries() {
+        Entries::Bundles(bundles) => bundles.iter().flat_map(|bundle| &bundle.groups).map(|g| g.answers.len()).sum(),
+        Entries::Texts(_) => batch.item_count(),
     };
     let limit = limits.key_bytes;
     let (bytes, max_bytes) = (output_bytes(&output), limit.saturating_add(ITEM_BYTES).saturating_mul(count.max(1)));
@@ -45,22 +45,14 @@ pub(crate) fn output_size(batch: &Batch<'_>, output: Output, limits: &Limits) ->
 /// Splits an output into the items of each entry, or fails if its shape is not that of the batch.
 pub(crate) fn entries(batch: &Batch<'_>, output: Output) -> Result<Vec<Vec<Item>>, Failure> {
     let shape = |detail| Failure::new(FailureKind::Shape, detail);
-    let entries: Vec<Vec<Item>> = match (batch, output) {
-        (Batch::Reader(_), Output::Keys(keys)) => {
-            keys.into_iter().map(|keys| keys.into_iter().map(Item::Key).collect()).collect()
-        }
-        (Batch::Verifier(_) | Batch::Grader(_), Output::Scores(scores)) => {
-            scores.into_iter().map(|scores| scores.into_iter().map(Item::Score).collect()).collect()
-        }
-        (Batch::Objective(_), Output::Valuations(valuations)) => {
-            valuations.into_iter().map(|valuation| vec![Item::Valuation(valuation)]).collect()
-        }
-        (batch, _) => return Err(shape(format!("the results are not those of a {}", batch.role()))),
-    };
+    if output.kind() != batch.role().returns() {
+        return Err(shape(format!("the results are not those of a {}", batch.role())));
+    }
+    let entries = output.into_entries();
     if entries.len() != batch.len() {
         return Err(shape(format!("{} results for {} entries", entries.len(), batch.len())));
     }
-    for (at, (items, wanted)) in entries.iter().zip(item_counts(batch)).enumerate() {
+    for (at, (items, wanted)) in entries.iter().zip(batch.entries().item_counts()).enumerate() {
         if items.len() != wanted {
             let found = items.len();
             return Err(shape(format!("{found} results for {wanted} texts of prompt {}", prompt_id(batch, at))));
@@ -72,12 +64,12 @@ pub(crate) fn entries(batch: &Batch<'_>, output: Output) -> Result<Vec<Vec<Item>
 /// Turns each item that has an invalid value into a failure.
 pub(crate) fn items(result: &mut BatchResult, batch: &Batch<'_>, manifest: &Manifest, limits: &Limits) {
     for (at, item) in result.items.iter_mut().enumerate() {
-        let checked = match (&*item, batch) {
+        let checked = match (&*item, batch.entries()) {
             (Err(_), _) => continue,
             (Ok(Item::Key(key)), _) => check_key(key.as_deref(), limits),
             (Ok(Item::Score(score)), _) => check_score(*score, manifest),
-            (Ok(Item::Valuation(valuation)), Batch::Objective(bundles)) => check_valuation(valuation, &bundles[at]),
-            (Ok(Item::Valuation(_)), _) => unreachable!("only an objective's batch has valuations"),
+            (Ok(Item::Valuation(valuation)), Entries::Bundles(bundles)) => check_valuation(valuation, &bundles[at]),
+            (Ok(Item::Valuation(_)), _) => unreachable!("the results are those of the batch's role"),
         };
         if let Err(failure) = checked {
             *item = Err(failure);
@@ -122,8 +114,8 @@ fn check_finite(name: &str, value: f64) -> Result<(), Failure> {
 }
 
 fn prompt_id<'a>(batch: &'a Batch<'_>, entry: usize) -> &'a str {
-    match batch {
-        Batch::Reader(entries) | Batch::Verifier(entries) | Batch::Grader(entries) => &entries[entry].prompt.id,
-        Batch::Objective(bundles) => &bundles[entry].id,
+    match batch.entries() {
+        Entries::Texts(entries) => &entries[entry].prompt.id,
+        Entries::Bundles(bundles) => &bundles[entry].id,
     }
 }

@@ -5,9 +5,9 @@
 //!
 //! ```
 //! use alft_runtime::config::RunFile;
-//! use alft_runtime::plugins::{Linked, PluginSet, RunPlugin};
+//! use alft_runtime::plugins::{PluginSet, RunPlugin};
 //! use alft_runtime::{PluginSource, Run, RunEvent};
-//! use alft_sdk::{Bundle, Manifest, Objective, Plugin, Prompt, Reader, Result, Valuation, manifest};
+//! use alft_sdk::{Bundle, Manifest, Objective, Plugin, Prompt, Reader, Result, Valuation, linked, manifest};
 //!
 //! /// Reads a completion's first character, and rewards rare answers by their surprisal.
 //! #[derive(alft_sdk::serde::Deserialize)]
@@ -50,7 +50,7 @@
 //!     dir.path().join("run"),
 //! );
 //! let config = RunFile::parse(&dir.path().join("run.toml"), &text, &[])?;
-//! let explore = Linked::<Explore>::new("{}")?.reader().objective();
+//! let explore = linked!(Explore: Reader + Objective)("{}")?;
 //! let plugins = PluginSet::new(vec![RunPlugin::linked("explore", 1.0, explore)])?;
 //!
 //! let observer = Box::new(|event: &RunEvent<'_>| {

@@ -1,7 +1,7 @@
 //! The reference policy's answers, for objectives that compare with it.
 
 use alft_policy::Trainer;
-use alft_sdk::batch::Role;
+use alft_sdk::roles::Role;
 
 use crate::config::RunFile;
 use crate::data::Question;

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use alft_plugin_host::ledger::{self, Record, replay};
 use alft_plugin_host::{Failure, Plugin};
-use alft_sdk::batch::{Batch, Item};
+use alft_sdk::call::{Entries, Item};
+use alft_sdk::roles::Batch;
 use serde::{Serialize, Serializer};
 
 use crate::error::Result;
@@ -117,12 +118,12 @@ fn labels(batch: &Batch<'_>) -> Vec<String> {
         Some((end, _)) => format!("{:?}…", &text[..end]),
         None => format!("{text:?}"),
     };
-    match batch {
-        Batch::Reader(entries) | Batch::Grader(entries) | Batch::Verifier(entries) => entries
+    match batch.entries() {
+        Entries::Texts(entries) => entries
             .iter()
             .flat_map(|entry| entry.texts.iter().map(|text| format!("prompt {}, {}", entry.prompt.id, shorten(text))))
             .collect(),
-        Batch::Objective(bundles) => bundles.iter().map(|bundle| format!("bundle {}", bundle.id)).collect(),
+        Entries::Bundles(bundles) => bundles.iter().map(|bundle| format!("bundle {}", bundle.id)).collect(),
     }
 }
 

@@ -3,7 +3,7 @@
 use alft_game::Answer;
 use alft_policy::{Completion, Policy, Request, SampleConfig, Seed, Sequence, sample};
 use alft_sdk::Prompt;
-use alft_sdk::batch::Role;
+use alft_sdk::roles::Role;
 use std::collections::BTreeMap;
 
 use crate::data::Question;

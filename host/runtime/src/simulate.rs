@@ -16,11 +16,10 @@ use alft_game::exact::{Certificate, Solution, solve};
 use alft_game::{AdvantageConfig, Scale, TargetConfig};
 use alft_policy::tabular::{TabularPolicy, sample_index};
 use alft_policy::{Completion, Decay, GrpoConfig, KlPenalty, OptimiserConfig, Schedule};
-use alft_sdk::Prompt;
-use alft_sdk::batch::Role;
+use alft_sdk::{Manifest, Plugin, Prompt, Reader, linked, manifest};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::data::{Instance, Question, Trace};
 use crate::error::{Error, Result};
@@ -307,20 +306,35 @@ fn reference(instance: &Instance) -> Vec<Vec<f64>> {
     instance.traces.iter().map(normalised).collect()
 }
 
-/// The game's objectives. The first one also reads: a trace of a tabular policy is its answer.
+/// The reader of a game: a trace of a tabular policy is its answer.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Traces {}
+
+impl Plugin for Traces {
+    fn manifest(&self) -> Manifest {
+        manifest!("Takes the whole completion for the answer.")
+    }
+}
+
+impl Reader for Traces {
+    fn read(&self, _: &Prompt, completion: &str) -> alft_sdk::Result<Option<String>> {
+        Ok(Some(completion.to_owned()))
+    }
+}
+
+/// The reader and the game's objectives.
 fn plugins(instance: &Instance) -> Result<PluginSet> {
-    let plugins = instance.objectives.iter().enumerate().map(|(place, objective)| {
+    let reader = linked!(Traces: Reader)("{}").expect("the reader has no settings");
+    let objectives = instance.objectives.iter().enumerate().map(|(place, objective)| {
         let plugin = alft_builtin::open(&objective.kind, &objective.config_text())
             .expect("the game was read")
             .expect("the game was read");
         let mut plugin = RunPlugin::linked(&format!("{} {}", place + 1, objective.kind), objective.weight, plugin);
         plugin.multiplier_rate = MULTIPLIER_RATE;
-        if place > 0 {
-            plugin.roles = plugin.roles.iter().filter(|role| *role != Role::Reader).collect();
-        }
         plugin
     });
-    PluginSet::new(plugins.collect())
+    PluginSet::new(std::iter::once(RunPlugin::linked("traces", 1.0, reader)).chain(objectives).collect())
 }
 
 /// The trace that a sample stands for.

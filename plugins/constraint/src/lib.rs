@@ -60,9 +60,9 @@ alft_conformance::conformance!(Constraint: Objective);
 mod tests {
     use super::*;
     use alft_sdk::bundle::Prompt;
-    use alft_sdk::dispatch;
     use alft_sdk::estimate::PlugIn;
     use alft_sdk::samples::Samples;
+    use alft_sdk::{dispatch, roles};
 
     fn bundle() -> Bundle {
         let keys = ["bad", "good", "good", "good"].map(|key| Some(key.to_owned()));
@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn the_costly_answer_pays_the_multiplier() {
         let config = r#"{"cost": {"bad": 1.0}, "limit": 0.1}"#;
-        let valuation = &dispatch::evaluate::<Constraint>(config, &[bundle()]).unwrap()[0];
+        let valuation = &dispatch::call::<Constraint, roles::Evaluate>(config, &[bundle()]).unwrap()[0];
         assert_eq!(valuation.rewards, [[-2.0, 0.0]]);
         assert!((valuation.violation.unwrap() - 0.15).abs() < 1e-15);
     }
@@ -84,8 +84,12 @@ mod tests {
         bundle.verifiers = vec!["safety".into()];
         bundle.groups[0].answers.iter_mut().zip([0.5, 0.0]).for_each(|(a, cost)| a.scores = vec![cost]);
         let config = r#"{"verifier": "safety", "limit": 0.1}"#;
-        assert_eq!(dispatch::evaluate::<Constraint>(config, &[bundle.clone()]).unwrap()[0].rewards, [[-1.0, 0.0]]);
-        let error = dispatch::evaluate::<Constraint>(r#"{"verifier": "safty", "limit": 0}"#, &[bundle]).unwrap_err();
+        assert_eq!(
+            dispatch::call::<Constraint, roles::Evaluate>(config, &[bundle.clone()]).unwrap()[0].rewards,
+            [[-1.0, 0.0]]
+        );
+        let error = dispatch::call::<Constraint, roles::Evaluate>(r#"{"verifier": "safty", "limit": 0}"#, &[bundle])
+            .unwrap_err();
         assert!(error.to_string().contains("its verifiers are: safety"), "{error}");
     }
 }

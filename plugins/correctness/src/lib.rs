@@ -68,13 +68,13 @@ alft_conformance::conformance!(Correctness: Verifier);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alft_sdk::batch::PromptTexts;
-    use alft_sdk::dispatch;
+    use alft_sdk::call::PromptTexts;
+    use alft_sdk::{dispatch, roles};
 
     fn score(config: &str, gold: Option<&str>) -> Result<Vec<f64>> {
         let prompt = Prompt { id: "q".into(), gold: gold.map(Into::into), ..Prompt::default() };
         let texts = ["a", "b", "c"].map(Into::into).into();
-        Ok(dispatch::score::<Correctness>(config, &[PromptTexts { prompt, texts }])?.remove(0))
+        Ok(dispatch::call::<Correctness, roles::Score>(config, &[PromptTexts { prompt, texts }])?.remove(0))
     }
 
     #[test]

@@ -100,14 +100,14 @@ alft_conformance::conformance!(Format: Grader);
 
 #[cfg(test)]
 mod tests {
-    use alft_sdk::batch::PromptTexts;
-    use alft_sdk::dispatch;
+    use alft_sdk::call::PromptTexts;
+    use alft_sdk::{dispatch, roles};
 
     use super::*;
 
     fn grade(config: &str, completion: &str) -> f64 {
         let batch = [PromptTexts { prompt: Prompt::default(), texts: vec![completion.into()] }];
-        dispatch::grade::<Format>(config, &batch).unwrap()[0][0]
+        dispatch::call::<Format, roles::Grade>(config, &batch).unwrap()[0][0]
     }
 
     #[test]

@@ -75,14 +75,14 @@ alft_conformance::conformance!(Length: Grader);
 
 #[cfg(test)]
 mod tests {
-    use alft_sdk::batch::PromptTexts;
-    use alft_sdk::dispatch;
+    use alft_sdk::call::PromptTexts;
+    use alft_sdk::{dispatch, roles};
 
     use super::*;
 
     fn grade(config: &str, texts: &[String]) -> Vec<f64> {
         let batch = [PromptTexts { prompt: Prompt::default(), texts: texts.to_vec() }];
-        dispatch::grade::<Length>(config, &batch).unwrap().remove(0)
+        dispatch::call::<Length, roles::Grade>(config, &batch).unwrap().remove(0)
     }
 
     #[test]

@@ -93,15 +93,15 @@ alft_conformance::conformance!(Marginal: Objective);
 mod tests {
     use super::*;
     use alft_sdk::bundle::Prompt;
-    use alft_sdk::dispatch;
     use alft_sdk::estimate::PlugIn;
     use alft_sdk::samples::Samples;
+    use alft_sdk::{dispatch, roles};
 
     fn evaluate(config: &str, keys: &str) -> Result<Valuation> {
         let keys: Vec<_> = keys.chars().map(|key| Some(key.to_string())).collect();
         let prompt = Prompt { id: "q".into(), ..Prompt::default() };
         let bundle = Bundle::sampled("b", &[Samples { prompt: &prompt, keys: &keys }], &PlugIn);
-        Ok(dispatch::evaluate::<Marginal>(config, &[bundle])?.remove(0))
+        Ok(dispatch::call::<Marginal, roles::Evaluate>(config, &[bundle])?.remove(0))
     }
 
     #[test]

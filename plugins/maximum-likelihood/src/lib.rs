@@ -75,9 +75,9 @@ alft_conformance::conformance!(MaximumLikelihood: Objective);
 mod tests {
     use super::*;
     use alft_sdk::bundle::Prompt;
-    use alft_sdk::dispatch;
     use alft_sdk::estimate::PlugIn;
     use alft_sdk::samples::Samples;
+    use alft_sdk::{dispatch, roles};
 
     fn evaluate(rewards: &[Option<f64>]) -> Valuation {
         let keys: Vec<_> = rewards.iter().map(|reward| reward.map(|reward| reward.to_string())).collect();
@@ -123,7 +123,8 @@ mod tests {
         let wrong = evaluate(&[Some(0.0), Some(0.0)]);
         assert_eq!((wrong.utility, wrong.rewards), (math::ln(0.25), vec![vec![0.0]]));
         let exact = Bundle::exact("x", &[(&Prompt::default(), &BTreeMap::from([("a", 1.0)]))]);
-        let valuation = &dispatch::evaluate::<MaximumLikelihood>(r#"{"reward": {"b": 1}}"#, &[exact]).unwrap()[0];
+        let valuation =
+            &dispatch::call::<MaximumLikelihood, roles::Evaluate>(r#"{"reward": {"b": 1}}"#, &[exact]).unwrap()[0];
         assert!(valuation.utility.is_finite() && valuation.rewards == [[0.0]]);
         assert!(dispatch::describe::<MaximumLikelihood>(r#"{"reward": {"b": -1}}"#).is_err());
     }

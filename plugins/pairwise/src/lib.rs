@@ -151,9 +151,9 @@ alft_conformance::conformance!(Pairwise: Objective);
 mod tests {
     use super::*;
     use alft_sdk::bundle::Prompt;
-    use alft_sdk::dispatch;
     use alft_sdk::estimate::PlugIn;
     use alft_sdk::samples::Samples;
+    use alft_sdk::{dispatch, roles};
 
     /// Evaluates a bundle of prompts "p0", "p1", …
     fn evaluate(config: &str, groups: &[&str]) -> Result<Valuation> {
@@ -162,7 +162,7 @@ mod tests {
         let keys: Vec<Vec<_>> = groups.iter().map(|g| g.chars().map(|key| Some(key.to_string())).collect()).collect();
         let samples: Vec<_> = prompts.iter().zip(&keys).map(|(prompt, keys)| Samples { prompt, keys }).collect();
         let bundle = Bundle::sampled("b", &samples, &PlugIn);
-        Ok(dispatch::evaluate::<Pairwise>(config, &[bundle])?.remove(0))
+        Ok(dispatch::call::<Pairwise, roles::Evaluate>(config, &[bundle])?.remove(0))
     }
 
     #[test]

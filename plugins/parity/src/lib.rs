@@ -67,16 +67,16 @@ alft_conformance::conformance!(Parity: Objective);
 mod tests {
     use super::*;
     use alft_sdk::bundle::Prompt;
-    use alft_sdk::dispatch;
     use alft_sdk::estimate::PlugIn;
     use alft_sdk::samples::Samples;
+    use alft_sdk::{dispatch, roles};
 
     fn evaluate(groups: &[&str]) -> Valuation {
         let prompt = Prompt::default();
         let keys: Vec<Vec<_>> = groups.iter().map(|g| g.chars().map(|key| Some(key.to_string())).collect()).collect();
         let samples: Vec<_> = keys.iter().map(|keys| Samples { prompt: &prompt, keys }).collect();
         let config = r#"{"attribute": {"a": "p", "b": "p"}}"#;
-        dispatch::evaluate::<Parity>(config, &[Bundle::sampled("b", &samples, &PlugIn)]).unwrap().remove(0)
+        dispatch::call::<Parity, roles::Evaluate>(config, &[Bundle::sampled("b", &samples, &PlugIn)]).unwrap().remove(0)
     }
 
     #[test]

@@ -63,9 +63,9 @@ alft_conformance::conformance!(Target: Objective);
 mod tests {
     use super::*;
     use alft_sdk::bundle::Prompt;
-    use alft_sdk::dispatch;
     use alft_sdk::estimate::PlugIn;
     use alft_sdk::samples::Samples;
+    use alft_sdk::{dispatch, roles};
 
     #[test]
     fn the_utility_is_0_and_rewards_are_equal_at_the_target() {
@@ -73,7 +73,7 @@ mod tests {
         let samples = [Samples { prompt: &Prompt::default(), keys: &keys }];
         let bundle = Bundle::sampled("x", &samples, &PlugIn);
         let config = r#"{"target": {"a": 0.75, "b": 0.25}}"#;
-        let valuation = &dispatch::evaluate::<Target>(config, &[bundle]).unwrap()[0];
+        let valuation = &dispatch::call::<Target, roles::Evaluate>(config, &[bundle]).unwrap()[0];
         assert!(valuation.utility.abs() < 1e-15);
         assert!((valuation.rewards[0][0] - valuation.rewards[0][1]).abs() < 1e-15);
     }

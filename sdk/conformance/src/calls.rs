@@ -1,7 +1,8 @@
 //! Checks of what a call returned, and comparisons of results to the last bit.
 
-use alft_sdk::batch::{Batch, Output, PromptTexts};
 use alft_sdk::bundle::{Bundle, Valuation};
+use alft_sdk::call::{Entries, Output, PromptTexts};
+use alft_sdk::roles::Batch;
 
 use crate::subject::{Fault, Reply, Subject};
 
@@ -23,17 +24,20 @@ pub(crate) fn call(subject: &dyn Subject, config: &str, batch: &Batch<'_>) -> Re
 }
 
 fn check(batch: &Batch<'_>, output: &Output) -> Result<(), String> {
-    match (batch, output) {
-        (Batch::Reader(entries), Output::Keys(keys)) => check_shape(keys, entries),
-        (Batch::Grader(entries) | Batch::Verifier(entries), Output::Scores(scores)) => {
+    if output.kind() != batch.role().returns() {
+        return Err(format!("it returned the output of another role than {}", batch.role()));
+    }
+    match (batch.entries(), output) {
+        (Entries::Texts(entries), Output::Keys(keys)) => check_shape(keys, entries),
+        (Entries::Texts(entries), Output::Scores(scores)) => {
             check_shape(scores, entries)?;
             check_finite("a score", scores.iter().flatten())
         }
-        (Batch::Objective(bundles), Output::Valuations(valuations)) => {
+        (Entries::Bundles(bundles), Output::Valuations(valuations)) => {
             check_count(valuations.len(), bundles.len())?;
-            valuations.iter().zip(bundles.iter()).try_for_each(|(valuation, bundle)| check_valuation(valuation, bundle))
+            valuations.iter().zip(bundles).try_for_each(|(valuation, bundle)| check_valuation(valuation, bundle))
         }
-        _ => Err(format!("it returned the output of another role than {}", batch.role())),
+        (_, output) => unreachable!("no role returns {output:?} for these entries"),
     }
 }
 
@@ -88,34 +92,15 @@ pub(crate) fn shortened(text: &str) -> String {
     }
 }
 
-/// Returns one batch for each item: for each text of each entry, or for each bundle.
-pub(crate) fn singles(batch: &Batch<'_>) -> Vec<Batch<'static>> {
-    let texts = |entries: &[PromptTexts]| -> Vec<Vec<PromptTexts>> {
-        let single = |entry: &PromptTexts, text: &String| {
-            vec![PromptTexts { prompt: entry.prompt.clone(), texts: vec![text.clone()] }]
-        };
-        entries.iter().flat_map(|entry| entry.texts.iter().map(move |text| single(entry, text))).collect()
-    };
-    match batch {
-        Batch::Reader(entries) => texts(entries).into_iter().map(|entry| Batch::Reader(entry.into())).collect(),
-        Batch::Grader(entries) => texts(entries).into_iter().map(|entry| Batch::Grader(entry.into())).collect(),
-        Batch::Verifier(entries) => texts(entries).into_iter().map(|entry| Batch::Verifier(entry.into())).collect(),
-        Batch::Objective(bundles) => {
-            bundles.iter().map(|bundle| Batch::Objective(vec![bundle.clone()].into())).collect()
-        }
-    }
-}
-
 /// Returns the batch with its entries, and the texts of each entry, in reverse order.
 pub(crate) fn reversed(batch: &Batch<'_>) -> Batch<'static> {
-    let mut batch = batch.borrowed().into_owned();
-    match &mut batch {
-        Batch::Reader(entries) | Batch::Grader(entries) | Batch::Verifier(entries) => {
-            let entries = entries.to_mut();
-            entries.reverse();
-            entries.iter_mut().for_each(|entry| entry.texts.reverse());
-        }
-        Batch::Objective(bundles) => bundles.to_mut().reverse(),
-    }
-    batch
+    let texts = |entries: &[PromptTexts]| {
+        let reversed = |entry: &PromptTexts| {
+            let texts = entry.texts.iter().rev().cloned().collect();
+            PromptTexts { prompt: entry.prompt.clone(), texts }
+        };
+        Some(entries.iter().rev().map(reversed).collect())
+    };
+    let batch = batch.try_map(texts, |bundles| Some(bundles.iter().rev().cloned().collect()));
+    batch.expect("the entries are those of the role").into_owned()
 }

@@ -1,7 +1,8 @@
 //! A test's view of the plugin: checked calls under one configuration.
 
-use alft_sdk::batch::{Batch, Output, PromptTexts, Role};
 use alft_sdk::bundle::{Bundle, Valuation};
+use alft_sdk::call::{Output, PromptTexts};
+use alft_sdk::roles::{Batch, Role};
 
 use crate::calls;
 use crate::inputs::Random;
@@ -76,10 +77,5 @@ impl Case<'_> {
 
 /// Makes a batch for a role that is called with texts.
 pub(crate) fn texts_batch(role: Role, entries: Vec<PromptTexts>) -> Batch<'static> {
-    match role {
-        Role::Reader => Batch::Reader(entries.into()),
-        Role::Grader => Batch::Grader(entries.into()),
-        Role::Verifier => Batch::Verifier(entries.into()),
-        Role::Objective => unreachable!("an objective is called with bundles"),
-    }
+    Batch::of_texts(role, entries).expect("the role is called with texts")
 }

@@ -1,8 +1,9 @@
 //! Ordinary inputs, and the generator of random numbers behind them.
 
-use alft_sdk::batch::{PromptTexts, Role};
 use alft_sdk::bundle::{Bundle, Prompt};
+use alft_sdk::call::{PromptTexts, Takes};
 use alft_sdk::estimate::{Estimator, Harmonic, PlugIn};
+use alft_sdk::roles::Role;
 use alft_sdk::samples::Samples;
 
 use crate::settings::Settings;
@@ -51,7 +52,7 @@ impl Random {
 
 /// Returns texts for a role: completions for a reader or a grader, answers for a verifier.
 pub(crate) fn texts(settings: &Settings, role: Role, random: &mut Random) -> Vec<String> {
-    if role == Role::Verifier { answers(settings, random) } else { completions(settings, random) }
+    if role.takes() == Takes::Answers { answers(settings, random) } else { completions(settings, random) }
 }
 
 /// Returns answers to the settings' question, the right one among them.

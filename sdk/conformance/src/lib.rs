@@ -21,10 +21,10 @@
 //! | [`subject`] | the plugin under test, behind the contract's calls |
 //! | [`settings`] | `kit.json` |
 //! | [`outcome`] | the result of a test |
-//! | [`mod@test`] | the list of tests |
-//! | [`abuse`] | the table of what each hack would earn |
+//! | [`mod@test`] | a test, and how it runs |
+//! | [`abuse`] | the rows of the table of what each hack would earn |
 //! | [`load`] | inputs of a given size, for benchmarks |
-//! | `suite` | the tests: `general`, `hostile`, `fuel`, `twins`, and one module for each role |
+//! | `suite` | the lists of tests and hacks; the tests: `general`, `hostile`, `fuel`, `twins`, and one module for each role |
 //! | `case` | a test's view of the plugin: checked calls under one configuration |
 //! | `calls` | checks of results, and comparisons to the last bit |
 //! | `inputs`, `scene`, `hostile_texts` | ordinary inputs, exact games, and texts that break programs |
@@ -46,7 +46,10 @@ pub mod test;
 pub use outcome::Outcome;
 pub use settings::Settings;
 pub use subject::{Fault, Linked, Reply, Subject};
-pub use test::{TESTS, Test, Trial, VERSION};
+pub use suite::{TESTS, VERSION, abuse_table};
+pub use test::{Test, Trial};
 
 #[doc(hidden)]
-pub use test::pass;
+pub use alft_sdk;
+#[doc(hidden)]
+pub use suite::pass;

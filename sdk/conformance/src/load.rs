@@ -1,6 +1,7 @@
 //! Inputs of a given size, for benchmarks.
 
-use alft_sdk::batch::{Batch, PromptTexts, Role};
+use alft_sdk::call::{PromptTexts, Takes};
+use alft_sdk::roles::{Batch, Role};
 
 use crate::case::texts_batch;
 use crate::inputs::{Random, counted};
@@ -12,13 +13,13 @@ use crate::settings::Settings;
 /// `count` texts of about `bytes` bytes that end in an answer.
 pub fn batch(settings: &Settings, role: Role, count: usize, bytes: usize, seed: u64) -> Batch<'static> {
     let random = &mut Random::new(seed, "load");
-    if role == Role::Objective {
+    if role.takes() == Takes::Bundles {
         let keys = (0..count).map(|_| Some(settings.answers[random.below(settings.answers.len())].clone())).collect();
         return Batch::Objective(vec![counted(settings, &[keys], random)].into());
     }
     let text = |_| {
         let answer = random.below(1000).to_string();
-        let end = if role == Role::Verifier { answer } else { settings.completed(&answer) };
+        let end = if role.takes() == Takes::Answers { answer } else { settings.completed(&answer) };
         let words = "so the sum is carried over and then ".chars().cycle();
         words.take(bytes.saturating_sub(end.len() + 1)).chain([' ']).chain(end.chars()).collect()
     };

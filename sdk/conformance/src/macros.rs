@@ -10,50 +10,10 @@ macro_rules! conformance {
         #[cfg(test)]
         mod conformance {
             fn subject() -> $crate::Linked {
-                let subject = $crate::Linked::new::<super::$plugin>();
-                let subject = $crate::__role!(subject of super::$plugin, $first);
-                $(let subject = $crate::__role!(subject of super::$plugin, $role);)*
-                subject
+                $crate::Linked::new($crate::alft_sdk::methods!(super::$plugin: $first $(+ $role)*))
             }
 
-            $crate::__tests! {
-                describes_itself hostile_configuration order_of_calls batch_equals_singles empty huge unicode adversarial
-                reads_the_answer same_text_same_key
-                grades_the_completion
-                right_answer score_range
-                concave gradient unanimous renaming
-            }
+            $crate::__suite!();
         }
-    };
-}
-
-/// Adds a role to a subject.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __role {
-    ($subject:ident of $plugin:path, Reader) => {
-        $subject.reader::<$plugin>()
-    };
-    ($subject:ident of $plugin:path, Grader) => {
-        $subject.grader::<$plugin>()
-    };
-    ($subject:ident of $plugin:path, Verifier) => {
-        $subject.verifier::<$plugin>()
-    };
-    ($subject:ident of $plugin:path, Objective) => {
-        $subject.objective::<$plugin>()
-    };
-}
-
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __tests {
-    ($($name:ident)*) => {
-        $(
-            #[test]
-            fn $name() {
-                $crate::pass(stringify!($name), &subject(), env!("CARGO_MANIFEST_DIR"));
-            }
-        )*
     };
 }

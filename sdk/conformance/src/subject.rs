@@ -3,9 +3,10 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use alft_sdk::batch::{Batch, Output, PromptTexts, Role, Roles};
-use alft_sdk::bundle::{Bundle, Valuation};
-use alft_sdk::{Grader, Manifest, Objective, Plugin, Reader, Verifier, dispatch};
+use alft_sdk::call::Output;
+use alft_sdk::linked::{self, Method};
+use alft_sdk::roles::{Batch, Roles};
+use alft_sdk::{Manifest, Plugin, dispatch};
 
 /// The reason why a call returned nothing that can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,59 +49,35 @@ pub trait Subject {
     fn call(&self, config: &str, batch: &Batch<'_>) -> Reply<Output>;
 }
 
-type Function<I, O> = fn(&str, &[I]) -> alft_sdk::Result<Vec<O>>;
-
 /// A plugin type that is linked into this program. A panic is caught; an endless loop, an abort or a stack overflow is
 /// not.
-#[derive(Debug, Clone, Copy)]
 pub struct Linked {
+    roles: Roles,
     describe: fn(&str) -> alft_sdk::Result<Manifest>,
-    read: Option<Function<PromptTexts, Vec<Option<String>>>>,
-    grade: Option<Function<PromptTexts, Vec<f64>>>,
-    score: Option<Function<PromptTexts, Vec<f64>>>,
-    evaluate: Option<Function<Bundle, Valuation>>,
+    call: Box<Call>,
 }
 
+type Call = dyn Fn(&str, &Batch<'_>) -> alft_sdk::Result<Output>;
+
 impl Linked {
-    /// Makes a subject without roles.
-    pub fn new<P: Plugin>() -> Self {
-        Self { describe: dispatch::describe::<P>, read: None, grade: None, score: None, evaluate: None }
+    /// Makes a subject with the roles of [`methods!`](alft_sdk::methods!).
+    pub fn new<P: Plugin + 'static>(methods: Vec<Method<P>>) -> Self {
+        let roles = linked::roles(&methods);
+        let call =
+            move |config: &str, batch: &Batch<'_>| linked::call(&dispatch::configure::<P>(config)?, &methods, batch);
+        Self { roles, describe: dispatch::describe::<P>, call: Box::new(call) }
     }
+}
 
-    /// Adds the role of a reader.
-    #[must_use]
-    pub fn reader<P: Reader>(self) -> Self {
-        Self { read: Some(dispatch::read::<P>), ..self }
-    }
-
-    /// Adds the role of a grader.
-    #[must_use]
-    pub fn grader<P: Grader>(self) -> Self {
-        Self { grade: Some(dispatch::grade::<P>), ..self }
-    }
-
-    /// Adds the role of a verifier.
-    #[must_use]
-    pub fn verifier<P: Verifier>(self) -> Self {
-        Self { score: Some(dispatch::score::<P>), ..self }
-    }
-
-    /// Adds the role of an objective.
-    #[must_use]
-    pub fn objective<P: Objective>(self) -> Self {
-        Self { evaluate: Some(dispatch::evaluate::<P>), ..self }
+impl fmt::Debug for Linked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Linked").field("roles", &self.roles).finish_non_exhaustive()
     }
 }
 
 impl Subject for Linked {
     fn roles(&self) -> Roles {
-        let has = |role: &Role| match role {
-            Role::Reader => self.read.is_some(),
-            Role::Grader => self.grade.is_some(),
-            Role::Verifier => self.score.is_some(),
-            Role::Objective => self.evaluate.is_some(),
-        };
-        Role::ALL.into_iter().filter(has).collect()
+        self.roles
     }
 
     fn describe(&self, config: &str) -> Reply<Manifest> {
@@ -108,26 +85,10 @@ impl Subject for Linked {
     }
 
     fn call(&self, config: &str, batch: &Batch<'_>) -> Reply<Output> {
-        let role = batch.role();
-        match batch {
-            Batch::Reader(entries) => called(self.read, role, config, entries, Output::Keys),
-            Batch::Grader(entries) => called(self.grade, role, config, entries, Output::Scores),
-            Batch::Verifier(entries) => called(self.score, role, config, entries, Output::Scores),
-            Batch::Objective(bundles) => called(self.evaluate, role, config, bundles, Output::Valuations),
+        if !self.roles.has(batch.role()) {
+            return Reply { result: Err(Fault::Invalid(format!("it is not a {}", batch.role()))), fuel: None };
         }
-    }
-}
-
-fn called<I, O>(
-    function: Option<Function<I, O>>,
-    role: Role,
-    config: &str,
-    entries: &[I],
-    output: fn(Vec<O>) -> Output,
-) -> Reply<Output> {
-    match function {
-        Some(function) => caught(|| function(config, entries).map(output)),
-        None => Reply { result: Err(Fault::Invalid(format!("it is not a {role}"))), fuel: None },
+        caught(|| (self.call)(config, batch))
     }
 }
 

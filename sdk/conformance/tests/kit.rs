@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use alft_conformance::{Linked, Outcome, Reply, Settings, Subject, TESTS, Test, Trial};
-use alft_sdk::batch::{Batch, Output, PromptTexts, Roles};
 use alft_sdk::bundle::{Bundle, Prompt, Valuation};
+use alft_sdk::call::{Output, PromptTexts};
+use alft_sdk::roles::{Batch, Roles};
 use alft_sdk::serde::Deserialize;
-use alft_sdk::{Grader, Manifest, Objective, Plugin, Reader, Result, Verifier, manifest, math};
+use alft_sdk::{Grader, Manifest, Objective, Plugin, Reader, Result, Verifier, manifest, math, methods};
 
 /// Returns the names and the outcomes of the tests that the plugin does not pass.
 fn faults(subject: &Linked) -> Vec<(&'static str, Outcome)> {
@@ -54,7 +55,7 @@ macro_rules! objective {
 
         impl $name {
             fn subject() -> Linked {
-                Linked::new::<Self>().objective::<Self>()
+                Linked::new(methods!(Self: Objective))
             }
         }
     };
@@ -183,7 +184,7 @@ impl<const FAULT: u8> Verifier for LastWord<FAULT> {
 }
 
 fn last_word<const FAULT: u8>() -> Linked {
-    Linked::new::<LastWord<FAULT>>().reader::<LastWord<FAULT>>().verifier::<LastWord<FAULT>>()
+    Linked::new(methods!(LastWord<FAULT>: Reader + Verifier))
 }
 
 #[test]
@@ -210,7 +211,7 @@ fn a_refused_configuration_is_reported_with_the_remedy() {
             manifest!("Wants an order.")
         }
     }
-    let faults = faults(&Linked::new::<Demanding>());
+    let faults = faults(&Linked::new::<Demanding>(Vec::new()));
     let reason = faults[0].1.reason();
     assert!(reason.contains("missing field `_order`") && reason.contains("kit.json"), "{reason}");
 }
@@ -287,7 +288,7 @@ impl<const FAULT: u8> Grader for Tagged<FAULT> {
 }
 
 fn tagged<const FAULT: u8>() -> Linked {
-    Linked::new::<Tagged<FAULT>>().grader::<Tagged<FAULT>>()
+    Linked::new(methods!(Tagged<FAULT>: Grader))
 }
 
 #[test]
@@ -299,7 +300,8 @@ fn a_fault_of_a_grader_is_reported() {
 }
 
 mod hacks {
-    use alft_conformance::abuse::{Earning, Row, table};
+    use alft_conformance::abuse::{Earning, Row};
+    use alft_conformance::abuse_table as table;
 
     use super::*;
 

@@ -6,7 +6,7 @@ use alft_plugin_host::{Limits, NativeTrust};
 use alft_runtime::plugins::open_file;
 use alft_runtime::record::RunDir;
 use alft_runtime::{Comparison, ItemChange, rescore};
-use alft_sdk::batch::Role;
+use alft_sdk::roles::Role;
 
 use crate::engine;
 use crate::error::{Error, Result};
@@ -15,8 +15,8 @@ use crate::error::{Error, Result};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example: alft rescore runs/quickstart --plugin stricter.wasm --config '{\"marker\": \"=\"}'\n\n\
-The new plugin gets every input that the run's plugins of the same role got: completions for a reader or a grader, \
-answers for a verifier, bundles for an objective. Nothing is trained, and the run's folder does not change.")]
+The new plugin gets every input that the run's plugins of the same role got. Nothing is trained, and the run's folder \
+does not change.")]
 pub(crate) struct RescoreArgs {
     /// The run's folder
     #[arg(value_name = "RUN_DIR")]

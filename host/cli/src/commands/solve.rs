@@ -8,7 +8,8 @@ use alft_game::exact::{BoxError, Dynamics, Solution, Term, solve, solve::Config}
 use alft_plugin_host::{Limits, NativeTrust, Plugin};
 use alft_runtime::data::{Instance, linear_term, read_games};
 use alft_runtime::plugins::open_file;
-use alft_sdk::batch::{Batch, Item, PromptTexts, Role};
+use alft_sdk::call::{Item, PromptTexts};
+use alft_sdk::roles::{Batch, Role};
 use alft_sdk::{Bundle, Valuation};
 use clap::ValueEnum;
 

@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use alft_plugin_host::{Engine, Limits, NativeTrust, Plugin, Source, Worker};
 use alft_sdk::Prompt;
-use alft_sdk::batch::{Batch, Item, PromptTexts, Role};
+use alft_sdk::call::{Item, PromptTexts};
+use alft_sdk::roles::{Batch, Role};
 use alft_sdk::bundle::Bundle;
 use alft_sdk::estimate::PlugIn;
 use alft_sdk::samples::Samples;
@@ -50,15 +51,10 @@ fn batch(role: Role) -> Batch<'static> {
         let texts = vec!["2".into(), "it is 3/4".into()];
         vec![PromptTexts { prompt: prompt.clone(), texts }].into()
     };
-    match role {
-        Role::Reader => Batch::Reader(texts()),
-        Role::Verifier => Batch::Verifier(texts()),
-        Role::Grader => Batch::Grader(texts()),
-        Role::Objective => {
-            let keys = [Some("2".to_owned()), Some("3".to_owned()), None];
-            Batch::Objective(vec![Bundle::sampled("b", &[Samples { prompt: &prompt, keys: &keys }], &PlugIn)].into())
-        }
-    }
+    Batch::of_texts(role, texts()).unwrap_or_else(|| {
+        let keys = [Some("2".to_owned()), Some("3".to_owned()), None];
+        Batch::Objective(vec![Bundle::sampled("b", &[Samples { prompt: &prompt, keys: &keys }], &PlugIn)].into())
+    })
 }
 
 /// Returns limits so low that a call which ignores them is noticed.

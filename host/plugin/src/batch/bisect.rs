@@ -1,11 +1,12 @@
 //! Bisection of failing batches. A batch is called as a whole, because every call has a fixed cost. When a call fails, its
 //! part of the batch is halved until the failing items stand alone: one bad item costs only itself.
 
-use alft_sdk::batch::{Batch, Item};
+use alft_sdk::call::Item;
+use alft_sdk::roles::Batch;
 
 use super::call::{BatchResult, Call, CallResult};
 use super::deadline::Deadline;
-use super::part::{Part, item_counts};
+use super::part::Part;
 use crate::failure::FailureKind;
 use crate::validate;
 
@@ -51,7 +52,7 @@ pub(crate) fn bisect_texts(
 ) -> BatchResult {
     let BatchResult { items, usage, log, calls } = entries;
     let mut result = BatchResult { items: Vec::with_capacity(batch.item_count()), usage, log, calls };
-    for (at, (entry, count)) in items.into_iter().zip(item_counts(batch)).enumerate() {
+    for (at, (entry, count)) in items.into_iter().zip(batch.entries().item_counts()).enumerate() {
         match entry {
             Ok(items) => result.items.extend(items.into_iter().map(Ok)),
             Err(failure) if count < 2 || failure.kind == FailureKind::Deadline => {
@@ -72,7 +73,7 @@ mod tests {
     use crate::batch::call::Usage;
     use crate::failure::Failure;
     use crate::limits::Limits;
-    use alft_sdk::batch::{Output, PromptTexts};
+    use alft_sdk::call::{Output, PromptTexts};
     use std::sync::atomic::{AtomicU64, Ordering};
 
     /// A batch of entries with one text each: its position.

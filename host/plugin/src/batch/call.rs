@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use alft_sdk::batch::{Item, Output};
+use alft_sdk::call::{Item, Output};
 use serde::{Deserialize, Serialize};
 
 use super::part::Part;

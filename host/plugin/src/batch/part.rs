@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use alft_sdk::batch::{Batch, PromptTexts};
+use alft_sdk::call::PromptTexts;
+use alft_sdk::roles::Batch;
 use serde::{Deserialize, Serialize};
 
 /// A part of a batch: some of its entries, or some texts of one entry. Each of these texts becomes an entry of the part's call.
@@ -46,13 +47,11 @@ impl Part {
 
     /// Returns the arguments of the part's call, or `None` if the batch does not have such a part.
     pub(crate) fn select<'a>(&self, batch: &'a Batch<'_>) -> Option<Batch<'a>> {
-        Some(match batch {
-            Batch::Reader(entries) => Batch::Reader(self.select_texts(entries)?),
-            Batch::Verifier(entries) => Batch::Verifier(self.select_texts(entries)?),
-            Batch::Grader(entries) => Batch::Grader(self.select_texts(entries)?),
-            Batch::Objective(_) if self.texts.is_some() => return None,
-            Batch::Objective(bundles) => Batch::Objective(bundles.get(self.entries.clone())?.into()),
-        })
+        batch.try_map(
+            |entries| self.select_texts(entries),
+            // A bundle cannot be bisected.
+            |bundles| if self.texts.is_some() { None } else { bundles.get(self.entries.clone()).map(Cow::from) },
+        )
     }
 
     fn select_texts<'a>(&self, batch: &'a [PromptTexts]) -> Option<Cow<'a, [PromptTexts]>> {
@@ -61,16 +60,6 @@ impl Part {
         let [entry] = entries else { return None };
         let single = |text: &String| PromptTexts { prompt: entry.prompt.clone(), texts: vec![text.clone()] };
         Some(entry.texts.get(texts.clone())?.iter().map(single).collect())
-    }
-}
-
-/// Returns the number of items that each entry of the batch has.
-pub(crate) fn item_counts(batch: &Batch<'_>) -> Vec<usize> {
-    match batch {
-        Batch::Reader(entries) | Batch::Verifier(entries) | Batch::Grader(entries) => {
-            entries.iter().map(|entry| entry.texts.len()).collect()
-        }
-        Batch::Objective(bundles) => vec![1; bundles.len()],
     }
 }
 
@@ -85,7 +74,6 @@ mod tests {
             texts: texts.iter().map(|text| (*text).to_owned()).collect(),
         };
         let batch = Batch::Verifier(vec![entry(&["a"]), entry(&["b", "c", "d"])].into());
-        assert_eq!(item_counts(&batch), [1, 3]);
         assert_eq!(Part::entries(1..2).select(&batch), Some(Batch::Verifier(vec![entry(&["b", "c", "d"])].into())));
         let [first, second] = Part::texts(1, 0..3).halves();
         assert_eq!(first.select(&batch), Some(Batch::Verifier(vec![entry(&["b"])].into())));

@@ -1,15 +1,14 @@
 //! Sizes of inputs and outputs in bytes. Fuel is granted and batches are split by the size of the input.
 
-use alft_sdk::batch::{Batch, Output, PromptTexts};
 use alft_sdk::bundle::{Answer, Bundle, Group, Prompt};
+use alft_sdk::call::{Entries, Output, PromptTexts};
+use alft_sdk::roles::Batch;
 
 /// Returns the size of each entry of a batch.
 pub(crate) fn entry_bytes(batch: &Batch<'_>) -> Vec<usize> {
-    match batch {
-        Batch::Reader(entries) | Batch::Verifier(entries) | Batch::Grader(entries) => {
-            entries.iter().map(texts_bytes).collect()
-        }
-        Batch::Objective(bundles) => bundles.iter().map(bundle_bytes).collect(),
+    match batch.entries() {
+        Entries::Texts(entries) => entries.iter().map(texts_bytes).collect(),
+        Entries::Bundles(bundles) => bundles.iter().map(bundle_bytes).collect(),
     }
 }
 

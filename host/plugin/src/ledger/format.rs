@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 
-use alft_sdk::batch::Batch;
+use alft_sdk::roles::Batch;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::call::Call;

@@ -3,11 +3,12 @@
 
 use std::fmt;
 
-use alft_sdk::batch::{Batch, Item, Output, Role};
 use alft_sdk::bundle::Valuation;
+use alft_sdk::call::{Item, Output};
+use alft_sdk::roles::{Batch, Role};
 
 use crate::batch::call::Call;
-use crate::batch::part::{Part, item_counts};
+use crate::batch::part::Part;
 use crate::failure::{Failure, FailureKind};
 use crate::plugin::Plugin;
 use crate::validate;
@@ -77,7 +78,7 @@ pub fn repeat(plugin: &Plugin, batch: &Batch<'_>, call: &Call) -> Result<Option<
 /// Returns the items of a recorded batch: those of the calls that succeeded, put together, before validation of their
 /// values.
 pub fn items(batch: &Batch<'_>, calls: &[Call]) -> Vec<Result<Item, Failure>> {
-    let counts = item_counts(batch);
+    let counts = batch.entries().item_counts();
     let starts: Vec<usize> =
         counts.iter().scan(0, |next, count| Some(std::mem::replace(next, *next + count))).collect();
     let uncalled = Failure::new(FailureKind::Shape, "no call has this item");

@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use alft_sdk::batch::Batch;
+use alft_sdk::roles::Batch;
 
 use super::format::{Error, FORMAT, FrameError, HEAD_BYTES, Link, PluginRecord, Record, link};
 use super::reader::Records;
@@ -131,7 +131,7 @@ impl Ledger {
 mod tests {
     use super::super::reader::read;
     use super::*;
-    use alft_sdk::batch::PromptTexts;
+    use alft_sdk::call::PromptTexts;
     use std::error::Error as _;
 
     fn batch(step: u64) -> Record<'static> {

@@ -5,13 +5,14 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use alft_sdk::Manifest;
 use alft_sdk::abi::{
-    CAnswer, CBundle, CGroup, CManifest, CPrompt, CPromptTexts, EntryFn, Host, OK, PANICKED, PluginV1, ScoreFn, Str,
-    VERSION,
+    CAnswer, CBundle, CGroup, CManifest, CPrompt, CPromptTexts, EntryFn, EvaluateFn, Host, OK, PANICKED, PluginV1,
+    ReadFn, RoleFn, ScoreFn, Str, VERSION,
 };
-use alft_sdk::batch::{Batch, Output, PromptTexts, Role, Roles};
 use alft_sdk::bundle::{Answer, Bundle, Prompt, Valuation};
-use alft_sdk::roles::Manifest;
+use alft_sdk::call::{Entries, Output, PromptTexts};
+use alft_sdk::roles::{Batch, Role, Roles};
 
 use super::examine::{examine, other_contract};
 use crate::backend::Backend;
@@ -22,9 +23,6 @@ use crate::failure::{Failure, FailureKind};
 use crate::foreign::sanitize;
 use crate::limits::Limits;
 use crate::source::Form;
-
-/// [`Backend::call`] is called with the roles of [`Backend::roles`] only.
-const ROLE_CHECKED: &str = "the library offers the role";
 
 /// A loaded library. It is never unloaded: its code may have left pointers, threads or exit handlers behind.
 pub(crate) struct NativeBackend {
@@ -71,9 +69,8 @@ impl NativeBackend {
         }
     }
 
-    /// Calls `read`.
-    fn read(&self, config: &str, batch: &[PromptTexts]) -> CallResult {
-        let read = self.plugin.read.expect(ROLE_CHECKED);
+    /// Calls a function that returns a key for each text.
+    fn keys(&self, read: ReadFn, config: &str, batch: &[PromptTexts]) -> CallResult {
         let texts = CTexts::new(batch);
         let entries = texts.entries(batch);
         // SAFETY: the arguments live through the call.
@@ -91,8 +88,7 @@ impl NativeBackend {
     }
 
     /// Calls a function that returns a score for each text.
-    fn score(&self, score: Option<ScoreFn>, config: &str, batch: &[PromptTexts]) -> CallResult {
-        let score = score.expect(ROLE_CHECKED);
+    fn scores(&self, score: ScoreFn, config: &str, batch: &[PromptTexts]) -> CallResult {
         let texts = CTexts::new(batch);
         let entries = texts.entries(batch);
         // NaN is refused later, so a score that the library does not write is found.
@@ -104,9 +100,8 @@ impl NativeBackend {
         called.finish(|_| Ok(Output::Scores(regroup(scores, text_counts(batch)))))
     }
 
-    /// Calls `evaluate`.
-    fn evaluate(&self, config: &str, batch: &[Bundle]) -> CallResult {
-        let evaluate = self.plugin.evaluate.expect(ROLE_CHECKED);
+    /// Calls a function that returns a valuation for each bundle.
+    fn valuations(&self, evaluate: EvaluateFn, config: &str, batch: &[Bundle]) -> CallResult {
         let parts = CBundles::new(batch);
         let bundles = parts.entries(batch);
         let groups = || batch.iter().flat_map(|bundle| &bundle.groups).map(|group| group.answers.len());
@@ -168,13 +163,7 @@ impl Backend for NativeBackend {
     }
 
     fn roles(&self) -> Roles {
-        let offered = [
-            (Role::Reader, self.plugin.read.is_some()),
-            (Role::Grader, self.plugin.grade.is_some()),
-            (Role::Verifier, self.plugin.score.is_some()),
-            (Role::Objective, self.plugin.evaluate.is_some()),
-        ];
-        offered.into_iter().filter(|(_, offered)| *offered).map(|(role, _)| role).collect()
+        Role::ALL.into_iter().filter(|role| self.plugin.function(*role).is_some()).collect()
     }
 
     fn describe(&self, config: &str) -> Result<Manifest, Failure> {
@@ -203,11 +192,12 @@ impl Backend for NativeBackend {
     }
 
     fn call(&self, config: &str, batch: &Batch<'_>, _: Deadline) -> CallResult {
-        match batch {
-            Batch::Reader(entries) => self.read(config, entries),
-            Batch::Grader(entries) => self.score(self.plugin.grade, config, entries),
-            Batch::Verifier(entries) => self.score(self.plugin.score, config, entries),
-            Batch::Objective(bundles) => self.evaluate(config, bundles),
+        let function = self.plugin.function(batch.role()).expect("a plugin is called in its roles alone");
+        match (function, batch.entries()) {
+            (RoleFn::Keys(read), Entries::Texts(entries)) => self.keys(read, config, entries),
+            (RoleFn::Scores(score), Entries::Texts(entries)) => self.scores(score, config, entries),
+            (RoleFn::Valuations(evaluate), Entries::Bundles(bundles)) => self.valuations(evaluate, config, bundles),
+            (function, _) => unreachable!("{function:?} is not called with the entries of a {}", batch.role()),
         }
     }
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use alft_sdk::batch::{Batch, Roles};
-use alft_sdk::roles::Manifest;
+use alft_sdk::Manifest;
+use alft_sdk::roles::{Batch, Roles};
 use serde::Deserialize;
 
 use crate::backend::Backend;

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use alft_sdk::batch::{Batch, Output, Role, Roles};
-use alft_sdk::roles::Manifest;
+use alft_sdk::Manifest;
+use alft_sdk::call::{Entries, Output, Returns, Takes};
+use alft_sdk::roles::{Batch, Role, Roles};
 use wasmtime::component::{
     Component, ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Linker, Lower,
     types::ComponentItem,
@@ -32,10 +33,6 @@ use crate::worker::compile;
 
 /// Prefix of the names of the contract's interfaces.
 const PACKAGE: &str = "alft:objective/";
-
-/// The function of each role's interface. The interface has the name of the role.
-const FUNCTIONS: [(Role, &str); 4] =
-    [(Role::Reader, "read"), (Role::Grader, "grade"), (Role::Verifier, "score"), (Role::Objective, "evaluate")];
 
 /// A loaded component.
 pub(crate) struct ComponentBackend {
@@ -62,8 +59,8 @@ impl ComponentBackend {
 
         let find = |interface, function| find_function(path, wasmtime, &component, interface, function);
         let mut functions = BTreeMap::new();
-        for (role, function) in FUNCTIONS {
-            functions.extend(find(role.name(), function)?.map(|index| (role, index)));
+        for role in Role::ALL {
+            functions.extend(find(role.name(), role.function())?.map(|index| (role, index)));
         }
         if functions.is_empty() {
             return Err(Error::NoRole { path: path.into() });
@@ -90,23 +87,10 @@ impl ComponentBackend {
         let describe = check_type::<(&str,), records::Manifest>(&instance, &mut store, &self.describe);
         describe.map_err(|source| wrong_type(path, "export alft:objective/about.describe", source))?;
         for (role, function) in &self.functions {
-            let checked = match role {
-                Role::Reader => {
-                    type Arguments<'a> = (&'a str, &'a [records::Transcript<'a>]);
-                    check_type::<Arguments<'_>, Vec<Vec<Option<String>>>>(&instance, &mut store, function)
-                }
-                Role::Grader => {
-                    type Arguments<'a> = (&'a str, &'a [records::Transcript<'a>]);
-                    check_type::<Arguments<'_>, Vec<Vec<f64>>>(&instance, &mut store, function)
-                }
-                Role::Verifier => {
-                    type Arguments<'a> = (&'a str, &'a [records::Question<'a>]);
-                    check_type::<Arguments<'_>, Vec<Vec<f64>>>(&instance, &mut store, function)
-                }
-                Role::Objective => {
-                    type Arguments<'a> = (&'a str, &'a [records::Bundle<'a>]);
-                    check_type::<Arguments<'_>, Vec<records::Valuation>>(&instance, &mut store, function)
-                }
+            let checked = match role.returns() {
+                Returns::Keys => check_role::<Keys>(*role, &instance, &mut store, function),
+                Returns::Scores => check_role::<Scores>(*role, &instance, &mut store, function),
+                Returns::Valuations => check_role::<Valuations>(*role, &instance, &mut store, function),
             };
             checked.map_err(|source| wrong_type(path, &format!("export {PACKAGE}{role}"), source))?;
         }
@@ -145,6 +129,31 @@ impl ComponentBackend {
         CallResult { result, usage, log: store.into_data().into_log() }
     }
 
+    /// Calls the function of the batch's role, with the batch as the records of the contract.
+    fn call_role<R>(&self, config: &str, batch: &Batch<'_>, deadline: Deadline, convert: fn(R) -> Output) -> CallResult
+    where
+        R: Send + Sync + 'static,
+        (Result<R, String>,): ComponentNamedList + Lift,
+    {
+        let role = batch.role();
+        let function = &self.functions[&role];
+        let input_bytes = config.len() + entry_bytes(batch).iter().sum::<usize>();
+        match (batch.entries(), role.takes()) {
+            (Entries::Texts(entries), Takes::Answers) => {
+                let records: Vec<records::Question<'_>> = entries.iter().map(Into::into).collect();
+                self.invoke(function, (config, records.as_slice()), input_bytes, deadline, convert)
+            }
+            (Entries::Texts(entries), _) => {
+                let records: Vec<records::Transcript<'_>> = entries.iter().map(Into::into).collect();
+                self.invoke(function, (config, records.as_slice()), input_bytes, deadline, convert)
+            }
+            (Entries::Bundles(bundles), _) => {
+                let records: Vec<records::Bundle<'_>> = bundles.iter().map(Into::into).collect();
+                self.invoke(function, (config, records.as_slice()), input_bytes, deadline, convert)
+            }
+        }
+    }
+
     fn store(&self, input_bytes: usize, deadline: Deadline) -> Store<State> {
         let mut store = Store::new(self.component.engine(), State::new(&self.limits));
         store.limiter(|state| state);
@@ -175,31 +184,25 @@ impl Backend for ComponentBackend {
     }
 
     fn call(&self, config: &str, batch: &Batch<'_>, deadline: Deadline) -> CallResult {
-        let function = &self.functions[&batch.role()];
-        let input_bytes = config.len() + entry_bytes(batch).iter().sum::<usize>();
-        match batch {
-            Batch::Reader(entries) => {
-                let records: Vec<records::Transcript<'_>> = entries.iter().map(Into::into).collect();
-                self.invoke(function, (config, records.as_slice()), input_bytes, deadline, Output::Keys)
-            }
-            Batch::Grader(entries) => {
-                let records: Vec<records::Transcript<'_>> = entries.iter().map(Into::into).collect();
-                self.invoke(function, (config, records.as_slice()), input_bytes, deadline, Output::Scores)
-            }
-            Batch::Verifier(entries) => {
-                let records: Vec<records::Question<'_>> = entries.iter().map(Into::into).collect();
-                self.invoke(function, (config, records.as_slice()), input_bytes, deadline, Output::Scores)
-            }
-            Batch::Objective(bundles) => {
-                let records: Vec<records::Bundle<'_>> = bundles.iter().map(Into::into).collect();
-                let convert = |valuations: Vec<records::Valuation>| {
-                    Output::Valuations(valuations.into_iter().map(Into::into).collect())
-                };
-                self.invoke(function, (config, records.as_slice()), input_bytes, deadline, convert)
-            }
+        match batch.role().returns() {
+            Returns::Keys => self.call_role::<Keys>(config, batch, deadline, Output::Keys),
+            Returns::Scores => self.call_role::<Scores>(config, batch, deadline, Output::Scores),
+            Returns::Valuations => self.call_role::<Valuations>(config, batch, deadline, |valuations| {
+                Output::Valuations(valuations.into_iter().map(Into::into).collect())
+            }),
         }
     }
 }
+
+// The results of a call, by the kinds of [`Returns`].
+type Keys = Vec<Vec<Option<String>>>;
+type Scores = Vec<Vec<f64>>;
+type Valuations = Vec<records::Valuation>;
+
+// The arguments of a call, by the kinds of [`Takes`].
+type Completions<'a> = (&'a str, &'a [records::Transcript<'a>]);
+type Answers<'a> = (&'a str, &'a [records::Question<'a>]);
+type Bundles<'a> = (&'a str, &'a [records::Bundle<'a>]);
 
 /// Returns the component's code from the cache, or compiles it in a child process: a hostile component can be made to
 /// compile forever.
@@ -298,6 +301,24 @@ fn missing_export(path: &Path, interface: &str, function: &str) -> Error {
 
 fn wrong_type(path: &Path, item: &str, error: wasmtime::Error) -> Error {
     Error::Type { path: path.into(), item: item.into(), source: ForeignError::from(error) }
+}
+
+/// Checks that a role's function takes and returns the records of the contract.
+fn check_role<R>(
+    role: Role,
+    instance: &Instance,
+    store: &mut Store<State>,
+    function: &ComponentExportIndex,
+) -> wasmtime::Result<()>
+where
+    R: Send + Sync + 'static,
+    (Result<R, String>,): ComponentNamedList + Lift,
+{
+    match role.takes() {
+        Takes::Completions => check_type::<Completions<'_>, R>(instance, store, function),
+        Takes::Answers => check_type::<Answers<'_>, R>(instance, store, function),
+        Takes::Bundles => check_type::<Bundles<'_>, R>(instance, store, function),
+    }
 }
 
 fn check_type<A, R>(

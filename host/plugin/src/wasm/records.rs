@@ -3,8 +3,8 @@
 
 use wasmtime::component::{ComponentType, Lift, Lower};
 
-use alft_sdk::batch::PromptTexts;
-use alft_sdk::{bundle, roles};
+use alft_sdk::call::PromptTexts;
+use alft_sdk::{bundle, plugin};
 
 #[derive(ComponentType, Lower, Clone, Copy)]
 #[component(record)]
@@ -172,7 +172,7 @@ impl From<Valuation> for bundle::Valuation {
     }
 }
 
-impl From<Manifest> for roles::Manifest {
+impl From<Manifest> for plugin::Manifest {
     fn from(m: Manifest) -> Self {
         Self {
             name: m.name,

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use alft_sdk::batch::{Batch, Output, Roles};
-use alft_sdk::roles::Manifest;
+use alft_sdk::Manifest;
+use alft_sdk::call::Output;
+use alft_sdk::roles::{Batch, Roles};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;

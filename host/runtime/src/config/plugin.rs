@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use alft_game::{GroupObjective, Scale};
 use alft_plugin_host::Limits;
-use alft_sdk::batch::Role;
+use alft_sdk::roles::Role;
 use serde::{Deserialize, Serialize};
 
 use super::source::InvalidSetting;

@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use alft_conformance::{Outcome, Settings, Test, Trial, abuse};
+use alft_conformance::{Outcome, Settings, Test, Trial, abuse, abuse_table};
 use alft_plugin_host::{Engine, Limits, NativeTrust, Worker};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -110,7 +110,7 @@ impl TestSetup {
             }
             Task::AbuseTable(config) => {
                 let table: AbuseTable =
-                    abuse::table(&subject, &self.settings, config).map_err(|fault| fault.to_string());
+                    abuse_table(&subject, &self.settings, config).map_err(|fault| fault.to_string());
                 serde_json::to_string(&table)
             }
         };

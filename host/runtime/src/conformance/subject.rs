@@ -8,7 +8,8 @@ use std::rc::Rc;
 use alft_conformance::{Fault, Reply, Subject};
 use alft_plugin_host::{Engine, Error as HostError, Failure, FailureKind, Form, Limits, NativeTrust, Plugin};
 use alft_sdk::Manifest;
-use alft_sdk::batch::{Batch, Item, Output, PromptTexts, Roles};
+use alft_sdk::call::{Item, Output};
+use alft_sdk::roles::{Batch, Roles};
 
 use crate::error::chain;
 use crate::plugins::{UNTRUSTED, open_file};
@@ -64,30 +65,10 @@ impl Subject for SubjectFile {
         let called = plugin.call(batch);
         let items = called.items.into_iter().collect::<Result<Vec<Item>, Failure>>();
         Reply {
-            result: items.map(|items| output(batch, items)).map_err(call_fault),
+            result: items
+                .map_err(call_fault)
+                .map(|items| batch.role().returns().output(items, &batch.entries().item_counts())),
             fuel: (plugin.form() == Form::Component).then_some(called.usage.fuel),
-        }
-    }
-}
-
-/// Nests the items of a batch by its entries.
-fn output(batch: &Batch<'_>, items: Vec<Item>) -> Output {
-    fn nest<T>(entries: &[PromptTexts], mut values: impl Iterator<Item = T>) -> Vec<Vec<T>> {
-        entries.iter().map(|entry| values.by_ref().take(entry.texts.len()).collect()).collect()
-    }
-    let items = items.into_iter();
-    match batch {
-        Batch::Reader(entries) => {
-            let key = |item| if let Item::Key(key) = item { Some(key) } else { None };
-            Output::Keys(nest(entries, items.filter_map(key)))
-        }
-        Batch::Grader(entries) | Batch::Verifier(entries) => {
-            let score = |item| if let Item::Score(score) = item { Some(score) } else { None };
-            Output::Scores(nest(entries, items.filter_map(score)))
-        }
-        Batch::Objective(_) => {
-            let valuation = |item| if let Item::Valuation(valuation) = item { Some(valuation) } else { None };
-            Output::Valuations(items.filter_map(valuation).collect())
         }
     }
 }

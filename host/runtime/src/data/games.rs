@@ -11,9 +11,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use alft_builtin::Handler;
 use alft_game::exact::{self, Game, InvalidGame, Term};
-use alft_sdk::{Bundle, Prompt, Valuation};
+use alft_sdk::call::{Output, PromptTexts};
+use alft_sdk::roles::{Batch, Role};
+use alft_sdk::{Bundle, Linked, Prompt, Valuation};
 use serde::Deserialize;
 
 use super::lines::read_lines;
@@ -203,7 +204,7 @@ fn term(
         Some(opened) => opened.map_err(|error| wrong(error.to_string()))?,
     };
     // In training it is no mistake that no sample was right yet; here it is known that no trace ever is.
-    if plugin.manifest.name == "alft-maximum-likelihood"
+    if plugin.manifest().name == "alft-maximum-likelihood"
         && let Some(reward) = config.get("reward").and_then(|table| table.as_object())
     {
         let right =
@@ -213,24 +214,41 @@ fn term(
             return Err(wrong(format!("prompt {id} has no answer with a reward, and the log of 0 is no utility")));
         }
     }
-    Ok(match plugin.handler {
-        Handler::Objective(evaluate) => Term {
+    let roles = plugin.roles();
+    if roles.has(Role::Objective) {
+        return Ok(Term {
             name: kind.clone(),
             weight,
-            concave: plugin.manifest.concave,
-            evaluate: Box::new(move |bundle| evaluate(bundle).map_err(Into::into)),
-        },
-        Handler::Verifier(score) => {
-            let scores = bundle
-                .groups
-                .iter()
-                .map(|group| group.answers.iter().map(|answer| score(&group.prompt, &answer.key)).collect())
-                .collect::<alft_sdk::Result<Vec<Vec<f64>>>>()
-                .map_err(|error| wrong(error.to_string()))?;
-            linear_term(kind.clone(), weight, scores)
-        }
-        Handler::Grader(_) => return Err(wrong("it grades completions, and an exact game has only answers".into())),
-    })
+            concave: plugin.manifest().concave,
+            evaluate: Box::new(move |bundle| evaluate(&plugin, bundle).map_err(Into::into)),
+        });
+    }
+    if roles.has(Role::Verifier) {
+        let scores = scores(&plugin, bundle).map_err(|error| wrong(error.to_string()))?;
+        return Ok(linear_term(kind.clone(), weight, scores));
+    }
+    Err(wrong("it grades completions, and an exact game has only answers".into()))
+}
+
+/// Evaluates an objective at a bundle.
+fn evaluate(plugin: &Linked, bundle: &Bundle) -> alft_sdk::Result<Valuation> {
+    let output = plugin.call(&Batch::Objective(std::slice::from_ref(bundle).into()))?;
+    match output {
+        Output::Valuations(mut valuations) => valuations.pop().ok_or_else(|| "it returned no valuation".into()),
+        Output::Keys(_) | Output::Scores(_) => unreachable!("an objective returns valuations"),
+    }
+}
+
+/// Scores the answers of each of a bundle's groups.
+fn scores(plugin: &Linked, bundle: &Bundle) -> alft_sdk::Result<Vec<Vec<f64>>> {
+    let entry = |group: &alft_sdk::Group| PromptTexts {
+        prompt: group.prompt.clone(),
+        texts: group.answers.iter().map(|answer| answer.key.clone()).collect(),
+    };
+    match plugin.call(&Batch::Verifier(bundle.groups.iter().map(entry).collect()))? {
+        Output::Scores(scores) => Ok(scores),
+        Output::Keys(_) | Output::Valuations(_) => unreachable!("a verifier returns scores"),
+    }
 }
 
 /// A verifier's term: its scores are a linear utility, (1/m) Σ_i ⟨score, ν_i⟩.
@@ -253,6 +271,7 @@ impl Instance {
             exact::Error::Invalid(InvalidGame::WeightedConstraint { .. }) => {
                 "to make a constraint dearer or cheaper, change its limit"
             }
+            exact::Error::Overflow { .. } => "scale the weights or beta; in a simulation, also lower the learning rate",
             _ => SHAPE,
         };
         let reason = format!("game \"{}\": {}", self.name, chain(error));

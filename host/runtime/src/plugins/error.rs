@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use alft_sdk::batch::Role;
+use alft_sdk::roles::Role;
 
 /// The reason why a plugin cannot take its part in a run.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +20,9 @@ pub enum PluginError {
     Role(Role),
 
     /// No plugin rewards anything.
-    #[error("none of the plugins is a verifier, a grader or an objective, so nothing would be learnt; add one")]
+    #[error(
+        "every plugin is a reader, and readers reward nothing, so nothing would be learnt; add a plugin that rewards"
+    )]
     NoReward,
 
     /// No plugin reads answers.
@@ -35,8 +37,8 @@ pub enum PluginError {
 
     /// `on_error = { score = x }` for a role that has no score to replace.
     #[error(
-        "on_error = {{ score = {0} }} is for verifiers and graders alone: a completion without an answer and a bundle \
-         without rewards have no one score to take; restrict the plugin's `roles`"
+        "on_error = {{ score = {0} }} is for roles that score alone: a completion without an answer and a bundle without \
+         rewards have no one score to take; restrict the plugin's `roles`"
     )]
     ScoreOnError(f64),
 

@@ -10,5 +10,5 @@ pub(crate) use changes::ChangeLog;
 pub use changes::{ActivePlugins, ConfigChange};
 pub use error::PluginError;
 pub use open::{UNTRUSTED, open_file};
-pub use scorer::{Linked, Scorer};
+pub use scorer::Scorer;
 pub use set::{PinSource, PluginEvent, PluginSet, RunPlugin};

@@ -1,9 +1,9 @@
 //! [`Scorer`]: a plugin as the rewards see it, loaded into a sandbox or linked into the program.
 
-use alft_builtin::{Configured, Handler};
 use alft_plugin_host::{BatchResult, Failure, FailureKind};
-use alft_sdk::batch::{Batch, Item, PromptTexts, Role, Roles};
-use alft_sdk::{Grader, Manifest, Objective, Prompt, Reader, Valuation, Verifier, dispatch};
+use alft_sdk::call::Item;
+use alft_sdk::roles::{Batch, Role, Roles};
+use alft_sdk::{Linked, Manifest};
 
 /// A plugin that can be called with a batch of one of its roles.
 pub trait Scorer: std::fmt::Debug + Send {
@@ -40,155 +40,40 @@ impl Scorer for alft_plugin_host::Plugin {
     }
 }
 
-/// A plugin of type `P`, linked into the program: called directly, without sandbox, fuel or ledger.
-///
-/// Name the roles that it plays: `Linked::<Mine>::new("{}")?.reader().verifier()`.
-pub struct Linked<P> {
-    plugin: P,
-    manifest: Manifest,
-    read: Option<ReadFn<P>>,
-    grade: Option<ScoreFn<P>>,
-    verify: Option<ScoreFn<P>>,
-    evaluate: Option<EvaluateFn<P>>,
-}
-
-type ReadFn<P> = fn(&P, &Prompt, &str) -> alft_sdk::Result<Option<String>>;
-type ScoreFn<P> = fn(&P, &Prompt, &str) -> alft_sdk::Result<f64>;
-type EvaluateFn<P> = fn(&P, &alft_sdk::Bundle) -> alft_sdk::Result<Valuation>;
-
-impl<P: alft_sdk::Plugin> Linked<P> {
-    /// Configures the plugin by a JSON object.
-    ///
-    /// # Errors
-    /// The plugin refuses the configuration.
-    pub fn new(config: &str) -> alft_sdk::Result<Self> {
-        let plugin: P = dispatch::configure(config)?;
-        let manifest = plugin.manifest();
-        Ok(Self { plugin, manifest, read: None, grade: None, verify: None, evaluate: None })
-    }
-
-    /// Lets the plugin read answers.
-    #[must_use]
-    pub fn reader(self) -> Self
-    where
-        P: Reader,
-    {
-        Self { read: Some(P::read), ..self }
-    }
-
-    /// Lets the plugin grade completions.
-    #[must_use]
-    pub fn grader(self) -> Self
-    where
-        P: Grader,
-    {
-        Self { grade: Some(P::grade), ..self }
-    }
-
-    /// Lets the plugin score answers.
-    #[must_use]
-    pub fn verifier(self) -> Self
-    where
-        P: Verifier,
-    {
-        Self { verify: Some(P::score), ..self }
-    }
-
-    /// Lets the plugin price distributions of answers.
-    #[must_use]
-    pub fn objective(self) -> Self
-    where
-        P: Objective,
-    {
-        Self { evaluate: Some(P::evaluate), ..self }
-    }
-}
-
-impl<P> std::fmt::Debug for Linked<P> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Linked").field("manifest", &self.manifest).finish_non_exhaustive()
-    }
-}
-
-impl<P: Send> Scorer for Linked<P> {
+/// A plugin that is linked into the program, called without sandbox, fuel or ledger:
+/// `linked!(Mine: Reader + Verifier)("{}")?`.
+impl Scorer for Linked {
     fn manifest(&self) -> &Manifest {
-        &self.manifest
+        self.manifest()
     }
 
     fn roles(&self) -> Roles {
-        let played = [
-            (Role::Reader, self.read.is_some()),
-            (Role::Grader, self.grade.is_some()),
-            (Role::Verifier, self.verify.is_some()),
-            (Role::Objective, self.evaluate.is_some()),
-        ];
-        played.into_iter().filter(|(_, plays)| *plays).map(|(role, _)| role).collect()
+        self.roles()
     }
 
     fn call(&self, batch: &Batch<'_>) -> BatchResult {
-        let missing = || alft_sdk::Error::new(format!("the linked plugin does not play the role {}", batch.role()));
-        match batch {
-            Batch::Reader(entries) => results(texts(entries), |(prompt, text)| {
-                Ok(Item::Key(self.read.ok_or_else(missing)?(&self.plugin, prompt, text)?))
-            }),
-            Batch::Grader(entries) => results(texts(entries), |(prompt, text)| {
-                finite(self.grade.ok_or_else(missing)?(&self.plugin, prompt, text)?).map(Item::Score)
-            }),
-            Batch::Verifier(entries) => results(texts(entries), |(prompt, text)| {
-                finite(self.verify.ok_or_else(missing)?(&self.plugin, prompt, text)?).map(Item::Score)
-            }),
-            Batch::Objective(bundles) => results(bundles.iter(), |bundle| {
-                finite_valuation(self.evaluate.ok_or_else(missing)?(&self.plugin, bundle)?).map(Item::Valuation)
-            }),
+        let failed = |error: alft_sdk::Error| Failure::new(FailureKind::Error, error.to_string());
+        let items = batch.singles().iter().map(|single| item(self, single).map_err(failed)).collect();
+        BatchResult { items, ..BatchResult::default() }
+    }
+}
+
+/// Calls a linked plugin with a batch of one item. Refuses numbers that are not finite, as the host does for a loaded
+/// plugin.
+fn item(plugin: &Linked, single: &Batch<'_>) -> alft_sdk::Result<Item> {
+    let item = plugin.call(single)?.into_items().pop().ok_or("it returned nothing")?;
+    let number = match &item {
+        Item::Key(_) => None,
+        Item::Score(score) => Some(score),
+        Item::Valuation(valuation) => {
+            let numbers = valuation.rewards.iter().flatten().chain([&valuation.utility]).chain(&valuation.violation);
+            numbers.into_iter().find(|number| !number.is_finite())
         }
-    }
-}
-
-/// A builtin plugin of an exact game. Its reader takes the whole completion for the answer, as the traces of a tabular
-/// policy are.
-impl Scorer for Configured {
-    fn manifest(&self) -> &Manifest {
-        &self.manifest
-    }
-
-    fn roles(&self) -> Roles {
-        Roles::default().with(Role::Reader).with(self.handler.role())
-    }
-
-    fn call(&self, batch: &Batch<'_>) -> BatchResult {
-        match (batch, &self.handler) {
-            (Batch::Reader(entries), _) => results(texts(entries), |(_, text)| Ok(Item::Key(Some(text.to_owned())))),
-            (Batch::Verifier(entries), Handler::Verifier(score)) | (Batch::Grader(entries), Handler::Grader(score)) => {
-                results(texts(entries), |(prompt, text)| finite(score(prompt, text)?).map(Item::Score))
-            }
-            (Batch::Objective(bundles), Handler::Objective(evaluate)) => {
-                results(bundles.iter(), |bundle| finite_valuation(evaluate(bundle)?).map(Item::Valuation))
-            }
-            (batch, _) => unreachable!("a game does not ask this plugin as {}", batch.role()),
+    };
+    match number {
+        Some(number) if !number.is_finite() => {
+            Err(format!("it returned {number}, where a finite number is needed").into())
         }
+        _ => Ok(item),
     }
-}
-
-fn texts(entries: &[PromptTexts]) -> impl Iterator<Item = (&Prompt, &str)> {
-    entries.iter().flat_map(|entry| entry.texts.iter().map(move |text| (&entry.prompt, text.as_str())))
-}
-
-/// Refuses a number that is not finite, as the host does for a loaded plugin.
-fn finite(number: f64) -> alft_sdk::Result<f64> {
-    if number.is_finite() {
-        Ok(number)
-    } else {
-        Err(format!("it returned {number}, where a finite number is needed").into())
-    }
-}
-
-fn finite_valuation(valuation: Valuation) -> alft_sdk::Result<Valuation> {
-    let numbers = valuation.rewards.iter().flatten().chain([&valuation.utility]).chain(&valuation.violation);
-    numbers.copied().try_for_each(|number| finite(number).map(drop))?;
-    Ok(valuation)
-}
-
-fn results<T>(inputs: impl Iterator<Item = T>, call: impl Fn(T) -> alft_sdk::Result<Item>) -> BatchResult {
-    let failed = |error: alft_sdk::Error| Failure::new(FailureKind::Error, error.to_string());
-    BatchResult { items: inputs.map(|input| call(input).map_err(failed)).collect(), ..BatchResult::default() }
 }

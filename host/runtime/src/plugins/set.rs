@@ -9,7 +9,7 @@ use alft_game::GroupObjective;
 use alft_plugin_host::lock::Lock;
 use alft_plugin_host::{Engine, Failure, Limits, NativeTrust, Plugin, Source, Worker, source};
 use alft_sdk::Manifest;
-use alft_sdk::batch::{Role, Roles};
+use alft_sdk::roles::{Role, Roles};
 
 use super::error::PluginError;
 use super::scorer::Scorer;

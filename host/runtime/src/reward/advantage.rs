@@ -1,7 +1,7 @@
 //! From rewards to GRPO advantages.
 
 use alft_game::{advantage, advantage::Weighted, reward};
-use alft_sdk::batch::Role;
+use alft_sdk::roles::Role;
 
 use super::bundle::{PluginValuation, RolloutBundle};
 use super::config::RewardConfig;

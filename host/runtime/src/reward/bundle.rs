@@ -1,7 +1,7 @@
 //! Bundles: what objectives see of a question's samples.
 
 use alft_game::{Target, TargetDynamics, bundle};
-use alft_sdk::batch::Role;
+use alft_sdk::roles::Role;
 use alft_sdk::{Bundle, Valuation};
 
 use super::config::RewardConfig;

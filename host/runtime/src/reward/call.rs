@@ -1,7 +1,8 @@
 //! One batch call of a plugin, with its fuel shared out over the samples that it was about.
 
 use alft_plugin_host::Failure;
-use alft_sdk::batch::{Batch, Item, PromptTexts};
+use alft_sdk::call::{Entries, Item, PromptTexts};
+use alft_sdk::roles::Batch;
 use alft_sdk::{Prompt, Valuation};
 
 use crate::plugins::RunPlugin;
@@ -30,7 +31,7 @@ impl Replies {
     pub(super) fn key(&mut self) -> Result<Option<String>, Failure> {
         self.next().map(|item| match item {
             Item::Key(key) => key,
-            Item::Score(_) | Item::Valuation(_) => unreachable!("a reader returns keys"),
+            Item::Score(_) | Item::Valuation(_) => unreachable!("the role returns keys"),
         })
     }
 
@@ -38,7 +39,7 @@ impl Replies {
     pub(super) fn score(&mut self) -> Result<f64, Failure> {
         self.next().map(|item| match item {
             Item::Score(score) => score,
-            Item::Key(_) | Item::Valuation(_) => unreachable!("a verifier or grader returns scores"),
+            Item::Key(_) | Item::Valuation(_) => unreachable!("the role returns scores"),
         })
     }
 
@@ -46,7 +47,7 @@ impl Replies {
     pub(super) fn valuation(&mut self) -> Result<Valuation, Failure> {
         self.next().map(|item| match item {
             Item::Valuation(valuation) => valuation,
-            Item::Key(_) | Item::Score(_) => unreachable!("an objective returns valuations"),
+            Item::Key(_) | Item::Score(_) => unreachable!("the role returns valuations"),
         })
     }
 
@@ -85,8 +86,8 @@ fn batch_bytes(batch: &Batch<'_>) -> usize {
     let texts = |entries: &[PromptTexts]| -> usize {
         entries.iter().flat_map(|entry| entry.texts.iter().map(|text| text_bytes(&entry.prompt, text))).sum()
     };
-    match batch {
-        Batch::Reader(entries) | Batch::Grader(entries) | Batch::Verifier(entries) => texts(entries),
-        Batch::Objective(bundles) => bundles.iter().map(bundle_bytes).sum(),
+    match batch.entries() {
+        Entries::Texts(entries) => texts(entries),
+        Entries::Bundles(bundles) => bundles.iter().map(bundle_bytes).sum(),
     }
 }

@@ -1,6 +1,6 @@
 //! Graders: what a completion is worth beside its answer (format, length, style).
 
-use alft_sdk::batch::{Batch, Role};
+use alft_sdk::roles::{Batch, Role};
 
 use super::call::{Replies, kept_completions, text_bytes};
 use super::config::RewardConfig;

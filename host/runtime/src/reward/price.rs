@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use alft_sdk::Bundle;
-use alft_sdk::batch::{Batch, Role};
+use alft_sdk::roles::{Batch, Role};
 
 use super::bundle::{PluginValuation, RolloutBundle};
 use super::call::{Replies, bundle_bytes};

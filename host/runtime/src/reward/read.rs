@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use alft_game::{Answer, metrics};
-use alft_sdk::batch::{Batch, PromptTexts};
+use alft_sdk::call::PromptTexts;
+use alft_sdk::roles::Batch;
 
 use super::call::{Replies, kept_completions, text_bytes};
 use crate::config::OnError;

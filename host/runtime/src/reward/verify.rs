@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use alft_game::{Answer, GroupObjective, TargetDynamics, group};
-use alft_sdk::batch::{Batch, PromptTexts, Role};
+use alft_sdk::call::PromptTexts;
+use alft_sdk::roles::{Batch, Role};
 
 use super::call::{Replies, text_bytes};
 use super::config::RewardConfig;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use alft_game::{Answer, metrics};
 use alft_plugin_host::{BatchResult, Call, Failure, FailureKind, Usage};
 use alft_sdk::Valuation;
-use alft_sdk::batch::{Batch, Item};
+use alft_sdk::call::Item;
+use alft_sdk::roles::Batch;
 use serde::{Deserialize, Serialize};
 
 use super::Mean;

@@ -1,6 +1,7 @@
 //! The growth of the work with the input. Fuel counts instructions, so the measurements repeat exactly.
 
-use alft_sdk::batch::{Batch, Role};
+use alft_sdk::call::Takes;
+use alft_sdk::roles::{Batch, Role};
 
 use super::tolerance::tolerated;
 use crate::case::{Case, texts_batch};
@@ -62,7 +63,7 @@ fn growing<'a>(case: &'a Case<'_>) -> Vec<Growing<'a>> {
     let words = |times: usize| inputs::words(400 * times, &mut case.random("fuel"));
     let answers = |times: usize| (0..64 * times).map(|at| at.to_string()).collect::<Vec<_>>();
     let mut all: Vec<Growing<'a>> = Vec::new();
-    for role in [Role::Reader, Role::Grader].into_iter().filter(|role| case.has(*role)) {
+    for role in case.subject.roles().iter().filter(|role| role.takes() == Takes::Completions) {
         let one = move |text: String| texts_batch(role, vec![case.entry(vec![text])]);
         all.push((
             "words of a completion",

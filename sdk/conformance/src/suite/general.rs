@@ -1,9 +1,10 @@
 //! Tests of every plugin, whatever its roles.
 
-use alft_sdk::batch::{Batch, Role};
+use alft_sdk::call::Returns;
+use alft_sdk::roles::{Batch, Role};
 
 use super::tolerance::tolerated;
-use crate::calls::{difference, reversed, singles};
+use crate::calls::{difference, reversed};
 use crate::case::{Case, texts_batch};
 use crate::outcome::Outcome;
 use crate::subject::Fault;
@@ -20,13 +21,13 @@ pub(crate) fn describes_itself(case: &Case<'_>) -> Result<(), Outcome> {
     })?;
     let one_line = |text: &str| !text.trim().is_empty() && !text.contains(['\n', '\0']);
     let objective = case.has(Role::Objective);
-    let scores = case.has(Role::Grader) || case.has(Role::Verifier);
+    let scores = case.subject.roles().iter().any(|role| role.returns() == Returns::Scores);
     let faults = [
         (!one_line(&manifest.name), "its name is not one line of text"),
         (!one_line(&manifest.version), "its version is not one line of text"),
         (!one_line(&manifest.summary), "its summary is not one line of text"),
         (case.subject.roles().is_empty(), "it has no role"),
-        (manifest.score_range.is_some() && !scores, "it promises a score range and is neither grader nor verifier"),
+        (manifest.score_range.is_some() && !scores, "it promises a score range and has no role that scores"),
         (manifest.range_is_empty(), "its score range contains no score"),
         (manifest.concave && !objective, "it promises a concave utility and is not an objective"),
         (manifest.gradient && !objective, "it promises a gradient and is not an objective"),
@@ -70,7 +71,7 @@ pub(crate) fn batches(case: &Case<'_>) -> Result<(), Outcome> {
         for batch in ordinary(case, &format!("batch {round}")) {
             let whole = case.lines(&batch)?;
             let mut alone = Vec::new();
-            for single in singles(&batch) {
+            for single in batch.singles() {
                 alone.extend(case.lines(&single)?);
             }
             if let Some(difference) = difference(&whole, &alone) {

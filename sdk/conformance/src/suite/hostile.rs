@@ -1,7 +1,8 @@
 //! Tests with hostile inputs. An error is a fair reply to them; a crash, a NaN or a wrong shape is not.
 
-use alft_sdk::batch::{Batch, PromptTexts, Role};
 use alft_sdk::bundle::{Bundle, Prompt};
+use alft_sdk::call::{PromptTexts, Takes};
+use alft_sdk::roles::Batch;
 
 use super::tolerance::tolerated;
 use crate::case::{Case, texts_batch};
@@ -20,8 +21,8 @@ pub(crate) fn empty(case: &Case<'_>) -> Result<(), Outcome> {
     let none = |n: usize| vec![None; n];
     let some = |key: &str, n: usize| vec![Some(key.to_owned()); n];
     let answer = case.settings.answers[0].as_str();
-    let batches = case.batches(|role| match role {
-        Role::Objective => {
+    let batches = case.batches(|role| match role.takes() {
+        Takes::Bundles => {
             let mut bundle = |keys: &[Vec<Option<String>>]| {
                 Batch::Objective(vec![inputs::counted(case.settings, keys, random)].into())
             };
@@ -36,7 +37,7 @@ pub(crate) fn empty(case: &Case<'_>) -> Result<(), Outcome> {
                 bundle(&[some("", 8)]),
             ]
         }
-        role => {
+        _ => {
             let prompt = case.settings.prompt("p");
             let texts = |prompt: &Prompt, texts: &[&str]| {
                 let texts = texts.iter().map(|text| (*text).into()).collect();
@@ -67,13 +68,13 @@ pub(crate) fn huge(case: &Case<'_>) -> Result<(), Outcome> {
     one_by_one(case, &texts)?;
     let many: Vec<String> = (0..MANY).map(|at| at.to_string()).collect();
     let batches = case.batches(|role| {
-        vec![match role {
-            Role::Reader | Role::Grader => {
+        vec![match role.takes() {
+            Takes::Completions => {
                 let completions = many.iter().map(|answer| case.settings.completed(answer)).collect();
                 texts_batch(role, vec![case.entry(completions)])
             }
-            Role::Verifier => texts_batch(role, vec![case.entry(many.clone())]),
-            Role::Objective => {
+            Takes::Answers => texts_batch(role, vec![case.entry(many.clone())]),
+            Takes::Bundles => {
                 let keys: Vec<Option<String>> = many.iter().cloned().map(Some).collect();
                 Batch::Objective(vec![inputs::counted(case.settings, &[keys.clone(), keys], random)].into())
             }
@@ -114,13 +115,13 @@ pub(crate) fn everywhere(case: &Case<'_>, texts: &[String]) -> Vec<Batch<'static
     let prompt = Prompt { id: text.clone(), text: text.clone(), gold: Some(text), ..case.settings.prompt("p") };
     case.batches(|role| {
         let entries = vec![case.entry(texts.to_vec()), PromptTexts { prompt: prompt.clone(), texts: texts.to_vec() }];
-        match role {
-            Role::Reader | Role::Grader => {
+        match role.takes() {
+            Takes::Completions => {
                 let completed = texts.iter().map(|text| case.settings.completed(text)).collect();
                 vec![texts_batch(role, entries), texts_batch(role, vec![case.entry(completed)])]
             }
-            Role::Verifier => vec![texts_batch(role, entries)],
-            Role::Objective => {
+            Takes::Answers => vec![texts_batch(role, entries)],
+            Takes::Bundles => {
                 let keys: Vec<Option<String>> = texts.iter().cloned().map(Some).chain([None]).collect();
                 let mut bundle = inputs::counted(case.settings, &[keys.clone(), keys], random);
                 bundle.groups[0].prompt = prompt.clone();

@@ -1,7 +1,7 @@
 //! Tests of objectives: their promises about the utility, on random exact games.
 
-use alft_sdk::batch::Batch;
 use alft_sdk::bundle::{Bundle, Valuation};
+use alft_sdk::roles::Batch;
 
 use crate::calls::difference;
 use crate::case::Case;

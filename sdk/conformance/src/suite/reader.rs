@@ -1,6 +1,6 @@
 //! Tests of readers.
 
-use alft_sdk::batch::PromptTexts;
+use alft_sdk::call::PromptTexts;
 
 use crate::calls::shortened;
 use crate::case::Case;

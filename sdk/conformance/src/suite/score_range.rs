@@ -1,6 +1,6 @@
-//! The score range of graders and verifiers.
+//! The score range of roles that score.
 
-use alft_sdk::batch::Role;
+use alft_sdk::call::Returns;
 
 use super::tolerance::tolerated;
 use crate::calls::shortened;
@@ -14,7 +14,7 @@ pub(crate) fn score_range(case: &Case<'_>) -> Result<(), Outcome> {
         return Err(Outcome::Skipped("it promises no range".into()));
     };
     let random = &mut case.random("score range");
-    for role in [Role::Grader, Role::Verifier].into_iter().filter(|role| case.has(*role)) {
+    for role in case.subject.roles().iter().filter(|role| role.returns() == Returns::Scores) {
         let mut texts = Vec::new();
         (0..20).for_each(|_| texts.extend(inputs::texts(case.settings, role, random)));
         texts.extend(hostile_texts::unicode().into_iter().chain(hostile_texts::adversarial()).map(|(_, text)| text));

@@ -1,6 +1,6 @@
 //! The component and the native library of one source agree to the last bit.
 
-use alft_sdk::batch::Batch;
+use alft_sdk::roles::Batch;
 
 use super::{general, hostile};
 use crate::calls::{self, difference};

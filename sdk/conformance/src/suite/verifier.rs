@@ -1,6 +1,6 @@
 //! Tests of verifiers.
 
-use alft_sdk::batch::Role;
+use alft_sdk::roles::Role;
 
 use crate::case::Case;
 use crate::outcome::Outcome;

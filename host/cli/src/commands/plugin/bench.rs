@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use alft_conformance::{Settings, load};
 use alft_plugin_host::{Failure, Form, Plugin, Usage};
-use alft_sdk::batch::Role;
+use alft_sdk::roles::Role;
 use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
 use serde_json::Value;

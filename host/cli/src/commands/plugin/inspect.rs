@@ -7,7 +7,7 @@ use alft_plugin_host::error::{CompileError, FormatError};
 use alft_plugin_host::inspect::ComponentInfo;
 use alft_plugin_host::{Error as HostError, ForeignError, Plugin, inspect, source};
 use alft_sdk::Manifest;
-use alft_sdk::batch::{Role, Roles};
+use alft_sdk::roles::{Role, Roles};
 use serde::Serialize;
 use serde_json::Value;
 

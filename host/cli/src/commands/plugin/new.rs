@@ -3,20 +3,17 @@
 use std::path::PathBuf;
 
 use alft_build::{Language, NewPlugin};
-use alft_sdk::batch::Role;
+use alft_sdk::roles::Role;
 
 use crate::error::Result;
 
 /// Start a plugin: a small project that builds, with its test.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Example: alft plugin new exact-match --role reader,verifier --lang python\n\n\
-A reader finds the final answer of a completion, a grader scores a completion beside its answer, a verifier scores an \
-answer, an objective rewards a distribution of answers. Prints the new folder.")]
+#[command(after_help = after_help())]
 pub(crate) struct NewArgs {
     /// The plugin's name: lower-case letters, digits and hyphens
     name: String,
-    /// reader, grader, verifier or objective; several with commas
+    /// One of the roles below; several with commas
     #[arg(long = "role", value_name = "ROLE", value_delimiter = ',', required = true)]
     roles: Vec<Role>,
     /// rust, python, js or c
@@ -41,4 +38,11 @@ pub(crate) fn run(args: &NewArgs) -> Result<()> {
     eprintln!("created a plugin in {}; its README.md describes the next steps", args.language);
     say!("{}", folder.display());
     Ok(())
+}
+
+fn after_help() -> String {
+    let roles: String = Role::ALL.map(|role| format!("  {role:<10} {}\n", role.summary())).concat();
+    format!(
+        "Example: alft plugin new exact-match --role reader,verifier --lang python\n\nRoles:\n{roles}\nPrints the new folder."
+    )
 }

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use alft_build::Form;
 use alft_plugin_host::{Engine, Failure, Limits, NativeTrust, Plugin, Source, Worker, source};
 use alft_sdk::Prompt;
-use alft_sdk::batch::{Batch, Item, PromptTexts};
+use alft_sdk::call::{Item, PromptTexts};
+use alft_sdk::roles::Batch;
 use anyhow::{Context, Result, ensure};
 
 /// The argument that makes this program a worker of the plugin host.
