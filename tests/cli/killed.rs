@@ -11,19 +11,33 @@ use serde_json::Value;
 
 use crate::support::{Small, succeed};
 
-/// Kills spread over the lines of metrics: those of the warm start and of the game.
-const SPREAD: u64 = 18;
-/// Kills after the last line: in the evaluation, the export of the model and the summary.
-const LATE: u64 = 8;
 const WARM_START_STEPS: u64 = 20;
 const GAME_STEPS: u64 = 30;
 const SETTINGS: [&str; 3] = ["train.steps=30", "train.checkpoint_every=5", "target.dynamics=average"];
+/// Adapters at every kind of layer, a reference policy, and a backward pass that computes activations again.
+const ADAPTERS: [&str; 3] = [
+    "model.lora={rank=4,alpha=8.0,targets=[\"q_proj\",\"o_proj\",\"up_proj\",\"down_proj\"]}",
+    "train.loss.beta=0.05",
+    "train.activation_checkpointing=true",
+];
 
 #[test]
 fn a_run_that_is_killed_again_and_again_equals_one_left_alone() {
+    killed_equals_alone(&[], 18, 8);
+}
+
+#[test]
+fn a_run_of_adapters_that_is_killed_again_and_again_equals_one_left_alone() {
+    killed_equals_alone(&ADAPTERS, 4, 1);
+}
+
+/// Trains a run alone and again with kills at random moments, and compares. `spread` kills are spread over the lines of
+/// metrics, those of the warm start and of the game. `late` kills come after the last line: in the evaluation, the export
+/// of the model and the summary.
+fn killed_equals_alone(settings: &[&str], spread: u64, late: u64) {
     let small = Small::new();
     let with = |mut command: Command| {
-        command.args(SETTINGS.iter().flat_map(|set| ["--set", set]));
+        command.args(SETTINGS.iter().chain(settings).flat_map(|set| ["--set", set]));
         command
     };
     succeed(&mut with(small.train("alone")));
@@ -33,7 +47,7 @@ fn a_run_that_is_killed_again_and_again_equals_one_left_alone() {
     let all_lines = WARM_START_STEPS + GAME_STEPS;
     let mut random = 1u64;
     let mut ended = 0;
-    for kill in 0..SPREAD + LATE {
+    for kill in 0..spread + late {
         let command = if run.join("state/state.safetensors").exists() {
             small.resume("run")
         } else {
@@ -43,21 +57,21 @@ fn a_run_that_is_killed_again_and_again_equals_one_left_alone() {
         };
         let mut child = with(command).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let started = Instant::now();
-        let wanted = (kill * all_lines / SPREAD).min(all_lines);
+        let wanted = (kill * all_lines / spread).min(all_lines);
         while lines() < wanted && child.try_wait().unwrap().is_none() {
             assert!(started.elapsed() < Duration::from_secs(120), "there is no line {wanted}");
             sleep(Duration::from_millis(1));
         }
         // A random moment: within a step, or ever later after the last one.
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let late = kill.saturating_sub(SPREAD);
-        sleep(Duration::from_micros((random >> 33) % 40_000 + late * 20_000));
+        let after_last = kill.saturating_sub(spread);
+        sleep(Duration::from_micros((random >> 33) % 40_000 + after_last * 20_000));
         ended += u64::from(child.try_wait().unwrap().is_some());
         child.kill().unwrap();
         child.wait().unwrap();
         assert_readable(&run);
     }
-    assert!(ended <= LATE, "{ended} processes ended before they were killed");
+    assert!(ended <= late, "{ended} processes ended before they were killed");
 
     succeed(&mut with(small.resume("run")));
     assert_eq!(small.metrics("run"), small.metrics("alone"));

@@ -4,7 +4,11 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
+<<<<<<< HEAD
 use crate::commands::bench::BenchCommand;
+=======
+use crate::commands::doctor::DoctorArgs;
+>>>>>>> train
 use crate::commands::estimator::EstimatorArgs;
 use crate::commands::plugin::PluginCommand;
 use crate::commands::replay::ReplayArgs;
@@ -32,6 +36,7 @@ pub(crate) enum Command {
     Solve(SolveArgs),
     Simulate(SimulateArgs),
     Estimator(EstimatorArgs),
+    Doctor(DoctorArgs),
     #[command(subcommand)]
     Bench(BenchCommand),
     #[command(subcommand)]

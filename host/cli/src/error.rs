@@ -110,6 +110,14 @@ pub(crate) enum Error {
     #[diagnostic(code(alft::lock))]
     Lock(#[from] lock::Error),
 
+    /// A device computes otherwise than its twins. Exit code 10.
+    #[error("{failed} of {checks} checks of the GPU disagree")]
+    #[diagnostic(
+        code(alft::gpu),
+        help("runs use slower operations in place of the kernels above; report the output with the card and driver")
+    )]
+    Gpu { failed: usize, checks: usize },
+
     /// The file system refused an operation. Exit code 1.
     #[error("cannot {doing} {}", path.display())]
     #[diagnostic(code(alft::io))]
@@ -125,7 +133,7 @@ pub(crate) enum Error {
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes: 0 done · 1 files, disk or an unforeseen failure · 2 wrong command line · 3 run file · 4 questions, examples, \
 completions or games · 5 plugins · 6 model or training · 7 cannot resume · 8 no certificate within tolerance · 9 a \
-replay differs, or a ledger is broken";
+replay differs, or a ledger is broken · 10 a GPU computes wrongly";
 
 impl Error {
     fn code(&self) -> u8 {
@@ -138,6 +146,7 @@ impl Error {
             Self::Budget { .. } | Self::Engine(_) | Self::Lock(_) => 5,
             Self::Uncertified { .. } => 8,
             Self::Replay { .. } | Self::Ledger(_) => 9,
+            Self::Gpu { .. } => 10,
             Self::Run(error) => match error {
                 RuntimeError::Io { .. } | RuntimeError::Write(_) | RuntimeError::Ledger(ledger::Error::Io { .. }) => 1,
                 RuntimeError::Estimator(_) => 2,
@@ -157,6 +166,11 @@ impl Error {
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Self::Io { doing, path, source }
+    }
+
+    /// For `map_err` on a device that cannot be opened.
+    pub(crate) fn device(error: alft_policy::Error) -> Self {
+        Self::Run(RuntimeError::Model(error))
     }
 
     /// For `map_err` on a plugin that cannot be opened; a native library that is not trusted has a flag for its remedy.

@@ -9,6 +9,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
+/// Returns a private folder of the cache for files of another crate, and creates it if there is none.
+///
+/// # Errors
+/// Fails if no cache folder is known, or other users can access it.
+pub fn cache_folder(name: &str) -> io::Result<PathBuf> {
+    private_folder(name, &Once::new())
+}
+
 /// Returns the compiled code with this name, if it is in the cache and undamaged.
 pub(crate) fn get_compiled(name: &str) -> Option<Vec<u8>> {
     get(&compiled().ok()?.join(name))

@@ -52,6 +52,7 @@ pub mod worker;
 pub use backend::CONTRACT_VERSION;
 pub use batch::call::{BatchResult, Call, Usage};
 pub use batch::part::Part;
+pub use cache::cache_folder;
 pub use error::Error;
 pub use failure::{Failure, FailureKind};
 pub use foreign::ForeignError;

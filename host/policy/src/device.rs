@@ -1,6 +1,6 @@
-//! Devices: tensors live on the CPU or on the first CUDA device.
+//! Devices: tensors live on the CPU or on the first CUDA device. A device computes in a [`Precision`].
 
-use candle_core::Device;
+use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -32,6 +32,49 @@ impl DevicePreference {
     }
 }
 
+/// The number format of the policy's computations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32 bits throughout.
+    #[default]
+    F32,
+    /// 32 bits in memory; a device rounds the factors of matrix products to TF32, which has 10 bits of mantissa.
+    Tf32,
+    /// Activations, frozen weights and the weights of a forward pass in bf16, which has 7 bits of mantissa. Trainable weights,
+    /// their gradients' sums and the optimiser stay in 32 bits, and so do the sums in norms, softmax and losses.
+    Bf16,
+}
+
+impl Precision {
+    /// Returns true for the default.
+    pub fn is_f32(&self) -> bool {
+        *self == Precision::F32
+    }
+
+    /// Returns the type of activations.
+    pub(crate) fn dtype(self) -> DType {
+        match self {
+            Precision::F32 | Precision::Tf32 => DType::F32,
+            Precision::Bf16 => DType::BF16,
+        }
+    }
+
+    /// Prepares a device for this precision. The setting for matrix products is one for the whole process.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a CPU, which computes in `f32` only.
+    pub fn prepare(self, device: &Device) -> Result<()> {
+        if device.is_cpu() && !self.is_f32() {
+            let reason = "must be \"f32\" on a CPU, which would widen every weight at every use; set `model.device` to \
+                          \"cuda\", or leave `dtype` out";
+            return Err(Error::setting("dtype", reason));
+        }
+        candle_core::cuda::set_gemm_reduced_precision_f32(self == Precision::Tf32);
+        Ok(())
+    }
+}
+
 // `Device::cuda_if_available` does not fall back at run time if the driver is missing, so the device is opened to see.
 fn open_cuda() -> Result<Device> {
     if !candle_core::utils::cuda_is_available() {
@@ -52,6 +95,12 @@ pub fn describe(device: &Device) -> String {
     }
 }
 
+/// Returns the driver's description of itself, in one line.
+pub(crate) fn driver() -> String {
+    let text = std::fs::read_to_string("/proc/driver/nvidia/version").unwrap_or_default();
+    text.lines().next().map_or("unknown driver", |line| line.trim_start_matches("NVRM version:").trim()).to_owned()
+}
+
 // The driver's listing in /proc (Linux) has the name, so that no library of the driver has to be linked.
 fn cuda_name() -> Option<String> {
     let mut folders: Vec<_> =
@@ -60,4 +109,18 @@ fn cuda_name() -> Option<String> {
     let information = std::fs::read_to_string(folders.first()?.join("information")).ok()?;
     let model = information.lines().find_map(|line| line.strip_prefix("Model:"))?;
     Some(model.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cpu_refuses_every_precision_but_f32() {
+        assert!(Precision::F32.prepare(&Device::Cpu).is_ok());
+        for precision in [Precision::Tf32, Precision::Bf16] {
+            let message = precision.prepare(&Device::Cpu).unwrap_err().to_string();
+            assert!(message.starts_with("`dtype` must be \"f32\" on a CPU"), "{message}");
+        }
+    }
 }

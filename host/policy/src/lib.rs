@@ -11,8 +11,13 @@
 //! Everything is deterministic given its seeds: the same seeds give the same bits on the CPU, and a restored run continues
 //! bit for bit.
 
+<<<<<<< HEAD
 pub mod bench;
+=======
+mod cuda;
+>>>>>>> train
 pub mod device;
+pub mod doctor;
 mod error;
 mod formats;
 mod generate;
@@ -28,7 +33,7 @@ mod twins;
 pub use candle_core::Device;
 
 pub use crate::{
-    device::DevicePreference,
+    device::{DevicePreference, Precision},
     error::{BoxError, Error, Result},
     generate::sample::{Completion, Request, SampleConfig, Seed, sample},
     model::{
@@ -45,6 +50,7 @@ pub use crate::{
         adamw::AdamWConfig,
         checkpoint,
         grpo::{self, Aggregation, GrpoConfig, ImportanceSampling, KlPenalty},
+        memory::UpdateMemory,
         schedule::{Decay, Schedule},
         tabular,
         trainer::{GrpoStats, OptimiserConfig, SupervisedStats, Trainer, Tuning},

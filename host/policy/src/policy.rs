@@ -3,6 +3,7 @@
 use candle_core::Device;
 
 use crate::{
+    device::Precision,
     error::Result,
     model::{
         batch::Sequence, config::ModelConfig, init::random, lora, tiny, tokenizer::Tokenizer, transformer::Transformer,
@@ -33,6 +34,15 @@ impl Policy {
         let config = tiny::config(&tokenizer);
         let transformer = random(&config, seed, device)?;
         Ok(Self { config, tokenizer, transformer, companions: Vec::new() })
+    }
+
+    /// Returns the policy computing in `precision`, with the same weights.
+    ///
+    /// # Errors
+    /// As [`Precision::prepare`].
+    pub fn in_precision(self, precision: Precision) -> Result<Self> {
+        precision.prepare(self.device())?;
+        Ok(Self { transformer: self.transformer.computing_in(precision.dtype()), ..self })
     }
 
     /// Returns the policy with its adapters merged into its weights. Nothing in it is trainable.

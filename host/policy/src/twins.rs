@@ -1,19 +1,25 @@
 //! Tests that hold the whole model on the CPU kernels against the same model on composed operations.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::{
+    error::Result,
     generate::decode::Decoder,
     model::{
         batch::{Batch, Sequence},
         config::{Architecture, ModelConfig},
+        gradient::{Checkpointing, Gradients},
         init::random,
+        lora::{self, LoraConfig},
         transformer::Transformer,
     },
+    ops::{Packed, attend, noise},
 };
 
 /// Returns a small model with every feature that a configuration can switch on.
-fn model() -> Transformer {
+fn model(tied: bool) -> Transformer {
     let config = ModelConfig {
         architecture: Architecture::Qwen2,
         vocab_size: 40,
@@ -27,7 +33,7 @@ fn model() -> Transformer {
         rms_norm_eps: 1e-6,
         rope_theta: 1e4,
         rope_scaling: None,
-        tie_word_embeddings: false,
+        tie_word_embeddings: tied,
         qkv_bias: true,
         output_bias: false,
         bos_token: None,
@@ -38,7 +44,7 @@ fn model() -> Transformer {
 
 /// Returns the model in f64, in which it runs on composed operations as it does on other devices.
 fn widened(model: &Transformer) -> Transformer {
-    model.map(&mut |_, weight| Ok(weight.to_dtype(DType::F64)?)).unwrap()
+    model.map(&mut |_, weight| Ok(weight.to_dtype(DType::F64)?)).unwrap().computing_in(DType::F64)
 }
 
 fn assert_close(a: &Tensor, b: &Tensor) {
@@ -47,24 +53,100 @@ fn assert_close(a: &Tensor, b: &Tensor) {
     assert!(a.dims() == b.dims() && error < 1e-4, "off by {error:e}");
 }
 
+/// Returns a batch with a shared prompt, a completion of one token, and weights of its log-probabilities in the loss.
+fn batch() -> (Batch, Vec<f32>) {
+    let texts = [(vec![1, 2, 3], vec![4, 5, 6, 7]), (vec![1, 2, 3], vec![8]), (vec![9; 5], vec![10, 11])];
+    let texts = texts.map(|(prompt, completion)| Sequence { prompt, completion });
+    (Batch::from_sequences(&texts.iter().collect::<Vec<_>>()), vec![0.5, -1.0, 2.0, 1.0, -0.25, 1.5, 1.0])
+}
+
+/// Returns the model with all weights trained, or with trained adapters at every projection, in the element type.
+fn trainable(model: &Transformer, full: bool, dtype: DType) -> Transformer {
+    let adapted = if full { model.clone() } else { with_adapters(model) };
+    let variable =
+        |weight: &Tensor| -> Result<Tensor> { Ok(Var::from_tensor(&weight.to_dtype(dtype)?.copy()?)?.into_inner()) };
+    adapted
+        .map(&mut |name, weight| {
+            if full || name.contains("lora") { variable(weight) } else { Ok(weight.detach().to_dtype(dtype)?) }
+        })
+        .unwrap()
+        .computing_in(dtype)
+}
+
+fn with_adapters(model: &Transformer) -> Transformer {
+    let targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"].map(String::from);
+    let config = LoraConfig { rank: 2, alpha: 3.0, targets: targets.to_vec() };
+    let model = lora::attach(model, &config, 7).unwrap();
+    // An untrained B is 0, and the gradient of A with it.
+    model
+        .map(&mut |name, weight| match name.ends_with("lora_B.weight") {
+            true => Ok((noise(weight.dims(), 5) * 0.1)?),
+            false => Ok(weight.detach()),
+        })
+        .unwrap()
+}
+
+/// Returns the loss and the gradients of all variables by the backward pass by hand.
+fn by_hand(model: &Transformer, temperature: f64, checkpointing: Checkpointing) -> Vec<Tensor> {
+    let (batch, weights) = batch();
+    let mut grads = Gradients::default();
+    let loss = model.add_gradient(&batch, temperature, checkpointing, &mut grads, &mut |_, prediction| {
+        let weights = Tensor::new(weights.as_slice(), &Device::Cpu)?.to_dtype(prediction.log_probs.dtype())?;
+        Ok((&prediction.log_probs * weights)?.sum_all()?)
+    });
+    let grads = grads.into_inner();
+    let of =
+        |(name, variable): &(String, Var)| grads.get(variable).unwrap_or_else(|| panic!("{name} has none")).clone();
+    let loss = Tensor::new(&[loss.unwrap()], &Device::Cpu).unwrap();
+    [vec![loss], model.trainable().iter().map(of).collect()].concat()
+}
+
+/// Returns the same by candle's autograd over composed operations.
+fn by_candle(model: &Transformer, temperature: f64) -> Vec<Tensor> {
+    let (batch, weights) = batch();
+    let packed = Arc::new(Packed::new(batch.groups.clone()));
+    let normal =
+        model.hidden_states(&batch.tokens, &batch.positions, |_, q, k, v| attend(model.heads(), &packed, q, k, v));
+    let rows = normal.unwrap().index_select(&Tensor::new(batch.predictors, &Device::Cpu).unwrap(), 0).unwrap();
+    let logits = (model.logits(&rows).unwrap() / temperature).unwrap();
+    let all = logits.broadcast_sub(&logits.exp().unwrap().sum_keepdim(1).unwrap().log().unwrap()).unwrap();
+    let ids = Tensor::new(batch.targets, &Device::Cpu).unwrap().unsqueeze(1).unwrap();
+    let log_probs = all.gather(&ids, 1).unwrap().squeeze(1).unwrap();
+    let weights = Tensor::new(weights, &Device::Cpu).unwrap().to_dtype(log_probs.dtype()).unwrap();
+    let loss = (log_probs * weights).unwrap().sum_all().unwrap();
+    let grads = loss.backward().unwrap();
+    let of = |(_, variable): (String, Var)| grads.get(&variable).unwrap().clone();
+    [vec![loss.reshape(1).unwrap().detach()], model.trainable().into_iter().map(of).collect()].concat()
+}
+
 #[test]
-fn kernels_and_composed_operations_give_the_same_gradients() {
-    let trained = |model: &Transformer| {
-        let model = model.map(&mut |_, weight| Ok(Var::from_tensor(weight)?.into_inner())).unwrap();
-        let texts = [(vec![1, 2, 3], vec![4, 5, 6, 7]), (vec![1, 2, 3], vec![8]), (vec![9; 5], vec![10, 11])];
-        let texts = texts.map(|(prompt, completion)| Sequence { prompt, completion });
-        let prediction = model.predict(&Batch::from_sequences(&texts.iter().collect::<Vec<_>>()), 1.0).unwrap();
-        let grads = prediction.log_probs.sum_all().unwrap().backward().unwrap();
-        let grads = model
-            .trainable()
-            .into_iter()
-            .map(|(name, variable)| grads.get(&variable).unwrap_or_else(|| panic!("{name} has no gradient")).clone());
-        [vec![prediction.log_probs.detach(), prediction.entropies], grads.collect()].concat()
-    };
-    let model = model();
-    let (kernels, composed) = (trained(&model), trained(&widened(&model)));
-    assert_eq!(kernels.len(), 2 + 3 + 2 * 12);
-    kernels.iter().zip(&composed).for_each(|(a, b)| assert_close(a, b));
+fn gradients_by_hand_are_those_of_candle() {
+    for tied in [false, true] {
+        for (full, count) in [(true, 2 + 2 * 12 + usize::from(!tied)), (false, 2 * 7 * 2)] {
+            let model = model(tied);
+            let want = by_candle(&trainable(&model, full, DType::F64), 0.7);
+            assert_eq!(want.len(), 1 + count);
+            // In f32 the operations are kernels, in f64 they are composed as on other devices.
+            for dtype in [DType::F32, DType::F64] {
+                let got = by_hand(&trainable(&model, full, dtype), 0.7, Checkpointing::Off);
+                assert_eq!(got.len(), want.len());
+                got.iter().zip(&want).for_each(|(a, b)| assert_close(a, b));
+            }
+        }
+    }
+}
+
+#[test]
+fn activations_that_are_computed_again_give_the_same_bits() {
+    for full in [true, false] {
+        let model = trainable(&model(true), full, DType::F32);
+        let bits = |checkpointing| -> Vec<Vec<u32>> {
+            let numbers = |tensor: &Tensor| tensor.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>();
+            let results = by_hand(&model, 1.0, checkpointing);
+            results.iter().map(|tensor| numbers(tensor).unwrap().iter().map(|v| v.to_bits()).collect()).collect()
+        };
+        assert_eq!(bits(Checkpointing::Off), bits(Checkpointing::Layers));
+    }
 }
 
 #[test]
@@ -76,7 +158,7 @@ fn kernels_and_composed_operations_decode_the_same_logits() {
         decoder.keep(&[2, 0]).unwrap();
         [first, second, decoder.step(&[10, 11]).unwrap(), decoder.step(&[12, 13]).unwrap()]
     };
-    let model = model();
+    let model = model(false);
     for (a, b) in decoded(&model).iter().zip(&decoded(&widened(&model))) {
         assert_close(a, b);
     }

@@ -283,6 +283,18 @@ fn advance(trainer: &mut Trainer, from: u64, to: u64) -> Vec<GrpoStats> {
 }
 
 #[test]
+fn activation_checkpointing_changes_no_bit() {
+    for tuning in [Tuning::Full, all_projections()] {
+        let run = |checkpointing| {
+            let mut trainer = trainer(&tuning, 1e-2, 24).with_activation_checkpointing(checkpointing);
+            trainer.freeze_reference().unwrap();
+            (advance(&mut trainer, 0, 3), weights(&trainer))
+        };
+        assert_eq!(run(true), run(false));
+    }
+}
+
+#[test]
 fn a_resumed_run_equals_an_uninterrupted_one_bit_for_bit() {
     for tuning in [Tuning::Full, all_projections()] {
         for warm in [0, 2] {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use alft_plugin_host::Worker;
 use alft_plugin_host::lock::Lock;
-use alft_policy::{Policy, Trainer, Tuning, device};
+use alft_policy::{Device, Policy, Trainer, Tuning, device, doctor};
 
 use crate::checkpoint::{TrainerPhase, TrainerState};
 use crate::config::{ConfigFingerprint, Embedded, RunFile, differences};
@@ -324,6 +324,19 @@ fn fixed_settings_that_differ(a: &RunFile, b: &RunFile) -> Vec<String> {
     differences(&fixed(a), &fixed(b), "").into_iter().map(|(key, ..)| key).collect()
 }
 
+/// Checks the device's kernels, if that was not done before, and returns its description with what came out.
+fn describe_checked(device: &Device) -> String {
+    let name = device::describe(device);
+    let distrusted = doctor::trust(device, alft_plugin_host::cache_folder("gpu").ok().as_deref());
+    match distrusted.as_slice() {
+        [] => name,
+        kernels => format!(
+            "{name}; slower operations stand in for the kernels {}, which compute wrongly on this card (see `alft doctor --gpu`)",
+            kernels.join(", ")
+        ),
+    }
+}
+
 /// Everything of a run that is read before its folder is touched.
 struct Parts {
     config: RunFile,
@@ -340,7 +353,7 @@ impl Parts {
     fn open(config: RunFile, source: PluginSource, mut observer: Observer) -> Result<Self> {
         let begun = Instant::now();
         let device = config.model.device.open()?;
-        observer(&RunEvent::Device(&device::describe(&device)));
+        observer(&RunEvent::Device(&describe_checked(&device)));
         let train = read_questions(&config.prompts.train)?;
         let eval = config.prompts.eval.as_deref().map(read_questions).transpose()?.unwrap_or_default();
         let warm_start = config.warm_start.as_ref();
@@ -355,12 +368,14 @@ impl Parts {
             (None, Some(path)) => Policy::open(path, &device)?,
             (None, None) => unreachable!("the run file was checked"),
         };
+        let policy = policy.in_precision(config.model.dtype)?;
         check_questions(&policy, &config, &train, &eval)?;
         let prompt = |text: &str| config.prompts.template.replace("{prompt}", text);
         let encode = |example: &SftExample| policy.example(&prompt(&example.prompt), &example.completion);
         let examples = examples.iter().map(encode).collect::<Result<_, _>>()?;
         let tuning = config.model.lora.clone().map_or(Tuning::Full, Tuning::Lora);
-        let trainer = Trainer::new(policy, &tuning, config.first_optimiser(), config.train.token_budget, config.seed)?;
+        let trainer = Trainer::new(policy, &tuning, config.first_optimiser(), config.train.token_budget, config.seed)?
+            .with_activation_checkpointing(config.train.activation_checkpointing);
         let fingerprint = ConfigFingerprint::new(&config)?;
         let data = RunData { train, eval, examples };
         Ok(Self { config, plugins, opener, data, trainer, fingerprint, observer, begun })

@@ -146,7 +146,8 @@ impl Weights {
 
 /// Writes a folder, with adapters merged.
 pub(super) fn save(policy: &Policy, dir: &Path) -> Result<()> {
-    let model = lora::merge(&policy.transformer)?;
+    // Files are in f32, whatever the policy computes in.
+    let model = lora::merge(&policy.transformer.clone().computing_in(DType::F32))?;
     let weights: BTreeMap<String, Tensor> = model.weights().into_iter().collect();
     let tokenizer = policy.tokenizer.to_json()?;
     alft_fs::folder(dir, |dir| {

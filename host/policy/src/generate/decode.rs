@@ -7,7 +7,7 @@ use candle_core::Tensor;
 use crate::{
     error::Result,
     model::{batch::Batch, transformer::Transformer},
-    ops::{Cache, attend},
+    ops::{Cache, Packed, attend},
 };
 
 /// A set of sequences that are decoded together, one token a step.
@@ -50,11 +50,11 @@ impl<'a> Decoder<'a> {
             columns.reshape((prompt_of.len(), len, heads.kv, heads.dim))?.transpose(1, 2)
         };
 
-        let groups = Arc::new(batch.groups.clone());
+        let packed = Arc::new(Packed::new(batch.groups.clone()));
         let mut caches = Vec::new();
         let hidden = model.hidden_states(&batch.tokens, &batch.positions, |_, q, k, v| {
             caches.push(Cache::new(&gather(k)?, &gather(v)?, len + capacity)?);
-            attend(heads, &groups, q, k, v)
+            attend(heads, &packed, q, k, v)
         })?;
         let last: Vec<u32> = prompt_of.iter().map(|&prompt| batch.predictors[prompt]).collect();
         let logits = model.logits(&hidden.index_select(&Tensor::new(last, model.device())?, 0)?)?;

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::{
     gemm::{gemm_nn, gemm_nt, gemm_tn},
-    parallel::PARALLEL_ELEMENTS,
+    parallel::{PARALLEL_ELEMENTS, new_rows},
     simd::{dot, fused, vectorised},
     softmax::softmax_in_place,
 };
@@ -260,11 +260,19 @@ fn run<'a, T: Send>(tasks: &[Task<'a>], work: impl Fn(&Task<'a>) -> T + Sync) ->
     tasks.par_iter().map(&work).collect()
 }
 
-/// Copies a task's rows (group rows, width) to their places in `out` (rows, stride).
-fn scatter(task: &Task<'_>, from: &[f32], width: usize, stride: usize, out: &mut [f32]) {
-    for (row, value) in from.chunks_exact(width).enumerate() {
-        out[(task.group.start + row) * stride + task.kv * width..][..width].copy_from_slice(value);
-    }
+/// Puts the results of all tasks, `part(task)` of (group rows, width), together: (rows, kv heads · width).
+fn assemble<'a>(heads: Heads, groups: &[Group], width: usize, part: impl Fn(usize) -> &'a [f32] + Sync) -> Vec<f32> {
+    let (rows, stride) = (groups.iter().map(Group::rows).sum::<usize>(), heads.kv * width);
+    new_rows(rows * stride, stride, |first, out| {
+        for (row, out) in (first..).zip(out.chunks_exact_mut(stride)) {
+            // The groups lie one after the other, and the tasks of a group are those of its key heads.
+            let group = groups.partition_point(|group| group.start <= row) - 1;
+            let at = (row - groups[group].start) * width;
+            for (kv, out) in out.chunks_exact_mut(width).enumerate() {
+                out.copy_from_slice(&part(group * heads.kv + kv)[at..at + width]);
+            }
+        }
+    })
 }
 
 /// Computes causal attention within each part of a packed batch; completions attend to their prompt too. `q` is (rows,
@@ -272,11 +280,7 @@ fn scatter(task: &Task<'_>, from: &[f32], width: usize, stride: usize, out: &mut
 pub(crate) fn packed_attention(heads: Heads, groups: &[Group], q: &[f32], k: &[f32], v: &[f32]) -> Vec<f32> {
     let tasks = Task::all(heads, groups, q, k, v);
     let parts = run(&tasks, Task::forward);
-    let mut out = vec![0f32; q.len()];
-    for (task, part) in tasks.iter().zip(&parts) {
-        scatter(task, part, heads.repeats() * heads.dim, heads.query * heads.dim, &mut out);
-    }
-    out
+    assemble(heads, groups, heads.repeats() * heads.dim, |task| parts[task].as_slice())
 }
 
 /// Returns the gradients of [`packed_attention`] for `q`, `k` and `v`.
@@ -290,14 +294,9 @@ pub(crate) fn packed_attention_backward(
 ) -> [Vec<f32>; 3] {
     let tasks = Task::all(heads, groups, q, k, v);
     let parts = run(&tasks, |task| task.backward(grad));
-    let mut out = [vec![0f32; q.len()], vec![0f32; k.len()], vec![0f32; v.len()]];
-    let [for_q, for_k, for_v] = &mut out;
-    for (task, [q, k, v]) in tasks.iter().zip(&parts) {
-        scatter(task, q, heads.repeats() * heads.dim, heads.query * heads.dim, for_q);
-        scatter(task, k, heads.dim, heads.kv * heads.dim, for_k);
-        scatter(task, v, heads.dim, heads.kv * heads.dim, for_v);
-    }
-    out
+    let width = heads.repeats() * heads.dim;
+    [(0, width), (1, heads.dim), (2, heads.dim)]
+        .map(|(which, width)| assemble(heads, groups, width, |task| parts[task][which].as_slice()))
 }
 
 /// Computes the attention of one decoding step: each row of `q` (rows, query heads · dim) attends to columns

@@ -1,17 +1,13 @@
 //! RMSNorm, rotary embedding and SwiGLU, forward and backward.
 
 use super::{
-    parallel::by_rows,
+    parallel::{by_rows, new_pair, new_rows},
     simd::{dot, exp, fused, sum_by, vectorised},
 };
 
 /// Computes `y = w · x / √(mean x² + ε)` for each row of `x` (rows, width).
 pub(crate) fn rms_norm(x: &[f32], w: &[f32], epsilon: f32) -> Vec<f32> {
-    let mut out = vec![0f32; x.len()];
-    by_rows(&mut out, w.len(), |first, out| {
-        rms_norm_rows(out, &x[first * w.len()..][..out.len()], w, epsilon);
-    });
-    out
+    new_rows(x.len(), w.len(), |first, out| rms_norm_rows(out, &x[first * w.len()..][..out.len()], w, epsilon))
 }
 
 vectorised! {
@@ -32,12 +28,10 @@ fn inverse_rms<const FMA: bool>(x: &[f32], epsilon: f32) -> f32 {
 
 /// Returns the gradient of [`rms_norm`] for `x`: with x̂ = x / rms, `dx = (w·g − x̂ · mean(w·g·x̂)) / rms`.
 pub(crate) fn rms_norm_backward(x: &[f32], w: &[f32], grad: &[f32], epsilon: f32) -> Vec<f32> {
-    let mut out = vec![0f32; x.len()];
-    by_rows(&mut out, w.len(), |first, out| {
+    new_rows(x.len(), w.len(), |first, out| {
         let range = first * w.len()..first * w.len() + out.len();
         rms_norm_backward_rows(out, &x[range.clone()], w, &grad[range], epsilon);
-    });
-    out
+    })
 }
 
 vectorised! {
@@ -59,12 +53,10 @@ vectorised! {
 /// Rotates the heads of each row of `x` (rows, heads · dim) by the row's angles, `cos` and `sin` (rows, dim / 2):
 /// element `i` of a head with element `i + dim / 2`. A `sign` of −1 rotates back.
 pub(crate) fn rotate(x: &[f32], width: usize, cos: &[f32], sin: &[f32], half: usize, sign: f32) -> Vec<f32> {
-    let mut out = vec![0f32; x.len()];
-    by_rows(&mut out, width, |first, out| {
+    new_rows(x.len(), width, |first, out| {
         let angles = first * half..(first + out.len() / width) * half;
         rotate_rows(out, &x[first * width..][..out.len()], width, &cos[angles.clone()], &sin[angles], half, sign);
-    });
-    out
+    })
 }
 
 vectorised! {
@@ -86,12 +78,10 @@ vectorised! {
 
 /// Computes `silu(gate) · up`, with `silu(x) = x / (1 + e⁻ˣ)`.
 pub(crate) fn swiglu(gate: &[f32], up: &[f32]) -> Vec<f32> {
-    let mut out = vec![0f32; gate.len()];
-    by_rows(&mut out, 1, |first, out| {
+    new_rows(gate.len(), 1, |first, out| {
         let range = first..first + out.len();
         swiglu_block(out, &gate[range.clone()], &up[range]);
-    });
-    out
+    })
 }
 
 vectorised! {
@@ -104,20 +94,20 @@ vectorised! {
 
 /// Returns the gradients of [`swiglu`] for `gate` and `up`.
 pub(crate) fn swiglu_backward(gate: &[f32], up: &[f32], grad: &[f32]) -> (Vec<f32>, Vec<f32>) {
-    let mut for_gate = vec![0f32; gate.len()];
-    by_rows(&mut for_gate, 1, |first, out| {
-        let range = first..first + out.len();
-        swiglu_gate_block(out, &gate[range.clone()], &up[range.clone()], &grad[range]);
-    });
-    // The gradient for `up` is silu(gate) · grad: the forward function with the gradient in the place of `up`.
-    (for_gate, swiglu(gate, grad))
+    new_pair(gate.len(), |first, for_gate, for_up| {
+        let range = first..first + for_gate.len();
+        swiglu_backward_block(for_gate, for_up, &gate[range.clone()], &up[range.clone()], &grad[range]);
+    })
 }
 
 vectorised! {
-    fn swiglu_gate_block(out: &mut [f32], gate: &[f32], up: &[f32], grad: &[f32]) {
-        for (((out, gate), up), grad) in out.iter_mut().zip(gate).zip(up).zip(grad) {
-            let sigmoid = 1.0 / (1.0 + exp::<FMA>(-gate));
-            *out = grad * up * sigmoid * fused::<FMA>(*gate, 1.0 - sigmoid, 1.0);
+    fn swiglu_backward_block(for_gate: &mut [f32], for_up: &mut [f32], gate: &[f32], up: &[f32], grad: &[f32]) {
+        let out = for_gate.iter_mut().zip(for_up);
+        for ((for_gate, for_up), ((gate, up), grad)) in out.zip(gate.iter().zip(up).zip(grad)) {
+            let below = 1.0 + exp::<FMA>(-gate);
+            let sigmoid = 1.0 / below;
+            *for_gate = grad * up * sigmoid * fused::<FMA>(*gate, 1.0 - sigmoid, 1.0);
+            *for_up = gate / below * grad;
         }
     }
 }
@@ -127,5 +117,27 @@ vectorised! {
     pub(crate) fn sum_of_squares(x: &[f32]) -> f32 {
         let _ = FMA;
         sum_by(x, |x| x * x)
+    }
+}
+
+/// Adds `x` to `sum`, element by element.
+pub(crate) fn add(sum: &mut [f32], x: &[f32]) {
+    by_rows(sum, 1, |first, sum| {
+        sum.iter_mut().zip(&x[first..]).for_each(|(sum, x)| *sum += x);
+    });
+}
+
+/// Adds row `i` of `rows` (ids, width) to row `ids[i]` of `sum`. The rows with one id are added up first, in their order.
+pub(crate) fn add_rows(sum: &mut [f32], ids: &[u32], rows: &[f32], width: usize) {
+    let mut order: Vec<usize> = (0..ids.len()).collect();
+    order.sort_by_key(|&row| ids[row]);
+    let mut total = vec![0f32; width];
+    for same in order.chunk_by(|&a, &b| ids[a] == ids[b]) {
+        total.fill(0.0);
+        for &row in same {
+            total.iter_mut().zip(&rows[row * width..]).for_each(|(total, value)| *total += value);
+        }
+        let at = ids[same[0]] as usize * width;
+        sum[at..at + width].iter_mut().zip(&total).for_each(|(sum, value)| *sum += value);
     }
 }

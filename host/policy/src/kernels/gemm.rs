@@ -69,7 +69,37 @@ pub(crate) enum Transpose {
 const PARALLEL_PRODUCTS: usize = 1 << 23;
 
 /// Returns the product (m, n) of two contiguous matrices.
-pub(crate) fn gemm(transpose: Transpose, (m, n, k): (usize, usize, usize), lhs: &[f32], rhs: &[f32]) -> Vec<f32> {
+pub(crate) fn gemm(transpose: Transpose, mnk: (usize, usize, usize), lhs: &[f32], rhs: &[f32]) -> Vec<f32> {
+    let len = mnk.0 * mnk.1;
+    let mut out = Vec::with_capacity(len);
+    // SAFETY: the vector has room for m · n numbers. The product does not accumulate, so it reads none of them and writes
+    // all of them; they are initialised when the length is set.
+    unsafe {
+        gemm_contiguous(transpose, mnk, out.as_mut_ptr(), lhs, rhs, false);
+        out.set_len(len);
+    }
+    out
+}
+
+/// Adds the product (m, n) of two contiguous matrices to `sum`.
+pub(crate) fn gemm_add(transpose: Transpose, mnk: (usize, usize, usize), sum: &mut [f32], lhs: &[f32], rhs: &[f32]) {
+    assert!(sum.len() == mnk.0 * mnk.1);
+    // SAFETY: the line above checks that the slice has the product's m · n numbers, which are borrowed exclusively.
+    unsafe { gemm_contiguous(transpose, mnk, sum.as_mut_ptr(), lhs, rhs, true) }
+}
+
+/// Computes a product of contiguous matrices on as many threads as pay.
+///
+/// # Safety
+/// As [`gemm_raw`], for m · n consecutive numbers at `out`.
+unsafe fn gemm_contiguous(
+    transpose: Transpose,
+    (m, n, k): (usize, usize, usize),
+    out: *mut f32,
+    lhs: &[f32],
+    rhs: &[f32],
+    accumulate: bool,
+) {
     let row_major = |row| Strides { row, col: 1 };
     let col_major = |col| Strides { row: 1, col };
     let (left, right) = match transpose {
@@ -82,14 +112,8 @@ pub(crate) fn gemm(transpose: Transpose, (m, n, k): (usize, usize, usize), lhs: 
         threads if threads > 1 && m * n * k >= PARALLEL_PRODUCTS => Parallelism::Rayon(threads),
         _ => Parallelism::None,
     };
-    let mut out = Vec::with_capacity(m * n);
-    // SAFETY: the vector has room for m · n numbers. The product does not accumulate, so it reads none of them and writes
-    // all of them; they are initialised when the length is set.
-    unsafe {
-        gemm_raw((m, n, k), (out.as_mut_ptr(), row_major(n)), (lhs, left), (rhs, right), false, threads);
-        out.set_len(m * n);
-    }
-    out
+    // SAFETY: the caller guarantees that `out` has room for m · n numbers, initialised if they are added to.
+    unsafe { gemm_raw((m, n, k), (out, row_major(n)), (lhs, left), (rhs, right), accumulate, threads) }
 }
 
 /// Computes a product into a part of `out`, on this thread.
@@ -187,6 +211,11 @@ mod tests {
             check(&gemm(Transpose::Neither, (m, n, k), &x, &transposed));
             check(&gemm(Transpose::Rhs, (m, n, k), &x, &w));
             check(&gemm(Transpose::Lhs, (m, n, k), &x_transposed, &transposed));
+            out.fill(0.0);
+            gemm_add(Transpose::Rhs, (m, n, k), &mut out, &x, &w);
+            gemm_add(Transpose::Rhs, (m, n, k), &mut out, &x, &w);
+            out.iter_mut().for_each(|value| *value /= 2.0);
+            check(&out);
         }
     }
 }

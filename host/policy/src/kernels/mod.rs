@@ -2,6 +2,7 @@
 //! them on one thread; a kernel does the same work in one pass on all threads. Every kernel has a twin of plain tensor
 //! operations in [`crate::ops`], which runs on other devices and element types and is the kernel's oracle in tests.
 
+mod adamw;
 mod attention;
 mod elementwise;
 mod gemm;
@@ -11,10 +12,11 @@ mod skinny_gemm;
 mod softmax;
 
 pub(crate) use self::{
+    adamw::{AdamWStep, adamw},
     attention::{Group, Heads, attend_cached, packed_attention, packed_attention_backward},
-    elementwise::{rms_norm, rms_norm_backward, rotate, sum_of_squares, swiglu, swiglu_backward},
-    gemm::{Transpose, gemm},
-    parallel::{PARALLEL_ELEMENTS, by_rows},
+    elementwise::{add, add_rows, rms_norm, rms_norm_backward, rotate, sum_of_squares, swiglu, swiglu_backward},
+    gemm::{Transpose, gemm, gemm_add},
+    parallel::PARALLEL_ELEMENTS,
     skinny_gemm::skinny_gemm,
     softmax::{TokenStats, softmax_in_place, token_stats},
 };

@@ -63,6 +63,22 @@ impl Batch {
         batch
     }
 
+    /// Splits the batch for the output head into ranges of whole sequences, in the batch's order, of at most `rows` targets.
+    /// A longer sequence is a range alone. Returns for each range its sequences and their targets.
+    pub(crate) fn head_ranges(&self, rows: usize) -> Vec<(Range<usize>, Range<usize>)> {
+        let lengths = self.groups.iter().flat_map(|group| group.completions.iter().map(|inputs| inputs + 1));
+        let mut ranges: Vec<(Range<usize>, Range<usize>)> = Vec::new();
+        for (sequence, tokens) in token_ranges(lengths).into_iter().enumerate() {
+            match ranges.last_mut() {
+                Some((sequences, targets)) if tokens.end - targets.start <= rows => {
+                    (sequences.end, targets.end) = (sequence + 1, tokens.end);
+                }
+                _ => ranges.push((sequence..sequence + 1, tokens)),
+            }
+        }
+        ranges
+    }
+
     fn push_prompt(&mut self, prompt: &[u32]) {
         let start = self.tokens.len();
         self.groups.push(Group { start, prompt: prompt.len(), completions: Vec::new() });
@@ -164,6 +180,14 @@ mod tests {
         assert_eq!(batch.groups[0], Group { start: 0, prompt: 2, completions: vec![2, 0] });
         assert_eq!(batch.groups[0].parts().collect::<Vec<_>>(), [(0, 2, 0), (2, 2, 2)]);
         assert_eq!(batch.groups[1].start, 4);
+    }
+
+    #[test]
+    fn the_head_predicts_whole_sequences_in_ranges() {
+        let sequences: Vec<_> = [2, 2, 1, 9, 3].iter().map(|&length| sequence(&[1], &vec![1; length])).collect();
+        let batch = Batch::from_sequences(&sequences.iter().collect::<Vec<_>>());
+        assert_eq!(batch.head_ranges(4), [(0..2, 0..4), (2..3, 4..5), (3..4, 5..14), (4..5, 14..17)]);
+        assert_eq!(batch.head_ranges(1000), [(0..5, 0..17)]);
     }
 
     #[test]

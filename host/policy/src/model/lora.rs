@@ -74,7 +74,7 @@ pub(crate) fn attach(model: &Transformer, config: &LoraConfig, seed: u64) -> Res
         let a = normal.values(config.rank * width, 1.0 / (width as f64).sqrt());
         projection.adapter = Some(Adapter {
             a: Var::from_vec(a, (config.rank, width), device)?.into_inner(),
-            b: Var::zeros((out, config.rank), DType::F32, device)?.into_inner(),
+            b: candle_nn::init::ZERO.var((out, config.rank), DType::F32, device)?.into_inner(),
             scale: config.alpha / config.rank as f64,
         });
         Ok(())
@@ -84,7 +84,14 @@ pub(crate) fn attach(model: &Transformer, config: &LoraConfig, seed: u64) -> Res
 
 /// Returns the model with each adapter merged into its weight, `W + scale · B A`. A model without adapters is unchanged.
 pub(crate) fn merge(model: &Transformer) -> Result<Transformer> {
-    edit_adapted(model, |weight, Adapter { a, b, scale }| weight + (b.matmul(a)? * *scale)?)
+    edit_adapted(model, |weight, Adapter { a, b, scale }| {
+        // The sum of a small change and a large weight is rounded once, to the weight's type.
+        let change = (b.to_dtype(DType::F32)?.matmul(&a.to_dtype(DType::F32)?)? * *scale)?;
+        if weight.dtype() == DType::BF16 {
+            return (weight.to_dtype(DType::F32)? + change)?.to_dtype(weight.dtype());
+        }
+        weight + change.to_dtype(weight.dtype())?
+    })
 }
 
 /// Returns the model without its adapters, that is, the base model.

@@ -10,9 +10,9 @@ use candle_core::{DType, Device, Result as TensorResult, Tensor, Var};
 
 use crate::{
     error::Result,
-    kernels::Heads,
+    kernels::{Heads, Transpose},
     model::{batch::Batch, config::ModelConfig},
-    ops::{Prediction, Rotary, attend, linear, predict, rms_norm, swiglu},
+    ops::{Packed, Prediction, Rotary, add, add_product, attend, linear, predict, rms_norm, swiglu},
 };
 
 /// The weights of a decoder-only transformer of the llama family (RMSNorm, rotary positions, grouped queries, SwiGLU).
@@ -20,41 +20,82 @@ use crate::{
 /// Cloning shares the weights.
 #[derive(Debug, Clone)]
 pub struct Transformer {
-    embedding: Tensor,
-    layers: Vec<Layer>,
-    norm: Tensor,
+    pub(super) embedding: Tensor,
+    pub(super) layers: Vec<Layer>,
+    pub(super) norm: Tensor,
     /// The output head; `None` if it is the embedding.
     head: Option<Tensor>,
-    shape: Shape,
+    pub(super) shape: Shape,
+    /// The type of activations. A weight of another type is a variable, and is read in this type.
+    compute: DType,
 }
 
 /// The numbers that the forward pass needs besides the weights.
 #[derive(Debug, Clone)]
-struct Shape {
+pub(super) struct Shape {
     heads: Heads,
-    epsilon: f64,
+    pub(super) epsilon: f64,
     context_length: usize,
     frequencies: Arc<Vec<f64>>,
 }
 
 #[derive(Debug, Clone)]
-struct Layer {
-    input_norm: Tensor,
-    q: Projection,
-    k: Projection,
-    v: Projection,
-    o: Projection,
-    post_norm: Tensor,
-    gate: Projection,
-    up: Projection,
-    down: Projection,
+pub(super) struct Layer {
+    pub(super) input_norm: Tensor,
+    pub(super) q: Projection,
+    pub(super) k: Projection,
+    pub(super) v: Projection,
+    pub(super) o: Projection,
+    pub(super) post_norm: Tensor,
+    pub(super) gate: Projection,
+    pub(super) up: Projection,
+    pub(super) down: Projection,
+}
+
+/// The activations of a layer that its backward pass needs. The others are cheap to compute from these.
+#[derive(Debug)]
+pub(super) struct Activations {
+    /// Rotated queries, (rows, query heads · dim).
+    pub(super) q: Tensor,
+    /// Rotated keys, (rows, kv heads · dim).
+    pub(super) k: Tensor,
+    /// Values, (rows, kv heads · dim).
+    pub(super) v: Tensor,
+    /// The output of attention, (rows, query heads · dim).
+    pub(super) mixed: Tensor,
+    /// The residual stream between attention and feed-forward, (rows, hidden).
+    pub(super) middle: Tensor,
+    /// The inputs of SwiGLU, (rows, intermediate).
+    pub(super) gate: Tensor,
+    pub(super) up: Tensor,
+}
+
+/// The widths of a model's rows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Widths {
+    /// The residual stream.
+    pub(crate) hidden: usize,
+    /// Queries.
+    query: usize,
+    /// Keys, and values.
+    kv: usize,
+    /// The inputs of SwiGLU.
+    pub(crate) intermediate: usize,
+}
+
+impl Widths {
+    /// Returns the number of elements that a layer keeps of each row for its backward pass: its input and its
+    /// [`Activations`].
+    pub(crate) fn kept(self) -> usize {
+        2 * (self.hidden + self.query + self.kv + self.intermediate)
+    }
 }
 
 /// A linear layer `x Wᵀ + b`, with the adapter that adds to it if there is one.
 #[derive(Debug, Clone)]
 pub(crate) struct Projection {
     pub(crate) weight: Tensor,
-    bias: Option<Tensor>,
+    pub(super) bias: Option<Tensor>,
     pub(crate) adapter: Option<Adapter>,
 }
 
@@ -73,12 +114,40 @@ impl Projection {
     fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
         let mut y = linear(x, &self.weight)?;
         if let Some(bias) = &self.bias {
-            y = y.broadcast_add(bias)?;
+            y = y.broadcast_add(&bias.to_dtype(y.dtype())?)?;
         }
         if let Some(Adapter { a, b, scale }) = &self.adapter {
-            y = (y + linear(&(linear(x, a)? * *scale)?, b)?)?;
+            let narrow = (linear(x, a)? * *scale)?;
+            y = if y.track_op() || b.track_op() {
+                (y + linear(&narrow, b)?)?
+            } else {
+                add_product(y, Transpose::Rhs, &narrow, b)?
+            };
         }
         Ok(y)
+    }
+}
+
+impl Layer {
+    /// Runs the layer over the residual stream `x` (rows, hidden). Returns its output and its activations.
+    pub(super) fn forward(
+        &self,
+        x: &Tensor,
+        epsilon: f64,
+        rotary: &Rotary,
+        attend: impl FnOnce(&Tensor, &Tensor, &Tensor) -> TensorResult<Tensor>,
+    ) -> TensorResult<(Tensor, Activations)> {
+        let normal = rms_norm(x, &self.input_norm, epsilon)?;
+        let q = rotary.rotate(&self.q.forward(&normal)?)?;
+        let k = rotary.rotate(&self.k.forward(&normal)?)?;
+        let v = self.v.forward(&normal)?;
+        let mixed = attend(&q, &k, &v)?;
+        let middle = add(self.o.forward(&mixed)?, x)?;
+        let normal = rms_norm(&middle, &self.post_norm, epsilon)?;
+        let (gate, up) = (self.gate.forward(&normal)?, self.up.forward(&normal)?);
+        drop(normal);
+        let out = add(self.down.forward(&swiglu(&gate, &up)?)?, &middle)?;
+        Ok((out, Activations { q, k, v, mixed, middle, gate, up }))
     }
 }
 
@@ -113,6 +182,7 @@ impl Transformer {
         let head =
             if config.tie_word_embeddings { None } else { Some(get("lm_head.weight", &[config.vocab_size, hidden])?) };
         Ok(Self {
+            compute: embedding.dtype(),
             embedding,
             layers,
             norm: get("model.norm.weight", &[hidden])?,
@@ -198,9 +268,16 @@ impl Transformer {
         variables.filter_map(|(name, weight)| Some((name, Var::from_tensor(&weight).ok()?))).collect()
     }
 
-    /// Returns the same weights outside of the autograd graph, for sampling and scoring. Nothing is copied.
+    /// Returns the model with activations of this type. Weights are converted by [`Self::detached`].
+    pub(crate) fn computing_in(mut self, compute: DType) -> Self {
+        self.compute = compute;
+        self
+    }
+
+    /// Returns the same weights outside of the autograd graph and in the type of activations, for sampling and scoring.
+    /// Weights of that type are not copied.
     pub(crate) fn detached(&self) -> Result<Self> {
-        self.map(&mut |_, weight| Ok(weight.detach()))
+        self.map(&mut |_, weight| Ok(weight.detach().to_dtype(self.compute)?))
     }
 
     /// Returns true if the model has adapters and every B is still 0, so that none of them changes the output.
@@ -231,16 +308,22 @@ impl Transformer {
         self.weights().iter().map(|(_, weight)| weight.elem_count()).sum()
     }
 
+    pub(crate) fn layer_count(&self) -> usize {
+        self.layers.len()
+    }
+
+    pub(crate) fn widths(&self) -> Widths {
+        let Heads { query, kv, dim } = self.shape.heads;
+        let intermediate = self.layers.first().map_or(0, |layer| layer.up.weight.dims()[0]);
+        Widths { hidden: self.embedding.dims()[1], query: query * dim, kv: kv * dim, intermediate }
+    }
+
     pub(crate) fn heads(&self) -> Heads {
         self.shape.heads
     }
 
     pub(crate) fn device(&self) -> &Device {
         self.embedding.device()
-    }
-
-    fn dtype(&self) -> DType {
-        self.embedding.dtype()
     }
 
     /// Runs the layers over rows of tokens at `positions` and returns the normalised stream, (rows, hidden).
@@ -252,33 +335,37 @@ impl Transformer {
         mut attend: impl FnMut(usize, &Tensor, &Tensor, &Tensor) -> TensorResult<Tensor>,
     ) -> TensorResult<Tensor> {
         let epsilon = self.shape.epsilon;
-        let rotary = Rotary::at(positions, &self.shape.frequencies, self.dtype(), self.device())?;
-        let mut x = self.embedding.index_select(&Tensor::new(tokens, self.device())?, 0)?;
+        let rotary = self.rotary(positions)?;
+        let mut x = self.embed(tokens)?;
         for (index, layer) in self.layers.iter().enumerate() {
-            let normal = rms_norm(&x, &layer.input_norm, epsilon)?;
-            let q = rotary.rotate(&layer.q.forward(&normal)?)?;
-            let k = rotary.rotate(&layer.k.forward(&normal)?)?;
-            let v = layer.v.forward(&normal)?;
-            x = (x + layer.o.forward(&attend(index, &q, &k, &v)?)?)?;
-            let normal = rms_norm(&x, &layer.post_norm, epsilon)?;
-            let gated = swiglu(&layer.gate.forward(&normal)?, &layer.up.forward(&normal)?)?;
-            x = (x + layer.down.forward(&gated)?)?;
+            (x, _) = layer.forward(&x, epsilon, &rotary, |q, k, v| attend(index, q, k, v))?;
         }
         rms_norm(&x, &self.norm, epsilon)
     }
 
+    /// Returns the rows of the embedding for tokens, (tokens, hidden).
+    pub(super) fn embed(&self, tokens: &[u32]) -> TensorResult<Tensor> {
+        self.embedding.index_select(&Tensor::new(tokens, self.device())?, 0)?.to_dtype(self.compute)
+    }
+
+    /// Returns the rotary angles of rows at `positions`.
+    pub(super) fn rotary(&self, positions: &[usize]) -> TensorResult<Rotary> {
+        Rotary::at(positions, &self.shape.frequencies, self.compute, self.device())
+    }
+
+    /// Selects from a batch's normalised stream the rows that predict its targets, scaled for `temperature`.
+    pub(super) fn predictor_rows(&self, normal: &Tensor, batch: &Batch, temperature: f64) -> TensorResult<Tensor> {
+        let rows = normal.index_select(&Tensor::new(batch.predictors.as_slice(), self.device())?, 0)?;
+        // The head is linear, so scaling its input scales the logits.
+        if temperature == 1.0 { Ok(rows) } else { rows * (1.0 / temperature) }
+    }
+
     /// Predicts the targets of a batch, in the batch's order, under the distribution at `temperature`.
     pub(crate) fn predict(&self, batch: &Batch, temperature: f64) -> Result<Prediction> {
-        let groups = Arc::new(batch.groups.clone());
-        let hidden = self
-            .hidden_states(&batch.tokens, &batch.positions, |_, q, k, v| attend(self.shape.heads, &groups, q, k, v))?;
-        let predictors = Tensor::new(batch.predictors.as_slice(), self.device())?;
-        let mut hidden = hidden.index_select(&predictors, 0)?;
-        if temperature != 1.0 {
-            // The head is linear, so scaling its input scales the logits.
-            hidden = (hidden * (1.0 / temperature))?;
-        }
-        Ok(predict(&hidden, self.head(), &batch.targets)?)
+        let packed = Arc::new(Packed::new(batch.groups.clone()));
+        let normal = self
+            .hidden_states(&batch.tokens, &batch.positions, |_, q, k, v| attend(self.shape.heads, &packed, q, k, v))?;
+        Ok(predict(&self.predictor_rows(&normal, batch, temperature)?, self.head(), &batch.targets)?)
     }
 
     /// Returns the logits of hidden states, (rows, vocabulary).
@@ -286,7 +373,8 @@ impl Transformer {
         linear(hidden, self.head())
     }
 
-    fn head(&self) -> &Tensor {
+    /// Returns the weight of the output head, (vocabulary, hidden).
+    pub(crate) fn head(&self) -> &Tensor {
         self.head.as_ref().unwrap_or(&self.embedding)
     }
 }

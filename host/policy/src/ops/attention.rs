@@ -1,53 +1,271 @@
 //! Causal attention with grouped queries, over packed batches and over a decoding cache.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
 use super::{
     floats::{kernels_apply, with_floats},
     function::{Value, function},
+    gather::{Gather, ZERO_ROW},
+    path::{Op, Path},
 };
-use crate::kernels::{self, Group, Heads};
+use crate::{
+    cuda,
+    kernels::{self, Group, Heads},
+};
+
+/// The groups of a packed batch, with the tables that attention on a device needs. The tables are made once and serve all
+/// layers.
+#[derive(Debug, Default)]
+pub(crate) struct Packed {
+    groups: Vec<Group>,
+    padded: OnceLock<Padded>,
+    tiles: OnceLock<cuda::attention::Tiles>,
+}
+
+impl Packed {
+    /// Creates the description of a batch with these groups, in the order of the rows.
+    pub(crate) fn new(groups: Vec<Group>) -> Self {
+        Self { groups, ..Self::default() }
+    }
+
+    fn padded(&self, heads: Heads, like: &Tensor) -> Result<&Padded> {
+        if let Some(padded) = self.padded.get() {
+            return Ok(padded);
+        }
+        let padded = Padded::new(&self.groups, heads, like)?;
+        Ok(self.padded.get_or_init(|| padded))
+    }
+
+    fn tiles(&self, device: &Device) -> Result<&cuda::attention::Tiles> {
+        if let Some(tiles) = self.tiles.get() {
+            return Ok(tiles);
+        }
+        let tiles = cuda::attention::Tiles::new(&self.groups, device)?;
+        Ok(self.tiles.get_or_init(|| tiles))
+    }
+}
 
 /// Computes attention within the groups of a packed batch: `q` is (rows, query heads · dim), `k` and `v` are (rows, kv
 /// heads · dim), and the result has the shape of `q`.
-pub(crate) fn attend(heads: Heads, groups: &Arc<Vec<Group>>, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
-    let _time = crate::profile::time("attention");
-    if !kernels_apply(q) {
-        return composed(heads, groups, q, k, v);
-    }
-    let value = with_floats([q, k, v], |[q, k, v]| kernels::packed_attention(heads, groups, q, k, v))?;
-    let groups = groups.clone();
-    function([q, k, v], Value::Floats(value, q.shape().clone()), move |[q, k, v], grad| {
-        let _time = crate::profile::time("attention backward");
-        let [for_q, for_k, for_v] = with_floats([q, k, v, grad], |[q, k, v, grad]| {
-            kernels::packed_attention_backward(heads, &groups, q, k, v, grad)
-        })?;
-        let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
-        Ok([Some(tensor(for_q, q)?), Some(tensor(for_k, k)?), Some(tensor(for_v, v)?)])
+pub(crate) fn attend(heads: Heads, packed: &Arc<Packed>, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+    let out = match path(heads, q) {
+        Path::CpuKernel => {
+            let value = with_floats([q, k, v], |[q, k, v]| kernels::packed_attention(heads, &packed.groups, q, k, v))?;
+            let packed = packed.clone();
+            return function([q, k, v], Value::Floats(value, q.shape().clone()), move |[q, k, v], grad| {
+                Ok(on_cpu_backward(heads, &packed, q, k, v, grad)?.map(Some))
+            });
+        }
+        Path::CudaKernel => cuda::attention::forward(heads, packed.tiles(q.device())?, q, k, v)?,
+        Path::Fused => padded_attention(heads, packed, &q.detach(), &k.detach(), &v.detach())?,
+        Path::Composed => return composed(heads, &packed.groups, q, k, v),
+    };
+    let (packed, value) = (packed.clone(), out.clone());
+    function([q, k, v], Value::Tensor(value), move |[q, k, v], grad| {
+        Ok(attend_backward(heads, &packed, q, k, v, &out, grad)?.map(Some))
     })
 }
 
-/// Computes the same by padding: every prompt or completion becomes a row of a batch. Its keys are those of the prompt
-/// and of itself, masked.
+/// Returns the gradients of [`attend`] for `q`, `k` and `v`, given its value `out` and the gradient of it. The attention
+/// weights are computed again, so nothing of their size is kept between the passes.
+pub(crate) fn attend_backward(
+    heads: Heads,
+    packed: &Packed,
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    out: &Tensor,
+    grad: &Tensor,
+) -> Result<[Tensor; 3]> {
+    let [q, k, v, out, grad] = [q, k, v, out, grad].map(Tensor::detach);
+    match path(heads, &q) {
+        Path::CpuKernel => on_cpu_backward(heads, packed, &q, &k, &v, &grad),
+        Path::CudaKernel => cuda::attention::backward(heads, packed.tiles(q.device())?, &q, &k, &v, &out, &grad),
+        Path::Fused | Path::Composed => padded_backward(heads, packed, &q, &k, &v, &out, &grad),
+    }
+}
+
+/// Returns the implementation for heads of this width.
+fn path(heads: Heads, q: &Tensor) -> Path {
+    match Path::of(Op::Attention, q) {
+        Path::CudaKernel if !cuda::attention::supports(heads) => Path::Fused,
+        path => path,
+    }
+}
+
+fn on_cpu_backward(
+    heads: Heads,
+    packed: &Packed,
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    grad: &Tensor,
+) -> Result<[Tensor; 3]> {
+    let [for_q, for_k, for_v] = with_floats([q, k, v, grad], |[q, k, v, grad]| {
+        kernels::packed_attention_backward(heads, &packed.groups, q, k, v, grad)
+    })?;
+    let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
+    Ok([tensor(for_q, q)?, tensor(for_k, k)?, tensor(for_v, v)?])
+}
+
+/// The layout in which candle's operations compute attention: every prompt or completion is a row of a batch, padded to
+/// the longest, and its keys are those of the prompt and of itself. The queries of one key head lie side by side, so that
+/// keys are not repeated.
+#[derive(Debug)]
+struct Padded {
+    /// From heads of packed rows, (rows · query heads, dim), to (parts, kv heads, repeats, queries, dim).
+    queries: Gather,
+    /// From heads of packed rows, (rows · kv heads, dim), to (parts, kv heads, keys, dim).
+    keys: Gather,
+    /// 0 or a large negative number for each score, (parts · kv heads, repeats · queries, keys). It is as large as the
+    /// scores of a layer, because adding a broadcast mask takes a device three times as long.
+    mask: Tensor,
+}
+
+impl Padded {
+    fn new(groups: &[Group], heads: Heads, like: &Tensor) -> Result<Self> {
+        let (parts, queries, keys) = parts(groups);
+        let (device, repeats) = (like.device(), heads.repeats());
+        let (mut query_rows, mut key_rows) = (Vec::new(), Vec::new());
+        let mut mask = Vec::with_capacity(parts.len() * queries * keys);
+        for part in &parts {
+            for kv in 0..heads.kv {
+                for head in kv * repeats..(kv + 1) * repeats {
+                    query_rows.extend((0..queries).map(|i| match part.query_row(i) {
+                        Some(row) => (row * heads.query + head) as u32,
+                        None => ZERO_ROW,
+                    }));
+                }
+                key_rows.extend((0..keys).map(|j| match part.key_row(j) {
+                    Some(row) => (row * heads.kv + kv) as u32,
+                    None => ZERO_ROW,
+                }));
+            }
+            mask.extend((0..queries).flat_map(|i| (0..keys).map(move |j| part.mask(i, j))));
+        }
+        let mask = mask_tensor(mask, (parts.len(), 1, 1, queries, keys), like.dtype(), device)?;
+        let mask = mask.broadcast_as((parts.len(), heads.kv, repeats, queries, keys))?.contiguous()?;
+        let rows = like.dim(0)?;
+        Ok(Self {
+            queries: Gather::new(&query_rows, rows * heads.query, device)?,
+            keys: Gather::new(&key_rows, rows * heads.kv, device)?,
+            mask: mask.reshape((parts.len() * heads.kv, repeats * queries, keys))?,
+        })
+    }
+
+    /// Brings heads of packed rows into the padded layout of queries.
+    fn pad_queries(&self, heads: Heads, x: &Tensor) -> Result<Tensor> {
+        let (batch, queries, _) = self.mask.dims3()?;
+        let width = x.elem_count() / (x.dim(0)? * heads.query);
+        self.queries.forward(&x.contiguous()?.reshape(((), width))?)?.reshape((batch, queries, width))
+    }
+
+    fn pad_keys(&self, heads: Heads, x: &Tensor) -> Result<Tensor> {
+        let (batch, _, keys) = self.mask.dims3()?;
+        self.keys.forward(&x.contiguous()?.reshape(((), heads.dim))?)?.reshape((batch, keys, heads.dim))
+    }
+
+    /// Computes the attention weights of padded queries, already scaled, and padded keys.
+    fn weights(&self, q: &Tensor, k: &Tensor) -> Result<Tensor> {
+        let scores = (q.matmul(&k.t()?)? + self.mask.to_dtype(q.dtype())?)?;
+        candle_nn::ops::softmax_last_dim(&scores)
+    }
+}
+
+fn padded_attention(heads: Heads, packed: &Packed, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+    let padded = packed.padded(heads, q)?;
+    let scaled = (padded.pad_queries(heads, q)? * heads.scale())?;
+    let weights = padded.weights(&scaled, &padded.pad_keys(heads, k)?)?;
+    let out = weights.matmul(&padded.pad_keys(heads, v)?)?;
+    padded.queries.reverse(&out.reshape(((), heads.dim))?)?.reshape(q.shape())
+}
+
+fn padded_backward(
+    heads: Heads,
+    packed: &Packed,
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    out: &Tensor,
+    grad: &Tensor,
+) -> Result<[Tensor; 3]> {
+    let padded = packed.padded(heads, q)?;
+    let scaled = (padded.pad_queries(heads, q)? * heads.scale())?;
+    let (keys, values) = (padded.pad_keys(heads, k)?, padded.pad_keys(heads, v)?);
+    let weights = padded.weights(&scaled, &keys)?;
+    let for_out = padded.pad_queries(heads, grad)?;
+    // The mean gradient of a row's weights is that of its output along the output itself, which is a sum over the width of a
+    // head in place of one over all keys.
+    let wide = if q.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+    let mean = (out.to_dtype(wide)? * grad.to_dtype(wide)?)?.reshape(((), heads.dim))?.sum_keepdim(D::Minus1)?;
+    let mean = padded.pad_queries(heads, &mean.reshape((q.dim(0)?, heads.query))?)?.to_dtype(q.dtype())?;
+    let for_weights = for_out.matmul(&values.t()?)?;
+    let for_scores = (for_weights.broadcast_sub(&mean)? * &weights)?;
+    let for_q = (for_scores.matmul(&keys)? * heads.scale())?;
+    let for_k = for_scores.t()?.matmul(&scaled)?;
+    let for_v = weights.t()?.matmul(&for_out)?;
+    let rows = |x: Tensor| x.reshape(((), heads.dim));
+    Ok([
+        padded.queries.reverse(&rows(for_q)?)?.reshape(q.shape())?,
+        padded.keys.reverse(&rows(for_k)?)?.reshape(k.shape())?,
+        padded.keys.reverse(&rows(for_v)?)?.reshape(v.shape())?,
+    ])
+}
+
+/// A prompt or a completion of a packed batch.
+struct Part {
+    /// First row in the batch.
+    row: usize,
+    rows: usize,
+    /// First row of its prompt, and number of prompt rows that it attends to in addition.
+    start: usize,
+    prompt: usize,
+}
+
+impl Part {
+    fn query_row(&self, i: usize) -> Option<usize> {
+        (i < self.rows).then_some(self.row + i)
+    }
+
+    fn key_row(&self, j: usize) -> Option<usize> {
+        match j {
+            _ if j < self.prompt => Some(self.start + j),
+            _ if j < self.prompt + self.rows => Some(self.row + j - self.prompt),
+            _ => None,
+        }
+    }
+
+    fn mask(&self, i: usize, j: usize) -> f32 {
+        if j <= self.prompt + i { 0.0 } else { -1e30 }
+    }
+}
+
+/// Returns the parts of a batch, and the largest numbers of queries and of keys of one part.
+fn parts(groups: &[Group]) -> (Vec<Part>, usize, usize) {
+    let of_group = |group: &'_ Group| {
+        let start = group.start;
+        let parts = group.parts().map(move |(row, rows, prompt)| Part { row: start + row, rows, start, prompt });
+        parts.collect::<Vec<_>>()
+    };
+    let parts: Vec<Part> = groups.iter().flat_map(of_group).collect();
+    let queries = parts.iter().map(|part| part.rows).max().unwrap_or(0);
+    let keys = parts.iter().map(|part| part.prompt + part.rows).max().unwrap_or(0);
+    (parts, queries, keys)
+}
+
+/// Computes the same with candle's tracked operations.
 fn composed(heads: Heads, groups: &[Group], q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
-    let parts: Vec<(usize, usize, usize, usize)> =
-        groups.iter().flat_map(|g| g.parts().map(move |(row, rows, prompt)| (g.start, row, rows, prompt))).collect();
-    let queries = parts.iter().map(|part| part.2).max().unwrap_or(0);
-    let keys = parts.iter().map(|part| part.2 + part.3).max().unwrap_or(0);
+    let (parts, queries, keys) = parts(groups);
     let (mut q_rows, mut k_rows, mut mask) = (Vec::new(), Vec::new(), Vec::new());
     let mut back = vec![0u32; q.dim(0)?];
-    for (index, &(start, row, rows, prompt)) in parts.iter().enumerate() {
+    for (index, part) in parts.iter().enumerate() {
         // Padding reads row 0; the output of padding is never read.
-        q_rows.extend((0..queries).map(|i| if i < rows { (start + row + i) as u32 } else { 0 }));
-        k_rows.extend((0..keys).map(|j| match j {
-            _ if j < prompt => (start + j) as u32,
-            _ if j < prompt + rows => (start + row + j - prompt) as u32,
-            _ => 0,
-        }));
-        mask.extend((0..queries).flat_map(|i| (0..keys).map(move |j| if j <= prompt + i { 0f32 } else { -1e30 })));
-        (0..rows).for_each(|i| back[start + row + i] = (index * queries + i) as u32);
+        q_rows.extend((0..queries).map(|i| part.query_row(i).unwrap_or(0) as u32));
+        k_rows.extend((0..keys).map(|j| part.key_row(j).unwrap_or(0) as u32));
+        mask.extend((0..queries).flat_map(|i| (0..keys).map(move |j| part.mask(i, j))));
+        (0..part.rows).for_each(|i| back[part.row + i] = (index * queries + i) as u32);
     }
     let (b, repeats, device) = (parts.len(), heads.repeats(), q.device());
     let index = |rows: Vec<u32>| Tensor::new(rows, device);
@@ -100,7 +318,6 @@ impl Cache {
 
     /// Appends a step's keys and values, (sequences, kv heads · dim). A full cache grows by half.
     pub(crate) fn push(&mut self, k: &Tensor, v: &Tensor) -> Result<()> {
-        let _time = crate::profile::time("cache");
         let (sequences, heads, capacity, dim) = self.keys.dims4()?;
         if self.len == capacity {
             *self = Self::new(&self.keys, &self.values, capacity + capacity / 2 + 16)?;
@@ -115,7 +332,6 @@ impl Cache {
     /// Computes the attention of one query for each sequence, `q` (sequences, query heads · dim), over the columns from
     /// `starts[sequence]` on.
     pub(crate) fn attend(&self, heads: Heads, q: &Tensor, starts: &[usize]) -> Result<Tensor> {
-        let _time = crate::profile::time("attention");
         if kernels_apply(q) {
             let values = with_floats([q, &self.keys, &self.values], |[q, k, v]| {
                 kernels::attend_cached(heads, q, k, v, starts, self.len)
@@ -148,16 +364,16 @@ mod tests {
     };
 
     #[test]
-    fn kernel_and_twin_agree() {
+    fn every_implementation_agrees_with_the_twin() {
         let heads = Heads { query: 6, kv: 2, dim: 4 };
         // The groups cover parts longer than a block of queries, a group without completions, and completions of no row
         // and of one row.
-        let groups = Arc::new(vec![
+        let groups = vec![
             Group { start: 0, prompt: 5, completions: vec![3, 0, 1, 70] },
             Group { start: 79, prompt: 130, completions: vec![] },
-        ]);
+        ];
         let arguments = [noise(&[209, 24], 1), noise(&[209, 8], 2), noise(&[209, 8], 3)];
-        compare(&arguments, |args| attend(heads, &groups, &args[0], &args[1], &args[2]));
+        compare(&arguments, |args| attend(heads, &Arc::new(Packed::new(groups.clone())), &args[0], &args[1], &args[2]));
     }
 
     #[test]

@@ -1,17 +1,21 @@
 //! The output head: from hidden states to the log-probabilities of the tokens that followed.
 //!
 //! The logits of a real vocabulary are the largest tensor of a model, so they are computed for a few rows at a time and
-//! not kept. The gradient is computed along with them: with p the softmax of the logits `h Wᵀ`, the gradient of
-//! `log p[target]` for `h` is `W[target] − p W`.
+//! not kept. The gradient for the hidden states is computed along with them: with p the softmax of the logits `h Wᵀ`, the
+//! gradient of `log p[target]` for `h` is `W[target] − p W`.
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{D, DType, Result, Tensor};
 
 use super::{
-    floats::{kernels_apply, with_floats},
-    function::{Value, function},
+    floats::{kernels_apply, with_floats_mut},
+    in_place::{add_product, add_rows},
     linear::{linear, matmul},
+    path::{Op, Path},
 };
-use crate::kernels::{self, TokenStats, Transpose};
+use crate::{
+    cuda,
+    kernels::{self, TokenStats, Transpose},
+};
 
 /// Number of logits computed at once: 32 MiB of `f32`.
 const CHUNK: usize = 1 << 23;
@@ -19,57 +23,123 @@ const CHUNK: usize = 1 << 23;
 /// The model's prediction of some tokens.
 #[derive(Debug, Clone)]
 pub(crate) struct Prediction {
-    /// Log-probability of each token, (tokens,); tracked.
+    /// Log-probability of each token, (tokens,).
     pub(crate) log_probs: Tensor,
     /// Entropy of the distribution over the vocabulary at each token, in nats, (tokens,); not tracked.
     pub(crate) entropies: Tensor,
 }
 
-/// Predicts `targets` (tokens,) from `hidden` (tokens, width) with the head `w` (vocabulary, width).
-pub(crate) fn predict(hidden: &Tensor, w: &Tensor, targets: &[u32]) -> Result<Prediction> {
-    let _time = crate::profile::time("head");
-    let (rows, _) = hidden.dims2()?;
-    let step = (CHUNK / w.dim(0)?).max(1);
-    let (h, weight) = (hidden.detach(), w.detach());
-    let (mut log_probs, mut entropies, mut slopes) = (Vec::new(), Vec::new(), Vec::new());
-    for start in (0..rows).step_by(step) {
-        let len = step.min(rows - start);
-        let chunk = chunk(&h.narrow(0, start, len)?, &weight, &targets[start..start + len])?;
-        if hidden.track_op() {
-            let target_rows = weight.index_select(&chunk.targets, 0)?;
-            slopes.push((target_rows - matmul(Transpose::Neither, &chunk.probabilities, &weight)?)?);
-        }
-        log_probs.push(chunk.log_probs);
-        entropies.push(chunk.entropies);
-    }
-    let join = |parts: Vec<Tensor>| if parts.len() == 1 { Ok(parts[0].clone()) } else { Tensor::cat(&parts, 0) };
-    let (log_probs, entropies) = (join(log_probs)?, join(entropies)?);
-    let slopes = if slopes.is_empty() { None } else { Some(join(slopes)?) };
-    let targets = targets.to_vec();
-    let log_probs = function([hidden, w], Value::Tensor(log_probs), move |[hidden, w], grad| {
-        let _time = crate::profile::time("head backward");
-        let grad = grad.unsqueeze(1)?;
-        let for_hidden = slopes.as_ref().map(|slopes| slopes.broadcast_mul(&grad)).transpose()?;
-        let for_w =
-            w.track_op().then(|| weight_gradient(&hidden.detach(), &w.detach(), &targets, &grad)).transpose()?;
-        Ok([for_hidden, for_w])
-    })?;
-    Ok(Prediction { log_probs, entropies })
+/// The values of a prediction that its backward pass needs.
+#[derive(Debug)]
+pub(crate) struct HeadState {
+    /// Gradient of each log-probability for its hidden state, (tokens, width).
+    slopes: Tensor,
+    /// Softmax of the logits, (tokens, vocabulary), if the head is trained and the tokens are one chunk. Of several chunks
+    /// the backward pass computes it again, because keeping it would cost the memory that chunks save.
+    probabilities: Option<Tensor>,
+    /// Number of rows of a chunk.
+    step: usize,
 }
 
-/// Computes the gradient for the head, the sum over rows of `(onehot(target) − p) ⊗ (gradient · h)`. The probabilities
-/// are computed again, because keeping them would cost the memory that chunks save.
-fn weight_gradient(hidden: &Tensor, w: &Tensor, targets: &[u32], grad: &Tensor) -> Result<Tensor> {
-    let step = (CHUNK / w.dim(0)?).max(1);
-    let mut sum = w.zeros_like()?;
+/// Returns the number of rows whose logits are computed at once with the head `w` (vocabulary, width).
+pub(crate) fn head_rows(w: &Tensor) -> usize {
+    (CHUNK / w.dims()[0].max(1)).max(1)
+}
+
+/// Predicts `targets` (tokens,) from `hidden` (tokens, width) with the head `w` (vocabulary, width), of one element type.
+/// Nothing is tracked.
+pub(crate) fn predict(hidden: &Tensor, w: &Tensor, targets: &[u32]) -> Result<Prediction> {
+    in_chunks(hidden, w, targets, head_rows(w), |_| Ok(()))
+}
+
+/// Predicts as [`predict`], and keeps what the gradient of the hidden states needs, and that of the head if `trained`.
+pub(crate) fn predict_for_gradient(
+    hidden: &Tensor,
+    w: &Tensor,
+    targets: &[u32],
+    trained: bool,
+) -> Result<(Prediction, HeadState)> {
+    predict_in_chunks(hidden, w, targets, trained, head_rows(w))
+}
+
+fn predict_in_chunks(
+    hidden: &Tensor,
+    w: &Tensor,
+    targets: &[u32],
+    trained: bool,
+    step: usize,
+) -> Result<(Prediction, HeadState)> {
+    let keep = trained && targets.len() <= step;
+    let (mut slopes, mut kept) = (Vec::new(), None);
+    let prediction = in_chunks(hidden, w, targets, step, |chunk| {
+        let product = matmul(Transpose::Neither, &chunk.probabilities, w)?;
+        slopes.push((w.index_select(&chunk.targets, 0)? - product)?);
+        kept = keep.then_some(chunk.probabilities);
+        Ok(())
+    })?;
+    Ok((prediction, HeadState { slopes: join(slopes)?, probabilities: kept, step }))
+}
+
+impl HeadState {
+    /// Returns the gradient of the hidden states (tokens, width), given that of the log-probabilities (tokens,).
+    pub(crate) fn for_hidden(&self, grad: &Tensor) -> Result<Tensor> {
+        self.slopes.broadcast_mul(&grad.unsqueeze(1)?.to_dtype(self.slopes.dtype())?)
+    }
+
+    /// Adds the gradient of the head to `sum`: Σ over tokens of `(onehot(target) − p) ⊗ (gradient · hidden)`.
+    pub(crate) fn add_for_weight(
+        &self,
+        mut sum: Tensor,
+        hidden: &Tensor,
+        w: &Tensor,
+        targets: &[u32],
+        grad: &Tensor,
+    ) -> Result<Tensor> {
+        let scaled = hidden.broadcast_mul(&grad.unsqueeze(1)?.to_dtype(hidden.dtype())?)?;
+        for start in (0..targets.len()).step_by(self.step) {
+            let len = self.step.min(targets.len() - start);
+            let targets = &targets[start..start + len];
+            let probabilities = match &self.probabilities {
+                Some(probabilities) => probabilities.clone(),
+                None => chunk(&hidden.narrow(0, start, len)?, w, targets)?.probabilities,
+            };
+            let scaled = scaled.narrow(0, start, len)?;
+            sum = if kernels_apply(&scaled) {
+                add_product(add_rows(sum, targets, &scaled)?, Transpose::Lhs, &probabilities, &scaled.neg()?)?
+            } else {
+                // Adding rows by index is slow on devices, so the targets become part of the product.
+                let ids = Tensor::new(targets, scaled.device())?.unsqueeze(1)?;
+                let ones = Tensor::ones((len, 1), scaled.dtype(), scaled.device())?;
+                let slopes = probabilities.neg()?.scatter_add(&ids, &ones, 1)?;
+                add_product(sum, Transpose::Lhs, &slopes, &scaled)?
+            };
+        }
+        Ok(sum)
+    }
+}
+
+/// Predicts in chunks and gives each to `keep`.
+fn in_chunks(
+    hidden: &Tensor,
+    w: &Tensor,
+    targets: &[u32],
+    step: usize,
+    mut keep: impl FnMut(Chunk) -> Result<()>,
+) -> Result<Prediction> {
+    let (hidden, w) = (hidden.detach(), w.detach());
+    let (mut log_probs, mut entropies) = (Vec::new(), Vec::new());
     for start in (0..targets.len()).step_by(step) {
         let len = step.min(targets.len() - start);
-        let hidden = hidden.narrow(0, start, len)?;
-        let chunk = chunk(&hidden, w, &targets[start..start + len])?;
-        let scaled = hidden.broadcast_mul(&grad.narrow(0, start, len)?)?;
-        sum = (sum.index_add(&chunk.targets, &scaled, 0)? - matmul(Transpose::Lhs, &chunk.probabilities, &scaled)?)?;
+        let chunk = chunk(&hidden.narrow(0, start, len)?, &w, &targets[start..start + len])?;
+        log_probs.push(chunk.log_probs.clone());
+        entropies.push(chunk.entropies.clone());
+        keep(chunk)?;
     }
-    Ok(sum)
+    Ok(Prediction { log_probs: join(log_probs)?, entropies: join(entropies)? })
+}
+
+fn join(parts: Vec<Tensor>) -> Result<Tensor> {
+    if parts.len() == 1 { Ok(parts[0].clone()) } else { Tensor::cat(&parts, 0) }
 }
 
 struct Chunk {
@@ -85,10 +155,11 @@ fn chunk(hidden: &Tensor, w: &Tensor, targets: &[u32]) -> Result<Chunk> {
     let ids = Tensor::from_slice(targets, targets.len(), device)?;
     if kernels_apply(&logits) {
         let vocabulary = logits.dim(1)?;
-        let (probabilities, stats) = with_floats([&logits], |[logits]| {
-            let mut rows = logits.to_vec();
-            let stats = kernels::token_stats(&mut rows, vocabulary, targets);
-            (rows, stats)
+        let mut stats = Vec::new();
+        // The logits are nobody else's, so they become the probabilities in place.
+        with_floats_mut(&logits, |logits| {
+            stats = kernels::token_stats(logits, vocabulary, targets);
+            Ok(())
         })?;
         let column = |of: fn(&TokenStats) -> f32| {
             Tensor::from_vec(stats.iter().map(of).collect::<Vec<f32>>(), stats.len(), device)
@@ -96,17 +167,23 @@ fn chunk(hidden: &Tensor, w: &Tensor, targets: &[u32]) -> Result<Chunk> {
         return Ok(Chunk {
             log_probs: column(|stats| stats.log_prob)?,
             entropies: column(|stats| stats.entropy)?,
-            probabilities: Tensor::from_vec(probabilities, logits.shape(), device)?,
+            probabilities: logits,
             targets: ids,
         });
     }
+    if Path::of(Op::TokenStats, &logits) == Path::CudaKernel {
+        let (log_probs, entropies) = cuda::token_stats::in_place(&logits, &ids, true)?;
+        return Ok(Chunk { log_probs, entropies, probabilities: logits, targets: ids });
+    }
+    // Sums over a vocabulary are at least f32.
+    let logits = if logits.dtype() == DType::BF16 { logits.to_dtype(DType::F32)? } else { logits };
     let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?)?;
     let log_all = shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(D::Minus1)?.log()?)?;
     let probabilities = log_all.exp()?;
     Ok(Chunk {
         log_probs: log_all.gather(&ids.unsqueeze(1)?, 1)?.squeeze(1)?,
         entropies: (&probabilities * &log_all)?.sum(D::Minus1)?.neg()?,
-        probabilities,
+        probabilities: probabilities.to_dtype(hidden.dtype())?,
         targets: ids,
     })
 }
@@ -115,54 +192,69 @@ fn chunk(hidden: &Tensor, w: &Tensor, targets: &[u32]) -> Result<Chunk> {
 mod tests {
     use candle_core::{DType, Var};
 
-    use super::{
-        super::twins::{compare, noise},
-        *,
-    };
+    use super::{super::twins::noise, *};
+
+    /// Returns the log-probabilities and the entropies by candle's tracked operations.
+    fn twin(hidden: &Tensor, w: &Tensor, targets: &[u32]) -> [Tensor; 2] {
+        let logits = hidden.matmul(&w.t().unwrap()).unwrap();
+        let all = logits.broadcast_sub(&logits.exp().unwrap().sum_keepdim(1).unwrap().log().unwrap()).unwrap();
+        let ids = Tensor::new(targets, hidden.device()).unwrap().unsqueeze(1).unwrap();
+        let entropies = (all.exp().unwrap() * &all).unwrap().sum(1).unwrap().neg().unwrap();
+        [all.gather(&ids, 1).unwrap().squeeze(1).unwrap(), entropies]
+    }
+
+    fn arguments(dtype: DType) -> [Tensor; 3] {
+        [noise(&[70, 6], 1), noise(&[37, 6], 2), noise(&[70], 3)].map(|tensor| tensor.to_dtype(dtype).unwrap())
+    }
+
+    /// Returns log-probabilities, entropies, and the gradients of the hidden states and of the head, in f64.
+    fn by_hand(targets: &[u32], dtype: DType, step: usize) -> Vec<Tensor> {
+        let [hidden, w, grad] = arguments(dtype);
+        let (prediction, state) = predict_in_chunks(&hidden, &w, targets, true, step).unwrap();
+        assert_eq!(state.probabilities.is_some(), step >= 70);
+        let for_w = state.add_for_weight(w.zeros_like().unwrap(), &hidden, &w, targets, &grad).unwrap();
+        let results = [prediction.log_probs, prediction.entropies, state.for_hidden(&grad).unwrap(), for_w];
+        results.iter().map(|tensor| tensor.to_dtype(DType::F64).unwrap()).collect()
+    }
+
+    fn by_candle(targets: &[u32]) -> Vec<Tensor> {
+        let [hidden, w, grad] = arguments(DType::F64);
+        let (hidden, w) = (Var::from_tensor(&hidden).unwrap(), Var::from_tensor(&w).unwrap());
+        let [log_probs, entropies] = twin(&hidden, &w, targets);
+        let grads = (&log_probs * grad).unwrap().sum_all().unwrap().backward().unwrap();
+        vec![log_probs, entropies, grads.get(&hidden).unwrap().clone(), grads.get(&w).unwrap().clone()]
+    }
 
     #[test]
-    fn the_gradient_agrees_with_that_of_candle() {
-        let targets = [3u32, 0, 10, 3];
-        let variables = [noise(&[4, 6], 1), noise(&[11, 6], 2)].map(|t| Var::from_tensor(&t).unwrap());
-        let grads = |loss: Tensor| {
-            let grads = loss.backward().unwrap();
-            variables.each_ref().map(|v| grads.get(v).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap())
-        };
-        let [hidden, w] = &variables;
-        let weights = noise(&[4], 3);
-        let prediction = predict(hidden, w, &targets).unwrap();
-        let got = grads((prediction.log_probs * &weights).unwrap().sum_all().unwrap());
-
-        let all = candle_log_softmax(&hidden.matmul(&w.t().unwrap()).unwrap());
-        let ids = Tensor::new(&targets, hidden.device()).unwrap().unsqueeze(1).unwrap();
-        let picked = all.gather(&ids, 1).unwrap().squeeze(1).unwrap();
-        let want = grads((picked * &weights).unwrap().sum_all().unwrap());
-        for (got, want) in got.iter().flatten().zip(want.iter().flatten()) {
-            assert!((got - want).abs() < 1e-5);
+    fn values_and_gradients_agree_with_those_of_candle() {
+        let targets: Vec<u32> = (0..70).map(|i| i * 7 % 37).collect();
+        let want = by_candle(&targets);
+        let mut runs = vec![
+            (Path::CpuKernel, DType::F32),
+            (Path::Fused, DType::F32),
+            (Path::Fused, DType::BF16),
+            (Path::Composed, DType::F64),
+        ];
+        if cuda::can_emulate() {
+            runs.extend([(Path::CudaKernel, DType::F32), (Path::CudaKernel, DType::BF16)]);
         }
-        let entropy = (all.exp().unwrap() * &all).unwrap().sum(1).unwrap().neg().unwrap();
-        let error = (entropy - prediction.entropies).unwrap().abs().unwrap().max_all().unwrap();
-        assert!(error.to_scalar::<f32>().unwrap() < 1e-5);
-    }
-
-    fn candle_log_softmax(logits: &Tensor) -> Tensor {
-        logits.broadcast_sub(&logits.exp().unwrap().sum_keepdim(1).unwrap().log().unwrap()).unwrap()
-    }
-
-    #[test]
-    fn kernel_and_twin_agree() {
-        compare(&[noise(&[70, 6], 1), noise(&[37, 6], 2)], |args| {
-            let targets: Vec<u32> = (0..70).map(|i| i * 7 % 37).collect();
-            Ok(predict(&args[0], &args[1], &targets)?.log_probs)
-        });
+        // One chunk, and several of which the last is smaller.
+        for ((path, dtype), step) in runs.into_iter().flat_map(|run| [(run, 70), (run, 16)]) {
+            let bound = if dtype == DType::BF16 { 2e-2 } else { 2e-5 };
+            let got = path.force(|| by_hand(&targets, dtype, step));
+            for (index, (got, want)) in got.iter().zip(&want).enumerate() {
+                let most = |tensor: &Tensor| tensor.abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
+                let error = most(&(got - want).unwrap()) / most(want).max(1.0);
+                // NaN is not below the bound.
+                let place = format!("{path:?} in {dtype:?}, chunks of {step}, result {index}");
+                assert!(got.dims() == want.dims() && error < bound, "{place}: off by {error:e}");
+            }
+        }
     }
 
     #[test]
     fn the_element_type_is_kept() {
-        let of = |dtype| {
-            let [h, w] = [noise(&[2, 6], 1), noise(&[7, 6], 2)].map(|t| t.to_dtype(dtype).unwrap());
-            predict(&h, &w, &[1, 2]).unwrap().log_probs.dtype()
-        };
-        assert_eq!(of(DType::F64), DType::F64);
+        let [h, w] = [noise(&[2, 6], 1), noise(&[7, 6], 2)].map(|t| t.to_dtype(DType::F64).unwrap());
+        assert_eq!(predict(&h, &w, &[1, 2]).unwrap().log_probs.dtype(), DType::F64);
     }
 }

@@ -13,14 +13,15 @@ const SKINNY_ROWS: usize = 64;
 
 /// Computes `x (rows, in) · w (out, in)ᵀ`, (rows, out).
 ///
-/// The gradient for `w` is computed only if `w` is tracked. candle's matrix product also computes and keeps the gradients
+/// A weight of another type than `x`, a master in `f32` for activations in `bf16`, is read in that of `x`, and its gradient
+/// is returned in its own. The gradient for `w` is computed only if `w` is tracked. candle's matrix product also computes and keeps the gradients
 /// of frozen weights, which costs a LoRA run most of its memory and a third of its time.
 pub(crate) fn linear(x: &Tensor, w: &Tensor) -> Result<Tensor> {
-    let _time = crate::profile::time("linear");
-    function([x, w], product(x, w)?, |[x, w], grad| {
-        let _time = crate::profile::time("linear backward");
-        let for_x = x.track_op().then(|| matmul(Transpose::Neither, grad, w)).transpose()?;
-        let for_w = w.track_op().then(|| matmul(Transpose::Lhs, grad, x)).transpose()?;
+    let read = w.detach().to_dtype(x.dtype())?;
+    function([x, w], product(x, &read)?, |[x, w], grad| {
+        let read = w.detach().to_dtype(x.dtype())?;
+        let for_x = x.track_op().then(|| matmul(Transpose::Neither, grad, &read)).transpose()?;
+        let for_w = w.track_op().then(|| matmul(Transpose::Lhs, grad, x)?.to_dtype(w.dtype())).transpose()?;
         Ok([for_x, for_w])
     })
 }
@@ -37,7 +38,7 @@ fn product(x: &Tensor, w: &Tensor) -> Result<Value> {
 }
 
 /// Computes the product of two matrices outside of the graph.
-pub(super) fn matmul(transpose: Transpose, lhs: &Tensor, rhs: &Tensor) -> Result<Tensor> {
+pub(crate) fn matmul(transpose: Transpose, lhs: &Tensor, rhs: &Tensor) -> Result<Tensor> {
     match matmul_value(transpose, lhs, rhs)? {
         Value::Floats(values, shape) => Tensor::from_vec(values, shape, lhs.device()),
         Value::Tensor(tensor) => Ok(tensor),

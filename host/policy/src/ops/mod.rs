@@ -1,12 +1,16 @@
-//! The model's operations, each differentiable. On the CPU in `f32` an operation is one of [`crate::kernels`] with a
-//! rule for its gradient; elsewhere it is composed of candle's operations, all of them tracked. Tests hold one against
-//! the other.
+//! The model's operations, each differentiable, on one of the implementations in [`path`]: on the CPU in `f32` the loops
+//! of [`crate::kernels`], on CUDA the kernels of [`crate::cuda`], with a rule for the gradient; where there is no kernel,
+//! candle's fused operations with the same rule. The twin of all is composed of candle's tracked operations. Tests, and
+//! on a card `alft doctor --gpu`, hold each against it.
 
 mod attention;
 mod floats;
 mod function;
+mod gather;
 mod head;
+mod in_place;
 mod linear;
+pub(crate) mod path;
 mod rms_norm;
 mod rotary;
 mod swiglu;
@@ -16,11 +20,12 @@ mod twins;
 #[cfg(test)]
 pub(crate) use self::twins::noise;
 pub(crate) use self::{
-    attention::{Cache, attend},
-    floats::{floats, kernels_apply, with_floats},
-    head::{Prediction, predict},
-    linear::linear,
-    rms_norm::rms_norm,
+    attention::{Cache, Packed, attend, attend_backward},
+    floats::{kernels_apply, with_floats, with_floats_mut},
+    head::{Prediction, head_rows, predict, predict_for_gradient},
+    in_place::{add, add_product, add_rows},
+    linear::{linear, matmul},
+    rms_norm::{rms_norm, rms_norm_backward},
     rotary::Rotary,
-    swiglu::swiglu,
+    swiglu::{swiglu, swiglu_backward},
 };

@@ -1,37 +1,74 @@
 //! Root-mean-square normalisation.
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{D, DType, Result, Tensor};
 
 use super::{
-    floats::{kernels_apply, with_floats},
+    floats::with_floats,
     function::{Value, function},
+    path::{Op, Path},
 };
-use crate::kernels;
+use crate::{cuda, kernels};
 
-/// Computes `w · x / √(mean x² + ε)` over the rows of `x` (rows, width); `w` is (width,).
+/// Computes `w · x / √(mean x² + ε)` over the rows of `x` (rows, width); `w` is (width,). The result has the type of `x`,
+/// and sums are at least `f32`.
 ///
 /// Source: Zhang and Sennrich, *Root Mean Square Layer Normalization*, arXiv 1910.07467.
 pub(crate) fn rms_norm(x: &Tensor, w: &Tensor, epsilon: f64) -> Result<Tensor> {
-    let _time = crate::profile::time("norm");
-    if !kernels_apply(x) {
-        return composed(x, w, epsilon);
-    }
     let floor = epsilon as f32;
-    let value = with_floats([x, w], |[x, w]| kernels::rms_norm(x, w, floor))?;
-    function([x, w], Value::Floats(value, x.shape().clone()), move |[x, w], grad| {
-        let _time = crate::profile::time("norm backward");
-        let for_x = with_floats([x, w, grad], |[x, w, grad]| kernels::rms_norm_backward(x, w, grad, floor))?;
-        // The weight's gradient, Σ over rows of x̂ · gradient, is needed only if all weights are trained, and is cheap enough
-        // for composed operations.
-        let for_w = w
-            .track_op()
-            .then(|| {
-                let normal = rms_norm(&x.detach(), &w.ones_like()?.detach(), epsilon)?;
-                (normal * grad)?.sum(0)
-            })
-            .transpose()?;
-        Ok([Some(Tensor::from_vec(for_x, x.shape(), x.device())?), for_w])
+    let value = match Path::of(Op::RmsNorm, x) {
+        Path::CpuKernel => {
+            Value::Floats(with_floats([x, w], |[x, w]| kernels::rms_norm(x, w, floor))?, x.shape().clone())
+        }
+        Path::CudaKernel => Value::Tensor(cuda::rms_norm::forward(x, w, floor)?),
+        Path::Fused => {
+            let w = w.detach().to_dtype(x.dtype())?;
+            Value::Tensor(candle_nn::ops::rms_norm(&x.detach().contiguous()?, &w, floor)?)
+        }
+        Path::Composed => return composed(x, w, epsilon),
+    };
+    function([x, w], value, move |[x, w], grad| {
+        let (for_x, for_w) = rms_norm_backward(x, w, grad, epsilon, w.track_op())?;
+        Ok([Some(for_x), for_w])
     })
+}
+
+/// Returns the gradients of [`rms_norm`] for `x` and, if asked for, for `w`, given the gradient of its value. With x̂ the
+/// normalised row and g the gradient times `w`, that for `x` is `(g − x̂ · mean(g · x̂)) / √(mean x² + ε)`; that for `w`
+/// is the sum over rows of the gradient times x̂.
+pub(crate) fn rms_norm_backward(
+    x: &Tensor,
+    w: &Tensor,
+    grad: &Tensor,
+    epsilon: f64,
+    for_weight: bool,
+) -> Result<(Tensor, Option<Tensor>)> {
+    let (x, w, grad) = (x.detach(), w.detach(), grad.detach());
+    let floor = epsilon as f32;
+    match Path::of(Op::RmsNorm, &x) {
+        Path::CpuKernel => {
+            let for_x = with_floats([&x, &w, &grad], |[x, w, grad]| kernels::rms_norm_backward(x, w, grad, floor))?;
+            // The weight's gradient is needed only if all weights are trained, and is cheap enough for tensor operations.
+            let for_w =
+                for_weight.then(|| (rms_norm(&x, &w.ones_like()?.detach(), epsilon)? * &grad)?.sum(0)).transpose()?;
+            Ok((Tensor::from_vec(for_x, x.shape(), x.device())?, for_w))
+        }
+        Path::CudaKernel => {
+            let (for_x, for_w) = cuda::rms_norm::backward(&x, &w, &grad, floor, for_weight)?;
+            Ok((for_x, for_w.map(|for_w| for_w.to_dtype(w.dtype())).transpose()?))
+        }
+        Path::Fused | Path::Composed => {
+            let wide = if x.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+            let [wide_x, wide_w, wide_grad] = [&x, &w, &grad].map(|tensor| tensor.to_dtype(wide));
+            let (wide_x, wide_grad) = (wide_x?, wide_grad?);
+            let inverse = (wide_x.sqr()?.mean_keepdim(D::Minus1)? + epsilon)?.sqrt()?.recip()?;
+            let normal = wide_x.broadcast_mul(&inverse)?;
+            let g = wide_grad.broadcast_mul(&wide_w?)?;
+            let mean = (&g * &normal)?.mean_keepdim(D::Minus1)?;
+            let for_x = (g - normal.broadcast_mul(&mean)?)?.broadcast_mul(&inverse)?.to_dtype(x.dtype())?;
+            let for_w = for_weight.then(|| (normal * wide_grad)?.sum(0)?.to_dtype(w.dtype())).transpose()?;
+            Ok((for_x, for_w))
+        }
+    }
 }
 
 fn composed(x: &Tensor, w: &Tensor, epsilon: f64) -> Result<Tensor> {
@@ -47,7 +84,7 @@ mod tests {
     };
 
     #[test]
-    fn kernel_and_twin_agree() {
+    fn every_implementation_agrees_with_the_twin() {
         compare(&[noise(&[7, 37], 1), noise(&[37], 2)], |args| rms_norm(&args[0], &args[1], 1e-5));
     }
 }

@@ -5,10 +5,11 @@
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::{
-    floats::{kernels_apply, with_floats},
+    floats::with_floats,
     function::{Value, function},
+    path::{Op, Path},
 };
-use crate::kernels;
+use crate::{cuda, kernels};
 
 /// The angles of a batch's rows.
 #[derive(Debug, Clone)]
@@ -18,14 +19,15 @@ pub(crate) struct Rotary {
 }
 
 impl Rotary {
-    /// Computes the angles (rows, dim / 2) of rows at these positions. `frequencies` are the angles per position of the pairs
-    /// of a head, (dim / 2,).
+    /// Computes the angles (rows, dim / 2) of rows at these positions, in `f32` or for a model in `f64` in that.
+    /// `frequencies` are the angles per position of the pairs of a head, (dim / 2,).
     pub(crate) fn at(positions: &[usize], frequencies: &[f64], dtype: DType, device: &Device) -> Result<Self> {
         let angles = || positions.iter().flat_map(|p| frequencies.iter().map(move |f| *p as f64 * f));
+        let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
         let tensor = |values: Vec<f32>| {
             Tensor::from_vec(values, (positions.len(), frequencies.len()), &Device::Cpu)?
-                .to_device(device)?
-                .to_dtype(dtype)
+                .to_dtype(wide)?
+                .to_device(device)
         };
         Ok(Self {
             cos: tensor(angles().map(|angle| angle.cos() as f32).collect())?,
@@ -35,19 +37,43 @@ impl Rotary {
 
     /// Rotates every head of `x` (rows, heads · dim) by the angles of its row.
     pub(crate) fn rotate(&self, x: &Tensor) -> Result<Tensor> {
-        let _time = crate::profile::time("rotary");
-        if !kernels_apply(x) {
+        if Path::of(Op::Rotary, x) == Path::Composed {
             return self.composed(x);
         }
-        let turn = |this: &Self, x: &Tensor, sign| {
-            let (width, half) = (x.dim(1)?, this.cos.dim(1)?);
-            with_floats([x, &this.cos, &this.sin], |[x, cos, sin]| kernels::rotate(x, width, cos, sin, half, sign))
-        };
         let this = self.clone();
-        function([x], Value::Floats(turn(self, x, 1.0)?, x.shape().clone()), move |[x], grad| {
-            let _time = crate::profile::time("rotary backward");
-            // The gradient of a rotation is the rotation back.
-            Ok([Some(Tensor::from_vec(turn(&this, grad, -1.0)?, x.shape(), x.device())?)])
+        function([x], self.turn(x, 1.0)?, move |[_], grad| Ok([Some(this.rotate_back(grad)?)]))
+    }
+
+    /// Returns the gradient of [`Self::rotate`], the rotation back, given the gradient of its value.
+    pub(crate) fn rotate_back(&self, grad: &Tensor) -> Result<Tensor> {
+        match self.turn(grad, -1.0)? {
+            Value::Floats(values, shape) => Tensor::from_vec(values, shape, grad.device()),
+            Value::Tensor(tensor) => Ok(tensor),
+        }
+    }
+
+    /// Rotates by `sign` times the angles, outside of the graph.
+    fn turn(&self, x: &Tensor, sign: f32) -> Result<Value> {
+        let (rows, half) = self.cos.dims2()?;
+        let x = x.detach();
+        Ok(match Path::of(Op::Rotary, &x) {
+            Path::CpuKernel => {
+                let width = x.dim(1)?;
+                let values = with_floats([&x, &self.cos, &self.sin], |[x, cos, sin]| {
+                    kernels::rotate(x, width, cos, sin, half, sign)
+                })?;
+                Value::Floats(values, x.shape().clone())
+            }
+            Path::CudaKernel => Value::Tensor(cuda::rotary::turn(&x, &self.cos, &self.sin, sign)?),
+            Path::Fused => {
+                let heads = x.contiguous()?.reshape((1, rows, (), 2 * half))?;
+                let (cos, sin) = (self.cos.to_dtype(x.dtype())?, (&self.sin * f64::from(sign))?.to_dtype(x.dtype())?);
+                Value::Tensor(candle_nn::rotary_emb::rope_thd(&heads, &cos, &sin)?.reshape(x.shape())?)
+            }
+            Path::Composed => {
+                let turned = Self { cos: self.cos.clone(), sin: (&self.sin * f64::from(sign))? };
+                Value::Tensor(turned.composed(&x)?)
+            }
         })
     }
 
@@ -55,7 +81,7 @@ impl Rotary {
         let (rows, half) = self.cos.dims2()?;
         let heads = x.reshape((rows, (), 2 * half))?;
         let (low, high) = (heads.narrow(2, 0, half)?, heads.narrow(2, half, half)?);
-        let (cos, sin) = (self.cos.unsqueeze(1)?, self.sin.unsqueeze(1)?);
+        let (cos, sin) = (self.cos.to_dtype(x.dtype())?.unsqueeze(1)?, self.sin.to_dtype(x.dtype())?.unsqueeze(1)?);
         let out_low = (low.broadcast_mul(&cos)? - high.broadcast_mul(&sin)?)?;
         let out_high = (high.broadcast_mul(&cos)? + low.broadcast_mul(&sin)?)?;
         Tensor::cat(&[out_low, out_high], 2)?.reshape(x.shape())
@@ -70,7 +96,7 @@ mod tests {
     };
 
     #[test]
-    fn kernel_and_twin_agree() {
+    fn every_implementation_agrees_with_the_twin() {
         let frequencies = [1.0, 0.3, 0.01];
         compare(&[noise(&[4, 18], 1)], |args| {
             Rotary::at(&[0, 1, 7, 500], &frequencies, args[0].dtype(), &Device::Cpu)?.rotate(&args[0])

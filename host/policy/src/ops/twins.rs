@@ -2,6 +2,9 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 
+use super::path::Path;
+use crate::cuda;
+
 /// Returns pseudo-random numbers in (−1, 1).
 pub(crate) fn noise(shape: &[usize], seed: u64) -> Tensor {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
@@ -14,27 +17,39 @@ pub(crate) fn noise(shape: &[usize], seed: u64) -> Tensor {
     Tensor::from_vec(values.collect::<Vec<f32>>(), shape, &Device::Cpu).unwrap()
 }
 
-/// Runs `f` with `f32` arguments, which choose the kernel, and with `f64` ones, which choose the twin, and compares the
-/// value and the gradient of every argument under a random upstream gradient.
+/// Holds every implementation of `f` that runs on a CPU against the twin: its value, and the gradient of every argument
+/// under a random upstream gradient. The twin runs in `f64`, the others in `f32` and, as on a device, in `bf16`.
 pub(super) fn compare(arguments: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) {
-    let run = |dtype| -> Result<Vec<Tensor>> {
-        let variables = arguments
-            .iter()
-            .map(|argument| Var::from_tensor(&argument.to_dtype(dtype)?.copy()?))
-            .collect::<Result<Vec<_>>>()?;
-        let tensors: Vec<Tensor> = variables.iter().map(|variable| variable.as_tensor().clone()).collect();
-        let value = f(&tensors)?;
-        let upstream = noise(value.dims(), 99).to_dtype(dtype)?;
-        let grads = (&value * upstream)?.sum_all()?.backward()?;
-        let mut results = vec![value.detach()];
-        results.extend(variables.iter().map(|v| grads.get(v).expect("every argument has a gradient").clone()));
-        Ok(results)
+    let run = |path: Path, arguments: &[Tensor], dtype| -> Result<Vec<Tensor>> {
+        path.force(|| {
+            let variables = arguments
+                .iter()
+                .map(|argument| Var::from_tensor(&argument.to_dtype(dtype)?.copy()?))
+                .collect::<Result<Vec<_>>>()?;
+            let tensors: Vec<Tensor> = variables.iter().map(|variable| variable.as_tensor().clone()).collect();
+            let value = f(&tensors)?;
+            let upstream = noise(value.dims(), 99).to_dtype(DType::BF16)?.to_dtype(value.dtype())?;
+            let grads = (&value * upstream)?.sum_all()?.backward()?;
+            let mut results = vec![value.detach()];
+            results.extend(variables.iter().map(|v| grads.get(v).expect("every argument has a gradient").clone()));
+            results.iter().map(|result| result.to_dtype(DType::F64)).collect()
+        })
     };
-    let (kernel, twin) = (run(DType::F32).unwrap(), run(DType::F64).unwrap());
-    for (index, (kernel, twin)) in kernel.iter().zip(&twin).enumerate() {
-        assert_eq!(kernel.dims(), twin.dims());
-        let error = (kernel.to_dtype(DType::F64).unwrap() - twin).unwrap().abs().unwrap();
-        let error = error.max_all().unwrap().to_scalar::<f64>().unwrap();
-        assert!(error < 2e-5, "result {index} (0: the value, then the gradients) is off by {error:e}");
+    let mut paths = vec![(Path::CpuKernel, DType::F32), (Path::Fused, DType::F32), (Path::Fused, DType::BF16)];
+    if cuda::can_emulate() {
+        paths.extend([(Path::CudaKernel, DType::F32), (Path::CudaKernel, DType::BF16)]);
+    }
+    for (path, dtype) in paths {
+        let rounded = arguments.iter().map(|argument| argument.to_dtype(dtype)).collect::<Result<Vec<_>>>().unwrap();
+        let got = run(path, &rounded, dtype).unwrap();
+        let want = run(Path::Composed, &rounded, DType::F64).unwrap();
+        let bound = if dtype == DType::BF16 { 2e-2 } else { 2e-5 };
+        let most = |tensor: &Tensor| tensor.abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
+        for (index, (got, want)) in got.iter().zip(&want).enumerate() {
+            assert_eq!(got.dims(), want.dims());
+            let error = most(&(got - want).unwrap()) / most(want).max(1.0);
+            // 0 is the value, the others are the gradients. NaN is not below the bound.
+            assert!(error < bound, "{path:?} in {dtype:?}: result {index} is off by {error:e}");
+        }
     }
 }

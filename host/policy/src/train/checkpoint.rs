@@ -51,7 +51,7 @@ pub fn save(trainer: &Trainer, dir: &Path, note: &str) -> Result<()> {
         tensors.insert(format!("mean.{name}"), m.clone());
         tensors.insert(format!("square.{name}"), v.clone());
     }
-    let step = trainer.optimiser.step.to_string();
+    let step = trainer.optimiser.steps.to_string();
     let metadata = [("format", FORMAT), ("step", step.as_str()), ("reference", &reference), ("note", note)];
     alft_fs::file(&dir.join(STATE), |draft| safetensors::write(&tensors, draft, &metadata))
 }
@@ -99,7 +99,7 @@ pub fn restore(trainer: &mut Trainer, dir: &Path) -> Result<String> {
         variable.set(weight)?;
     }
     trainer.optimiser.moments = means.into_iter().zip(squares).collect();
-    trainer.optimiser.step = step;
+    trainer.optimiser.steps = step;
     trainer.reference = reference;
     Ok(note)
 }

@@ -9,7 +9,7 @@ use rand_chacha::{ChaCha8Rng, rand_core::Rng};
 use crate::{
     error::{Error, Result},
     train::{
-        adamw::{AdamW, global_norm},
+        adamw::AdamW,
         grpo::{self, GrpoConfig, LossInputs},
         schedule::Schedule,
         trainer::OptimiserConfig,
@@ -38,13 +38,12 @@ impl TabularPolicy {
         if let Some(p) = reference.iter().flatten().find(|p| !(**p > 0.0 && p.is_finite())) {
             return Err(Error::setting("reference", format!("has a probability of {p}; leave that trace out")));
         }
-        optimiser.schedule.check()?;
         let logits: Vec<f32> = reference.iter().flatten().map(|p| p.ln() as f32).collect();
         let sizes: Vec<usize> = reference.iter().map(Vec::len).collect();
         let logits = Var::from_tensor(&Tensor::from_vec(logits, sizes.iter().sum::<usize>(), &Device::Cpu)?)?;
         let logits = vec![("logits".to_owned(), logits)];
-        let adamw = AdamW::new(optimiser.adamw, &logits)?;
-        let mut policy = Self { logits, reference: Vec::new(), sizes, optimiser: adamw, schedule: optimiser.schedule };
+        let (adamw, schedule) = (optimiser.open(&logits)?, optimiser.schedule);
+        let mut policy = Self { logits, reference: Vec::new(), sizes, optimiser: adamw, schedule };
         policy.reference = policy
             .log_probs()?
             .iter()
@@ -112,19 +111,10 @@ impl TabularPolicy {
             token_weights: column(weights.into_iter().map(|weight| weight as f32).collect())?,
             log_probs,
         };
-        let mut grads = grpo::loss(&inputs, config)?.backward()?;
-        let variable = &self.logits[0].1;
-        let grads = vec![match grads.remove(variable) {
-            Some(grad) => grad,
-            None => variable.zeros_like()?,
-        }];
-        let norm = global_norm(&grads)?;
-        if !norm.is_finite() {
-            let step = self.optimiser.step;
-            return Err(Error::NonFinite { quantity: "the norm of the gradient", value: norm, step });
-        }
-        let rate = self.schedule.rate(self.optimiser.step);
-        self.optimiser.step(&self.logits, &grads, norm, rate)
+        let grads = grpo::loss(&inputs, config)?.backward()?;
+        let rate = self.schedule.rate(self.optimiser.steps);
+        self.optimiser.clipped_step(&grads, rate)?;
+        Ok(())
     }
 }
 

@@ -4,12 +4,14 @@
 //! of the whole batch, up to rounding. A step that fails leaves the weights and the optimiser as they were.
 
 use candle_core::{Tensor, Var};
+use candle_nn::Optimizer;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Result},
     model::{
         batch::{Batch, Sequence, check, micro_batches},
+        gradient::{Checkpointing, Gradients},
         log_probs::log_probs,
         lora::{self, LoraConfig},
         transformer::Transformer,
@@ -17,8 +19,9 @@ use crate::{
     ops::Prediction,
     policy::Policy,
     train::{
-        adamw::{AdamW, AdamWConfig, global_norm},
+        adamw::{AdamW, AdamWConfig},
         grpo::GrpoConfig,
+        memory::UpdateMemory,
         reference::Reference,
         samples::{Samples, TokenSums},
         schedule::Schedule,
@@ -42,6 +45,18 @@ pub struct OptimiserConfig {
     pub schedule: Schedule,
     /// Momentum, weight decay and gradient clipping.
     pub adamw: AdamWConfig,
+}
+
+impl OptimiserConfig {
+    /// Creates the optimiser of some variables.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for the first setting that is out of range.
+    pub(crate) fn open(&self, variables: &[(String, Var)]) -> Result<AdamW> {
+        self.schedule.check()?;
+        self.adamw.check()?;
+        Ok(AdamW::new(variables.iter().map(|(_, variable)| variable.clone()).collect(), self.adamw.clone())?)
+    }
 }
 
 /// The step stats of a supervised step.
@@ -85,6 +100,7 @@ pub struct Trainer {
     schedule: Schedule,
     pub(crate) reference: Option<Reference>,
     token_budget: usize,
+    checkpointing: Checkpointing,
 }
 
 impl Trainer {
@@ -110,15 +126,22 @@ impl Trainer {
             Tuning::Lora(config) => lora::attach(&policy.transformer, config, seed)?,
         };
         let variables = transformer.trainable();
-        optimiser.schedule.check()?;
         Ok(Self {
             policy: Policy { transformer, ..policy },
-            optimiser: AdamW::new(optimiser.adamw, &variables)?,
+            optimiser: optimiser.open(&variables)?,
             schedule: optimiser.schedule,
             variables,
             reference: None,
             token_budget,
+            checkpointing: Checkpointing::Off,
         })
+    }
+
+    /// Sets if the backward pass computes the activations of each layer again, in place of keeping them from the forward
+    /// pass: less memory, more time, the same bits. It does not unless this is called.
+    pub fn with_activation_checkpointing(mut self, on: bool) -> Self {
+        self.checkpointing = if on { Checkpointing::Layers } else { Checkpointing::Off };
+        self
     }
 
     /// Returns the policy in training.
@@ -144,7 +167,7 @@ impl Trainer {
 
     /// Returns the number of optimiser steps made in this phase.
     pub fn step(&self) -> u64 {
-        self.optimiser.step
+        self.optimiser.steps
     }
 
     /// Returns the largest number of tokens computed at once.
@@ -152,13 +175,19 @@ impl Trainer {
         self.token_budget
     }
 
+    /// Returns the largest memory of an update on a batch of at most `batch` tokens, whose longest sequence has `longest`.
+    pub fn update_memory(&self, batch: usize, longest: usize) -> UpdateMemory {
+        let trained = self.variables.iter().map(|(_, variable)| variable.elem_count()).sum();
+        let tokens = batch.min(self.token_budget.max(longest));
+        UpdateMemory::new(&self.policy.transformer, trained, self.checkpointing, tokens)
+    }
+
     /// Begins a phase of training: keeps the weights and resets the optimiser (no momentum, step 0).
     ///
     /// # Errors
     /// [`Error::Setting`] for settings out of range. The previous phase then continues.
     pub fn begin_phase(&mut self, optimiser: OptimiserConfig) -> Result<()> {
-        optimiser.schedule.check()?;
-        self.optimiser = AdamW::new(optimiser.adamw, &self.variables)?;
+        self.optimiser = optimiser.open(&self.variables)?;
         self.schedule = optimiser.schedule;
         Ok(())
     }
@@ -190,7 +219,7 @@ impl Trainer {
         let (loss, grads) = self.gradients(batch, &all, 1.0, |_, prediction| {
             Ok((prediction.log_probs.sum_all()? * (-1.0 / tokens.max(1) as f64))?)
         })?;
-        let (grad_norm, learning_rate) = self.update(&grads)?;
+        let (grad_norm, learning_rate) = self.update(grads)?;
         Ok(SupervisedStats { loss, grad_norm, learning_rate })
     }
 
@@ -239,7 +268,7 @@ impl Trainer {
                 self.gradients(batch, &computed, config.temperature, |indices, prediction| {
                     samples.loss(batch, indices, prediction, config, &mut sums)
                 })?;
-            let (norm, rate) = self.update(&grads)?;
+            let (norm, rate) = self.update(grads)?;
             loss += update_loss / config.updates_per_batch as f64;
             grad_norm += norm / config.updates_per_batch as f64;
             learning_rate = rate;
@@ -272,57 +301,40 @@ impl Trainer {
     }
 
     /// Returns the loss of the sequences with the given indices, and its gradient for each variable, computed in
-    /// micro-batches. `loss(indices, prediction)` returns a micro-batch's contribution to the loss, given the indices of its
-    /// sequences and the prediction of their completions.
+    /// micro-batches. `loss(indices, prediction)` returns the contribution to the loss of some sequences, given their indices
+    /// and the prediction of their completions.
     fn gradients(
         &self,
         batch: &[Sequence],
         indices: &[usize],
         temperature: f64,
         mut loss: impl FnMut(&[usize], &Prediction) -> Result<Tensor>,
-    ) -> Result<(f64, Vec<Tensor>)> {
+    ) -> Result<(f64, Gradients)> {
         let model = &self.policy.transformer;
         check(batch, model.vocab_size(), model.context_length())?;
         if indices.is_empty() {
             return Err(Error::setting("batch", "is empty"));
         }
         let mut total = 0.0;
-        let mut sums: Vec<Option<Tensor>> = vec![None; self.variables.len()];
+        let mut grads = Gradients::default();
         for indices in micro_batches(batch, indices, self.token_budget) {
             let picked: Vec<&Sequence> = indices.iter().map(|&index| &batch[index]).collect();
-            let contribution = loss(&indices, &model.predict(&Batch::from_sequences(&picked), temperature)?)?;
-            let value = f64::from(contribution.to_scalar::<f32>()?);
-            self.check_finite("the loss", value)?;
-            total += value;
-            let mut grads = contribution.backward()?;
-            for (sum, (_, variable)) in sums.iter_mut().zip(&self.variables) {
-                *sum = match (sum.take(), grads.remove(variable)) {
-                    (Some(sum), Some(grad)) => Some((sum + grad)?),
-                    (sum, grad) => sum.or(grad),
-                };
+            let picked = Batch::from_sequences(&picked);
+            let value =
+                model.add_gradient(&picked, temperature, self.checkpointing, &mut grads, &mut |range, of| {
+                    loss(&indices[range], of)
+                })?;
+            if !value.is_finite() {
+                return Err(Error::NonFinite { quantity: "the loss", value, step: self.optimiser.steps });
             }
+            total += value;
         }
-        let grads = sums.into_iter().zip(&self.variables).map(|(sum, (_, variable))| match sum {
-            Some(grad) => Ok(grad),
-            // The loss does not depend on the variable, for example if every ratio is clipped.
-            None => Ok(variable.zeros_like()?),
-        });
-        Ok((total, grads.collect::<Result<_>>()?))
+        Ok((total, grads))
     }
 
     /// Makes one optimiser step. Returns the norm of the gradient and the learning rate.
-    fn update(&mut self, grads: &[Tensor]) -> Result<(f64, f64)> {
-        let norm = global_norm(grads)?;
-        self.check_finite("the norm of the gradient", norm)?;
-        let rate = self.schedule.rate(self.optimiser.step);
-        self.optimiser.step(&self.variables, grads, norm, rate)?;
-        Ok((norm, rate))
-    }
-
-    fn check_finite(&self, quantity: &'static str, value: f64) -> Result<()> {
-        if value.is_finite() {
-            return Ok(());
-        }
-        Err(Error::NonFinite { quantity, value, step: self.optimiser.step })
+    fn update(&mut self, grads: Gradients) -> Result<(f64, f64)> {
+        let rate = self.schedule.rate(self.optimiser.steps);
+        Ok((self.optimiser.clipped_step(&grads.into_inner(), rate)?, rate))
     }
 }

@@ -25,11 +25,13 @@ impl ConfigFingerprint {
     /// A file cannot be read.
     pub fn new(run: &RunFile) -> Result<Self> {
         let mut settings = serde_json::to_value(run).expect("a run file prints");
-        // A run may be moved, saved more often, and continued on another device. The content of its files is hashed below.
+        // A run may be moved, saved more often, continued on another device or with less memory. The content of its files is
+        // hashed below.
         let mut free = vec![
             "/output",
             "/train/save_every",
             "/train/checkpoint_every",
+            "/train/activation_checkpointing",
             "/model/device",
             "/model/path",
             "/prompts/train",

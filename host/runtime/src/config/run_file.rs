@@ -7,7 +7,8 @@ use alft_game::estimator::SurprisalEstimator;
 use alft_game::{AdvantageConfig, Combine, TargetConfig};
 use alft_plugin_host::Limits;
 use alft_policy::{
-    AdamWConfig, DevicePreference, GrpoConfig, KlPenalty, LoraConfig, OptimiserConfig, SampleConfig, Schedule,
+    AdamWConfig, DevicePreference, GrpoConfig, KlPenalty, LoraConfig, OptimiserConfig, Precision, SampleConfig,
+    Schedule,
 };
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +63,9 @@ pub struct Model {
     /// The device of the weights.
     #[serde(default)]
     pub device: DevicePreference,
+    /// The number format of computations.
+    #[serde(default, skip_serializing_if = "Precision::is_f32")]
+    pub dtype: Precision,
     /// Low-rank adapters, trained in place of all weights.
     pub lora: Option<LoraConfig>,
 }
@@ -137,6 +141,10 @@ pub struct Train {
     /// Tokens (prompts and completions) computed at once, which bounds the memory.
     #[serde(default = "token_budget")]
     pub token_budget: usize,
+    /// Keeps only the input of each layer from the forward to the backward pass and computes the rest again: less memory,
+    /// more time, the same bits.
+    #[serde(default)]
+    pub activation_checkpointing: bool,
     /// Steps between two saves of the state that `--resume` needs.
     #[serde(default = "one")]
     pub save_every: u64,

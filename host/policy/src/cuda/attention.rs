@@ -1,0 +1,165 @@
+//! Attention over a packed batch; see [`crate::ops::attend`].
+
+use std::cmp::Reverse;
+
+use candle_core::{DType, Device, Result, Tensor, bail};
+
+use super::launch::{Launch, Number, count, suffix};
+use crate::kernels::{Group, Heads};
+
+/// Rows of a tile, as in `attention.cu`.
+const TILE: usize = 32;
+const THREADS: usize = 128;
+/// Widths of a head that the kernels are compiled for; a narrower head is filled up with zeros.
+const WIDTHS: [usize; 3] = [32, 64, 128];
+
+/// The division of a batch into tiles.
+#[derive(Debug)]
+pub(crate) struct Tiles {
+    /// For each tile of queries: first row, rows, first row and rows of the prompt (0 for a prompt itself), first row of the part;
+    /// (tiles, 5).
+    queries: Tensor,
+    /// For each tile of keys: first row, rows, and the end of the rows that attend to it; (tiles, 3).
+    keys: Tensor,
+}
+
+impl Tiles {
+    pub(crate) fn new(groups: &[Group], device: &Device) -> Result<Self> {
+        let (mut queries, mut keys) = (Vec::new(), Vec::new());
+        for group in groups {
+            for (row, rows, prompt) in group.parts() {
+                let part = group.start + row;
+                // All rows of the group after a prompt's key attend to it; of a completion's key, those of the completion.
+                let end = if row == 0 && group.prompt > 0 { group.start + group.rows() } else { part + rows };
+                for first in (part..part + rows).step_by(TILE) {
+                    let count = TILE.min(part + rows - first);
+                    queries.push([first, count, group.start, prompt, part]);
+                    keys.push([first, count, end]);
+                }
+            }
+        }
+        // The tiles with most work start first, so that none of them is alone at the end.
+        queries.sort_by_key(|[first, count, _, prompt, part]| Reverse(prompt + first + count - part));
+        keys.sort_by_key(|[first, _, end]| Reverse(end - first));
+        let table = |values: Vec<u32>, width: usize| {
+            let tiles = values.len() / width;
+            Tensor::from_vec(values, (tiles, width), device)
+        };
+        let flat = |values: &[usize]| values.iter().map(|value| *value as u32).collect::<Vec<_>>();
+        Ok(Self { queries: table(flat(queries.as_flattened()), 5)?, keys: table(flat(keys.as_flattened()), 3)? })
+    }
+}
+
+/// The numbers that all kernels of attention take, and the width they are compiled for.
+struct Shape {
+    width: usize,
+    numbers: [Number; 4],
+}
+
+impl Shape {
+    fn of(heads: Heads) -> Result<Self> {
+        let Some(width) = WIDTHS.into_iter().find(|width| *width >= heads.dim) else {
+            bail!("the attention kernels have heads of at most {} elements, not {}", WIDTHS[2], heads.dim);
+        };
+        let scale = Number::F32(heads.scale() as f32);
+        Ok(Self { width, numbers: [count(heads.query)?, count(heads.repeats())?, count(heads.dim)?, scale] })
+    }
+
+    /// Bytes of shared memory for this many tiles of rows and of scores.
+    fn shared(&self, rows: usize, scores: usize) -> usize {
+        4 * TILE * (rows * (self.width + 1) + scores * (TILE + 1))
+    }
+}
+
+/// Returns true if the kernels can compute heads of this width.
+pub(crate) fn supports(heads: Heads) -> bool {
+    heads.dim <= WIDTHS[2]
+}
+
+/// Computes the attention of `q` (rows, query heads · dim) over `k` and `v` (rows, kv heads · dim).
+pub(crate) fn forward(heads: Heads, tiles: &Tiles, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+    Ok(with_log_sums(heads, tiles, q, k, v, false)?.0)
+}
+
+/// Returns the attention and the log-sum-exp of each row and head, (rows, heads); if `sums_only`, the former is not
+/// filled.
+fn with_log_sums(
+    heads: Heads,
+    tiles: &Tiles,
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    sums_only: bool,
+) -> Result<(Tensor, Tensor)> {
+    let shape = Shape::of(heads)?;
+    let (q, k, v) = (q.contiguous()?, k.contiguous()?, v.contiguous()?);
+    let [out, log_sums] = Launch {
+        module: "attention",
+        kernel: format!("attention_{}_{}", shape.width, suffix(q.dtype())?),
+        grid: [tiles.queries.dim(0)?, heads.query],
+        threads: THREADS,
+        shared: shape.shared(2, 1),
+        inputs: &[&q, &k, &v, &tiles.queries],
+        updates: &[],
+        outputs: &[(q.dims(), q.dtype()), (&[q.dim(0)?, heads.query], DType::F32)],
+        numbers: &[&shape.numbers[..], &[Number::U32(sums_only.into())]].concat(),
+    }
+    .run()?;
+    Ok((out, log_sums))
+}
+
+/// Returns the gradients for `q`, `k` and `v`, given the value and its gradient.
+pub(crate) fn backward(
+    heads: Heads,
+    tiles: &Tiles,
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    out: &Tensor,
+    grad: &Tensor,
+) -> Result<[Tensor; 3]> {
+    let shape = Shape::of(heads)?;
+    let kind = suffix(q.dtype())?;
+    let (q, k, v, out, grad) =
+        (q.contiguous()?, k.contiguous()?, v.contiguous()?, out.contiguous()?, grad.contiguous()?);
+    let (_, log_sums) = with_log_sums(heads, tiles, &q, &k, &v, true)?;
+    let rows = q.dim(0)?;
+    let means_of = rows * heads.query;
+    let [means] = Launch {
+        module: "attention",
+        kernel: format!("attention_means_{kind}"),
+        grid: [means_of.div_ceil(THREADS / 32), 1],
+        threads: THREADS,
+        shared: 0,
+        inputs: &[&out, &grad],
+        updates: &[],
+        outputs: &[(&[rows, heads.query], DType::F32)],
+        numbers: &[count(means_of)?, count(heads.dim)?],
+    }
+    .run()?;
+    let [for_q] = Launch {
+        module: "attention",
+        kernel: format!("attention_queries_{}_{kind}", shape.width),
+        grid: [tiles.queries.dim(0)?, heads.query],
+        threads: THREADS,
+        shared: shape.shared(4, 1),
+        inputs: &[&q, &k, &v, &grad, &tiles.queries, &log_sums, &means],
+        updates: &[],
+        outputs: &[(q.dims(), q.dtype())],
+        numbers: &shape.numbers,
+    }
+    .run()?;
+    let [for_k, for_v] = Launch {
+        module: "attention",
+        kernel: format!("attention_keys_{}_{kind}", shape.width),
+        grid: [tiles.keys.dim(0)?, heads.kv],
+        threads: THREADS,
+        shared: shape.shared(4, 2),
+        inputs: &[&q, &k, &v, &grad, &tiles.keys, &log_sums, &means],
+        updates: &[],
+        outputs: &[(k.dims(), k.dtype()), (v.dims(), v.dtype())],
+        numbers: &shape.numbers,
+    }
+    .run()?;
+    Ok([for_q, for_k, for_v])
+}

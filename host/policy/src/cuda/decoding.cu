@@ -1,0 +1,87 @@
+// Attention of one query for each row over a cache, and the writing of the cache. A cache is a pool of places, (places, kv
+// heads * dim). A row's places are spans of consecutive ones, in any order: (first, count) pairs, of which unused ones have
+// the count 0.
+#include "common.cuh"
+
+const int WARPS = 4;
+// Elements of a head that a lane holds, at most: heads have up to 128.
+const int HELD = 4;
+
+// A block for each row and query head. Its warps divide the places between them, and the lanes of a warp the elements of
+// a head; the warps' sums are merged in order.
+template <typename T>
+__device__ void decoding_attention(const T *q, const T *keys, const T *values, const uint32_t *spans, T *out,
+                                   uint32_t heads, uint32_t repeats, uint32_t dim, uint32_t row_spans, float scale) {
+    __shared__ float most_of[WARPS], sum_of[WARPS], sums_of[WARPS][HELD * 32];
+    const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32, row = blockIdx.x, head = blockIdx.y;
+    const size_t stride = (size_t)(heads / repeats) * dim, column = (size_t)(head / repeats) * dim;
+    q += ((size_t)row * heads + head) * dim, out += ((size_t)row * heads + head) * dim;
+    spans += (size_t)row * row_spans * 2;
+    float query[HELD], sums[HELD], most = -INFINITY, sum = 0.0f;
+#pragma unroll
+    for (int i = 0; i < HELD; i++) {
+        query[i] = lane + 32 * i < dim ? wide(q[lane + 32 * i]) * scale : 0.0f;
+        sums[i] = 0.0f;
+    }
+    for (uint32_t span = 0; span < row_spans; span++) {
+        const uint32_t first = spans[2 * span], count = spans[2 * span + 1];
+        for (uint32_t place = warp; place < count; place += WARPS) {
+            const size_t at = (size_t)(first + place) * stride + column;
+            float score = 0.0f;
+#pragma unroll
+            for (int i = 0; i < HELD; i++)
+                if (lane + 32 * i < dim) score += query[i] * wide(keys[at + lane + 32 * i]);
+            score = lane_sum(score, 32);
+            const float highest = fmaxf(most, score), kept = expf(most - highest), weight = expf(score - highest);
+            most = highest;
+            sum = sum * kept + weight;
+#pragma unroll
+            for (int i = 0; i < HELD; i++)
+                if (lane + 32 * i < dim) sums[i] = sums[i] * kept + weight * wide(values[at + lane + 32 * i]);
+        }
+    }
+    if (lane == 0) most_of[warp] = most, sum_of[warp] = sum;
+#pragma unroll
+    for (int i = 0; i < HELD; i++) sums_of[warp][lane + 32 * i] = sums[i];
+    __syncthreads();
+    float highest = most_of[0];
+    for (int other = 1; other < WARPS; other++) highest = fmaxf(highest, most_of[other]);
+    for (uint32_t d = threadIdx.x; d < dim; d += blockDim.x) {
+        float total = 0.0f, weighted = 0.0f;
+        for (int other = 0; other < WARPS; other++) {
+            // A warp without a place has no part.
+            const float kept = most_of[other] == -INFINITY ? 0.0f : expf(most_of[other] - highest);
+            total += sum_of[other] * kept;
+            weighted += sums_of[other][d] * kept;
+        }
+        out[d] = narrow<T>(weighted / total);
+    }
+}
+
+// A block for each row, which it copies to its place.
+template <typename T>
+__device__ void cache_write(const uint32_t *places, const T *k, const T *v, T *keys, T *values, uint32_t width) {
+    const size_t from = (size_t)blockIdx.x * width, to = (size_t)places[blockIdx.x] * width;
+    for (uint32_t i = threadIdx.x; i < width; i += blockDim.x) {
+        keys[to + i] = k[from + i];
+        values[to + i] = v[from + i];
+    }
+}
+
+#undef FOR_TYPE
+#define FOR_TYPE(T, SUFFIX)                                                                                           \
+    extern "C" __global__ void decoding_attention_##SUFFIX(const T *q, const T *keys, const T *values,                \
+                                                           const uint32_t *spans, T *out, uint32_t heads,             \
+                                                           uint32_t repeats, uint32_t dim, uint32_t row_spans,        \
+                                                           float scale) {                                             \
+        decoding_attention(q, keys, values, spans, out, heads, repeats, dim, row_spans, scale);                       \
+    }                                                                                                                 \
+    extern "C" __global__ void cache_write_##SUFFIX(const uint32_t *places, const T *k, const T *v, T *keys,          \
+                                                    T *values, uint32_t width) {                                      \
+        cache_write(places, k, v, keys, values, width);                                                               \
+    }                                                                                                                 \
+    KERNEL(decoding_attention_##SUFFIX)                                                                               \
+    KERNEL(cache_write_##SUFFIX)
+
+FOR_TYPE(float, f32)
+FOR_TYPE(bf16, bf16)

@@ -1,0 +1,208 @@
+//! The launch of a kernel.
+
+use candle_core::{DType, Result, Tensor, bail};
+
+/// A launch. The kernel's parameters are pointers to `inputs`, `updates` and `outputs`, followed by `numbers`.
+pub(super) struct Launch<'a> {
+    /// The source file, without its extension.
+    pub(super) module: &'static str,
+    /// The kernel's symbol.
+    pub(super) kernel: String,
+    /// Blocks in each direction; both at least 1.
+    pub(super) grid: [usize; 2],
+    /// Threads of a block, a multiple of 32.
+    pub(super) threads: usize,
+    /// Bytes of shared memory that a block asks for at the launch.
+    pub(super) shared: usize,
+    /// Contiguous tensors that the kernel reads.
+    pub(super) inputs: &'a [&'a Tensor],
+    /// Contiguous tensors that the kernel changes in place.
+    pub(super) updates: &'a [&'a Tensor],
+    /// Shapes and types of the new tensors that the kernel fills.
+    pub(super) outputs: &'a [(&'a [usize], DType)],
+    pub(super) numbers: &'a [Number],
+}
+
+/// A parameter that is a number.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Number {
+    U32(u32),
+    F32(f32),
+}
+
+/// Returns a number of elements as a parameter, or an error if the kernels' indices cannot count so far.
+pub(super) fn count(elements: usize) -> Result<Number> {
+    match i32::try_from(elements) {
+        Ok(count) => Ok(Number::U32(count as u32)),
+        Err(_) => bail!("a kernel cannot work on {elements} elements at once"),
+    }
+}
+
+/// Returns the ending of the symbols of kernels for this type.
+pub(super) fn suffix(dtype: DType) -> Result<&'static str> {
+    match dtype {
+        DType::F32 => Ok("f32"),
+        DType::BF16 => Ok("bf16"),
+        other => bail!("there is no kernel for {other:?}"),
+    }
+}
+
+/// Returns a fingerprint of the kernels of this build.
+pub(crate) fn fingerprint() -> String {
+    #[cfg(feature = "cuda")]
+    let text = cuda::MODULES.map(|(_, ptx)| ptx).concat();
+    #[cfg(not(feature = "cuda"))]
+    let text = "";
+    format!("{:016x}", crate::doctor::fnv(text.as_bytes()))
+}
+
+impl Launch<'_> {
+    /// Runs the kernel and returns its outputs.
+    pub(super) fn run<const N: usize>(self) -> Result<[Tensor; N]> {
+        for tensor in self.inputs.iter().chain(self.updates) {
+            if !tensor.is_contiguous() {
+                bail!("{} was given a tensor that is not contiguous", self.kernel);
+            }
+        }
+        let outputs = self.run_on_device()?;
+        match outputs.try_into() {
+            Ok(outputs) => Ok(outputs),
+            Err(_) => bail!("a kernel has another number of outputs than its caller expects"),
+        }
+    }
+
+    fn run_on_device(&self) -> Result<Vec<Tensor>> {
+        let first = self.inputs.first().or(self.updates.first());
+        match first.map(|tensor| tensor.device()) {
+            #[cfg(feature = "cuda")]
+            Some(candle_core::Device::Cuda(device)) => cuda::run(self, device),
+            #[cfg(test)]
+            Some(candle_core::Device::Cpu) => super::emulation::run(self),
+            _ => bail!("{} was called for a tensor that is not on a CUDA device", self.kernel),
+        }
+    }
+}
+
+#[cfg(feature = "cuda")]
+mod cuda {
+    use candle_core::{
+        CudaDevice, CudaStorage, DType, Result, Shape, Storage, Tensor, bail,
+        cuda_backend::{
+            CudaStorageSlice, WrapErr,
+            cudarc::driver::{
+                CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg, SyncOnDrop,
+                sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+            },
+        },
+        op::BackpropOp,
+    };
+
+    use super::{Launch, Number};
+
+    /// The kernels' PTX, which the build script compiled.
+    #[expect(unreachable_pub, reason = "cudaforge writes this file")]
+    mod ptx {
+        include!(concat!(env!("OUT_DIR"), "/ptx.rs"));
+    }
+
+    /// Shared memory of a block that needs no permission.
+    const SHARED: usize = 48 << 10;
+
+    pub(super) const MODULES: [(&str, &str); 8] = [
+        ("adamw", ptx::ADAMW),
+        ("attention", ptx::ATTENTION),
+        ("decoding", ptx::DECODING),
+        ("draw", ptx::DRAW),
+        ("rms_norm", ptx::RMS_NORM),
+        ("rotary", ptx::ROTARY),
+        ("swiglu", ptx::SWIGLU),
+        ("token_stats", ptx::TOKEN_STATS),
+    ];
+
+    fn ptx(module: &str) -> Result<&'static str> {
+        match MODULES.iter().find(|(name, _)| *name == module) {
+            Some((_, ptx)) => Ok(ptx),
+            None => bail!("there are no kernels of the name {module}"),
+        }
+    }
+
+    pub(super) fn run(launch: &Launch<'_>, device: &CudaDevice) -> Result<Vec<Tensor>> {
+        // The names of candle's own modules are kept apart from these.
+        let module = format!("alft_{}", launch.module);
+        let function = device.get_or_load_custom_func(&launch.kernel, &module, ptx(launch.module)?)?;
+        if launch.shared > SHARED {
+            function.set_attribute(CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, launch.shared as i32).w()?;
+        }
+        let stream = device.cuda_stream();
+        let given: Vec<_> =
+            launch.inputs.iter().chain(launch.updates).map(|tensor| tensor.storage_and_layout()).collect();
+        let outputs = launch.outputs.iter().map(|(shape, dtype)| allocate(device, shape.iter().product(), *dtype));
+        let outputs = outputs.collect::<Result<Vec<_>>>()?;
+        {
+            // The guards record on the stream that the memory is in use; they are dropped after the launch.
+            let mut pointers = Vec::new();
+            for (storage, layout) in &given {
+                match &**storage {
+                    Storage::Cuda(storage) => pointers.push(pointer(storage, layout.start_offset(), &stream)?),
+                    _ => bail!("{} was given tensors on several devices", launch.kernel),
+                }
+            }
+            for storage in &outputs {
+                pointers.push(pointer(storage, 0, &stream)?);
+            }
+            let mut arguments = function.builder();
+            for (pointer, _) in &pointers {
+                arguments.arg(pointer);
+            }
+            for number in launch.numbers {
+                match number {
+                    Number::U32(number) => arguments.arg(number),
+                    Number::F32(number) => arguments.arg(number),
+                };
+            }
+            let config = LaunchConfig {
+                grid_dim: (launch.grid[0] as u32, launch.grid[1] as u32, 1),
+                block_dim: (launch.threads as u32, 1, 1),
+                shared_mem_bytes: launch.shared as u32,
+            };
+            // SAFETY: the parameters are those of the kernel, which stays within the shapes that its caller gave; tests run the
+            // same sources and callers in an emulation. All work of a device is on one stream, so nothing reads an update early.
+            unsafe { arguments.launch(config) }.w()?;
+        }
+        let tensor = |(storage, (shape, _)): (CudaStorage, &(&[usize], DType))| {
+            Tensor::from_storage(Storage::Cuda(storage), Shape::from_dims(shape), BackpropOp::none(), false)
+        };
+        Ok(outputs.into_iter().zip(launch.outputs).map(tensor).collect())
+    }
+
+    fn allocate(device: &CudaDevice, elements: usize, dtype: DType) -> Result<CudaStorage> {
+        // SAFETY: the memory is not read before the kernel has filled it.
+        let slice = unsafe {
+            match dtype {
+                DType::F32 => CudaStorageSlice::F32(device.alloc(elements)?),
+                DType::BF16 => CudaStorageSlice::BF16(device.alloc(elements)?),
+                DType::U32 => CudaStorageSlice::U32(device.alloc(elements)?),
+                other => bail!("a kernel cannot fill a tensor of {other:?}"),
+            }
+        };
+        Ok(CudaStorage { slice, device: device.clone() })
+    }
+
+    /// Returns the address of an element on the device.
+    fn pointer<'a>(storage: &'a CudaStorage, offset: usize, stream: &'a CudaStream) -> Result<(u64, SyncOnDrop<'a>)> {
+        fn of<'a, T: DeviceRepr>(
+            slice: &'a impl DevicePtr<T>,
+            offset: usize,
+            stream: &'a CudaStream,
+        ) -> (u64, SyncOnDrop<'a>) {
+            let (pointer, guard) = slice.device_ptr(stream);
+            (pointer + (offset * size_of::<T>()) as u64, guard)
+        }
+        Ok(match &storage.slice {
+            CudaStorageSlice::F32(slice) => of(slice, offset, stream),
+            CudaStorageSlice::BF16(slice) => of(slice, offset, stream),
+            CudaStorageSlice::U32(slice) => of(slice, offset, stream),
+            _ => bail!("a kernel was given a tensor of a type that it cannot read"),
+        })
+    }
+}

@@ -1,0 +1,28 @@
+//! Kernels for CUDA devices: a `.cu` file each, with the Rust that launches it beside it.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | `launch` | a launch, on a device or in tests on the emulation of one |
+//! | `rms_norm`, `rotary`, `swiglu`, `attention`, `token_stats` | a kernel with its backward pass |
+//! | `adamw` | the optimiser's step |
+//! | `decoding`, `draw` | attention over a cache, and drawing of tokens |
+//! | `emulation` | tests: the same sources, compiled for the CPU |
+//!
+//! The build script compiles the sources with nvcc to PTX if the feature `cuda` is on. Every kernel has a twin in
+//! [`crate::ops`]. Tests hold one against the other on the CPU, and [`crate::doctor`] does so on a card.
+
+pub(crate) mod adamw;
+pub(crate) mod attention;
+pub(crate) mod decoding;
+pub(crate) mod draw;
+#[cfg(test)]
+mod emulation;
+mod launch;
+pub(crate) mod rms_norm;
+pub(crate) mod rotary;
+pub(crate) mod swiglu;
+pub(crate) mod token_stats;
+
+#[cfg(test)]
+pub(crate) use self::emulation::can_emulate;
+pub(crate) use self::launch::fingerprint;

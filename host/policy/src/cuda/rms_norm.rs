@@ -1,0 +1,70 @@
+//! Root-mean-square normalisation; see [`crate::ops::rms_norm`].
+
+use candle_core::{DType, Result, Tensor};
+
+use super::launch::{Launch, Number, count, suffix};
+
+/// Threads of a block, which has a row.
+const THREADS: usize = 256;
+/// Rows that a block of the weight's gradient sums.
+const CHUNK: usize = 128;
+
+/// Computes the normalised rows of `x` times `w`, in the type of `x`.
+pub(crate) fn forward(x: &Tensor, w: &Tensor, epsilon: f32) -> Result<Tensor> {
+    let (rows, width) = x.dims2()?;
+    let (x, w) = (x.contiguous()?, w.contiguous()?);
+    let [y] = Launch {
+        module: "rms_norm",
+        kernel: format!("rms_norm_{}_{}", suffix(x.dtype())?, suffix(w.dtype())?),
+        grid: [rows, 1],
+        threads: THREADS,
+        shared: 0,
+        inputs: &[&x, &w],
+        updates: &[],
+        outputs: &[(x.dims(), x.dtype())],
+        numbers: &[count(width)?, Number::F32(epsilon)],
+    }
+    .run()?;
+    Ok(y)
+}
+
+/// Returns the gradient for `x` and, if asked for, that for `w` in `f32`.
+pub(crate) fn backward(
+    x: &Tensor,
+    w: &Tensor,
+    grad: &Tensor,
+    epsilon: f32,
+    for_weight: bool,
+) -> Result<(Tensor, Option<Tensor>)> {
+    let (rows, width) = x.dims2()?;
+    let (x, w, grad) = (x.contiguous()?, w.contiguous()?, grad.contiguous()?);
+    let [for_x, inverses] = Launch {
+        module: "rms_norm",
+        kernel: format!("rms_norm_backward_{}_{}", suffix(x.dtype())?, suffix(w.dtype())?),
+        grid: [rows, 1],
+        threads: THREADS,
+        shared: 0,
+        inputs: &[&x, &w, &grad],
+        updates: &[],
+        outputs: &[(x.dims(), x.dtype()), (&[rows], DType::F32)],
+        numbers: &[count(width)?, Number::F32(epsilon)],
+    }
+    .run()?;
+    if !for_weight {
+        return Ok((for_x, None));
+    }
+    let chunks = rows.div_ceil(CHUNK);
+    let [partial] = Launch {
+        module: "rms_norm",
+        kernel: format!("rms_norm_weight_{}", suffix(x.dtype())?),
+        grid: [width.div_ceil(32), chunks],
+        threads: THREADS,
+        shared: 0,
+        inputs: &[&x, &grad, &inverses],
+        updates: &[],
+        outputs: &[(&[chunks, width], DType::F32)],
+        numbers: &[count(rows)?, count(width)?, count(CHUNK)?],
+    }
+    .run()?;
+    Ok((for_x, Some(partial.sum(0)?)))
+}

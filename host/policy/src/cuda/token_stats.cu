@@ -1,0 +1,43 @@
+// Statistics of a row of logits l with log-sum-exp Z: the target's log-probability l[target] - Z, the entropy of the
+// softmax in nats, and the softmax itself in place of the logits. A block for each row.
+#include "common.cuh"
+
+template <typename T>
+__device__ void token_stats(const uint32_t *targets, T *logits, float *log_probs, float *entropies, uint32_t width,
+                            uint32_t keep_softmax) {
+    __shared__ float scratch[32];
+    T *row = logits + (size_t)blockIdx.x * width;
+    float most = -INFINITY;
+    for (uint32_t i = threadIdx.x; i < width; i += blockDim.x) most = fmaxf(most, wide(row[i]));
+    most = block_max(most, scratch);
+    float sum = 0.0f, weighted = 0.0f;
+    for (uint32_t i = threadIdx.x; i < width; i += blockDim.x) {
+        float shifted = wide(row[i]) - most, e = expf(shifted);
+        sum += e;
+        // A logit of minus infinity has probability 0 and no part in the entropy.
+        if (e > 0.0f) weighted += e * shifted;
+    }
+    sum = block_sum(sum, scratch);
+    weighted = block_sum(weighted, scratch);
+    uint32_t target = targets[blockIdx.x];
+    if (threadIdx.x == 0) {
+        log_probs[blockIdx.x] = wide(row[target]) - most - logf(sum);
+        entropies[blockIdx.x] = logf(sum) - weighted / sum;
+    }
+    // The target's logit is read before it is overwritten.
+    __syncthreads();
+    if (keep_softmax)
+        for (uint32_t i = threadIdx.x; i < width; i += blockDim.x)
+            row[i] = narrow<T>(expf(wide(row[i]) - most) / sum);
+}
+
+#undef FOR_TYPE
+#define FOR_TYPE(T, SUFFIX)                                                                                           \
+    extern "C" __global__ void token_stats_##SUFFIX(const uint32_t *targets, T *logits, float *log_probs,             \
+                                                    float *entropies, uint32_t width, uint32_t keep_softmax) {        \
+        token_stats(targets, logits, log_probs, entropies, width, keep_softmax);                                      \
+    }                                                                                                                 \
+    KERNEL(token_stats_##SUFFIX)
+
+FOR_TYPE(float, f32)
+FOR_TYPE(bf16, bf16)

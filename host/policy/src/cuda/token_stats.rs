@@ -1,0 +1,26 @@
+//! Statistics of rows of logits; see [`crate::ops::predict`].
+
+use candle_core::{DType, Result, Tensor};
+
+use super::launch::{Launch, Number, count, suffix};
+
+const THREADS: usize = 512;
+
+/// Returns the log-probability of each row's target, (rows,), and the entropy of each row in nats, (rows,), both `f32`.
+/// `logits` (rows, vocabulary) is overwritten with the probabilities if `keep_softmax` is true. `targets` is (rows,), `u32`.
+pub(crate) fn in_place(logits: &Tensor, targets: &Tensor, keep_softmax: bool) -> Result<(Tensor, Tensor)> {
+    let (rows, width) = logits.dims2()?;
+    let [log_probs, entropies] = Launch {
+        module: "token_stats",
+        kernel: format!("token_stats_{}", suffix(logits.dtype())?),
+        grid: [rows, 1],
+        threads: THREADS,
+        shared: 0,
+        inputs: &[targets],
+        updates: &[logits],
+        outputs: &[(&[rows], DType::F32), (&[rows], DType::F32)],
+        numbers: &[count(width)?, Number::U32(keep_softmax.into())],
+    }
+    .run()?;
+    Ok((log_probs, entropies))
+}

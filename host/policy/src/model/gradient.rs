@@ -1,0 +1,307 @@
+//! The backward pass of the transformer.
+//!
+//! The gradient is computed by hand, layer by layer from the last to the first, and not by candle's autograd. So each
+//! layer's activations are freed as soon as they were used, the gradients of frozen weights are never computed, those of
+//! trained weights are added up in place over micro-batches, and cheap activations (normalised rows, gated products) are
+//! computed again in place of being kept. Tests hold it against candle's autograd over the same operations.
+//!
+//! With [`Checkpointing::Layers`] only the input of each layer is kept, and its other activations are computed again, by
+//! the same operations, when the backward pass comes to the layer: the gradient has the same bits.
+
+use std::{ops::Range, sync::Arc};
+
+use candle_core::{DType, Result as TensorResult, Tensor, Var, backprop::GradStore};
+
+use crate::{
+    error::Result,
+    kernels::Transpose,
+    model::{
+        batch::Batch,
+        transformer::{Activations, Adapter, Projection, Transformer},
+    },
+    ops::{
+        Packed, Prediction, Rotary, add, add_product, add_rows, attend, attend_backward, head_rows, linear, matmul,
+        predict_for_gradient, rms_norm, rms_norm_backward, swiglu, swiglu_backward,
+    },
+};
+
+/// The activations that are kept from the forward pass to the backward pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Checkpointing {
+    /// All that are costly to compute.
+    Off,
+    /// The input of each layer.
+    Layers,
+}
+
+/// Sums of gradients, one for each variable that has any, in the element type of the variable.
+#[derive(Debug, Default)]
+pub(crate) struct Gradients(GradStore);
+
+impl Gradients {
+    pub(crate) fn into_inner(self) -> GradStore {
+        self.0
+    }
+
+    /// Adds a gradient to that of a weight.
+    fn add(&mut self, weight: &Tensor, grad: Tensor) -> TensorResult<()> {
+        let grad = grad.to_dtype(weight.dtype())?;
+        self.update(weight, |sum| match sum {
+            Some(sum) => add(sum, &grad),
+            None => Ok(grad),
+        })
+    }
+
+    /// Adds `lhs · rhs` to the gradient of a weight.
+    fn add_product(&mut self, weight: &Tensor, transpose: Transpose, lhs: &Tensor, rhs: &Tensor) -> TensorResult<()> {
+        self.update(weight, |sum| match sum {
+            Some(sum) => add_product(sum, transpose, lhs, rhs),
+            None => matmul(transpose, lhs, rhs)?.to_dtype(weight.dtype()),
+        })
+    }
+
+    /// Replaces the gradient of a weight by `next` of it.
+    fn update(
+        &mut self,
+        weight: &Tensor,
+        next: impl FnOnce(Option<Tensor>) -> TensorResult<Tensor>,
+    ) -> TensorResult<()> {
+        let sum = next(self.0.remove(weight))?;
+        self.0.insert(weight, sum);
+        Ok(())
+    }
+}
+
+/// The computation of one micro-batch, between its forward and its backward pass.
+struct Pass<'a> {
+    model: &'a Transformer,
+    /// The same weights outside of candle's graph, with which everything is computed.
+    weights: Transformer,
+    batch: &'a Batch,
+    packed: Arc<Packed>,
+    rotary: Rotary,
+    /// The input of each layer and, unless they are computed again, its activations.
+    layers: Vec<(Tensor, Option<Activations>)>,
+    /// The output of the last layer.
+    last: Tensor,
+}
+
+impl Transformer {
+    /// Adds the gradient of a loss on a batch's predictions to `grads`, and returns the loss. The batch's sequences are
+    /// predicted in ranges, one after the other. `loss(range, prediction)` returns the contribution of a range to the loss, a
+    /// tracked scalar; the whole loss is their sum.
+    pub(crate) fn add_gradient(
+        &self,
+        batch: &Batch,
+        temperature: f64,
+        checkpointing: Checkpointing,
+        grads: &mut Gradients,
+        loss: &mut dyn FnMut(Range<usize>, &Prediction) -> Result<Tensor>,
+    ) -> Result<f64> {
+        let pass = Pass::forward(self, batch, checkpointing)?;
+        let normal = rms_norm(&pass.last, &pass.weights.norm, self.shape.epsilon)?;
+        let hidden = pass.weights.predictor_rows(&normal, batch, temperature)?;
+        drop(normal);
+
+        let (head, own_head, mut total) = (pass.weights.head(), self.head(), 0.0);
+        let mut for_hidden = Vec::new();
+        for (sequences, tokens) in batch.head_ranges(head_rows(head)) {
+            let rows = hidden.narrow(0, tokens.start, tokens.len())?;
+            let targets = &batch.targets[tokens];
+            let (prediction, state) = predict_for_gradient(&rows, head, targets, own_head.is_variable())?;
+            let leaf = Var::from_tensor(&prediction.log_probs)?;
+            let tracked = Prediction { log_probs: leaf.as_tensor().clone(), entropies: prediction.entropies };
+            let contribution = loss(sequences, &tracked)?;
+            total += contribution.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+            let for_log_probs = match contribution.backward()?.remove(&leaf) {
+                Some(grad) => grad,
+                // The loss does not depend on the predictions, for example if every ratio is clipped.
+                None => leaf.zeros_like()?,
+            };
+            for_hidden.push(state.for_hidden(&for_log_probs)?);
+            if own_head.is_variable() {
+                grads.update(own_head, |sum| {
+                    let sum = sum.map_or_else(|| own_head.zeros_like(), Ok)?;
+                    state.add_for_weight(sum, &rows, head, targets, &for_log_probs)
+                })?;
+            }
+        }
+        drop(hidden);
+        pass.backward(Tensor::cat(&for_hidden, 0)?, temperature, grads)?;
+        Ok(total)
+    }
+}
+
+impl<'a> Pass<'a> {
+    fn forward(model: &'a Transformer, batch: &'a Batch, checkpointing: Checkpointing) -> Result<Self> {
+        let weights = model.detached()?;
+        let packed = Arc::new(Packed::new(batch.groups.clone()));
+        let rotary = weights.rotary(&batch.positions)?;
+        let mut layers = Vec::with_capacity(weights.layers.len());
+        let mut x = weights.embed(&batch.tokens)?;
+        for layer in &weights.layers {
+            let attend = |q: &Tensor, k: &Tensor, v: &Tensor| attend(weights.heads(), &packed, q, k, v);
+            let (next, activations) = layer.forward(&x, weights.shape.epsilon, &rotary, attend)?;
+            layers.push((x, (checkpointing == Checkpointing::Off).then_some(activations)));
+            x = next;
+        }
+        Ok(Self { model, weights, batch, packed, rotary, layers, last: x })
+    }
+
+    /// Adds the gradients of all weights but the head, given that of the predictors' normalised rows.
+    fn backward(mut self, for_predictors: Tensor, temperature: f64, grads: &mut Gradients) -> Result<()> {
+        let epsilon = self.weights.shape.epsilon;
+        let for_predictors = if temperature == 1.0 { for_predictors } else { (for_predictors * (1.0 / temperature))? };
+        let for_normal = add_rows(self.last.zeros_like()?, &self.batch.predictors, &for_predictors)?;
+        drop(for_predictors);
+        let mut grad = norm_backward(&self.last, &self.model.norm, &for_normal, epsilon, grads)?;
+        drop(for_normal);
+        while let Some((x, activations)) = self.layers.pop() {
+            let index = self.layers.len();
+            let activations = match activations {
+                Some(activations) => activations,
+                None => {
+                    let layer = &self.weights.layers[index];
+                    let attend =
+                        |q: &Tensor, k: &Tensor, v: &Tensor| attend(self.weights.heads(), &self.packed, q, k, v);
+                    layer.forward(&x, epsilon, &self.rotary, attend)?.1
+                }
+            };
+            grad = self.layer_backward(index, &x, activations, grad, grads)?;
+        }
+        if self.model.embedding.is_variable() {
+            let embedding = &self.model.embedding;
+            grads.update(embedding, |sum| {
+                let sum = sum.map_or_else(|| embedding.zeros_like(), Ok)?;
+                add_rows(sum, &self.batch.tokens, &grad)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Adds the gradients of the weights of layer `index`, and returns that of its input `x`, given that of its output.
+    fn layer_backward(
+        &self,
+        index: usize,
+        x: &Tensor,
+        activations: Activations,
+        grad: Tensor,
+        grads: &mut Gradients,
+    ) -> TensorResult<Tensor> {
+        let (layer, own) = (&self.weights.layers[index], &self.model.layers[index]);
+        let epsilon = self.weights.shape.epsilon;
+        let Activations { q, k, v, mixed, middle, gate, up } = activations;
+
+        let gated = own.down.is_trained().then(|| swiglu(&gate, &up)).transpose()?;
+        let for_gated = layer.down.backward(&own.down, gated.as_ref(), &grad, None, grads)?;
+        drop(gated);
+        let (for_gate, for_up) = swiglu_backward(&gate, &up, &for_gated)?;
+        drop((gate, up, for_gated));
+        let trained = own.gate.is_trained() || own.up.is_trained();
+        let normal = trained.then(|| rms_norm(&middle, &layer.post_norm, epsilon)).transpose()?;
+        let for_normal = layer.gate.backward(&own.gate, normal.as_ref(), &for_gate, None, grads)?;
+        let for_normal = layer.up.backward(&own.up, normal.as_ref(), &for_up, Some(for_normal), grads)?;
+        drop((for_gate, for_up, normal));
+        let for_middle = norm_backward(&middle, &own.post_norm, &for_normal, epsilon, grads)?;
+        let grad = add(for_middle, &grad)?;
+        drop((middle, for_normal));
+
+        let for_mixed = layer.o.backward(&own.o, Some(&mixed), &grad, None, grads)?;
+        let [for_q, for_k, for_v] =
+            attend_backward(self.weights.heads(), &self.packed, &q, &k, &v, &mixed, &for_mixed)?;
+        drop((q, k, v, mixed, for_mixed));
+        let (for_q, for_k) = (self.rotary.rotate_back(&for_q)?, self.rotary.rotate_back(&for_k)?);
+        let trained = own.q.is_trained() || own.k.is_trained() || own.v.is_trained();
+        let normal = trained.then(|| rms_norm(x, &layer.input_norm, epsilon)).transpose()?;
+        let for_normal = layer.v.backward(&own.v, normal.as_ref(), &for_v, None, grads)?;
+        let for_normal = layer.k.backward(&own.k, normal.as_ref(), &for_k, Some(for_normal), grads)?;
+        let for_normal = layer.q.backward(&own.q, normal.as_ref(), &for_q, Some(for_normal), grads)?;
+        drop((for_q, for_k, for_v, normal));
+        let for_x = norm_backward(x, &own.input_norm, &for_normal, epsilon, grads)?;
+        add(for_x, &grad)
+    }
+}
+
+/// Returns the gradient of a normalisation's input, and adds that of its weight.
+fn norm_backward(
+    x: &Tensor,
+    weight: &Tensor,
+    grad: &Tensor,
+    epsilon: f64,
+    grads: &mut Gradients,
+) -> TensorResult<Tensor> {
+    let (for_x, for_weight) = rms_norm_backward(x, &weight.detach(), grad, epsilon, weight.is_variable())?;
+    if let Some(for_weight) = for_weight {
+        grads.add(weight, for_weight)?;
+    }
+    Ok(for_x)
+}
+
+impl Projection {
+    /// Returns true if the gradient of some weight needs the projection's input.
+    fn is_trained(&self) -> bool {
+        self.weight.is_variable() || self.adapter.is_some()
+    }
+
+    /// Adds the gradients of the weights, and returns `sum` plus the gradient of the input, given that of the output. `own`
+    /// is the same projection with its variables. `input` is needed if that [`Self::is_trained`].
+    fn backward(
+        &self,
+        own: &Self,
+        input: Option<&Tensor>,
+        grad: &Tensor,
+        sum: Option<Tensor>,
+        grads: &mut Gradients,
+    ) -> TensorResult<Tensor> {
+        if let (Some(input), true) = (input, own.weight.is_variable()) {
+            grads.add_product(&own.weight, Transpose::Lhs, grad, input)?;
+        }
+        if let Some(bias) = own.bias.as_ref().filter(|bias| bias.is_variable()) {
+            grads.add(bias, grad.sum(0)?)?;
+        }
+        let mut for_input = sum;
+        if let (Some(input), Some(Adapter { a, b, scale }), Some(own)) = (input, &self.adapter, &own.adapter) {
+            let narrow = (linear(input, a)? * *scale)?;
+            grads.add_product(&own.b, Transpose::Lhs, grad, &narrow)?;
+            let for_narrow = (matmul(Transpose::Neither, grad, b)? * *scale)?;
+            grads.add_product(&own.a, Transpose::Lhs, &for_narrow, input)?;
+            for_input = Some(product_or_sum(for_input, &for_narrow, a)?);
+        }
+        product_or_sum(for_input, grad, &self.weight)
+    }
+}
+
+/// Computes `grad · weight`, or adds it to `sum`.
+fn product_or_sum(sum: Option<Tensor>, grad: &Tensor, weight: &Tensor) -> TensorResult<Tensor> {
+    match sum {
+        Some(sum) => add_product(sum, Transpose::Neither, grad, weight),
+        None => matmul(Transpose::Neither, grad, weight),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::{model::batch::Sequence, policy::Policy};
+
+    #[test]
+    fn a_layer_keeps_as_many_elements_as_are_told_beforehand() {
+        let model = Policy::tiny(1, &Device::Cpu).unwrap().transformer;
+        let sequence = Sequence { prompt: vec![5; 7], completion: vec![6; 5] };
+        let batch = Batch::from_sequences(&[&sequence]);
+        for (checkpointing, width) in
+            [(Checkpointing::Off, model.widths().kept()), (Checkpointing::Layers, model.widths().hidden)]
+        {
+            let pass = Pass::forward(&model, &batch, checkpointing).unwrap();
+            for (x, activations) in &pass.layers {
+                let mut kept = x.elem_count();
+                if let Some(Activations { q, k, v, mixed, middle, gate, up }) = activations {
+                    kept += [q, k, v, mixed, middle, gate, up].map(Tensor::elem_count).iter().sum::<usize>();
+                }
+                assert_eq!(kept, width * batch.tokens.len());
+            }
+        }
+    }
+}
