@@ -9,20 +9,6 @@ use crate::level::Level;
 use crate::plugin::Plugin;
 use crate::roles::Function;
 
-/// The records of `alft:objective/types`, shared by all bindings.
-pub mod types {
-    pub use crate::bundle::Prompt;
-
-    /// `types.transcript`.
-    #[derive(Debug, Clone)]
-    pub struct Transcript {
-        /// The prompt that the completions belong to.
-        pub prompt: Prompt,
-        /// Completions of the prompt.
-        pub completions: Vec<String>,
-    }
-}
-
 /// Bindings of the `about` interface.
 #[allow(missing_docs, clippy::all)]
 pub mod about {
@@ -34,26 +20,6 @@ pub mod about {
         default_bindings_module: "alft_sdk::component::about",
     });
 }
-
-/// Binds the interface of a role. The names are literals because `generate!` reads them as text.
-macro_rules! bindings {
-    ($(#[$doc:meta])* $interface:ident, $world:tt, $export:tt, $module:tt) => {
-        $(#[$doc])*
-        #[allow(missing_docs, clippy::all)]
-        pub mod $interface {
-            wit_bindgen::generate!({
-                path: "wit",
-                world: $world,
-                with: { "alft:objective/types@1.0.0": crate::component::types },
-                pub_export_macro: true,
-                export_macro_name: $export,
-                default_bindings_module: $module,
-            });
-        }
-    };
-}
-
-pub(crate) use bindings;
 
 /// The result of every function of the contract.
 pub type Reply<T> = Result<T, String>;

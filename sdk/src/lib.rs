@@ -59,6 +59,9 @@
 pub mod abi;
 pub mod answer_values;
 pub mod attribute;
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub mod bindings;
 pub mod bundle;
 pub mod call;
 #[cfg(target_arch = "wasm32")]

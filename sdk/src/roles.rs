@@ -414,8 +414,8 @@ macro_rules! __role {
 #[doc(hidden)]
 pub mod bindings {
     use super::{Bundle, PromptTexts, Valuation};
+    use crate::bindings::{bindings, types::Transcript};
     use crate::bundle::{Answer, Group};
-    use crate::component::{bindings, types::Transcript};
 
     bindings! {
         /// Bindings of the `reader` interface.

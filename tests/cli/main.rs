@@ -19,6 +19,7 @@
 //! | `support` | (scratch folders, and what is built or trained once for all tests) |
 
 mod bench;
+mod doctor;
 mod games;
 mod killed;
 mod ledger;

@@ -50,7 +50,12 @@ fn question() -> Question {
 }
 
 fn rollout<'a>(question: &'a Question, texts: [&[&str]; 2]) -> Rollout<'a> {
-    let completion = |text: &&str| Completion { tokens: Vec::new(), text: (*text).to_owned(), finished: true };
+    let completion = |text: &&str| Completion {
+        tokens: Vec::new(),
+        log_probs: Vec::new(),
+        text: (*text).to_owned(),
+        finished: true,
+    };
     let groups = question.prompts.iter().zip(texts);
     let groups = groups.map(|(prompt, texts)| Group::new(prompt, Vec::new(), texts.iter().map(completion).collect()));
     Rollout { question, groups: groups.collect() }

@@ -80,7 +80,8 @@ fn open_cuda() -> Result<Device> {
     if !candle_core::utils::cuda_is_available() {
         return Err(Error::CudaNotBuilt);
     }
-    Device::new_cuda(0).map_err(Error::NoCudaDevice)
+    // One stream for all threads of the program, so that work on a tensor never overtakes earlier work on it.
+    Device::new_cuda_with_stream(0).map_err(Error::NoCudaDevice)
 }
 
 /// Describes a device in one line: `CPU, 2 threads` or `CUDA: NVIDIA H100`.

@@ -35,7 +35,13 @@ pub use candle_core::Device;
 pub use crate::{
     device::{DevicePreference, Precision},
     error::{BoxError, Error, Result},
-    generate::sample::{Completion, Request, SampleConfig, Seed, sample},
+    generate::{
+        config::SampleConfig,
+        memory::{SampleLoad, SampleMemory},
+        sample::{Completion, Request, sample},
+        seed::Seed,
+    },
+    kernels::WeightFormat,
     model::{
         batch::Sequence,
         config::{Architecture, Llama3Scaling, ModelConfig},

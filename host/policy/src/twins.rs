@@ -6,21 +6,35 @@ use candle_core::{DType, Device, Tensor, Var};
 
 use crate::{
     error::Result,
-    generate::decode::Decoder,
+    generate::{
+        blocks::Blocks,
+        config::SampleConfig,
+        decode::{Decoder, PromptRows, Row},
+        sample::{Request, sample},
+        seed::Seed,
+    },
+    kernels::WeightFormat,
     model::{
         batch::{Batch, Sequence},
         config::{Architecture, ModelConfig},
+        decoding::DecodingModel,
         gradient::{Checkpointing, Gradients},
         init::random,
         lora::{self, LoraConfig},
         transformer::Transformer,
     },
-    ops::{Packed, attend, noise},
+    ops::{Packed, Places, attend, noise},
+    policy::Policy,
+    train::{
+        adamw::AdamWConfig,
+        schedule::Schedule,
+        trainer::{OptimiserConfig, Trainer, Tuning},
+    },
 };
 
-/// Returns a small model with every feature that a configuration can switch on.
-fn model(tied: bool) -> Transformer {
-    let config = ModelConfig {
+/// Returns the configuration of a small model with every feature that a configuration can switch on.
+pub(crate) fn config() -> ModelConfig {
+    ModelConfig {
         architecture: Architecture::Qwen2,
         vocab_size: 40,
         hidden_size: 24,
@@ -33,13 +47,22 @@ fn model(tied: bool) -> Transformer {
         rms_norm_eps: 1e-6,
         rope_theta: 1e4,
         rope_scaling: None,
-        tie_word_embeddings: tied,
+        tie_word_embeddings: false,
         qkv_bias: true,
         output_bias: false,
         bos_token: None,
         eos_tokens: vec![],
-    };
-    random(&config, 3, &Device::Cpu).unwrap()
+    }
+}
+
+/// Returns a model of that configuration.
+pub(crate) fn model() -> Transformer {
+    with_head(false)
+}
+
+/// Returns a model of that configuration, whose head is the embedding if it is `tied`.
+fn with_head(tied: bool) -> Transformer {
+    random(&ModelConfig { tie_word_embeddings: tied, ..config() }, 3, &Device::Cpu).unwrap()
 }
 
 /// Returns the model in f64, in which it runs on composed operations as it does on other devices.
@@ -123,7 +146,7 @@ fn by_candle(model: &Transformer, temperature: f64) -> Vec<Tensor> {
 fn gradients_by_hand_are_those_of_candle() {
     for tied in [false, true] {
         for (full, count) in [(true, 2 + 2 * 12 + usize::from(!tied)), (false, 2 * 7 * 2)] {
-            let model = model(tied);
+            let model = with_head(tied);
             let want = by_candle(&trainable(&model, full, DType::F64), 0.7);
             assert_eq!(want.len(), 1 + count);
             // In f32 the operations are kernels, in f64 they are composed as on other devices.
@@ -139,7 +162,7 @@ fn gradients_by_hand_are_those_of_candle() {
 #[test]
 fn activations_that_are_computed_again_give_the_same_bits() {
     for full in [true, false] {
-        let model = trainable(&model(true), full, DType::F32);
+        let model = trainable(&with_head(true), full, DType::F32);
         let bits = |checkpointing| -> Vec<Vec<u32>> {
             let numbers = |tensor: &Tensor| tensor.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>();
             let results = by_hand(&model, 1.0, checkpointing);
@@ -150,16 +173,80 @@ fn activations_that_are_computed_again_give_the_same_bits() {
 }
 
 #[test]
+fn packed_weights_and_composed_operations_give_the_same_logits() {
+    let prompts: [&[u32]; 2] = [&[1, 2, 3, 4, 5], &[6, 7]];
+    let batch = Batch::from_prompts(&prompts);
+    let packed = Arc::new(Packed::new(batch.groups.clone()));
+    let logits = |model: &DecodingModel| {
+        let heads = model.transformer().heads();
+        let attend = |_: usize, q: &Tensor, k: &Tensor, v: &Tensor| attend(heads, &packed, q, k, v);
+        model.logits(&model.hidden_states(&batch.tokens, &batch.positions, attend).unwrap()).unwrap()
+    };
+    let adapted = lora::attach(&model(), &LoraConfig::default(), 1).unwrap();
+    let adapted = adapted.map(&mut |name, weight| match name.ends_with("lora_B.weight") {
+        true => Ok((noise(weight.dims(), 7) * 0.05)?),
+        false => Ok(weight.clone()),
+    });
+    for model in [model(), adapted.unwrap()] {
+        let packed = DecodingModel::new(&model, WeightFormat::F32).unwrap();
+        // Outside of `f32` nothing is packed.
+        let composed = DecodingModel::new(&widened(&model), WeightFormat::F32).unwrap();
+        assert_close(&logits(&packed), &logits(&composed));
+    }
+}
+
+#[test]
 fn kernels_and_composed_operations_decode_the_same_logits() {
     let decoded = |model: &Transformer| {
-        let prompts: [&[u32]; 2] = [&[1, 2, 3, 4, 5], &[6]];
-        let (mut decoder, first) = Decoder::begin(model, &prompts, &[1, 0, 0], 1).unwrap();
-        let second = decoder.step(&[7, 8, 9]).unwrap();
-        decoder.keep(&[2, 0]).unwrap();
-        [first, second, decoder.step(&[10, 11]).unwrap(), decoder.step(&[12, 13]).unwrap()]
+        let model = DecodingModel::new(model, WeightFormat::F32).unwrap();
+        let mut blocks = Blocks::new(8);
+        let mut places = |tokens| {
+            let mut places = Places::default();
+            assert!(blocks.extend(&mut places, tokens));
+            places
+        };
+        let (first, second) = (places(5), places(1));
+        let prompts =
+            [PromptRows { tokens: &[1, 2, 3, 4, 5], places: &first }, PromptRows { tokens: &[6], places: &second }];
+        let mut decoder = Decoder::new(&model, 8);
+        let mut logits = vec![decoder.prompts(&prompts).unwrap()];
+        let mut own = [places(1), places(1), places(1)];
+        let rows = |own: &[Places; 3], tokens: [u32; 3]| -> Tensor {
+            let prompts = [&second, &first, &first];
+            let rows = (0..3).map(|row| Row { token: tokens[row], prompt: prompts[row], own: &own[row] });
+            decoder.step(&rows.collect::<Vec<_>>()).unwrap()
+        };
+        logits.push(rows(&own, [7, 8, 9]));
+        own.iter_mut().for_each(|own| own.len += 1);
+        logits.push(rows(&own, [10, 11, 12]));
+        logits
     };
-    let model = model(false);
+    let model = with_head(false);
     for (a, b) in decoded(&model).iter().zip(&decoded(&widened(&model))) {
         assert_close(a, b);
+    }
+}
+
+#[test]
+fn in_bf16_the_trained_weights_are_masters_of_32_bits() {
+    let policy = Policy::tiny(3, &Device::Cpu).unwrap();
+    let policy = Policy { transformer: policy.transformer.clone().computing_in(DType::BF16), ..policy };
+    let batch: Vec<Sequence> = ["1+1=", "2+1="].map(|prompt| policy.example(prompt, "3").unwrap()).to_vec();
+    for tuning in [Tuning::Full, Tuning::Lora(LoraConfig::default())] {
+        let optimiser = OptimiserConfig {
+            schedule: Schedule { learning_rate: 1e-2, ..Schedule::default() },
+            adamw: AdamWConfig::default(),
+        };
+        let mut trainer = Trainer::new(policy.clone(), &tuning, optimiser, 1024, 1).unwrap();
+        let losses: Vec<f64> = (0..8).map(|_| trainer.supervised_step(&batch).unwrap().loss).collect();
+        assert!(losses[7] < losses[0] - 0.1, "{losses:?}");
+        let transformer = trainer.policy().transformer();
+        assert!(transformer.trainable().iter().all(|(_, variable)| variable.dtype() == DType::F32));
+        let frozen = transformer.weights().into_iter().filter(|(_, weight)| !weight.is_variable());
+        assert!(frozen.into_iter().all(|(_, weight)| weight.dtype() == DType::BF16));
+        assert!(transformer.detached().unwrap().weights().iter().all(|(_, weight)| weight.dtype() == DType::BF16));
+        let request = Request { prompt: &batch[0].prompt, seed: Seed { run: 1, step: 1, sample: 1 } };
+        let config = SampleConfig { max_new_tokens: 4, ..SampleConfig::default() };
+        assert!(!sample(trainer.policy(), &[request], &config).unwrap()[0].tokens.is_empty());
     }
 }

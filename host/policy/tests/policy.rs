@@ -138,6 +138,37 @@ fn a_sample_depends_on_its_seed_and_not_on_its_batch() {
 }
 
 #[test]
+fn the_log_probabilities_of_drawn_tokens_are_those_that_training_computes() {
+    let policy = policy();
+    let prompts: Vec<Vec<u32>> = ["1+1=", "20+5="].map(|p| policy.encode(p).unwrap()).to_vec();
+    for temperature in [1.0, 0.7] {
+        let config = SampleConfig { temperature, top_p: 0.9, max_new_tokens: 80, ..SampleConfig::default() };
+        let drawn = draw(&policy, &prompts, &config);
+        let sequences: Vec<Sequence> = prompts
+            .iter()
+            .zip(&drawn)
+            .map(|(prompt, drawn)| Sequence { prompt: prompt.clone(), completion: drawn.tokens.clone() })
+            .collect();
+        let computed = log_probs(policy.transformer(), &sequences, temperature, 4096).unwrap();
+        assert_close(&drawn.into_iter().map(|drawn| drawn.log_probs).collect::<Vec<_>>(), &computed, 2e-5);
+    }
+}
+
+#[test]
+fn a_repetition_penalty_makes_the_tokens_of_the_prompt_and_the_completion_rarer() {
+    let policy = policy();
+    let prompt = [policy.encode("aaaa").unwrap()];
+    let config = SampleConfig { repetition_penalty: 1e6, max_new_tokens: 60, temperature: 0.0, ..Default::default() };
+    let mut tokens = draw(&policy, &prompt, &config).remove(0).tokens;
+    assert_eq!(tokens.len(), 60);
+    tokens.push(prompt[0][0]);
+    tokens.sort();
+    tokens.dedup();
+    // A large penalty takes the sign of a logit away, so a token repeats only where no new one has a positive logit.
+    assert!(tokens.len() > 30, "{} distinct tokens", tokens.len());
+}
+
+#[test]
 fn completions_end_at_eos_at_a_stop_text_or_at_the_limit() {
     let policy = policy();
     let prompt = vec![policy.encode("1+1=").unwrap(); 64];

@@ -12,7 +12,7 @@ use crate::session::Session;
 use crate::stats::Averages;
 
 /// Questions that are sampled together: few enough to bound the memory and to show progress.
-const CHUNK: usize = 16;
+pub(crate) const CHUNK: usize = 16;
 
 /// Evaluates the policy on the first `eval.bundles` questions kept out of training, if there are any. The seeds are the
 /// same each time, so that before and after differ by the policy alone.

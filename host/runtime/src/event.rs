@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
+use alft_policy::SampleMemory;
+
 use crate::plugins::PluginEvent;
 use crate::record::{GameLine, WarmStartLine};
 use crate::stats::Averages;
@@ -13,6 +15,8 @@ use crate::stats::Averages;
 pub enum RunEvent<'a> {
     /// The device was opened; its name for people.
     Device(&'a str),
+    /// The largest memory that sampling takes.
+    SampleMemory(&'a SampleMemory),
     /// A plugin is being built, or was opened.
     Plugin(PluginEvent<'a>),
     /// The run's folder was made or opened.

@@ -82,6 +82,7 @@
 //! | `session` | the parts of a run that its steps work on |
 //! | `checkpoint` | the state that a resumed run goes on from |
 //! | `evaluate`, `reference` | the evaluation before and after; the reference policy's answers |
+//! | `memory` | the memory that sampling needs, told before the run starts |
 //! | [`conformance`] | the conformance tests on a plugin's file |
 //! | [`rescore()`] | another plugin on the recorded batches of a run |
 //! | [`simulate()`] | exact games played from samples |
@@ -95,6 +96,7 @@ pub mod data;
 mod error;
 mod evaluate;
 mod event;
+mod memory;
 pub mod plugins;
 pub mod record;
 mod reference;

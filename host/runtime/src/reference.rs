@@ -1,7 +1,6 @@
 //! The reference policy's answers, for objectives that compare with it.
 
 use alft_policy::Trainer;
-use alft_sdk::roles::Role;
 
 use crate::config::RunFile;
 use crate::data::Question;
@@ -21,8 +20,7 @@ pub(crate) fn sample_marginals(
     targets: &mut TargetState,
 ) -> Result<StepStats> {
     let mut stats = StepStats::new(plugins);
-    let needed = plugins.with_role(Role::Objective).any(|(_, plugin)| plugin.scorer.manifest().needs_reference);
-    let Some(reference) = trainer.reference_policy().filter(|_| needed) else { return Ok(stats) };
+    let Some(reference) = trainer.reference_policy().filter(|_| plugins.need_reference()) else { return Ok(stats) };
     for question in questions {
         if targets.references.contains_key(&question.id) {
             continue;

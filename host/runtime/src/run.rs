@@ -15,6 +15,7 @@ use crate::data::{Question, SftExample, read_examples, read_questions};
 use crate::error::{Error, Result, chain};
 use crate::evaluate::evaluate;
 use crate::event::{Observer, Phase, RunEvent};
+use crate::memory::sample_memory;
 use crate::plugins::{ActivePlugins, ChangeLog, ConfigChange, PinSource, PluginSet};
 use crate::record::{GameLine, RunDir, RunLogs, Summary, UsageLine, WarmStartLine};
 use crate::session::{RunData, Session};
@@ -369,7 +370,10 @@ impl Parts {
             (None, None) => unreachable!("the run file was checked"),
         };
         let policy = policy.in_precision(config.model.dtype)?;
-        check_questions(&policy, &config, &train, &eval)?;
+        let longest_prompt = check_questions(&policy, &config, &train, &eval)?;
+        if let Some(memory) = sample_memory(&policy, &config, &plugins, (&train, &eval), longest_prompt)? {
+            observer(&RunEvent::SampleMemory(&memory));
+        }
         let prompt = |text: &str| config.prompts.template.replace("{prompt}", text);
         let encode = |example: &SftExample| policy.example(&prompt(&example.prompt), &example.completion);
         let examples = examples.iter().map(encode).collect::<Result<_, _>>()?;
@@ -431,7 +435,9 @@ fn prepare_estimator(config: &RunFile, train: &[Question], eval: &[Question]) ->
 }
 
 /// Finds a question that the policy cannot encode, or that leaves no room for an answer, now rather than at its step.
-fn check_questions(policy: &Policy, config: &RunFile, train: &[Question], eval: &[Question]) -> Result<()> {
+/// Returns the number of tokens of the longest.
+fn check_questions(policy: &Policy, config: &RunFile, train: &[Question], eval: &[Question]) -> Result<usize> {
+    let mut longest = 0;
     let eval_path = config.prompts.eval.as_ref().unwrap_or(&config.prompts.train);
     let files = [(&config.prompts.train, train), (eval_path, eval)];
     let context = policy.config().context_length;
@@ -450,7 +456,8 @@ fn check_questions(policy: &Policy, config: &RunFile, train: &[Question], eval: 
                     config.sampling.max_new_tokens,
                 )));
             }
+            longest = longest.max(tokens.len());
         }
     }
-    Ok(())
+    Ok(longest)
 }

@@ -249,6 +249,7 @@ impl Trial<'_> {
         let place = self.instance.prompts.iter().position(|own| own.id == prompt.id).expect("the game has the prompt");
         let completion = |trace: &usize| Completion {
             tokens: vec![*trace as u32],
+            log_probs: Vec::new(),
             text: self.instance.traces[place][*trace].answer.clone(),
             finished: true,
         };

@@ -1,6 +1,7 @@
 // The scheduler of the emulation, and the kernels compiled for it.
 #include "emulation.h"
 
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <map>
@@ -20,17 +21,21 @@ struct Barrier {
     unsigned arrived, generation;
 };
 
+// A coroutine, which runs a kernel whenever it is resumed. It is begun by ucontext; from then on jumps switch to it and
+// back, which save no signal mask and so need no system call.
 struct Thread {
-    ucontext_t context;
-    bool done;
+    jmp_buf here;
+    bool begun, done;
 };
 
-static std::vector<Thread> threads;
-static std::vector<char> stacks;
+const unsigned MOST_THREADS = 1024;
+
+static Thread threads[MOST_THREADS];
+static char *stacks;
 static std::vector<float> exchanged;
 static std::vector<Barrier> warps;
 static Barrier block;
-static ucontext_t scheduler;
+static jmp_buf scheduler;
 static Entry entry;
 static void **arguments;
 // True once a thread arrived at a barrier or ended since the last round over all threads.
@@ -43,6 +48,33 @@ static std::map<std::string, Entry> &table() {
 
 void add(const char *name, Entry kernel) { table()[name] = kernel; }
 
+static void leave(unsigned self) {
+    if (!_setjmp(threads[self].here)) _longjmp(scheduler, 1);
+}
+
+static void run_thread() {
+    for (unsigned self = threadIdx.x;;) {
+        entry(arguments);
+        threads[self].done = true;
+        moved = true;
+        leave(self);
+    }
+}
+
+// Runs a thread until it waits or ends.
+static void enter(unsigned self) {
+    if (_setjmp(scheduler)) return;
+    if (threads[self].begun) _longjmp(threads[self].here, 1);
+    threads[self].begun = true;
+    ucontext_t context;
+    getcontext(&context);
+    context.uc_stack.ss_sp = stacks + self * STACK;
+    context.uc_stack.ss_size = STACK;
+    context.uc_link = nullptr;
+    makecontext(&context, run_thread, 0);
+    setcontext(&context);
+}
+
 static void wait(Barrier &barrier, unsigned threads_of_barrier) {
     unsigned generation = barrier.generation, self = threadIdx.x;
     moved = true;
@@ -51,7 +83,7 @@ static void wait(Barrier &barrier, unsigned threads_of_barrier) {
         barrier.generation++;
         return;
     }
-    while (barrier.generation == generation) swapcontext(&threads[self].context, &scheduler);
+    while (barrier.generation == generation) leave(self);
 }
 
 void block_barrier() { wait(block, blockDim.x); }
@@ -66,29 +98,13 @@ float exchange(float value, unsigned other) {
     return received;
 }
 
-static void run_thread() {
-    unsigned self = threadIdx.x;
-    entry(arguments);
-    threads[self].done = true;
-    moved = true;
-    swapcontext(&threads[self].context, &scheduler);
-}
-
 // Runs the threads of a block until all have ended. Returns false if they wait for each other at different barriers.
 static bool run_block(bool backwards) {
     unsigned count = blockDim.x;
     block = {0, 0};
     warps.assign(count / WARP, {0, 0});
     memset(dynamic_shared, 0xff, SHARED);
-    for (unsigned i = 0; i < count; i++) {
-        Thread &thread = threads[i];
-        getcontext(&thread.context);
-        thread.context.uc_stack.ss_sp = &stacks[i * STACK];
-        thread.context.uc_stack.ss_size = STACK;
-        thread.context.uc_link = nullptr;
-        thread.done = false;
-        makecontext(&thread.context, run_thread, 0);
-    }
+    for (unsigned i = 0; i < count; i++) threads[i].done = false;
     for (unsigned left = count; left > 0;) {
         moved = false;
         left = 0;
@@ -96,10 +112,14 @@ static bool run_block(bool backwards) {
             unsigned turn = backwards ? count - 1 - i : i;
             if (threads[turn].done) continue;
             threadIdx = {turn, 0, 0};
-            swapcontext(&scheduler, &threads[turn].context);
+            enter(turn);
             left += !threads[turn].done;
         }
-        if (left > 0 && !moved) return false;
+        if (left > 0 && !moved) {
+            // The waiting threads are given up, and begun anew by the next launch.
+            for (unsigned i = 0; i < count; i++) threads[i].begun = threads[i].begun && threads[i].done;
+            return false;
+        }
     }
     return true;
 }
@@ -112,13 +132,13 @@ extern "C" int emulate(const char *name, unsigned grid_x, unsigned grid_y, unsig
     using namespace emulation;
     auto found = table().find(name);
     if (found == table().end()) return 1;
-    if (count == 0 || count % WARP != 0 || count > 1024 || shared > SHARED || grid_x == 0 || grid_y == 0) return 2;
+    if (count == 0 || count % WARP != 0 || count > MOST_THREADS || shared > SHARED || grid_x == 0 || grid_y == 0) return 2;
     entry = found->second;
     emulation::arguments = arguments;
     gridDim = {grid_x, grid_y, 1};
     blockDim = {count, 1, 1};
-    threads.resize(count);
-    stacks.resize(count * STACK);
+    // Pages of a stack that no thread uses are never touched.
+    if (!stacks) stacks = new char[MOST_THREADS * STACK];
     exchanged.resize(count);
     for (unsigned y = 0; y < grid_y; y++)
         for (unsigned x = 0; x < grid_x; x++) {
@@ -136,3 +156,20 @@ extern "C" int emulate(const char *name, unsigned grid_x, unsigned grid_y, unsig
 #include "rotary.cu"
 #include "swiglu.cu"
 #include "token_stats.cu"
+
+// Two faulty kernels, by which tests see that faults are found.
+
+// Each thread reads its neighbour's number, and no barrier says that it was written.
+extern "C" __global__ void faulty_race(const float *x, float *y) {
+    __shared__ float numbers[64];
+    numbers[threadIdx.x] = x[threadIdx.x];
+    y[threadIdx.x] = numbers[(threadIdx.x + 1) % 64];
+}
+KERNEL(faulty_race)
+
+// Half of the threads reach the barrier.
+extern "C" __global__ void faulty_barrier(const float *x, float *y) {
+    if (threadIdx.x < 32) __syncthreads();
+    y[threadIdx.x] = x[threadIdx.x];
+}
+KERNEL(faulty_barrier)

@@ -30,6 +30,11 @@ pub(super) enum Number {
     F32(f32),
 }
 
+/// Returns the threads of a block that has a row of this width: a warp for every 64 elements, up to `most` threads.
+pub(super) fn row_threads(width: usize, most: usize) -> usize {
+    (width.div_ceil(64) * 32).min(most)
+}
+
 /// Returns a number of elements as a parameter, or an error if the kernels' indices cannot count so far.
 pub(super) fn count(elements: usize) -> Result<Number> {
     match i32::try_from(elements) {
@@ -78,7 +83,7 @@ impl Launch<'_> {
             Some(candle_core::Device::Cuda(device)) => cuda::run(self, device),
             #[cfg(test)]
             Some(candle_core::Device::Cpu) => super::emulation::run(self),
-            _ => bail!("{} was called for a tensor that is not on a CUDA device", self.kernel),
+            _ => bail!("{} of {}.cu was called for a tensor that is not on a CUDA device", self.kernel, self.module),
         }
     }
 }

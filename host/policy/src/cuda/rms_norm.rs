@@ -2,9 +2,9 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use super::launch::{Launch, Number, count, suffix};
+use super::launch::{Launch, Number, count, row_threads, suffix};
 
-/// Threads of a block, which has a row.
+/// Threads of a block at most, and those of a block of the weight's gradient, as in `rms_norm.cu`.
 const THREADS: usize = 256;
 /// Rows that a block of the weight's gradient sums.
 const CHUNK: usize = 128;
@@ -17,7 +17,7 @@ pub(crate) fn forward(x: &Tensor, w: &Tensor, epsilon: f32) -> Result<Tensor> {
         module: "rms_norm",
         kernel: format!("rms_norm_{}_{}", suffix(x.dtype())?, suffix(w.dtype())?),
         grid: [rows, 1],
-        threads: THREADS,
+        threads: row_threads(width, THREADS),
         shared: 0,
         inputs: &[&x, &w],
         updates: &[],
@@ -42,7 +42,7 @@ pub(crate) fn backward(
         module: "rms_norm",
         kernel: format!("rms_norm_backward_{}_{}", suffix(x.dtype())?, suffix(w.dtype())?),
         grid: [rows, 1],
-        threads: THREADS,
+        threads: row_threads(width, THREADS),
         shared: 0,
         inputs: &[&x, &w, &grad],
         updates: &[],

@@ -2,8 +2,9 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use super::launch::{Launch, Number, count, suffix};
+use super::launch::{Launch, Number, count, row_threads, suffix};
 
+/// Threads of a block at most.
 const THREADS: usize = 512;
 
 /// Returns the log-probability of each row's target, (rows,), and the entropy of each row in nats, (rows,), both `f32`.
@@ -14,7 +15,7 @@ pub(crate) fn in_place(logits: &Tensor, targets: &Tensor, keep_softmax: bool) ->
         module: "token_stats",
         kernel: format!("token_stats_{}", suffix(logits.dtype())?),
         grid: [rows, 1],
-        threads: THREADS,
+        threads: row_threads(width, THREADS),
         shared: 0,
         inputs: &[targets],
         updates: &[logits],

@@ -1,86 +1,128 @@
-//! Decoding: each prompt is computed once, then one token at a time, with keys and values kept in a cache.
+//! The computation of prompts, and of one token for each sequence, over a cache of keys and values.
+//!
+//! On the CPU a row has the same bits whatever rows are computed with it: every product with packed weights computes a row
+//! by itself, and so do attention and the operations on elements.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use candle_core::Tensor;
 
 use crate::{
     error::Result,
-    model::{batch::Batch, transformer::Transformer},
-    ops::{Cache, Packed, attend},
+    model::{batch::Batch, decoding::DecodingModel},
+    ops::{Cache, Packed, Places, Reads, Writes, attend},
 };
 
-/// A set of sequences that are decoded together, one token a step.
+/// Largest number of rows of a pass over several prompts. It bounds the memory of activations.
+pub(crate) const PROMPT_ROWS: usize = 1024;
+
+/// A prompt that is computed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PromptRows<'a> {
+    /// The tokens, at least one.
+    pub(crate) tokens: &'a [u32],
+    /// The places of their keys and values.
+    pub(crate) places: &'a Places,
+}
+
+/// A token of a sequence that is computed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row<'a> {
+    /// The token.
+    pub(crate) token: u32,
+    /// The places of the sequence's prompt.
+    pub(crate) prompt: &'a Places,
+    /// The places of the sequence's other tokens; the last one is this token's.
+    pub(crate) own: &'a Places,
+}
+
+/// A model with its cache.
+#[derive(Debug)]
 pub(crate) struct Decoder<'a> {
-    model: &'a Transformer,
-    /// The keys and values of each layer.
+    model: &'a DecodingModel,
+    /// Number of blocks of the cache.
+    blocks: usize,
+    /// The cache of each layer, from the first pass on.
     caches: Vec<Cache>,
-    /// Column of the cache at which each sequence begins; sequences are aligned at their ends.
-    starts: Vec<usize>,
-    /// Number of columns in use.
-    len: usize,
 }
 
 impl<'a> Decoder<'a> {
-    /// Computes each of `prompts` once, and begins one sequence for each of `prompt_of`, the index of its prompt. Returns
-    /// the logits of each sequence's next token, (sequences, vocabulary). `model` must be detached; `capacity` is the
-    /// number of tokens that fit before the cache grows.
-    pub(crate) fn begin(
-        model: &'a Transformer,
-        prompts: &[&[u32]],
-        prompt_of: &[usize],
-        capacity: usize,
-    ) -> Result<(Self, Tensor)> {
-        let batch = Batch::from_prompts(prompts);
-        let len = prompts.iter().map(|prompt| prompt.len()).max().unwrap_or(0);
-        let starts: Vec<usize> = prompt_of.iter().map(|&prompt| len - prompts[prompt].len()).collect();
+    /// Creates a decoder with a cache of `blocks` blocks.
+    pub(crate) fn new(model: &'a DecodingModel, blocks: usize) -> Self {
+        Self { model, blocks, caches: Vec::new() }
+    }
 
-        // The row of the batch for each column of each sequence. Columns before the beginning of a sequence repeat its first
-        // row, which attention never reads there.
-        let columns = prompt_of.iter().zip(&starts).flat_map(|(&prompt, &start)| {
-            let first = batch.groups[prompt].start;
-            (0..len)
-                .map(move |column| (first + column).saturating_sub(start) as u32)
-                .map(move |row| row.max(first as u32))
-        });
-        let columns = Tensor::new(columns.collect::<Vec<u32>>(), model.device())?;
-        let heads = model.heads();
-        let gather = |x: &Tensor| {
-            let columns = x.index_select(&columns, 0)?;
-            columns.reshape((prompt_of.len(), len, heads.kv, heads.dim))?.transpose(1, 2)
-        };
+    /// Computes prompts and writes their keys and values to the cache. Returns the logits of each prompt's next token,
+    /// (prompts, vocabulary).
+    pub(crate) fn prompts(&mut self, prompts: &[PromptRows<'_>]) -> Result<Tensor> {
+        let passes = passes(prompts.iter().map(|prompt| prompt.tokens.len()), PROMPT_ROWS);
+        let logits = passes.into_iter().map(|pass| self.prompt_pass(&prompts[pass])).collect::<Result<Vec<_>>>()?;
+        Ok(Tensor::cat(&logits, 0)?)
+    }
 
+    fn prompt_pass(&mut self, prompts: &[PromptRows<'_>]) -> Result<Tensor> {
+        let tokens: Vec<&[u32]> = prompts.iter().map(|prompt| prompt.tokens).collect();
+        let batch = Batch::from_prompts(&tokens);
         let packed = Arc::new(Packed::new(batch.groups.clone()));
-        let mut caches = Vec::new();
-        let hidden = model.hidden_states(&batch.tokens, &batch.positions, |_, q, k, v| {
-            caches.push(Cache::new(&gather(k)?, &gather(v)?, len + capacity)?);
+        let heads = self.model.transformer().heads();
+        let places =
+            prompts.iter().flat_map(|prompt| (0..prompt.tokens.len()).map(move |index| prompt.places.place(index)));
+        let writes = Writes::new(places.collect());
+        let (blocks, caches) = (self.blocks, &mut self.caches);
+        let hidden = self.model.hidden_states(&batch.tokens, &batch.positions, |layer, q, k, v| {
+            if layer == caches.len() {
+                caches.push(Cache::new(blocks, k)?);
+            }
+            caches[layer].write(&writes, k, v)?;
             attend(heads, &packed, q, k, v)
         })?;
-        let last: Vec<u32> = prompt_of.iter().map(|&prompt| batch.predictors[prompt]).collect();
-        let logits = model.logits(&hidden.index_select(&Tensor::new(last, model.device())?, 0)?)?;
-        Ok((Self { model, caches, starts, len }, logits))
+        let last = Tensor::new(batch.predictors, self.model.transformer().device())?;
+        Ok(self.model.logits(&hidden.index_select(&last, 0)?)?)
     }
 
-    /// Appends one token to each sequence. Returns the logits of the next, (sequences, vocabulary).
-    pub(crate) fn step(&mut self, tokens: &[u32]) -> Result<Tensor> {
-        let positions: Vec<usize> = self.starts.iter().map(|start| self.len - start).collect();
-        let (heads, starts, caches) = (self.model.heads(), &self.starts, &mut self.caches);
-        let hidden = self.model.hidden_states(tokens, &positions, |layer, q, k, v| {
-            caches[layer].push(k, v)?;
-            caches[layer].attend(heads, q, starts)
+    /// Computes a token of each sequence, whose prompts were computed before. Returns the logits of the next token, (rows,
+    /// vocabulary).
+    pub(crate) fn step(&self, rows: &[Row<'_>]) -> Result<Tensor> {
+        let heads = self.model.transformer().heads();
+        let tokens: Vec<u32> = rows.iter().map(|row| row.token).collect();
+        let positions: Vec<usize> = rows.iter().map(|row| row.prompt.len + row.own.len - 1).collect();
+        let writes = Writes::new(rows.iter().map(|row| row.own.place(row.own.len - 1)).collect());
+        let reads = Reads::new(&rows.iter().map(|row| [row.prompt, row.own]).collect::<Vec<_>>());
+        let hidden = self.model.hidden_states(&tokens, &positions, |layer, q, k, v| {
+            self.caches[layer].write(&writes, k, v)?;
+            self.caches[layer].attend(heads, q, &reads)
         })?;
-        self.len += 1;
         Ok(self.model.logits(&hidden)?)
     }
+}
 
-    /// Keeps only the sequences with these indices, in this order.
-    pub(crate) fn keep(&mut self, indices: &[usize]) -> Result<()> {
-        let ids: Vec<u32> = indices.iter().map(|&index| index as u32).collect();
-        let ids = Tensor::new(ids, self.model.device())?;
-        for cache in &mut self.caches {
-            cache.keep(&ids)?;
+/// Splits prompts of these lengths into passes over neighbours, of at most `most` rows or one prompt.
+fn passes(lengths: impl Iterator<Item = usize>, most: usize) -> Vec<Range<usize>> {
+    let mut passes: Vec<Range<usize>> = Vec::new();
+    let mut rows = 0;
+    for (index, length) in lengths.enumerate() {
+        match passes.last_mut() {
+            Some(pass) if rows + length <= most => {
+                pass.end += 1;
+                rows += length;
+            }
+            _ => {
+                passes.push(index..index + 1);
+                rows = length;
+            }
         }
-        self.starts = indices.iter().map(|&index| self.starts[index]).collect();
-        Ok(())
+    }
+    passes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pass_has_few_rows_or_one_prompt() {
+        let lengths = [30, 34, 1, 65, 1, 63, 1, 200, 64];
+        assert_eq!(passes(lengths.into_iter(), 64), [0..2, 2..3, 3..4, 4..6, 6..7, 7..8, 8..9]);
+        assert!(passes([].into_iter(), 64).is_empty());
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! The backward pass computes the attention weights again, which costs less than storing them.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::{
@@ -299,49 +301,149 @@ pub(crate) fn packed_attention_backward(
         .map(|(which, width)| assemble(heads, groups, width, |task| parts[task][which].as_slice()))
 }
 
-/// Computes the attention of one decoding step: each row of `q` (rows, query heads · dim) attends to columns
-/// `starts[row]..len` of its row of the cache, `k` and `v` (rows, kv heads, capacity, dim). The result has the shape of
-/// `q`.
-pub(crate) fn attend_cached(heads: Heads, q: &[f32], k: &[f32], v: &[f32], starts: &[usize], len: usize) -> Vec<f32> {
-    let width = heads.query * heads.dim;
-    let mut out = vec![0f32; q.len()];
-    let capacity = k.len() / (starts.len() * heads.kv * heads.dim).max(1);
-    let row = |(row, out): (usize, &mut [f32])| {
-        let cache = heads.kv * capacity * heads.dim;
-        let seen = starts[row]..len;
-        attend_row(
-            heads,
-            out,
-            &q[row * width..][..width],
-            &k[row * cache..][..cache],
-            &v[row * cache..][..cache],
-            seen,
-        );
+/// Rows of a decoding step that have their prompt in common: the places in the cache that they attend to, a range for each
+/// block.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct CachedGroup {
+    /// The places of the prompt.
+    pub(crate) prompt: Vec<Range<usize>>,
+    /// The other places of each row.
+    pub(crate) own: Vec<Vec<Range<usize>>>,
+}
+
+/// Computes the attention of one decoding step over a cache of keys and values, `k` and `v` (places, kv heads · dim). The
+/// rows of `q` (rows, query heads · dim) are those of `groups`, one group after another. The result has the shape of `q`,
+/// and that of a row depends on nothing but its own query and places.
+pub(crate) fn attend_cached(heads: Heads, q: &[f32], k: &[f32], v: &[f32], groups: &[CachedGroup]) -> Vec<f32> {
+    let (stride, width) = (heads.query * heads.dim, heads.repeats() * heads.dim);
+    let mut first = 0;
+    let rows = groups.iter().map(|group| {
+        first += group.own.len();
+        first - group.own.len()
+    });
+    let tasks: Vec<(&CachedGroup, usize, usize)> =
+        groups.iter().zip(rows).flat_map(|(group, row)| (0..heads.kv).map(move |kv| (group, row, kv))).collect();
+    let attend = |(group, row, kv): &(&CachedGroup, usize, usize)| {
+        attend_group(heads, *kv, &q[row * stride + kv * width..], k, v, group)
     };
-    if q.len() * len < PARALLEL_ELEMENTS {
-        out.chunks_exact_mut(width).enumerate().for_each(row);
+    let places = |group: &CachedGroup| -> usize {
+        let own = group.own.iter().flatten().map(Range::len).sum::<usize>();
+        own + group.own.len() * group.prompt.iter().map(Range::len).sum::<usize>()
+    };
+    let parts: Vec<Vec<f32>> = if groups.iter().map(places).sum::<usize>() * stride < PARALLEL_ELEMENTS {
+        tasks.iter().map(attend).collect()
     } else {
-        out.par_chunks_exact_mut(width).enumerate().for_each(row);
+        tasks.par_iter().map(attend).collect()
+    };
+    let mut out = vec![0f32; q.len()];
+    for ((_, row, kv), part) in tasks.iter().zip(&parts) {
+        for (index, value) in part.chunks_exact(width).enumerate() {
+            out[(row + index) * stride + kv * width..][..width].copy_from_slice(value);
+        }
     }
     out
 }
 
 vectorised! {
-    fn attend_row(heads: Heads, out: &mut [f32], q: &[f32], k: &[f32], v: &[f32], seen: std::ops::Range<usize>) {
-        let (dim, cache) = (heads.dim, k.len() / heads.kv);
+    /// Computes the attention of a group for the query heads that share the key head `kv`, (rows, repeats · dim). `q` begins
+    /// at the first of them and has the rows of all heads. A range is a block of the cache, which stays close to the
+    /// processor while all rows and heads read it.
+    fn attend_group(heads: Heads, kv: usize, q: &[f32], k: &[f32], v: &[f32], group: &CachedGroup) -> Vec<f32> {
+        let width = heads.repeats() * heads.dim;
+        let of_head = |pool| HeadPool { pool, stride: heads.kv * heads.dim, column: kv * heads.dim, dim: heads.dim };
+        let (keys, values) = (of_head(k), of_head(v));
+        let query = |row: usize| &q[row * heads.query * heads.dim..][..width];
         let scale = heads.scale() as f32;
-        let mut weights = vec![0f32; seen.len()];
-        for (head, (out, q)) in out.chunks_exact_mut(dim).zip(q.chunks_exact(dim)).enumerate() {
-            let kv = head / heads.repeats();
-            let rows = kv * cache + seen.start * dim..kv * cache + seen.end * dim;
-            for (weight, k) in weights.iter_mut().zip(k[rows.clone()].chunks_exact(dim)) {
-                *weight = dot::<FMA>(q, k) * scale;
+        let prompt: usize = group.prompt.iter().map(Range::len).sum();
+        let lens = group.own.iter().map(|own| prompt + own.iter().map(Range::len).sum::<usize>());
+        // The scores of each row, and then its weights: (repeats, places).
+        let mut weights: Vec<Vec<f32>> = lens.map(|len| vec![0f32; heads.repeats() * len]).collect();
+        let mut out = vec![0f32; weights.len() * width];
+
+        let mut done = 0;
+        for span in &group.prompt {
+            for (row, weights) in weights.iter_mut().enumerate() {
+                keys.score::<FMA>(query(row), span, done, scale, weights);
             }
-            softmax_in_place(&mut weights);
-            for (weight, v) in weights.iter().zip(v[rows].chunks_exact(dim)) {
-                for (out, v) in out.iter_mut().zip(v) {
-                    *out = fused::<FMA>(*weight, *v, *out);
+            done += span.len();
+        }
+        for (row, (weights, own)) in weights.iter_mut().zip(&group.own).enumerate() {
+            done = prompt;
+            for span in own {
+                keys.score::<FMA>(query(row), span, done, scale, weights);
+                done += span.len();
+            }
+            for weights in weights.chunks_exact_mut(done) {
+                softmax_in_place(weights);
+            }
+        }
+        done = 0;
+        for span in &group.prompt {
+            for (weights, out) in weights.iter().zip(out.chunks_exact_mut(width)) {
+                values.mix::<FMA>(weights, span, done, out);
+            }
+            done += span.len();
+        }
+        for ((weights, own), out) in weights.iter().zip(&group.own).zip(out.chunks_exact_mut(width)) {
+            done = prompt;
+            for span in own {
+                values.mix::<FMA>(weights, span, done, out);
+                done += span.len();
+            }
+        }
+        out
+    }
+}
+
+/// The part of one key head in a pool of keys or values, (places, kv heads · dim).
+#[derive(Clone, Copy)]
+struct HeadPool<'a> {
+    pool: &'a [f32],
+    /// Elements of a place.
+    stride: usize,
+    /// First element of the head.
+    column: usize,
+    dim: usize,
+}
+
+impl<'a> HeadPool<'a> {
+    #[inline(always)]
+    fn row(self, place: usize) -> &'a [f32] {
+        &self.pool[place * self.stride + self.column..][..self.dim]
+    }
+
+    /// Computes the scores of queries (repeats, dim) with the keys of a span, which is preceded by `done` places.
+    #[inline(always)]
+    fn score<const FMA: bool>(self, q: &[f32], span: &Range<usize>, done: usize, scale: f32, scores: &mut [f32]) {
+        let len = scores.len() / (q.len() / self.dim);
+        for (q, scores) in q.chunks_exact(self.dim).zip(scores.chunks_exact_mut(len)) {
+            for (score, place) in scores[done..].iter_mut().zip(span.clone()) {
+                *score = dot::<FMA>(q, self.row(place)) * scale;
+            }
+        }
+    }
+
+    /// Adds the values of a span, which is preceded by `done` places, times their weights to `out` (repeats, dim).
+    #[inline(always)]
+    fn mix<const FMA: bool>(self, weights: &[f32], span: &Range<usize>, done: usize, out: &mut [f32]) {
+        let len = weights.len() / (out.len() / self.dim);
+        for (out, weights) in out.chunks_exact_mut(self.dim).zip(weights.chunks_exact(len)) {
+            let (fours, rest) = weights[done..done + span.len()].as_chunks::<4>();
+            let mut place = span.start;
+            // Four values at once save three of four passes over the output; the order of the sum is the same.
+            for w in fours {
+                let [a, b, c, d] = [0, 1, 2, 3].map(|next| self.row(place + next));
+                for ((((out, a), b), c), d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+                    *out = fused::<FMA>(w[1], *b, fused::<FMA>(w[0], *a, *out));
+                    *out = fused::<FMA>(w[3], *d, fused::<FMA>(w[2], *c, *out));
                 }
+                place += 4;
+            }
+            for w in rest {
+                for (out, value) in out.iter_mut().zip(self.row(place)) {
+                    *out = fused::<FMA>(*w, *value, *out);
+                }
+                place += 1;
             }
         }
     }

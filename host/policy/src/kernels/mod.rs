@@ -6,16 +6,20 @@ mod adamw;
 mod attention;
 mod elementwise;
 mod gemm;
+mod huge_array;
+mod packed_gemm;
 mod parallel;
-mod simd;
+pub(crate) mod simd;
 mod skinny_gemm;
 mod softmax;
 
+pub use self::packed_gemm::WeightFormat;
 pub(crate) use self::{
     adamw::{AdamWStep, adamw},
-    attention::{Group, Heads, attend_cached, packed_attention, packed_attention_backward},
+    attention::{CachedGroup, Group, Heads, attend_cached, packed_attention, packed_attention_backward},
     elementwise::{add, add_rows, rms_norm, rms_norm_backward, rotate, sum_of_squares, swiglu, swiglu_backward},
     gemm::{Transpose, gemm, gemm_add},
+    packed_gemm::PackedWeight,
     parallel::PARALLEL_ELEMENTS,
     skinny_gemm::skinny_gemm,
     softmax::{TokenStats, softmax_in_place, token_stats},

@@ -3,8 +3,72 @@
 /// Number of partial sums of an accumulator. It fixes the order of summation on every instruction set.
 pub(super) const LANES: usize = 16;
 
-/// Defines a function whose body is compiled twice, for any machine and for one with AVX2 and FMA; the choice is made at
-/// run time. In the body, the constant `FMA` is true if [`fused`] is one instruction.
+/// True if every machine of the target's architecture has a fused multiply-add, as aarch64 has.
+pub(super) const PLAIN_FMA: bool = cfg!(not(target_arch = "x86_64"));
+
+/// An instruction set that the kernels are compiled for. The machine's widest one is chosen at run time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    /// Any machine of the target's architecture.
+    Plain,
+    /// AVX2 with FMA and F16C.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// AVX-512 F, VL, BW and DQ.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+/// Returns the widest level of this machine; in tests, the level that [`at_each_level`] has set for this thread.
+pub(super) fn level() -> Level {
+    #[cfg(test)]
+    if let Some(level) = FORCED.get() {
+        return level;
+    }
+    machine_level()
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn machine_level() -> Level {
+    Level::Plain
+}
+
+#[cfg(target_arch = "x86_64")]
+fn machine_level() -> Level {
+    use std::arch::is_x86_feature_detected as detected;
+    if !(detected!("avx2") && detected!("fma") && detected!("f16c")) {
+        return Level::Plain;
+    }
+    match detected!("avx512f") && detected!("avx512vl") && detected!("avx512bw") && detected!("avx512dq") {
+        true => Level::Avx512,
+        false => Level::Avx2,
+    }
+}
+
+#[cfg(test)]
+thread_local! {
+    static FORCED: std::cell::Cell<Option<Level>> = const { std::cell::Cell::new(None) };
+}
+
+/// Calls `f` once for each level of this machine, with the kernels of that level on this thread.
+#[cfg(test)]
+pub(crate) fn at_each_level(f: impl Fn(Level)) {
+    let levels = [
+        Level::Plain,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512,
+    ];
+    for level in levels.into_iter().filter(|level| *level <= machine_level()) {
+        FORCED.set(Some(level));
+        f(level);
+    }
+    FORCED.set(None);
+}
+
+/// Defines a function whose body is compiled for each [`Level`]; the choice is made at run time. In the body, the constant
+/// `FMA` is true if [`fused`] is one instruction.
 macro_rules! vectorised {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$meta])*
@@ -15,21 +79,28 @@ macro_rules! vectorised {
             fn body<const FMA: bool>($($arg: $ty),*) $(-> $ret)? $body
 
             #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx2,fma")]
-                #[allow(clippy::too_many_arguments)]
-                fn avx2($($arg: $ty),*) $(-> $ret)? {
-                    body::<true>($($arg),*)
-                }
-                if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-                    // SAFETY: both features were detected on this machine.
-                    return unsafe { avx2($($arg),*) };
-                }
-                body::<false>($($arg),*)
+            #[target_feature(enable = "avx2,fma")]
+            #[allow(clippy::too_many_arguments)]
+            fn avx2($($arg: $ty),*) $(-> $ret)? {
+                body::<true>($($arg),*)
             }
-            // Other machines that candle runs on (aarch64) always have a fused multiply-add.
-            #[cfg(not(target_arch = "x86_64"))]
-            body::<true>($($arg),*)
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512bw,avx512dq")]
+            #[allow(clippy::too_many_arguments)]
+            fn avx512($($arg: $ty),*) $(-> $ret)? {
+                body::<true>($($arg),*)
+            }
+
+            match $crate::kernels::simd::level() {
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: this level means that the machine has the features.
+                $crate::kernels::simd::Level::Avx512 => unsafe { avx512($($arg),*) },
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: this level means that the machine has the features.
+                $crate::kernels::simd::Level::Avx2 => unsafe { avx2($($arg),*) },
+                $crate::kernels::simd::Level::Plain => body::<{ $crate::kernels::simd::PLAIN_FMA }>($($arg),*),
+            }
         }
     };
 }

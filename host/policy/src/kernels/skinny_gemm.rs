@@ -6,6 +6,8 @@
 
 use rayon::prelude::*;
 
+use super::simd::{Level, level};
+
 /// A kernel for one instruction set: `kernel(out, x, w, m, k)` computes `out (n, m) = w (n, k) · x (m, k)ᵀ`.
 type Kernel = fn(&mut [f32], &[f32], &[f32], usize, usize);
 
@@ -38,22 +40,16 @@ pub(crate) fn skinny_gemm(x: &[f32], w: &[f32], m: usize, n: usize, k: usize) ->
     Some(out)
 }
 
-#[cfg(not(target_arch = "x86_64"))]
 fn kernel() -> Option<Kernel> {
-    None
-}
-
-#[cfg(target_arch = "x86_64")]
-fn kernel() -> Option<Kernel> {
-    if std::arch::is_x86_feature_detected!("avx512f") {
-        // SAFETY: the feature was detected on this machine.
-        return Some(|out, x, w, m, k| unsafe { avx512::block(out, x, w, m, k) });
+    match level() {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: this level means that the machine has the features.
+        Level::Avx512 => Some(|out, x, w, m, k| unsafe { avx512::block(out, x, w, m, k) }),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: this level means that the machine has the features.
+        Level::Avx2 => Some(|out, x, w, m, k| unsafe { avx2::block(out, x, w, m, k) }),
+        Level::Plain => None,
     }
-    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-        // SAFETY: both features were detected on this machine.
-        return Some(|out, x, w, m, k| unsafe { avx2::block(out, x, w, m, k) });
-    }
-    None
 }
 
 /// Defines a module with the kernel for one instruction set, given its vectors of `$lanes` numbers and the size of a tile
@@ -147,20 +143,12 @@ mod tests {
 
     #[test]
     fn every_kernel_agrees_with_the_definition() {
-        for (m, n, k) in [(1, 1, 1), (1, 7, 5), (4, 6, 16), (5, 7, 19), (9, 64, 33), (32, 1000, 40)] {
-            if kernel().is_some() {
-                check(m, n, k, |x, w| skinny_gemm(x, w, m, n, k).unwrap());
+        super::super::simd::at_each_level(|_| {
+            for (m, n, k) in [(1, 1, 1), (1, 7, 5), (4, 6, 16), (5, 7, 19), (9, 64, 33), (32, 1000, 40)] {
+                if kernel().is_some() {
+                    check(m, n, k, |x, w| skinny_gemm(x, w, m, n, k).unwrap());
+                }
             }
-            // `skinny_gemm` runs the best kernel of the machine; this is the other one.
-            #[cfg(target_arch = "x86_64")]
-            if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-                check(m, n, k, |x, w| {
-                    let mut transposed = vec![0f32; n * m];
-                    // SAFETY: both features were detected on this machine.
-                    unsafe { avx2::block(&mut transposed, x, w, m, k) };
-                    (0..m * n).map(|at| transposed[at % n * m + at / n]).collect()
-                });
-            }
-        }
+        });
     }
 }

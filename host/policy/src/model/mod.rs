@@ -1,10 +1,12 @@
 //! The model: configuration, weights and forward pass of a decoder-only transformer, its tokenizer and its adapters.
 //!
 //! [`batch`] packs sequences for the [`transformer`], [`log_probs`] scores them with it, and [`gradient`] is its backward
-//! pass. [`lora`] attaches adapters, [`init`] draws random weights, and [`tiny`] is the embedded model's configuration.
+//! pass. [`decoding`] prepares a model for sampling. [`lora`] attaches adapters, [`init`] draws random weights, and
+//! [`tiny`] is the embedded model's configuration.
 
 pub(crate) mod batch;
 pub(crate) mod config;
+pub(crate) mod decoding;
 pub(crate) mod gradient;
 pub(crate) mod init;
 pub(crate) mod log_probs;

@@ -36,7 +36,7 @@ pub(super) struct Shape {
     heads: Heads,
     pub(super) epsilon: f64,
     context_length: usize,
-    frequencies: Arc<Vec<f64>>,
+    pub(super) frequencies: Arc<Vec<f64>>,
 }
 
 #[derive(Debug, Clone)]
@@ -112,10 +112,7 @@ pub(crate) struct Adapter {
 
 impl Projection {
     fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
-        let mut y = linear(x, &self.weight)?;
-        if let Some(bias) = &self.bias {
-            y = y.broadcast_add(&bias.to_dtype(y.dtype())?)?;
-        }
+        let mut y = self.add_bias(linear(x, &self.weight)?)?;
         if let Some(Adapter { a, b, scale }) = &self.adapter {
             let narrow = (linear(x, a)? * *scale)?;
             y = if y.track_op() || b.track_op() {
@@ -125,6 +122,14 @@ impl Projection {
             };
         }
         Ok(y)
+    }
+
+    /// Adds the bias, if there is one, to a product with the weight.
+    pub(super) fn add_bias(&self, y: Tensor) -> TensorResult<Tensor> {
+        match &self.bias {
+            Some(bias) => y.broadcast_add(&bias.to_dtype(y.dtype())?),
+            None => Ok(y),
+        }
     }
 }
 
@@ -324,6 +329,11 @@ impl Transformer {
 
     pub(crate) fn device(&self) -> &Device {
         self.embedding.device()
+    }
+
+    /// Returns the type of activations.
+    pub(crate) fn dtype(&self) -> DType {
+        self.compute
     }
 
     /// Runs the layers over rows of tokens at `positions` and returns the normalised stream, (rows, hidden).

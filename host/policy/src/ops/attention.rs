@@ -1,11 +1,11 @@
-//! Causal attention with grouped queries, over packed batches and over a decoding cache.
+//! Causal attention with grouped queries over packed batches. Attention over a decoding cache is in [`super::cache`].
 
 use std::sync::{Arc, OnceLock};
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
 use super::{
-    floats::{kernels_apply, with_floats},
+    floats::with_floats,
     function::{Value, function},
     gather::{Gather, ZERO_ROW},
     path::{Op, Path},
@@ -288,72 +288,9 @@ fn mask_tensor(mask: Vec<f32>, shape: impl Into<candle_core::Shape>, dtype: DTyp
 }
 
 /// Computes the softmax over the last dimension, by tracked operations.
-fn softmax(x: &Tensor) -> Result<Tensor> {
+pub(super) fn softmax(x: &Tensor) -> Result<Tensor> {
     let weights = x.broadcast_sub(&x.max_keepdim(D::Minus1)?.detach())?.exp()?;
     weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)
-}
-
-/// The keys and values of one layer while decoding. Sequences are aligned at their ends: in each step all write the same
-/// column, and each begins at another column.
-#[derive(Debug, Clone)]
-pub(crate) struct Cache {
-    keys: Tensor,
-    values: Tensor,
-    len: usize,
-}
-
-impl Cache {
-    /// Creates a cache with the columns of `keys` and `values`, (sequences, kv heads, columns, dim), and room for
-    /// `capacity` columns.
-    pub(crate) fn new(keys: &Tensor, values: &Tensor, capacity: usize) -> Result<Self> {
-        let len = keys.dim(2)?;
-        let grow = |x: &Tensor| {
-            let (sequences, heads, _, dim) = x.dims4()?;
-            let room = Tensor::zeros((sequences, heads, capacity, dim), x.dtype(), x.device())?;
-            room.slice_set(&x.contiguous()?, 2, 0)?;
-            Ok::<_, candle_core::Error>(room)
-        };
-        Ok(Self { keys: grow(keys)?, values: grow(values)?, len })
-    }
-
-    /// Appends a step's keys and values, (sequences, kv heads · dim). A full cache grows by half.
-    pub(crate) fn push(&mut self, k: &Tensor, v: &Tensor) -> Result<()> {
-        let (sequences, heads, capacity, dim) = self.keys.dims4()?;
-        if self.len == capacity {
-            *self = Self::new(&self.keys, &self.values, capacity + capacity / 2 + 16)?;
-        }
-        let column = |x: &Tensor| x.reshape((sequences, heads, 1, dim))?.contiguous();
-        self.keys.slice_set(&column(k)?, 2, self.len)?;
-        self.values.slice_set(&column(v)?, 2, self.len)?;
-        self.len += 1;
-        Ok(())
-    }
-
-    /// Computes the attention of one query for each sequence, `q` (sequences, query heads · dim), over the columns from
-    /// `starts[sequence]` on.
-    pub(crate) fn attend(&self, heads: Heads, q: &Tensor, starts: &[usize]) -> Result<Tensor> {
-        if kernels_apply(q) {
-            let values = with_floats([q, &self.keys, &self.values], |[q, k, v]| {
-                kernels::attend_cached(heads, q, k, v, starts, self.len)
-            })?;
-            return Tensor::from_vec(values, q.shape(), q.device());
-        }
-        let sequences = starts.len();
-        let mask = starts.iter().flat_map(|start| (0..self.len).map(move |j| if j < *start { -1e30 } else { 0f32 }));
-        let mask = mask_tensor(mask.collect(), (sequences, 1, 1, self.len), q.dtype(), q.device())?;
-        let (keys, values) = (self.keys.narrow(2, 0, self.len)?, self.values.narrow(2, 0, self.len)?);
-        let q4 = q.reshape((sequences, heads.kv, heads.repeats(), heads.dim))?;
-        let scores = (q4.matmul(&keys.t()?.contiguous()?)? * heads.scale())?;
-        let weights = softmax(&scores.broadcast_add(&mask)?)?;
-        weights.matmul(&values.contiguous()?)?.reshape(q.shape())
-    }
-
-    /// Keeps only the sequences with these indices, in this order.
-    pub(crate) fn keep(&mut self, indices: &Tensor) -> Result<()> {
-        self.keys = self.keys.index_select(indices, 0)?;
-        self.values = self.values.index_select(indices, 0)?;
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -374,22 +311,5 @@ mod tests {
         ];
         let arguments = [noise(&[209, 24], 1), noise(&[209, 8], 2), noise(&[209, 8], 3)];
         compare(&arguments, |args| attend(heads, &Arc::new(Packed::new(groups.clone())), &args[0], &args[1], &args[2]));
-    }
-
-    #[test]
-    fn decoding_kernel_and_twin_agree() {
-        let heads = Heads { query: 4, kv: 2, dim: 6 };
-        let run = |dtype| {
-            let tensor = |shape: &[usize], seed| noise(shape, seed).to_dtype(dtype).unwrap();
-            let mut cache = Cache::new(&tensor(&[3, 2, 5, 6], 1), &tensor(&[3, 2, 5, 6], 2), 5).unwrap();
-            for step in 0..3 {
-                cache.push(&tensor(&[3, 12], 10 + step), &tensor(&[3, 12], 20 + step)).unwrap();
-            }
-            cache.keep(&Tensor::new(&[2u32, 0], &Device::Cpu).unwrap()).unwrap();
-            let out = cache.attend(heads, &tensor(&[2, 24], 5), &[0, 3]).unwrap();
-            out.to_dtype(DType::F64).unwrap()
-        };
-        let error = (run(DType::F32) - run(DType::F64)).unwrap().abs().unwrap().max_all().unwrap();
-        assert!(error.to_scalar::<f64>().unwrap() < 1e-6);
     }
 }

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::kernels::{self, Transpose};
 
-/// Largest number of rows for which the product reads the weight without packing it; above, packing pays.
+/// Largest number of rows for which the product reads the weight without packing it; above, packing pays. Up to this
+/// number, the bits of a row do not depend on the other rows.
 const SKINNY_ROWS: usize = 64;
 
 /// Computes `x (rows, in) · w (out, in)ᵀ`, (rows, out).

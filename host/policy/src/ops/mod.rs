@@ -4,12 +4,14 @@
 //! on a card `alft doctor --gpu`, hold each against it.
 
 mod attention;
+mod cache;
 mod floats;
 mod function;
 mod gather;
 mod head;
 mod in_place;
 mod linear;
+mod packed;
 pub(crate) mod path;
 mod rms_norm;
 mod rotary;
@@ -20,11 +22,13 @@ mod twins;
 #[cfg(test)]
 pub(crate) use self::twins::noise;
 pub(crate) use self::{
-    attention::{Cache, Packed, attend, attend_backward},
+    attention::{Packed, attend, attend_backward},
+    cache::{BLOCK, Cache, Places, Reads, Writes},
     floats::{kernels_apply, with_floats, with_floats_mut},
     head::{Prediction, head_rows, predict, predict_for_gradient},
     in_place::{add, add_product, add_rows},
     linear::{linear, matmul},
+    packed::PackedLinear,
     rms_norm::{rms_norm, rms_norm_backward},
     rotary::Rotary,
     swiglu::{swiglu, swiglu_backward},

@@ -4,6 +4,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 
 use super::path::Path;
 use crate::cuda;
+use crate::kernels::simd::at_each_level;
 
 /// Returns pseudo-random numbers in (−1, 1).
 pub(crate) fn noise(shape: &[usize], seed: u64) -> Tensor {
@@ -17,8 +18,9 @@ pub(crate) fn noise(shape: &[usize], seed: u64) -> Tensor {
     Tensor::from_vec(values.collect::<Vec<f32>>(), shape, &Device::Cpu).unwrap()
 }
 
-/// Holds every implementation of `f` that runs on a CPU against the twin: its value, and the gradient of every argument
-/// under a random upstream gradient. The twin runs in `f64`, the others in `f32` and, as on a device, in `bf16`.
+/// Holds every implementation of `f` that runs on a CPU, at each instruction set of this machine, against the twin: its
+/// value, and the gradient of every argument under a random upstream gradient. The twin runs in `f64`, the others in `f32`
+/// and, as on a device, in `bf16`.
 pub(super) fn compare(arguments: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) {
     let run = |path: Path, arguments: &[Tensor], dtype| -> Result<Vec<Tensor>> {
         path.force(|| {
@@ -41,15 +43,21 @@ pub(super) fn compare(arguments: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tens
     }
     for (path, dtype) in paths {
         let rounded = arguments.iter().map(|argument| argument.to_dtype(dtype)).collect::<Result<Vec<_>>>().unwrap();
-        let got = run(path, &rounded, dtype).unwrap();
         let want = run(Path::Composed, &rounded, DType::F64).unwrap();
         let bound = if dtype == DType::BF16 { 2e-2 } else { 2e-5 };
         let most = |tensor: &Tensor| tensor.abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
-        for (index, (got, want)) in got.iter().zip(&want).enumerate() {
-            assert_eq!(got.dims(), want.dims());
-            let error = most(&(got - want).unwrap()) / most(want).max(1.0);
-            // 0 is the value, the others are the gradients. NaN is not below the bound.
-            assert!(error < bound, "{path:?} in {dtype:?}: result {index} is off by {error:e}");
+        let check = |path: Path, set: &str| {
+            let got = run(path, &rounded, dtype).unwrap();
+            for (index, (got, want)) in got.iter().zip(&want).enumerate() {
+                assert_eq!(got.dims(), want.dims());
+                let error = most(&(got - want).unwrap()) / most(want).max(1.0);
+                // 0 is the value, the others are the gradients. NaN is not below the bound.
+                assert!(error < bound, "{path:?}{set} in {dtype:?}: result {index} is off by {error:e}");
+            }
+        };
+        match path {
+            Path::CpuKernel => at_each_level(|level| check(path, &format!(" ({level:?})"))),
+            path => check(path, ""),
         }
     }
 }

@@ -25,8 +25,8 @@ impl ConfigFingerprint {
     /// A file cannot be read.
     pub fn new(run: &RunFile) -> Result<Self> {
         let mut settings = serde_json::to_value(run).expect("a run file prints");
-        // A run may be moved, saved more often, continued on another device or with less memory. The content of its files is
-        // hashed below.
+        // A run may be moved, saved more often, and continued on another device or with other memory, which neither completions
+        // nor gradients depend on. The content of its files is hashed below.
         let mut free = vec![
             "/output",
             "/train/save_every",
@@ -34,6 +34,8 @@ impl ConfigFingerprint {
             "/train/activation_checkpointing",
             "/model/device",
             "/model/path",
+            "/sampling/max_batch",
+            "/sampling/cache_mib",
             "/prompts/train",
             "/prompts/eval",
             "/warm_start/data",

@@ -55,7 +55,7 @@ pub fn read_completions(path: &Path) -> Result<Vec<AnsweredQuestion>> {
         let bundle = line.bundle.unwrap_or_else(|| id.clone());
         let metadata = serde_json::Value::Object(line.metadata).to_string();
         let prompt = Prompt { id, text: line.prompt, gold: line.gold.map(gold_text), metadata };
-        let completion = |text| Completion { tokens: Vec::new(), text, finished: true };
+        let completion = |text| Completion { tokens: Vec::new(), log_probs: Vec::new(), text, finished: true };
         let completions: Vec<Completion> = line.completions.into_iter().map(completion).collect();
         match answered.iter_mut().find(|answered| answered.question.id == bundle) {
             Some(answered) => {

@@ -148,6 +148,11 @@ impl PluginSet {
         self.plugins.iter().enumerate().filter(move |(_, plugin)| plugin.roles.has(role))
     }
 
+    /// Returns true if an objective compares with the reference policy's answers.
+    pub(crate) fn need_reference(&self) -> bool {
+        self.with_role(Role::Objective).any(|(_, plugin)| plugin.scorer.manifest().needs_reference)
+    }
+
     /// Copies the plugins' files into the run's folder: a resumed run and a replay need them as they are now, whatever
     /// becomes of the files that the run file names.
     pub(crate) fn keep_files(&self, dir: &RunDir) -> Result<()> {

@@ -1,0 +1,128 @@
+//! Kernels that are not differentiable operations: decoding, statistics of logits, drawing, the optimiser.
+
+use candle_core::{DType, Device, Result as TensorResult, Tensor};
+
+use super::check::{Check, larger, largest, numbers};
+use crate::{
+    cuda,
+    error::Result,
+    kernels::{AdamWStep, Heads},
+    model::init::Normal,
+    ops::path::Op,
+};
+
+/// Checks these kernels on a device.
+pub(super) fn kernels(device: &Device) -> Vec<Check> {
+    type Error = fn(&Device, DType) -> Result<f64>;
+    let in_both: [(Op, Error); 3] =
+        [(Op::DecodingAttention, decoding_error), (Op::TokenStats, token_stats_error), (Op::Draw, draw_error)];
+    let of = |(op, error): (Op, Error)| {
+        [DType::F32, DType::BF16].map(|dtype| Check::new(op.name(), dtype, error(device, dtype)))
+    };
+    let adamw = Check::new(Op::AdamW.name(), DType::F32, adamw_error(device));
+    in_both.into_iter().flat_map(of).chain([adamw]).collect()
+}
+
+/// Writes a cache and attends to it.
+fn decoding_error(device: &Device, dtype: DType) -> Result<f64> {
+    let heads = Heads { query: 6, kv: 2, dim: 40 };
+    let (places, q_width, kv_width) = (300, heads.query * heads.dim, heads.kv * heads.dim);
+    // A row with one place, fewer than the kernel has warps, one with several spans, and one with an unused span between.
+    let spans: [[[usize; 2]; 3]; 3] =
+        [[[7, 1], [0, 0], [0, 0]], [[64, 64], [192, 3], [0, 37]], [[130, 5], [0, 0], [9, 60]]];
+    let mut normal = Normal::new(9);
+    let mut random = |shape: &[usize]| numbers(&mut normal, shape, &Device::Cpu)?.to_dtype(dtype);
+    let q = random(&[spans.len(), q_width])?;
+    let (keys, values) = (random(&[places, kv_width])?, random(&[places, kv_width])?);
+
+    let pool = || Tensor::zeros((places, kv_width), dtype, device)?.copy();
+    let (key_pool, value_pool) = (pool()?, pool()?);
+    let order: Vec<u32> = (0..places as u32).map(|i| i * 7 % places as u32).collect();
+    let order = Tensor::new(order.as_slice(), &Device::Cpu)?;
+    let rows = |x: &Tensor| x.index_select(&order, 0)?.to_device(device);
+    cuda::decoding::write(&order.to_device(device)?, &rows(&keys)?, &rows(&values)?, &key_pool, &value_pool)?;
+    let table: Vec<u32> = spans.iter().flatten().flatten().map(|number| *number as u32).collect();
+    let table = Tensor::from_vec(table, (spans.len(), spans[0].len(), 2), device)?;
+    let got = cuda::decoding::attend(heads, &q.to_device(device)?, &key_pool, &value_pool, &table)?;
+
+    let of_row = |(row, spans): (usize, &[[usize; 2]; 3])| {
+        let ids: Vec<u32> =
+            spans.iter().flat_map(|[first, count]| (*first..first + count).map(|id| id as u32)).collect();
+        let ids = Tensor::new(ids, &Device::Cpu)?;
+        let pick = |pool: &Tensor| {
+            let rows = pool.to_dtype(DType::F64)?.index_select(&ids, 0)?;
+            rows.reshape(((), heads.kv, heads.dim))?.transpose(0, 1)?.contiguous()
+        };
+        let q = (q.narrow(0, row, 1)?.to_dtype(DType::F64)? * heads.scale())?;
+        let q = q.reshape((heads.kv, heads.repeats(), heads.dim))?;
+        let weights = candle_nn::ops::softmax_last_dim(&q.matmul(&pick(&keys)?.t()?.contiguous()?)?)?;
+        weights.matmul(&pick(&values)?)?.reshape((1, q_width))
+    };
+    let want = spans.iter().enumerate().map(of_row).collect::<TensorResult<Vec<_>>>()?;
+    largest(&[got], &[Tensor::cat(&want, 0)?])
+}
+
+/// Returns by how much a drawn token's interval of the running sum misses its uniform number, or its log-probability is
+/// wrong.
+fn draw_error(device: &Device, dtype: DType) -> Result<f64> {
+    let (rows, width, temperature) = (40, 1237, 0.7);
+    let logits = (numbers(&mut Normal::new(10), &[rows, width], &Device::Cpu)? * 2.0)?.to_dtype(dtype)?;
+    let uniforms: Vec<f32> = (0..rows).map(|row| (row as f32 + 0.5) / rows as f32).collect();
+    let on_device = Tensor::new(uniforms.as_slice(), device)?;
+    let (tokens, log_probs) = cuda::draw::draw(&logits.to_device(device)?, &on_device, temperature)?;
+    let (tokens, log_probs) = (tokens.to_vec1::<u32>()?, log_probs.to_vec1::<f32>()?);
+    let mut largest = 0.0;
+    for (row, logits) in logits.to_dtype(DType::F64)?.to_vec2::<f64>()?.iter().enumerate() {
+        let (token, uniform) = (tokens[row] as usize, f64::from(uniforms[row]));
+        if tokens[row] == cuda::draw::NONE || token >= width {
+            return Ok(f64::INFINITY);
+        }
+        let weights: Vec<f64> = logits.iter().map(|logit| (logit / temperature).exp()).collect();
+        let total: f64 = weights.iter().sum();
+        let before = weights[..token].iter().sum::<f64>() / total;
+        let p = weights[token] / total;
+        let errors = [before - uniform, uniform - before - p, (f64::from(log_probs[row]) - p.ln()).abs()];
+        largest = errors.into_iter().fold(largest, larger);
+    }
+    Ok(largest)
+}
+
+fn token_stats_error(device: &Device, dtype: DType) -> Result<f64> {
+    let (rows, width) = (67, 1237);
+    let logits = (numbers(&mut Normal::new(7), &[rows, width], &Device::Cpu)? * 4.0)?.to_dtype(dtype)?;
+    let targets: Vec<u32> = (0..rows as u32).map(|row| row * 97 % width as u32).collect();
+    let on_device = logits.to_device(device)?.copy()?;
+    let (log_probs, entropies) =
+        cuda::token_stats::in_place(&on_device, &Tensor::new(targets.as_slice(), device)?, true)?;
+
+    let rows = logits.to_dtype(DType::F64)?.to_vec2::<f64>()?;
+    let (mut want_log_probs, mut want_entropies, mut want_softmax) = (Vec::new(), Vec::new(), Vec::new());
+    for (row, target) in rows.iter().zip(&targets) {
+        let log_sum = row.iter().map(|logit| logit.exp()).sum::<f64>().ln();
+        want_log_probs.push(row[*target as usize] - log_sum);
+        want_entropies.push(-row.iter().map(|logit| (logit - log_sum).exp() * (logit - log_sum)).sum::<f64>());
+        want_softmax.extend(row.iter().map(|logit| (logit - log_sum).exp()));
+    }
+    let tensor = |values: Vec<f64>| Tensor::new(values, &Device::Cpu);
+    let want = [tensor(want_log_probs)?, tensor(want_entropies)?, tensor(want_softmax)?];
+    largest(&[log_probs, entropies, on_device], &want)
+}
+
+fn adamw_error(device: &Device) -> Result<f64> {
+    let mut normal = Normal::new(8);
+    let mut random = || numbers(&mut normal, &[1237], &Device::Cpu);
+    let (w, m, v, grad) = (random()?, random()?, random()?.abs()?, random()?);
+    let step =
+        AdamWStep { mean: [0.9, 0.1], square: [0.999, 0.001], decay: 0.99, rate: 0.01, root_bias: 1.5, epsilon: 1e-8 };
+    let on_device = |tensor: &Tensor| tensor.to_device(device)?.copy();
+    let (got_w, got_m, got_v) = (on_device(&w)?, on_device(&m)?, on_device(&v)?);
+    cuda::adamw::apply(&got_w, &got_m, &got_v, &grad.to_device(device)?, &step)?;
+
+    let wide = |tensor: &Tensor| tensor.to_dtype(DType::F64);
+    let (w, m, v, grad) = (wide(&w)?, wide(&m)?, wide(&v)?, wide(&grad)?);
+    let m = ((m * f64::from(step.mean[0]))? + (&grad * f64::from(step.mean[1]))?)?;
+    let v = ((v * f64::from(step.square[0]))? + (grad.sqr()? * f64::from(step.square[1]))?)?;
+    let root = ((v.sqrt()? * f64::from(step.root_bias))? + f64::from(step.epsilon))?;
+    let w = ((w * f64::from(step.decay))? - ((&m * f64::from(step.rate))? / root)?)?;
+    largest(&[got_w, got_m, got_v], &[w, m, v])
+}

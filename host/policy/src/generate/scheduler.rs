@@ -1,0 +1,419 @@
+//! Continuous batching: a fixed number of slots, which sequences enter and leave one by one.
+//!
+//! A prompt is computed when its first completion enters, and all of its completions read the same blocks of the cache. A
+//! sequence takes a block when it needs one. If none is free, the sequence that entered last gives its blocks back and is
+//! drawn again later. It will be the same, because its random numbers and its logits depend on nothing but itself.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use candle_core::Tensor;
+
+use crate::{
+    error::{Error, Result},
+    generate::{
+        blocks::Blocks,
+        config::SampleConfig,
+        decode::{Decoder, PromptRows, Row},
+        draw::{Draw, draw_rows},
+        memory::{block_bytes, cache_blocks},
+        sample::{Completion, Request},
+        stop::StopTexts,
+    },
+    model::decoding::DecodingModel,
+    ops::Places,
+    policy::Policy,
+};
+
+/// The state of a batch of requests.
+#[derive(Debug)]
+pub(crate) struct Scheduler<'a> {
+    policy: &'a Policy,
+    requests: &'a [Request<'a>],
+    config: &'a SampleConfig,
+    stop: StopTexts<'a>,
+    decoder: Decoder<'a>,
+    blocks: Blocks,
+    /// The distinct prompts, in the order of their first request.
+    prompts: Vec<Prompt<'a>>,
+    /// The prompt of each request.
+    prompt_of: Vec<usize>,
+    /// The requests that have no slot, prompt by prompt.
+    waiting: VecDeque<usize>,
+    /// The sequences in the slots, in the order in which they entered.
+    active: Vec<Active>,
+    /// True from the time that a sequence gave its blocks back until one ends: to let it enter again at once would be in
+    /// vain.
+    full: bool,
+    /// The completions that ended, by request.
+    completions: Vec<Option<Completion>>,
+}
+
+/// A prompt of one or more requests.
+#[derive(Debug)]
+struct Prompt<'a> {
+    tokens: &'a [u32],
+    /// The places in the cache, while the prompt is there.
+    places: Option<Places>,
+    /// The logits of the first token of a completion, (1, vocabulary), while the prompt is in the cache and a request waits.
+    logits: Option<Tensor>,
+    /// Number of its requests that wait.
+    waiting: usize,
+    /// Number of its sequences in slots.
+    active: usize,
+}
+
+/// A sequence that is drawn.
+#[derive(Debug)]
+struct Active {
+    request: usize,
+    /// The places of the tokens that were drawn and computed.
+    own: Places,
+    tokens: Vec<u32>,
+    log_probs: Vec<f32>,
+    /// The tokens that the repetition penalty applies to; none without a penalty.
+    seen: HashSet<u32>,
+    /// True once an end-of-sequence token or a stop text was drawn.
+    finished: bool,
+    /// True once the sequence is finished or has `max_new_tokens` tokens.
+    ended: bool,
+}
+
+impl<'a> Scheduler<'a> {
+    /// Creates the state before the first request has entered. `model` is made of the policy's.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if the cache may not be large enough for one request.
+    pub(crate) fn new(
+        policy: &'a Policy,
+        model: &'a DecodingModel,
+        requests: &'a [Request<'a>],
+        config: &'a SampleConfig,
+    ) -> Result<Self> {
+        let mut prompts: Vec<Prompt<'_>> = Vec::new();
+        let mut known = HashMap::new();
+        let prompt_of = requests.iter().map(|request| {
+            let prompt = *known.entry(request.prompt).or_insert_with(|| {
+                prompts.push(Prompt { tokens: request.prompt, places: None, logits: None, waiting: 0, active: 0 });
+                prompts.len() - 1
+            });
+            prompts[prompt].waiting += 1;
+            prompt
+        });
+        let prompt_of: Vec<usize> = prompt_of.collect();
+        let mut waiting: Vec<usize> = (0..requests.len()).collect();
+        waiting.sort_by_key(|request| prompt_of[*request]);
+
+        let lengths: Vec<usize> = prompts.iter().map(|prompt| prompt.tokens.len()).collect();
+        let block_bytes = block_bytes(policy.config(), model.transformer().dtype().size_in_bytes());
+        let blocks = cache_blocks(block_bytes, config, &lengths, requests.len())?;
+        Ok(Self {
+            policy,
+            requests,
+            config,
+            stop: StopTexts::new(policy.tokenizer(), &config.stop),
+            decoder: Decoder::new(model, blocks),
+            blocks: Blocks::new(blocks),
+            prompts,
+            prompt_of,
+            waiting: waiting.into(),
+            active: Vec::new(),
+            full: false,
+            completions: requests.iter().map(|_| None).collect(),
+        })
+    }
+
+    /// Serves all requests and returns their completions, in the order of the requests.
+    pub(crate) fn run(&mut self) -> Result<Vec<Completion>> {
+        while self.advance()? {}
+        debug_assert_eq!(self.blocks.free(), self.blocks.total(), "every block was given back");
+        Ok(self.completions.iter_mut().filter_map(Option::take).collect())
+    }
+
+    /// Lets waiting requests enter, and draws a token for each sequence. Returns false once all requests are served.
+    fn advance(&mut self) -> Result<bool> {
+        self.admit()?;
+        if self.active.is_empty() {
+            return Ok(false);
+        }
+        self.step()?;
+        Ok(true)
+    }
+
+    /// Fills the slots with waiting requests, and draws the first token of each.
+    fn admit(&mut self) -> Result<()> {
+        loop {
+            let first = self.active.len();
+            self.enter();
+            if self.active.len() == first {
+                return Ok(());
+            }
+            self.compute_prompts(first)?;
+            let logits = self.active[first..].iter().filter_map(|sequence| {
+                let prompt = self.prompt_of[sequence.request];
+                self.prompts[prompt].logits.clone()
+            });
+            let logits = Tensor::cat(&logits.collect::<Vec<_>>(), 0)?;
+            for prompt in self.prompts.iter_mut().filter(|prompt| prompt.waiting == 0) {
+                prompt.logits = None;
+            }
+            self.draw(first, &logits)?;
+        }
+    }
+
+    /// Gives slots to waiting requests while there are slots, and blocks for their prompts and their first tokens.
+    fn enter(&mut self) {
+        // A completion of one token computes none.
+        let own = Places::blocks_for(self.config.max_new_tokens - 1).min(1);
+        let mut reserved = 0;
+        while !self.full && self.active.len() < self.config.max_batch {
+            let Some(&request) = self.waiting.front() else { break };
+            let prompt = self.prompt_of[request];
+            if !self.place_prompt(prompt, reserved + own) {
+                break;
+            }
+            reserved += own;
+            self.waiting.pop_front();
+            self.prompts[prompt].waiting -= 1;
+            self.prompts[prompt].active += 1;
+            let penalised = self.config.repetition_penalty != 1.0;
+            self.active.push(Active {
+                request,
+                own: Places::default(),
+                tokens: Vec::new(),
+                log_probs: Vec::new(),
+                seen: if penalised { self.prompts[prompt].tokens.iter().copied().collect() } else { HashSet::new() },
+                finished: false,
+                ended: false,
+            });
+        }
+    }
+
+    /// Gives a prompt its places, unless it has them. Returns false if fewer than `spare` blocks would be left.
+    fn place_prompt(&mut self, prompt: usize, spare: usize) -> bool {
+        let tokens = self.prompts[prompt].tokens.len();
+        let needed = if self.prompts[prompt].places.is_some() { 0 } else { Places::blocks_for(tokens) };
+        if self.blocks.free() < needed + spare {
+            self.forget_idle_prompts(Some(prompt));
+        }
+        if self.blocks.free() < needed + spare {
+            return false;
+        }
+        let mut places = Places::default();
+        if needed > 0 && self.blocks.extend(&mut places, tokens) {
+            self.prompts[prompt].places = Some(places);
+        }
+        true
+    }
+
+    /// Frees the blocks of prompts that no sequence in a slot reads, except for one. Returns false if there are none.
+    fn forget_idle_prompts(&mut self, except: Option<usize>) -> bool {
+        let mut any = false;
+        for (index, prompt) in self.prompts.iter_mut().enumerate() {
+            if prompt.active == 0
+                && Some(index) != except
+                && let Some(places) = prompt.places.take()
+            {
+                self.blocks.release(places);
+                prompt.logits = None;
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// Computes the prompts of the sequences from `first` on, as far as they are not in the cache.
+    fn compute_prompts(&mut self, first: usize) -> Result<()> {
+        let mut missing: Vec<usize> = Vec::new();
+        for sequence in &self.active[first..] {
+            let prompt = self.prompt_of[sequence.request];
+            if self.prompts[prompt].logits.is_none() && missing.last() != Some(&prompt) {
+                missing.push(prompt);
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let rows = missing.iter().filter_map(|&prompt| {
+            let Prompt { tokens, places, .. } = &self.prompts[prompt];
+            Some(PromptRows { tokens, places: places.as_ref()? })
+        });
+        let logits = self.decoder.prompts(&rows.collect::<Vec<_>>())?;
+        for (row, prompt) in missing.into_iter().enumerate() {
+            self.prompts[prompt].logits = Some(logits.narrow(0, row, 1)?);
+        }
+        Ok(())
+    }
+
+    /// Computes the last token of each sequence and draws the next.
+    fn step(&mut self) -> Result<()> {
+        self.grow();
+        let rows = self.active.iter().filter_map(|sequence| {
+            let prompt = self.prompts[self.prompt_of[sequence.request]].places.as_ref()?;
+            Some(Row { token: *sequence.tokens.last()?, prompt, own: &sequence.own })
+        });
+        let logits = self.decoder.step(&rows.collect::<Vec<_>>())?;
+        self.draw(0, &logits)
+    }
+
+    /// Gives each sequence a place for its last token. If there is no block for it, the sequence that entered last leaves.
+    fn grow(&mut self) {
+        let mut index = 0;
+        while index < self.active.len() {
+            if self.blocks.extend(&mut self.active[index].own, 1) {
+                index += 1;
+            } else if !self.forget_idle_prompts(None)
+                && let Some(last) = self.active.pop()
+            {
+                self.blocks.release(last.own);
+                let prompt = &mut self.prompts[self.prompt_of[last.request]];
+                prompt.active -= 1;
+                prompt.waiting += 1;
+                self.waiting.push_front(last.request);
+                self.full = true;
+            }
+        }
+    }
+
+    /// Draws a token for each sequence from `first` on, and ends those that are complete.
+    fn draw(&mut self, first: usize, logits: &Tensor) -> Result<()> {
+        let draws = self.active[first..].iter().map(|sequence| Draw {
+            uniform: self.requests[sequence.request].seed.uniform(sequence.tokens.len()),
+            seen: &sequence.seen,
+        });
+        let drawn = draw_rows(logits, &draws.collect::<Vec<_>>(), self.config)?;
+        for (sequence, drawn) in self.active[first..].iter_mut().zip(drawn) {
+            let drawn = drawn.ok_or_else(|| non_finite(sequence.request))?;
+            sequence.tokens.push(drawn.token);
+            sequence.log_probs.push(drawn.log_prob);
+            if self.config.repetition_penalty != 1.0 {
+                sequence.seen.insert(drawn.token);
+            }
+            sequence.finished =
+                self.policy.eos_tokens().contains(&drawn.token) || self.stop.completed_by_last(&sequence.tokens)?;
+            sequence.ended = sequence.finished || sequence.tokens.len() == self.config.max_new_tokens;
+        }
+        let (ended, active): (Vec<Active>, Vec<Active>) =
+            std::mem::take(&mut self.active).into_iter().partition(|sequence| sequence.ended);
+        self.active = active;
+        ended.into_iter().try_for_each(|sequence| self.end(sequence))
+    }
+
+    /// Keeps a completion, and frees the blocks that nobody reads any more.
+    fn end(&mut self, sequence: Active) -> Result<()> {
+        self.full = false;
+        self.blocks.release(sequence.own);
+        let prompt = &mut self.prompts[self.prompt_of[sequence.request]];
+        prompt.active -= 1;
+        if prompt.active + prompt.waiting == 0
+            && let Some(places) = prompt.places.take()
+        {
+            self.blocks.release(places);
+        }
+        self.completions[sequence.request] = Some(Completion {
+            text: self.stop.cut(self.policy.decode(&sequence.tokens)?),
+            tokens: sequence.tokens,
+            log_probs: sequence.log_probs,
+            finished: sequence.finished,
+        });
+        Ok(())
+    }
+}
+
+fn non_finite(index: usize) -> Error {
+    let reason = "the model's logits are not finite: its weights are damaged, or its training has diverged";
+    Error::Sequence { index, reason: reason.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::{
+        generate::{
+            memory::{SampleLoad, SampleMemory},
+            seed::Seed,
+        },
+        model::{config::ModelConfig, init::random},
+    };
+
+    /// Returns the completions, the largest number of blocks in use and the size of the cache.
+    fn run(policy: &Policy, requests: &[Request<'_>], config: &SampleConfig) -> (Vec<Completion>, usize, usize) {
+        let model = DecodingModel::new(policy.transformer(), config.weights).unwrap();
+        let mut scheduler = Scheduler::new(policy, &model, requests, config).unwrap();
+        let (total, mut peak) = (scheduler.blocks.total(), 0);
+        while scheduler.advance().unwrap() {
+            peak = peak.max(total - scheduler.blocks.free());
+        }
+        assert_eq!(scheduler.blocks.free(), total, "every block was given back");
+        let completions = scheduler.run().unwrap();
+        assert_eq!(completions.len(), requests.len());
+        (completions, peak, total)
+    }
+
+    fn requests(prompts: &[Vec<u32>], group: usize) -> Vec<Request<'_>> {
+        let prompts = prompts.iter().flat_map(|prompt| std::iter::repeat_n(prompt, group));
+        prompts.zip(0..).map(|(prompt, sample)| Request { prompt, seed: Seed { run: 1, step: 2, sample } }).collect()
+    }
+
+    #[test]
+    fn completions_do_not_depend_on_slots_and_memory() {
+        let policy = Policy::tiny(7, &Device::Cpu).unwrap();
+        let prompts: Vec<Vec<u32>> = [70, 3, 130].map(|len| (0..len).map(|i| 3 + i * 7 % 90).collect()).to_vec();
+        let requests = requests(&prompts, 5);
+        let config = SampleConfig { max_new_tokens: 200, ..SampleConfig::default() };
+        let (wanted, peak, total) = run(&policy, &requests, &config);
+        // Six blocks of prompts, and four for each of 15 completions.
+        assert!(total == 66 && peak <= total);
+        let load = SampleLoad { prompts: 3, longest_prompt: 130, group: 5 };
+        let told = SampleMemory::new(policy.config(), None, &config, load).unwrap();
+        assert!(total as u64 * block_bytes(policy.config(), 4) <= told.cache);
+        assert!(wanted.iter().any(|c| c.tokens.len() == 200) && wanted.iter().any(|c| c.tokens.len() < 64));
+        for max_batch in [1, 2, 4, 15] {
+            assert_eq!(run(&policy, &requests, &SampleConfig { max_batch, ..config.clone() }).0, wanted);
+        }
+        // A MiB holds ten blocks, so some sequences give theirs back.
+        let small = SampleConfig { cache_mib: 1, ..config };
+        let (drawn, peak, total) = run(&policy, &requests, &small);
+        assert_eq!((drawn, peak, total), (wanted, 10, 10));
+    }
+
+    #[test]
+    fn a_completion_has_the_same_bits_alone_and_in_a_batch_of_64() {
+        // Wide enough that matrix products are split over threads and over blocks of the inner dimension.
+        let tiny = Policy::tiny(7, &Device::Cpu).unwrap();
+        let config = ModelConfig {
+            hidden_size: 320,
+            intermediate_size: 1100,
+            kv_heads: 2,
+            head_dim: 80,
+            ..tiny.config().clone()
+        };
+        let policy = Policy { transformer: random(&config, 3, &Device::Cpu).unwrap(), config, ..tiny };
+        let prompts: Vec<Vec<u32>> =
+            [1, 3, 20, 40, 64, 65, 100, 150].map(|len| (0..len).map(|i| 3 + i * 5 % 90).collect()).to_vec();
+        let requests = requests(&prompts, 8);
+        let config = SampleConfig { max_new_tokens: 12, ..SampleConfig::default() };
+        let together = run(&policy, &requests, &config).0;
+        for (request, completion) in requests.iter().zip(&together) {
+            let alone = run(&policy, std::slice::from_ref(request), &config).0;
+            assert_eq!(&alone[0], completion, "a prompt of {} tokens", request.prompt.len());
+        }
+    }
+
+    #[test]
+    fn a_prompt_of_requests_that_are_not_neighbours_is_computed_once() {
+        let policy = Policy::tiny(7, &Device::Cpu).unwrap();
+        let prompts = [vec![5; 60], vec![6; 60]];
+        let mut mixed = requests(&prompts, 3);
+        mixed.swap(1, 4);
+        let config = SampleConfig { max_new_tokens: 2, max_batch: 2, ..SampleConfig::default() };
+        let (drawn, peak, _) = run(&policy, &mixed, &config);
+        // Two prompts while a group ends, and a block for each of two sequences.
+        assert!(peak <= 4);
+        mixed.swap(1, 4);
+        let mut in_order = run(&policy, &mixed, &config).0;
+        in_order.swap(1, 4);
+        assert_eq!(drawn, in_order);
+    }
+}

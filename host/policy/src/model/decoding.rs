@@ -1,0 +1,171 @@
+//! A model prepared for decoding: on the CPU, weights that are packed once and read by every step.
+
+use candle_core::{Result as TensorResult, Tensor};
+
+use crate::{
+    error::Result,
+    kernels::{PackedWeight, WeightFormat},
+    model::{
+        config::ModelConfig,
+        lora,
+        transformer::{Layer, Transformer},
+    },
+    ops::{PackedLinear, Rotary, kernels_apply, rms_norm},
+};
+
+/// A model with its adapters merged, and with its weights in the form that decoding reads.
+#[derive(Debug)]
+pub(crate) struct DecodingModel {
+    transformer: Transformer,
+    /// The packed weights; `None` where the model computes with the weights as they are, on other devices and in other
+    /// element types.
+    packed: Option<PackedWeights>,
+}
+
+#[derive(Debug)]
+struct PackedWeights {
+    layers: Vec<PackedLayer>,
+    head: PackedLinear,
+}
+
+/// The packed projections of a layer; those that read the same input are one product.
+#[derive(Debug)]
+struct PackedLayer {
+    qkv: PackedLinear,
+    o: PackedLinear,
+    gate_up: PackedLinear,
+    down: PackedLinear,
+}
+
+impl PackedLayer {
+    fn new(layer: &Layer, format: WeightFormat) -> TensorResult<Self> {
+        Ok(Self {
+            qkv: PackedLinear::new([&layer.q.weight, &layer.k.weight, &layer.v.weight], format)?,
+            o: PackedLinear::new([&layer.o.weight], format)?,
+            gate_up: PackedLinear::new([&layer.gate.weight, &layer.up.weight], format)?,
+            down: PackedLinear::new([&layer.down.weight], format)?,
+        })
+    }
+}
+
+impl DecodingModel {
+    /// Merges the adapters of a model, so that their products are not computed at every step, and packs its weights.
+    /// `format` is the storage of the packed weights. The weights that have no adapters are shared with `model`, too.
+    pub(crate) fn new(model: &Transformer, format: WeightFormat) -> Result<Self> {
+        let transformer = lora::merge(model)?;
+        let packed = if kernels_apply(transformer.head()) {
+            let layers = transformer.layers.iter().map(|layer| PackedLayer::new(layer, format));
+            let layers = layers.collect::<TensorResult<_>>()?;
+            Some(PackedWeights { layers, head: PackedLinear::new([transformer.head()], format)? })
+        } else {
+            None
+        };
+        Ok(Self { transformer, packed })
+    }
+
+    /// Returns the merged model.
+    pub(crate) fn transformer(&self) -> &Transformer {
+        &self.transformer
+    }
+
+    /// Returns the bytes of the packed weights of a model on the CPU, which are held in addition to the model's.
+    pub(crate) fn packed_bytes(config: &ModelConfig, format: WeightFormat) -> usize {
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let (q, kv) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
+        let bytes = |outs: &[usize], width| PackedWeight::bytes_for(outs, width, format);
+        let layer = bytes(&[q, kv, kv], hidden)
+            + bytes(&[hidden], q)
+            + bytes(&[inner, inner], hidden)
+            + bytes(&[hidden], inner);
+        layer * config.layers + bytes(&[config.vocab_size], hidden)
+    }
+
+    /// Runs the layers over rows of tokens, as [`Transformer::hidden_states`] does. With packed weights, the bits of a row
+    /// do not depend on the other rows.
+    pub(crate) fn hidden_states(
+        &self,
+        tokens: &[u32],
+        positions: &[usize],
+        mut attend: impl FnMut(usize, &Tensor, &Tensor, &Tensor) -> TensorResult<Tensor>,
+    ) -> TensorResult<Tensor> {
+        let model = &self.transformer;
+        let Some(packed) = &self.packed else { return model.hidden_states(tokens, positions, attend) };
+        let epsilon = model.shape.epsilon;
+        let rotary = Rotary::at(positions, &model.shape.frequencies, model.dtype(), model.device())?;
+        let mut x = model.embedding.index_select(&Tensor::new(tokens, model.device())?, 0)?;
+        for (index, (layer, weights)) in model.layers.iter().zip(&packed.layers).enumerate() {
+            let [q, k, v] = weights.qkv.forward(&rms_norm(&x, &layer.input_norm, epsilon)?)?;
+            let (q, k) = (rotary.rotate(&layer.q.add_bias(q)?)?, rotary.rotate(&layer.k.add_bias(k)?)?);
+            let attended = attend(index, &q, &k, &layer.v.add_bias(v)?)?;
+            x = layer.o.add_bias(weights.o.add_to(&x, &attended)?)?;
+            let gated = weights.gate_up.swiglu(&rms_norm(&x, &layer.post_norm, epsilon)?)?;
+            x = weights.down.add_to(&x, &gated)?;
+        }
+        rms_norm(&x, &model.norm, epsilon)
+    }
+
+    /// Returns the logits of hidden states, (rows, vocabulary).
+    pub(crate) fn logits(&self, hidden: &Tensor) -> TensorResult<Tensor> {
+        let Some(packed) = &self.packed else { return self.transformer.logits(hidden) };
+        let [logits] = packed.head.forward(hidden)?;
+        Ok(logits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::twins;
+
+    /// Returns the logits of tokens, where each query stands for its own attention.
+    fn logits(model: &DecodingModel, tokens: &[u32]) -> Vec<Vec<f32>> {
+        let positions: Vec<usize> = (0..tokens.len()).collect();
+        let hidden = model.hidden_states(tokens, &positions, |_, q, _, _| Ok(q.clone())).unwrap();
+        model.logits(&hidden).unwrap().to_vec2().unwrap()
+    }
+
+    #[test]
+    fn the_bits_of_a_row_do_not_depend_on_the_other_rows() {
+        for format in [WeightFormat::F32, WeightFormat::F16] {
+            let model = DecodingModel::new(&twins::model(), format).unwrap();
+            let tokens: Vec<u32> = (0..130).map(|i| i * 7 % 40).collect();
+            let all = logits(&model, &tokens);
+            assert_eq!(all[0], logits(&model, &tokens[..1])[0]);
+            assert_eq!(all[..70], logits(&model, &tokens[..70]));
+        }
+    }
+
+    /// The bound of docs/decisions/0023 for a model of random weights, whose logits are small.
+    #[test]
+    fn weights_of_16_bits_keep_the_distribution() {
+        let tokens: Vec<u32> = (0..40).collect();
+        let model = twins::model();
+        let log_probs = |format| {
+            let logits = logits(&DecodingModel::new(&model, format).unwrap(), &tokens);
+            logits
+                .into_iter()
+                .map(|row| {
+                    let sum: f64 = row.iter().map(|value| f64::from(*value).exp()).sum();
+                    row.iter().map(|value| f64::from(*value) - sum.ln()).collect::<Vec<f64>>()
+                })
+                .collect::<Vec<_>>()
+        };
+        for (full, half) in log_probs(WeightFormat::F32).iter().zip(&log_probs(WeightFormat::F16)) {
+            let divergence: f64 = full.iter().zip(half).map(|(p, q)| p.exp() * (p - q)).sum();
+            assert!(full != half && divergence < 1e-6, "KL(f32 ‖ f16) is {divergence:e}");
+        }
+    }
+
+    #[test]
+    fn the_bytes_that_are_told_are_those_that_are_held() {
+        let model = twins::model();
+        for format in [WeightFormat::F32, WeightFormat::F16] {
+            let packed = DecodingModel::new(&model, format).unwrap().packed.unwrap();
+            let layer = |layer: &PackedLayer| {
+                [&layer.qkv, &layer.o, &layer.gate_up, &layer.down].iter().map(|packed| packed.bytes()).sum::<usize>()
+            };
+            let held = packed.layers.iter().map(layer).sum::<usize>() + packed.head.bytes();
+            assert_eq!(held, DecodingModel::packed_bytes(&twins::config(), format));
+        }
+    }
+}

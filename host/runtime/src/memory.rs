@@ -1,0 +1,49 @@
+//! The memory that a run's sampling needs, before the run starts.
+
+use alft_policy::{Error as PolicyError, Policy, SampleLoad, SampleMemory};
+
+use crate::config::RunFile;
+use crate::data::Question;
+use crate::error::Result;
+use crate::evaluate::CHUNK;
+use crate::plugins::PluginSet;
+
+/// The memory of the run's largest draw of completions: for a step, for the evaluation, or of the reference policy if a
+/// plugin needs its answers. `None` for a run without questions.
+///
+/// # Errors
+/// A completion may not fit `sampling.cache_mib`.
+pub(crate) fn sample_memory(
+    policy: &Policy,
+    config: &RunFile,
+    plugins: &PluginSet,
+    (train, eval): (&[Question], &[Question]),
+    longest_prompt: usize,
+) -> Result<Option<SampleMemory>> {
+    let (game, lora) = (&config.game, config.model.lora.as_ref());
+    let phrasings = |questions: &[Question]| questions.iter().map(|question| question.prompts.len()).max().unwrap_or(0);
+    let evaluated = config.eval.bundles.min(eval.len()).min(CHUNK);
+    let mut draws = vec![
+        (phrasings(train) * game.bundles_per_step.min(train.len()), game.group),
+        (phrasings(eval) * evaluated, config.eval.group),
+    ];
+    if plugins.need_reference() {
+        draws.push((phrasings(train).max(phrasings(eval)), game.reference_samples));
+    }
+    let memories = draws.into_iter().filter(|(prompts, _)| *prompts > 0).map(|(prompts, group)| {
+        let load = SampleLoad { prompts, longest_prompt, group };
+        SampleMemory::new(policy.config(), lora, &config.sampling, load).map_err(qualified)
+    });
+    let memories = memories.collect::<Result<Vec<_>, _>>()?;
+    Ok(memories.into_iter().max_by_key(SampleMemory::total))
+}
+
+/// The error with the key as it stands in the run file.
+fn qualified(error: PolicyError) -> PolicyError {
+    match error {
+        PolicyError::Setting { name: "cache_mib", reason } => {
+            PolicyError::Setting { name: "sampling.cache_mib", reason }
+        }
+        other => other,
+    }
+}
