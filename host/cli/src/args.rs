@@ -4,11 +4,8 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
-<<<<<<< HEAD
 use crate::commands::bench::BenchCommand;
-=======
 use crate::commands::doctor::DoctorArgs;
->>>>>>> train
 use crate::commands::estimator::EstimatorArgs;
 use crate::commands::plugin::PluginCommand;
 use crate::commands::replay::ReplayArgs;

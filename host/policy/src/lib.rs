@@ -11,11 +11,8 @@
 //! Everything is deterministic given its seeds: the same seeds give the same bits on the CPU, and a restored run continues
 //! bit for bit.
 
-<<<<<<< HEAD
 pub mod bench;
-=======
 mod cuda;
->>>>>>> train
 pub mod device;
 pub mod doctor;
 mod error;

@@ -1,10 +1,7 @@
 //! The commands, one a file.
 
-<<<<<<< HEAD
 pub(crate) mod bench;
-=======
 pub(crate) mod doctor;
->>>>>>> train
 pub(crate) mod estimator;
 pub(crate) mod plugin;
 pub(crate) mod replay;
@@ -27,11 +24,8 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Solve(args) => solve::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Estimator(args) => estimator::run(&args),
-<<<<<<< HEAD
         Command::Bench(command) => bench::run(&command),
-=======
         Command::Doctor(args) => doctor::run(&args),
->>>>>>> train
         Command::Plugin(command) => plugin::run(&command),
         Command::PluginWorker { .. } => unreachable!("the worker was served by main"),
     }

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    device::DevicePreference,
+    device::{DevicePreference, Precision},
     error::{Error, Result},
+    kernels::WeightFormat,
     model::lora::LoraConfig,
 };
 
@@ -40,6 +41,10 @@ impl std::fmt::Display for Part {
 pub struct BenchConfig {
     /// The device of the weights.
     pub device: DevicePreference,
+    /// The number format of the computations.
+    pub dtype: Precision,
+    /// Storage of the weights while completions are drawn, on the CPU.
+    pub weights: WeightFormat,
     /// The parts. They are measured in the order of [`Part`].
     pub parts: Vec<Part>,
     /// Numbers of completions that are drawn together.
@@ -72,6 +77,8 @@ impl Default for BenchConfig {
     fn default() -> Self {
         Self {
             device: DevicePreference::Auto,
+            dtype: Precision::F32,
+            weights: WeightFormat::F32,
             parts: vec![Part::Decode, Part::LogProbs, Part::UpdateLora, Part::UpdateFull],
             batches: vec![1, 8, 32, 64, 256],
             group: 8,

@@ -13,12 +13,17 @@ use super::{
     limits::Limits,
     memory::Peak,
     report::{BenchReport, PartReport},
-    source, work,
+    source,
+    work::{self, Widths},
 };
 use crate::{
     device,
     error::Result,
-    generate::sample::{Request, SampleConfig, Seed, sample},
+    generate::{
+        config::SampleConfig,
+        sample::{Request, sample},
+        seed::Seed,
+    },
     model::{batch::Sequence, log_probs::log_probs},
     policy::Policy,
     profile::{self, OperationTime},
@@ -50,10 +55,10 @@ pub struct Progress {
 pub fn measure(model: &str, config: &BenchConfig, watch: &mut dyn FnMut(Progress)) -> Result<BenchReport> {
     config.check()?;
     let device = config.device.open()?;
-    let mut policy = source::open(model, &device)?;
+    let mut policy = source::open(model, &device)?.in_precision(config.dtype)?;
     // Completions of fixed length: no token ends them.
     policy.config.eos_tokens.clear();
-    let dtype = policy.transformer.weights().first().map_or(DType::F32, |(_, weight)| weight.dtype());
+    let dtype = policy.transformer.dtype();
     let limits = Limits::measure(&device, dtype, config)?;
     let mut report = BenchReport {
         model: model.to_owned(),
@@ -109,7 +114,11 @@ impl Bench<'_> {
     fn part(&mut self, part: Part, batch: usize, policy: Policy) -> Result<PartReport> {
         let peak = Peak::begin(&self.device);
         let config = self.config;
-        let work = work::least(part, batch, &policy.config, config, self.dtype.size_in_bytes());
+        let number = self.dtype.size_in_bytes();
+        // Generation on the CPU packs the weights.
+        let packed = part == Part::Decode && self.device.is_cpu();
+        let weight = if packed { config.weights.bytes() } else { number };
+        let work = work::least(part, batch, &policy.config, config, Widths { weight, number });
         let (tokens, prompt_seconds, times) = if part == Part::Decode {
             let (prompt, times) = self.decode(batch, &policy)?;
             (batch * (config.new_tokens - 1), Some(prompt), times)
@@ -147,7 +156,9 @@ impl Bench<'_> {
                 seed: Seed { run: 1, step, sample: index as u64 },
             };
             let requests: Vec<Request<'_>> = (0..batch).map(request).collect();
-            sample(policy, &requests, &SampleConfig { max_new_tokens, ..SampleConfig::default() }).map(drop)
+            let weights = config.weights;
+            let sampling = SampleConfig { max_new_tokens, max_batch: batch, weights, ..SampleConfig::default() };
+            sample(policy, &requests, &sampling).map(drop)
         };
         let first = self.repeat((Part::Decode, batch), false, &mut || draw(1))?;
         let prompt = median(first.seconds);

@@ -17,6 +17,15 @@ pub(super) struct Work {
     pub(super) bytes: f64,
 }
 
+/// Bytes of stored numbers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Widths {
+    /// Bytes of a weight.
+    pub(super) weight: usize,
+    /// Bytes of any other number.
+    pub(super) number: usize,
+}
+
 /// The sizes that decide the work.
 struct Sizes {
     /// Weights of the projections of all layers.
@@ -46,9 +55,10 @@ impl Sizes {
     }
 }
 
-/// Returns the work of a repetition of `part` with a batch of this many sequences; numbers are stored in `width` bytes.
-pub(super) fn least(part: Part, batch: usize, model: &ModelConfig, config: &BenchConfig, width: usize) -> Work {
-    let (sizes, width) = (Sizes::of(model), width as f64);
+/// Returns the work of a repetition of `part` with a batch of this many sequences.
+pub(super) fn least(part: Part, batch: usize, model: &ModelConfig, config: &BenchConfig, widths: Widths) -> Work {
+    let sizes = Sizes::of(model);
+    let weights = widths.weight as f64 * (sizes.layers + sizes.head);
     let (prompt, completion) = (config.prompt_tokens as f64, config.completion_tokens as f64);
     let prompts = batch.div_ceil(config.group) as f64;
     let batch = batch as f64;
@@ -56,17 +66,13 @@ pub(super) fn least(part: Part, batch: usize, model: &ModelConfig, config: &Benc
         // The first token is that of the prompt's pass, which is not part of decoding.
         let steps = (config.new_tokens - 1) as f64;
         let context = prompt + steps / 2.0;
-        let cache = sizes.cached * (prompts * prompt + batch * steps / 2.0);
-        return Work {
-            flops: steps * sizes.forward(batch, batch * context, batch),
-            bytes: steps * width * (sizes.layers + sizes.head + cache),
-        };
+        let cache = widths.number as f64 * sizes.cached * (prompts * prompt + batch * steps / 2.0);
+        return Work { flops: steps * sizes.forward(batch, batch * context, batch), bytes: steps * (weights + cache) };
     }
     // The last token of a completion predicts nothing, so it is never computed.
     let inputs = completion - 1.0;
     let pairs = prompts * prompt * prompt / 2.0 + batch * inputs * (prompt + inputs / 2.0);
     let forward = sizes.forward(prompts * prompt + batch * inputs, pairs, batch * completion);
-    let weights = width * (sizes.layers + sizes.head);
     match part {
         Part::UpdateLora => Work { flops: 2.0 * forward, bytes: 2.0 * weights },
         // Gradients are written and read, and AdamW reads and writes a weight and two moments: eight numbers of four bytes.
@@ -94,7 +100,7 @@ mod tests {
         let projections = 3.0 * 64.0 * (4.0 * 64.0 + 3.0 * 176.0);
         let head = model.vocab_size as f64 * 64.0;
         let forward = 2.0 * (3.0 * projections + 2.0 * head) + 4.0 * 3.0 * 64.0 * (2.0 + 2.5);
-        let work = |part| least(part, 1, &model, &config, 4);
+        let work = |part| least(part, 1, &model, &config, Widths { weight: 4, number: 4 });
         assert_eq!(work(Part::LogProbs), Work { flops: forward, bytes: 4.0 * (projections + head) });
         assert_eq!(work(Part::UpdateLora).flops, 2.0 * forward);
         assert_eq!(work(Part::UpdateFull).flops, 3.0 * forward);
@@ -103,11 +109,11 @@ mod tests {
     #[test]
     fn decoding_a_larger_batch_reads_the_weights_no_more_often() {
         let (model, config) = (tiny(), BenchConfig::default());
-        let work = |batch| least(Part::Decode, batch, &model, &config, 4);
+        let work = |batch| least(Part::Decode, batch, &model, &config, Widths { weight: 4, number: 4 });
         assert_eq!(work(16).flops, 16.0 * work(1).flops);
         assert!(work(16).bytes < 16.0 * work(1).bytes);
-        // The width counts for bytes alone.
-        let narrow = least(Part::Decode, 1, &model, &config, 2);
+        // Widths count for bytes alone.
+        let narrow = least(Part::Decode, 1, &model, &config, Widths { weight: 2, number: 2 });
         assert_eq!((narrow.flops, 2.0 * narrow.bytes), (work(1).flops, work(1).bytes));
     }
 }

@@ -14,6 +14,7 @@ use crate::{
         path::{Op, Path},
         with_floats,
     },
+    profile,
 };
 
 /// The data of one draw besides the logits.
@@ -36,6 +37,7 @@ pub(crate) struct Drawn {
 
 /// Draws a token for each row of logits (rows, vocabulary). Returns `None` for a row that is not finite.
 pub(crate) fn draw_rows(logits: &Tensor, draws: &[Draw<'_>], config: &SampleConfig) -> Result<Vec<Option<Drawn>>> {
+    let _time = profile::time("draw");
     let plain = !config.has_filters() && config.repetition_penalty == 1.0;
     if Path::of(Op::Draw, logits) == Path::CudaKernel && plain {
         return draw_there(logits, draws, config.temperature);
