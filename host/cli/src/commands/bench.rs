@@ -1,9 +1,9 @@
 //! `alft bench policy`: the speed and the memory of a model on this machine.
 
-use alft_policy::bench::{BenchConfig, BenchReport, measure};
+use alft_policy::bench::{BenchConfig, measure};
 use alft_runtime::Error as RuntimeError;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::progress::Progress;
 
 /// Measure this machine.
@@ -32,21 +32,18 @@ pub(crate) struct PolicyArgs {
     json: bool,
 }
 
-pub(crate) fn run(command: &BenchCommand) -> Result<()> {
-    let BenchCommand::Policy(args) = command;
-    let report = bench(args).map_err(|error| Error::Run(RuntimeError::Model(error)))?;
+pub(crate) fn run(BenchCommand::Policy(args): &BenchCommand) -> Result<()> {
+    let sizes = if args.quick { BenchConfig::quick() } else { BenchConfig::default() };
+    let config = sizes.with(&args.overrides).map_err(RuntimeError::Model)?;
+    let mut progress = None;
+    let report = measure(&args.model, &config, &mut |at| {
+        let bar = progress.get_or_insert_with(|| Progress::begin("bench", 0, at.total));
+        bar.at(at.done, &format!("{} of {}", at.part, at.batch));
+    });
+    let report = report.map_err(RuntimeError::Model)?;
     match args.json {
         true => say!("{}", serde_json::to_string(&report).expect("a report is plain data")),
         false => say!("{report}"),
     }
     Ok(())
-}
-
-fn bench(args: &PolicyArgs) -> alft_policy::Result<BenchReport> {
-    let config = if args.quick { BenchConfig::quick() } else { BenchConfig::default() }.with(&args.overrides)?;
-    let mut progress = None;
-    measure(&args.model, &config, &mut |at| {
-        let bar = progress.get_or_insert_with(|| Progress::begin("bench", 0, at.total));
-        bar.at(at.done, &format!("{} of {}", at.part, at.batch));
-    })
 }
