@@ -16,8 +16,7 @@ pub(crate) enum BenchCommand {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example: alft bench policy shape:smollm2-135m --set parts=decode,update-lora --set batches=1,32\n\n\
-The table has the shares of this machine's limits that a part reaches, of memory bandwidth and of arithmetic, both measured \
-in the same run, and the operations that took longest. The keys of --set are those of `config` in the JSON object.")]
+The columns of the table are explained in docs/benchmarks.md. The keys of --set are those of `config` with --json.")]
 pub(crate) struct PolicyArgs {
     /// A GGUF file, a folder in Hugging Face's format, `tiny`, or `shape:NAME` for random weights
     model: String,
@@ -37,8 +36,7 @@ pub(crate) fn run(BenchCommand::Policy(args): &BenchCommand) -> Result<()> {
     let config = sizes.with(&args.overrides).map_err(RuntimeError::Model)?;
     let mut progress = None;
     let report = measure(&args.model, &config, &mut |at| {
-        let bar = progress.get_or_insert_with(|| Progress::begin("bench", 0, at.total));
-        bar.at(at.done, &format!("{} of {}", at.part, at.batch));
+        progress.get_or_insert_with(|| Progress::begin("bench", 0, at.total)).at(at.done, &at.to_string());
     });
     let report = report.map_err(RuntimeError::Model)?;
     match args.json {

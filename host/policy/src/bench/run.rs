@@ -46,6 +46,12 @@ pub struct Progress {
     pub total: u64,
 }
 
+impl std::fmt::Display for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {}", self.part, self.batch)
+    }
+}
+
 /// Opens the model as [`Policy::open`] does, or `tiny`, or one of [`SHAPES`](super::SHAPES) with random weights, and
 /// measures it. `watch` is called before each repetition.
 ///
