@@ -48,6 +48,10 @@ pub(crate) fn attend(heads: Heads, q: &Tensor, keys: &Tensor, values: &Tensor, s
 /// Writes `k` and `v` (rows, kv heads · dim) to the pools at `places` (rows,), `u32`.
 pub(crate) fn write(places: &Tensor, k: &Tensor, v: &Tensor, keys: &Tensor, values: &Tensor) -> Result<()> {
     let (rows, width) = k.dims2()?;
+    if rows == 0 {
+        // No device accepts a launch of no blocks.
+        return Ok(());
+    }
     let [] = Launch {
         module: "decoding",
         kernel: format!("cache_write_{}", suffix(k.dtype())?),

@@ -3,6 +3,7 @@
 use candle_core::{DType, Result, Tensor, bail};
 
 /// A launch. The kernel's parameters are pointers to `inputs`, `updates` and `outputs`, followed by `numbers`.
+#[cfg_attr(not(any(test, feature = "cuda")), expect(dead_code, reason = "a build without CUDA launches nothing"))]
 pub(super) struct Launch<'a> {
     /// The source file, without its extension.
     pub(super) module: &'static str,
@@ -25,6 +26,7 @@ pub(super) struct Launch<'a> {
 
 /// A parameter that is a number.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(any(test, feature = "cuda")), expect(dead_code, reason = "a build without CUDA launches nothing"))]
 pub(super) enum Number {
     U32(u32),
     F32(f32),
