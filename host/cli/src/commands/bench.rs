@@ -1,10 +1,8 @@
 //! `alft bench policy`: the speed and the memory of a model on this machine.
 
 use alft_policy::bench::{BenchConfig, measure};
-use alft_runtime::Error as RuntimeError;
 
-use crate::error::Result;
-use crate::progress::Progress;
+use crate::{error::Result, print, progress::Progress};
 
 /// Measure this machine.
 #[derive(Debug, clap::Subcommand)]
@@ -33,15 +31,10 @@ pub(crate) struct PolicyArgs {
 
 pub(crate) fn run(BenchCommand::Policy(args): &BenchCommand) -> Result<()> {
     let sizes = if args.quick { BenchConfig::quick() } else { BenchConfig::default() };
-    let config = sizes.with(&args.overrides).map_err(RuntimeError::Model)?;
     let mut progress = None;
-    let report = measure(&args.model, &config, &mut |at| {
+    let report = measure(&args.model, &sizes.with(&args.overrides)?, &mut |at| {
         progress.get_or_insert_with(|| Progress::begin("bench", 0, at.total)).at(at.done, &at.to_string());
-    });
-    let report = report.map_err(RuntimeError::Model)?;
-    match args.json {
-        true => say!("{}", serde_json::to_string(&report).expect("a report is plain data")),
-        false => say!("{report}"),
-    }
+    })?;
+    print::report(&report, args.json);
     Ok(())
 }
