@@ -13,10 +13,12 @@
 //! | `lock` | a run starts only with the plugins that were approved |
 //! | `misbehaving` | a plugin's failures are named and counted, and have the consequence that the run file names |
 //! | `tools` | authors' tools: check, inspect, bench |
+//! | `bench` | every part of a model's work is measured |
 //! | `new` | a new plugin in every language, from nothing to the host |
 //! | `mistakes` | wrong input gets an error that names the place, and its exit code |
 //! | `support` | (scratch folders, and what is built or trained once for all tests) |
 
+mod bench;
 mod doctor;
 mod games;
 mod killed;

@@ -4,15 +4,10 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::doctor::DoctorArgs;
-use crate::commands::estimator::EstimatorArgs;
-use crate::commands::plugin::PluginCommand;
-use crate::commands::replay::ReplayArgs;
-use crate::commands::rescore::RescoreArgs;
-use crate::commands::score::ScoreArgs;
-use crate::commands::simulate::SimulateArgs;
-use crate::commands::solve::SolveArgs;
-use crate::commands::train::TrainArgs;
+use crate::commands::{
+    bench::BenchCommand, doctor::DoctorArgs, estimator::EstimatorArgs, plugin::PluginCommand, replay::ReplayArgs,
+    rescore::RescoreArgs, score::ScoreArgs, simulate::SimulateArgs, solve::SolveArgs, train::TrainArgs,
+};
 use crate::error::EXIT_CODES;
 
 /// Fine-tunes language models on what their final answers are worth.
@@ -33,6 +28,8 @@ pub(crate) enum Command {
     Simulate(SimulateArgs),
     Estimator(EstimatorArgs),
     Doctor(DoctorArgs),
+    #[command(subcommand)]
+    Bench(BenchCommand),
     #[command(subcommand)]
     Plugin(PluginCommand),
     /// Be a child process that compiles a component or runs a native library

@@ -168,11 +168,6 @@ impl Error {
         move |source| Self::Io { doing, path, source }
     }
 
-    /// For `map_err` on a device that cannot be opened.
-    pub(crate) fn device(error: alft_policy::Error) -> Self {
-        Self::Run(RuntimeError::Model(error))
-    }
-
     /// For `map_err` on a plugin that cannot be opened; a native library that is not trusted has a flag for its remedy.
     pub(crate) fn open(name: &str) -> impl FnOnce(alft_plugin_host::Error) -> Self {
         let name = name.to_owned();
@@ -203,6 +198,12 @@ impl From<RuntimeError> for Error {
             RuntimeError::Uncertified { games } => Self::Uncertified { games },
             error => Self::Run(error),
         }
+    }
+}
+
+impl From<alft_policy::Error> for Error {
+    fn from(error: alft_policy::Error) -> Self {
+        Self::Run(RuntimeError::Model(error))
     }
 }
 

@@ -17,3 +17,11 @@ macro_rules! say {
         $crate::print::line(format_args!($($text)*))
     };
 }
+
+/// Prints a report as a JSON object or as text.
+pub(crate) fn report<R: serde::Serialize + std::fmt::Display>(report: &R, json: bool) {
+    match json {
+        true => say!("{}", serde_json::to_string(report).expect("a report is plain data")),
+        false => say!("{report}"),
+    }
+}

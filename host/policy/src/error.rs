@@ -129,6 +129,14 @@ pub enum Error {
         /// The fault and the allowed values; continues a sentence that begins with the name.
         reason: String,
     },
+    /// A text that names a model or a setting means none.
+    #[error("{argument}: {reason}")]
+    Argument {
+        /// The text.
+        argument: String,
+        /// The fault, and the texts that are allowed.
+        reason: String,
+    },
     /// A CUDA device was asked for in a build without CUDA.
     #[error("this build has no CUDA; build with `--features cuda`, or use the device `cpu`")]
     CudaNotBuilt,

@@ -11,6 +11,7 @@
 //! Everything is deterministic given its seeds: the same seeds give the same bits on the CPU, and a restored run continues
 //! bit for bit.
 
+pub mod bench;
 mod cuda;
 pub mod device;
 pub mod doctor;
@@ -21,6 +22,7 @@ mod kernels;
 mod model;
 mod ops;
 mod policy;
+mod profile;
 mod train;
 #[cfg(test)]
 mod twins;
@@ -46,6 +48,7 @@ pub use crate::{
         transformer::Transformer,
     },
     policy::Policy,
+    profile::OperationTime,
     train::{
         adamw::AdamWConfig,
         checkpoint,

@@ -3,6 +3,7 @@
 use alft_policy::doctor::{Machine, examine};
 
 use crate::error::{Error, Result};
+use crate::print;
 
 /// Show the machine's processor, memory and device, or check its GPU
 #[derive(Debug, clap::Args)]
@@ -16,20 +17,12 @@ pub(crate) struct DoctorArgs {
 }
 
 pub(crate) fn run(args: &DoctorArgs) -> Result<()> {
-    let json = |value: serde_json::Result<String>| value.expect("a report is plain data");
     if !args.gpu {
-        let machine = Machine::read().map_err(Error::device)?;
-        match args.json {
-            true => say!("{}", json(serde_json::to_string(&machine))),
-            false => say!("{machine}"),
-        }
+        print::report(&Machine::read()?, args.json);
         return Ok(());
     }
-    let examination = examine().map_err(Error::device)?;
-    match args.json {
-        true => say!("{}", json(serde_json::to_string(&examination))),
-        false => say!("{examination}"),
-    }
+    let examination = examine()?;
+    print::report(&examination, args.json);
     match examination.checks.iter().filter(|check| !check.agrees).count() {
         0 => Ok(()),
         failed => Err(Error::Gpu { failed, checks: examination.checks.len() }),

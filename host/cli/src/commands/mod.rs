@@ -1,5 +1,6 @@
 //! The commands, one a file.
 
+pub(crate) mod bench;
 pub(crate) mod doctor;
 pub(crate) mod estimator;
 pub(crate) mod plugin;
@@ -23,6 +24,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Solve(args) => solve::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Estimator(args) => estimator::run(&args),
+        Command::Bench(command) => bench::run(&command),
         Command::Doctor(args) => doctor::run(&args),
         Command::Plugin(command) => plugin::run(&command),
         Command::PluginWorker { .. } => unreachable!("the worker was served by main"),

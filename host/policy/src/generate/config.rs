@@ -84,9 +84,14 @@ impl SampleConfig {
         Ok(())
     }
 
-    /// Returns true if some tokens may be left out of a draw.
-    pub(crate) fn has_filters(&self) -> bool {
-        self.top_k > 0 || self.top_p < 1.0 || self.min_p > 0.0
+    /// Returns true if tokens are drawn from the whole distribution at `temperature`, so that their log-probabilities are
+    /// those of the distribution that drew them.
+    pub fn is_unfiltered(&self) -> bool {
+        self.temperature > 0.0
+            && self.top_k == 0
+            && self.top_p == 1.0
+            && self.min_p == 0.0
+            && self.repetition_penalty == 1.0
     }
 }
 

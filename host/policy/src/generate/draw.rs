@@ -14,6 +14,7 @@ use crate::{
         path::{Op, Path},
         with_floats,
     },
+    profile,
 };
 
 /// The data of one draw besides the logits.
@@ -36,8 +37,9 @@ pub(crate) struct Drawn {
 
 /// Draws a token for each row of logits (rows, vocabulary). Returns `None` for a row that is not finite.
 pub(crate) fn draw_rows(logits: &Tensor, draws: &[Draw<'_>], config: &SampleConfig) -> Result<Vec<Option<Drawn>>> {
-    let plain = !config.has_filters() && config.repetition_penalty == 1.0;
-    if Path::of(Op::Draw, logits) == Path::CudaKernel && plain {
+    let _time = profile::time("draw");
+    let filtered = config.top_k > 0 || config.top_p < 1.0 || config.min_p > 0.0 || config.repetition_penalty != 1.0;
+    if Path::of(Op::Draw, logits) == Path::CudaKernel && !filtered {
         return draw_there(logits, draws, config.temperature);
     }
     let vocab_size = logits.dim(1)?;
@@ -97,7 +99,7 @@ fn draw_token(logits: &[f32], draw: &Draw<'_>, config: &SampleConfig, scratch: &
     }
     let token = if greedy {
         most_likely(logits)
-    } else if !config.has_filters() {
+    } else if config.top_k == 0 && config.top_p == 1.0 && config.min_p == 0.0 {
         invert_cdf((0..).zip(drawn_from.iter().copied()), draw.uniform)
     } else {
         filter(drawn_from, config, candidates);

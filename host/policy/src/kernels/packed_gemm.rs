@@ -31,7 +31,7 @@ pub enum WeightFormat {
 
 impl WeightFormat {
     /// Returns the number of bytes of a weight.
-    fn bytes(self) -> usize {
+    pub(crate) fn bytes(self) -> usize {
         match self {
             WeightFormat::F32 => 4,
             WeightFormat::F16 => 2,

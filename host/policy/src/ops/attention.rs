@@ -13,6 +13,7 @@ use super::{
 use crate::{
     cuda,
     kernels::{self, Group, Heads},
+    profile,
 };
 
 /// The groups of a packed batch, with the tables that attention on a device needs. The tables are made once and serve all
@@ -50,6 +51,7 @@ impl Packed {
 /// Computes attention within the groups of a packed batch: `q` is (rows, query heads · dim), `k` and `v` are (rows, kv
 /// heads · dim), and the result has the shape of `q`.
 pub(crate) fn attend(heads: Heads, packed: &Arc<Packed>, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+    let _time = profile::time("attention");
     let out = match path(heads, q) {
         Path::CpuKernel => {
             let value = with_floats([q, k, v], |[q, k, v]| kernels::packed_attention(heads, &packed.groups, q, k, v))?;
@@ -79,6 +81,7 @@ pub(crate) fn attend_backward(
     out: &Tensor,
     grad: &Tensor,
 ) -> Result<[Tensor; 3]> {
+    let _time = profile::time("attention backward");
     let [q, k, v, out, grad] = [q, k, v, out, grad].map(Tensor::detach);
     match path(heads, &q) {
         Path::CpuKernel => on_cpu_backward(heads, packed, &q, &k, &v, &grad),

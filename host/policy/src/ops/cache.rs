@@ -16,6 +16,7 @@ use super::{
 use crate::{
     cuda,
     kernels::{self, CachedGroup, Heads},
+    profile,
 };
 
 /// Number of places of a block.
@@ -178,6 +179,7 @@ impl Cache {
 
     /// Writes keys and values, (rows, kv heads · dim).
     pub(crate) fn write(&self, writes: &Writes, k: &Tensor, v: &Tensor) -> Result<()> {
+        let _time = profile::time("cache");
         if Path::of(Op::DecodingAttention, k) == Path::CudaKernel {
             return cuda::decoding::write(writes.rows(k.device())?, k, v, &self.keys, &self.values);
         }
@@ -188,6 +190,7 @@ impl Cache {
 
     /// Computes the attention of one query for each row, `q` (rows, query heads · dim), over the places of the row.
     pub(crate) fn attend(&self, heads: Heads, q: &Tensor, reads: &Reads) -> Result<Tensor> {
+        let _time = profile::time("attention");
         let path = Path::of(Op::DecodingAttention, q);
         if path == Path::CudaKernel && cuda::decoding::supports(heads) {
             return cuda::decoding::attend(heads, q, &self.keys, &self.values, reads.spans(q.device())?);

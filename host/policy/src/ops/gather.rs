@@ -5,6 +5,7 @@
 //! source are known in advance, and their gradients are added in pairs, pairs of pairs and so on. Each round is two
 //! selections and a sum, in a fixed order, so the gradient has the same bits every time.
 
+use crate::profile;
 use candle_core::{Device, Result, Tensor};
 
 use super::function::{Value, function};
@@ -69,6 +70,7 @@ impl Gather {
 
     /// Selects rows of `x` (source rows, width).
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let _time = profile::time("gather");
         let value = x.detach().contiguous()?.index_select(&self.index, 0)?;
         let this = self.clone();
         function([x], Value::Tensor(value), move |[_], grad| Ok([Some(this.reverse(grad)?)]))
@@ -77,6 +79,7 @@ impl Gather {
     /// Returns for each row of the source the sum of `grad` over the output rows that read it: the gradient of
     /// [`Self::forward`].
     pub(crate) fn reverse(&self, grad: &Tensor) -> Result<Tensor> {
+        let _time = profile::time("gather backward");
         let grad = grad.detach().contiguous()?;
         let single = grad.index_select(&self.single, 0)?;
         let Some(Sums { rounds, place }) = &self.multiple else { return Ok(single) };

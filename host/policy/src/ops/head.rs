@@ -15,6 +15,7 @@ use super::{
 use crate::{
     cuda,
     kernels::{self, TokenStats, Transpose},
+    profile,
 };
 
 /// Number of logits computed at once: 32 MiB of `f32`.
@@ -69,6 +70,7 @@ fn predict_in_chunks(
     trained: bool,
     step: usize,
 ) -> Result<(Prediction, HeadState)> {
+    let _time = profile::time("head");
     let keep = trained && targets.len() <= step;
     let (mut slopes, mut kept) = (Vec::new(), None);
     let prediction = in_chunks(hidden, w, targets, step, |chunk| {
@@ -83,6 +85,7 @@ fn predict_in_chunks(
 impl HeadState {
     /// Returns the gradient of the hidden states (tokens, width), given that of the log-probabilities (tokens,).
     pub(crate) fn for_hidden(&self, grad: &Tensor) -> Result<Tensor> {
+        let _time = profile::time("head backward");
         self.slopes.broadcast_mul(&grad.unsqueeze(1)?.to_dtype(self.slopes.dtype())?)
     }
 
@@ -95,6 +98,7 @@ impl HeadState {
         targets: &[u32],
         grad: &Tensor,
     ) -> Result<Tensor> {
+        let _time = profile::time("head backward");
         let scaled = hidden.broadcast_mul(&grad.unsqueeze(1)?.to_dtype(hidden.dtype())?)?;
         for start in (0..targets.len()).step_by(self.step) {
             let len = self.step.min(targets.len() - start);

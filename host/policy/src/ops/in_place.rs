@@ -10,10 +10,14 @@ use super::{
     gather::Gather,
     linear::matmul,
 };
-use crate::kernels::{self, Transpose};
+use crate::{
+    kernels::{self, Transpose},
+    profile,
+};
 
 /// Computes `sum + x`.
 pub(crate) fn add(sum: Tensor, x: &Tensor) -> Result<Tensor> {
+    let _time = profile::time("add");
     if !kernels_apply(&sum) || sum.track_op() || x.track_op() || sum.dims() != x.dims() {
         return sum + x;
     }
@@ -29,6 +33,7 @@ pub(crate) fn add(sum: Tensor, x: &Tensor) -> Result<Tensor> {
 /// Computes `sum + lhs · rhs`, with one factor stored transposed if `transpose` says so. The product has the element type
 /// of its factors, and the sum its own.
 pub(crate) fn add_product(sum: Tensor, transpose: Transpose, lhs: &Tensor, rhs: &Tensor) -> Result<Tensor> {
+    let _time = profile::time("linear backward");
     let (left, right) = (lhs.dims2()?, rhs.dims2()?);
     let (m, n, k, inner) = match transpose {
         Transpose::Neither => (left.0, right.1, left.1, right.0),
@@ -50,6 +55,7 @@ pub(crate) fn add_product(sum: Tensor, transpose: Transpose, lhs: &Tensor, rhs: 
 
 /// Adds row `i` of `rows` (ids, width) to row `ids[i]` of `sum`.
 pub(crate) fn add_rows(sum: Tensor, ids: &[u32], rows: &Tensor) -> Result<Tensor> {
+    let _time = profile::time("embedding backward");
     if !kernels_apply(&sum) || !kernels_apply(rows) {
         // candle's `index_add` is slow on devices.
         let rows = Gather::new(ids, sum.dim(0)?, sum.device())?.reverse(rows)?;

@@ -6,7 +6,10 @@ use super::{
     floats::{kernels_apply, with_floats},
     function::{Value, function},
 };
-use crate::kernels::{self, Transpose};
+use crate::{
+    kernels::{self, Transpose},
+    profile,
+};
 
 /// Largest number of rows for which the product reads the weight without packing it; above, packing pays. Up to this
 /// number, the bits of a row do not depend on the other rows.
@@ -18,6 +21,7 @@ const SKINNY_ROWS: usize = 64;
 /// is returned in its own. The gradient for `w` is computed only if `w` is tracked. candle's matrix product also computes and keeps the gradients
 /// of frozen weights, which costs a LoRA run most of its memory and a third of its time.
 pub(crate) fn linear(x: &Tensor, w: &Tensor) -> Result<Tensor> {
+    let _time = profile::time("linear");
     let read = w.detach().to_dtype(x.dtype())?;
     function([x, w], product(x, &read)?, |[x, w], grad| {
         let read = w.detach().to_dtype(x.dtype())?;
@@ -40,6 +44,7 @@ fn product(x: &Tensor, w: &Tensor) -> Result<Value> {
 
 /// Computes the product of two matrices outside of the graph.
 pub(crate) fn matmul(transpose: Transpose, lhs: &Tensor, rhs: &Tensor) -> Result<Tensor> {
+    let _time = profile::time("linear");
     match matmul_value(transpose, lhs, rhs)? {
         Value::Floats(values, shape) => Tensor::from_vec(values, shape, lhs.device()),
         Value::Tensor(tensor) => Ok(tensor),

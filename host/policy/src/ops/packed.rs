@@ -5,7 +5,10 @@ use std::sync::Arc;
 use candle_core::{Result, Tensor, bail};
 
 use super::floats::with_floats;
-use crate::kernels::{PackedWeight, WeightFormat};
+use crate::{
+    kernels::{PackedWeight, WeightFormat},
+    profile,
+};
 
 /// Linear layers that read the same input, packed together. [`super::linear`] on each weight is its twin.
 #[derive(Clone)]
@@ -23,6 +26,7 @@ impl PackedLinear {
 
     /// Computes `x (rows, in) · w (out, in)ᵀ` for each of the weights.
     pub(crate) fn forward<const N: usize>(&self, x: &Tensor) -> Result<[Tensor; N]> {
+        let _time = profile::time("linear");
         let rows = self.rows(x)?;
         let products = with_floats([x], |[x]| self.0.product(x))?;
         let tensors = products.into_iter().map(|values| {
@@ -37,6 +41,7 @@ impl PackedLinear {
 
     /// Computes `residual + x · wᵀ` for the only weight.
     pub(crate) fn add_to(&self, residual: &Tensor, x: &Tensor) -> Result<Tensor> {
+        let _time = profile::time("linear");
         if residual.dims() != [self.rows(x)?, self.0.columns()] {
             bail!("a sum of {:?} and a product of {} columns", residual.dims(), self.0.columns());
         }
@@ -50,6 +55,7 @@ impl PackedLinear {
 
     /// Computes `silu(x · gateᵀ) · (x · upᵀ)` for the two weights `gate` and `up`.
     pub(crate) fn swiglu(&self, x: &Tensor) -> Result<Tensor> {
+        let _time = profile::time("linear");
         let rows = self.rows(x)?;
         let values = with_floats([x], |[x]| self.0.swiglu(x))?;
         let width = values.len() / rows.max(1);

@@ -7,13 +7,14 @@ use super::{
     function::{Value, function},
     path::{Op, Path},
 };
-use crate::{cuda, kernels};
+use crate::{cuda, kernels, profile};
 
 /// Computes `w · x / √(mean x² + ε)` over the rows of `x` (rows, width); `w` is (width,). The result has the type of `x`,
 /// and sums are at least `f32`.
 ///
 /// Source: Zhang and Sennrich, *Root Mean Square Layer Normalization*, arXiv 1910.07467.
 pub(crate) fn rms_norm(x: &Tensor, w: &Tensor, epsilon: f64) -> Result<Tensor> {
+    let _time = profile::time("norm");
     let floor = epsilon as f32;
     let value = match Path::of(Op::RmsNorm, x) {
         Path::CpuKernel => {
@@ -42,6 +43,7 @@ pub(crate) fn rms_norm_backward(
     epsilon: f64,
     for_weight: bool,
 ) -> Result<(Tensor, Option<Tensor>)> {
+    let _time = profile::time("norm backward");
     let (x, w, grad) = (x.detach(), w.detach(), grad.detach());
     let floor = epsilon as f32;
     match Path::of(Op::RmsNorm, &x) {

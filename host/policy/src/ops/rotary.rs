@@ -9,7 +9,7 @@ use super::{
     function::{Value, function},
     path::{Op, Path},
 };
-use crate::{cuda, kernels};
+use crate::{cuda, kernels, profile};
 
 /// The angles of a batch's rows.
 #[derive(Debug, Clone)]
@@ -37,6 +37,7 @@ impl Rotary {
 
     /// Rotates every head of `x` (rows, heads · dim) by the angles of its row.
     pub(crate) fn rotate(&self, x: &Tensor) -> Result<Tensor> {
+        let _time = profile::time("rotary");
         if Path::of(Op::Rotary, x) == Path::Composed {
             return self.composed(x);
         }
@@ -46,6 +47,7 @@ impl Rotary {
 
     /// Returns the gradient of [`Self::rotate`], the rotation back, given the gradient of its value.
     pub(crate) fn rotate_back(&self, grad: &Tensor) -> Result<Tensor> {
+        let _time = profile::time("rotary backward");
         match self.turn(grad, -1.0)? {
             Value::Floats(values, shape) => Tensor::from_vec(values, shape, grad.device()),
             Value::Tensor(tensor) => Ok(tensor),

@@ -7,12 +7,13 @@ use super::{
     function::{Value, function},
     path::{Op, Path},
 };
-use crate::{cuda, kernels};
+use crate::{cuda, kernels, profile};
 
 /// Computes `silu(gate) · up`, element by element.
 ///
 /// Source: Shazeer, *GLU Variants Improve Transformer*, arXiv 2002.05202.
 pub(crate) fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    let _time = profile::time("swiglu");
     let value = match Path::of(Op::SwiGlu, gate) {
         Path::CpuKernel => {
             Value::Floats(with_floats([gate, up], |[gate, up]| kernels::swiglu(gate, up))?, gate.shape().clone())
@@ -30,6 +31,7 @@ pub(crate) fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
 /// Returns the gradients of [`swiglu`] for `gate` and `up`, given the gradient of its value. With σ the logistic function
 /// of the gate, the derivative of silu is `σ · (1 + gate · (1 − σ))`.
 pub(crate) fn swiglu_backward(gate: &Tensor, up: &Tensor, grad: &Tensor) -> Result<(Tensor, Tensor)> {
+    let _time = profile::time("swiglu backward");
     let (gate, up, grad) = (gate.detach(), up.detach(), grad.detach());
     match Path::of(Op::SwiGlu, &gate) {
         Path::CpuKernel => {

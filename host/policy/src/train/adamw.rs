@@ -24,6 +24,7 @@ use crate::{
         path::{Op, Path},
         with_floats, with_floats_mut,
     },
+    profile,
 };
 
 /// The settings of AdamW.
@@ -110,6 +111,7 @@ impl AdamW {
     /// # Errors
     /// [`Error::NonFinite`] for a norm that is not finite. Nothing is changed then.
     pub(crate) fn clipped_step(&mut self, grads: &GradStore, rate: f64) -> Result<f64> {
+        let _time = profile::time("adamw");
         let (norm, most) = (self.norm(grads)?, self.config.max_grad_norm);
         if !norm.is_finite() {
             return Err(Error::NonFinite { quantity: "the norm of the gradient", value: norm, step: self.steps });
