@@ -2,10 +2,10 @@
 //!
 //! | module | shows |
 //! | --- | --- |
+//! | `accuracy` | the README's first command reaches the results that the README names |
 //! | `games` | exact games are solved with a certificate, or refused with their line |
 //! | `random` | (random games, for the tests of exact games) |
 //! | `simulate` | exact games are played from samples; estimators are as good as they claim |
-//! | `quickstart` | the README's first command reaches the results that the README names |
 //! | `reproducible` | the same seed gives the same metrics, and a finished run can be made longer |
 //! | `killed` | a run that is killed again and again equals one left alone |
 //! | `ledger` | every plugin call is on record, can be repeated, and can be made with another plugin |
@@ -14,10 +14,13 @@
 //! | `misbehaving` | a plugin's failures are named and counted, and have the consequence that the run file names |
 //! | `tools` | authors' tools: check, inspect, bench |
 //! | `bench` | every part of a model's work is measured |
+//! | `doctor` | the machine is shown, and a device that cannot be used is named |
 //! | `new` | a new plugin in every language, from nothing to the host |
 //! | `mistakes` | wrong input gets an error that names the place, and its exit code |
 //! | `support` | (scratch folders, and what is built or trained once for all tests) |
 
+// Tests run in the order of their names. This one takes longest, so its name comes first.
+mod accuracy;
 mod bench;
 mod doctor;
 mod games;
@@ -27,7 +30,6 @@ mod lock;
 mod misbehaving;
 mod mistakes;
 mod new;
-mod quickstart;
 mod random;
 mod reproducible;
 mod score;

@@ -6,7 +6,7 @@ use toml::Table;
 use crate::support::{alft, root, succeed};
 
 #[test]
-fn accuracy_rises_by_15_points_and_incoherence_halves() {
+fn rises_by_15_points_and_incoherence_halves() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("quickstart");
     let mut command = alft(&root());
