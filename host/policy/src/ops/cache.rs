@@ -10,7 +10,7 @@ use candle_core::{Device, Result, Tensor};
 
 use super::{
     attention::softmax,
-    floats::with_floats,
+    floats::{with_floats, with_floats_mut},
     path::{Op, Path},
 };
 use crate::{
@@ -180,12 +180,18 @@ impl Cache {
     /// Writes keys and values, (rows, kv heads · dim).
     pub(crate) fn write(&self, writes: &Writes, k: &Tensor, v: &Tensor) -> Result<()> {
         let _time = profile::time("cache");
-        if Path::of(Op::DecodingAttention, k) == Path::CudaKernel {
-            return cuda::decoding::write(writes.rows(k.device())?, k, v, &self.keys, &self.values);
+        match Path::of(Op::DecodingAttention, k) {
+            Path::CpuKernel => {
+                copy_rows(k, &self.keys, &writes.places)?;
+                copy_rows(v, &self.values, &writes.places)
+            }
+            Path::CudaKernel => cuda::decoding::write(writes.rows(k.device())?, k, v, &self.keys, &self.values),
+            Path::Fused | Path::Composed => {
+                let index = writes.index(k)?;
+                self.keys.scatter_set(index, &k.contiguous()?, 0)?;
+                self.values.scatter_set(index, &v.contiguous()?, 0)
+            }
         }
-        let index = writes.index(k)?;
-        self.keys.scatter_set(index, &k.contiguous()?, 0)?;
-        self.values.scatter_set(index, &v.contiguous()?, 0)
     }
 
     /// Computes the attention of one query for each row, `q` (rows, query heads · dim), over the places of the row.
@@ -212,6 +218,19 @@ impl Cache {
         let weights = softmax(&scores.broadcast_add(mask)?)?;
         weights.matmul(&gather(&self.values)?)?.reshape(q.shape())
     }
+}
+
+/// Copies rows to their places in a pool. candle's scatter would look up an index for each element.
+fn copy_rows(rows: &Tensor, pool: &Tensor, places: &[usize]) -> Result<()> {
+    let width = rows.dim(1)?;
+    with_floats([rows], |[rows]| {
+        with_floats_mut(pool, |pool| {
+            for (row, place) in rows.chunks_exact(width).zip(places) {
+                pool[place * width..][..width].copy_from_slice(row);
+            }
+            Ok(())
+        })
+    })?
 }
 
 #[cfg(test)]
