@@ -49,7 +49,7 @@ fn batch(role: Role) -> Batch<'static> {
     let prompt = Prompt { id: "q".into(), text: "1 + 1?".into(), gold: Some("2".into()), ..Prompt::default() };
     let texts = || {
         let texts = vec!["2".into(), "it is 3/4".into()];
-        vec![PromptTexts { prompt: prompt.clone(), texts }].into()
+        vec![PromptTexts { prompt: prompt.clone(), texts }]
     };
     Batch::of_texts(role, texts()).unwrap_or_else(|| {
         let keys = [Some("2".to_owned()), Some("3".to_owned()), None];

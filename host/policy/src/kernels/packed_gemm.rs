@@ -50,8 +50,8 @@ const TILE_ROWS: usize = 6;
 /// cache beside a panel.
 const BLOCK_ROWS: usize = 96;
 
-/// Numbers of weights and of multiplications from which several threads are faster than one: either takes a thread about
-/// 30 µs, the first to read and the second to compute.
+/// Numbers of weights and of multiplications from which a product is divided among threads. Smaller ones take a thread less
+/// time than waking another.
 const PARALLEL_WEIGHTS: usize = 1 << 17;
 const PARALLEL_PRODUCTS: usize = 1 << 23;
 
