@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use alft_plugin_host::{Engine, Limits, NativeTrust, Plugin, Source, Worker};
 use alft_sdk::Prompt;
-use alft_sdk::call::{Item, PromptTexts};
-use alft_sdk::roles::{Batch, Role};
 use alft_sdk::bundle::Bundle;
+use alft_sdk::call::{Item, PromptTexts};
 use alft_sdk::estimate::PlugIn;
+use alft_sdk::roles::{Batch, Role};
 use alft_sdk::samples::Samples;
 
 /// Inputs between two removals of the compiled code: nearly every input is new, so caching it is of no use.
