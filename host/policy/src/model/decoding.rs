@@ -10,7 +10,7 @@ use crate::{
         lora,
         transformer::{Layer, Transformer},
     },
-    ops::{PackedLinear, Rotary, kernels_apply, rms_norm},
+    ops::{PackedLinear, kernels_apply, rms_norm},
 };
 
 /// A model with its adapters merged, and with its weights in the form that decoding reads.
@@ -91,8 +91,8 @@ impl DecodingModel {
         let model = &self.transformer;
         let Some(packed) = &self.packed else { return model.hidden_states(tokens, positions, attend) };
         let epsilon = model.shape.epsilon;
-        let rotary = Rotary::at(positions, &model.shape.frequencies, model.dtype(), model.device())?;
-        let mut x = model.embedding.index_select(&Tensor::new(tokens, model.device())?, 0)?;
+        let rotary = model.rotary(positions)?;
+        let mut x = model.embed(tokens)?;
         for (index, (layer, weights)) in model.layers.iter().zip(&packed.layers).enumerate() {
             let [q, k, v] = weights.qkv.forward(&rms_norm(&x, &layer.input_norm, epsilon)?)?;
             let (q, k) = (rotary.rotate(&layer.q.add_bias(q)?)?, rotary.rotate(&layer.k.add_bias(k)?)?);
