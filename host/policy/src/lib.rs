@@ -14,6 +14,7 @@
 pub mod bench;
 mod cuda;
 pub mod device;
+mod digest;
 pub mod doctor;
 mod error;
 mod formats;
@@ -33,9 +34,10 @@ pub use crate::{
     device::{DevicePreference, Precision},
     error::{BoxError, Error, Result},
     generate::{
+        completion::{Completion, Request},
         config::SampleConfig,
         memory::{SampleLoad, SampleMemory},
-        sample::{Completion, Request, sample},
+        sample::sample,
         seed::Seed,
     },
     kernels::WeightFormat,

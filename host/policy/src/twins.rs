@@ -8,9 +8,10 @@ use crate::{
     error::Result,
     generate::{
         blocks::Blocks,
+        completion::Request,
         config::SampleConfig,
         decode::{Decoder, PromptRows, Row},
-        sample::{Request, sample},
+        sample::sample,
         seed::Seed,
     },
     kernels::WeightFormat,

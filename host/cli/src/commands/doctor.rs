@@ -8,7 +8,7 @@ use crate::print;
 /// Show the machine's processor, memory and device, or check its GPU
 #[derive(Debug, clap::Args)]
 pub(crate) struct DoctorArgs {
-    /// Check every kernel on the first CUDA device against its twin, and a small model against the CPU, in under a minute
+    /// Check every kernel on the first CUDA device against its twin, and a small model against the CPU
     #[arg(long)]
     gpu: bool,
     /// Print a JSON object

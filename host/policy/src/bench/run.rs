@@ -19,11 +19,7 @@ use super::{
 use crate::{
     device,
     error::Result,
-    generate::{
-        config::SampleConfig,
-        sample::{Request, sample},
-        seed::Seed,
-    },
+    generate::{completion::Request, config::SampleConfig, sample::sample, seed::Seed},
     model::{batch::Sequence, log_probs::log_probs},
     policy::Policy,
     profile::{self, OperationTime},

@@ -71,7 +71,7 @@ pub(crate) fn fingerprint() -> String {
     let text = cuda::MODULES.map(|(_, ptx)| ptx).concat();
     #[cfg(not(feature = "cuda"))]
     let text = "";
-    format!("{:016x}", crate::doctor::fnv(text.as_bytes()))
+    format!("{:016x}", crate::digest::fnv(text.as_bytes()))
 }
 
 impl Launch<'_> {

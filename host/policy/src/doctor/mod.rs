@@ -25,6 +25,7 @@ pub use self::{check::Check, machine::Machine};
 use crate::{
     cuda,
     device::{self, DevicePreference},
+    digest,
     error::Result,
     ops::path::{Op, distrust},
 };
@@ -44,7 +45,7 @@ pub fn trust(device: &Device, folder: Option<&Path>) -> Vec<String> {
         return Vec::new();
     }
     let card = format!("{}, {}, kernels {}", device::describe(device), device::driver(), cuda::fingerprint());
-    let path = folder.map(|folder| folder.join(format!("{:016x}.json", fnv(card.as_bytes()))));
+    let path = folder.map(|folder| folder.join(format!("{:016x}.json", digest::fnv(card.as_bytes()))));
     let stored = path.as_ref().and_then(|path| std::fs::read(path).ok());
     let stored = stored.and_then(|text| serde_json::from_slice::<Verdict>(&text).ok());
     let verdict = stored.filter(|verdict| verdict.card == card).unwrap_or_else(|| {
@@ -60,11 +61,6 @@ pub fn trust(device: &Device, folder: Option<&Path>) -> Vec<String> {
         distrust(op);
     }
     verdict.distrusted
-}
-
-/// Returns the FNV-1a hash of bytes.
-pub(crate) fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3))
 }
 
 /// The check of a device at length.

@@ -6,11 +6,7 @@ use super::check::{Check, largest};
 use crate::{
     device::Precision,
     error::Result,
-    generate::{
-        config::SampleConfig,
-        sample::{Request, sample},
-        seed::Seed,
-    },
+    generate::{completion::Request, config::SampleConfig, sample::sample, seed::Seed},
     model::{
         batch::{Batch, Sequence},
         gradient::{Checkpointing, Gradients},

@@ -2,7 +2,8 @@
 //!
 //! | module | has |
 //! | --- | --- |
-//! | [`sample`] | [`sample()`](sample::sample), its requests and completions |
+//! | [`sample`] | [`sample()`](sample::sample): a completion for each request |
+//! | [`completion`] | the request, and the completion that is drawn for it |
 //! | [`config`] | the settings |
 //! | [`scheduler`] | which sequences are decoded together: they enter and leave one by one |
 //! | [`decode`] | the computation of prompts and of steps over the cache |
@@ -13,6 +14,7 @@
 //! | [`memory`] | the memory that all this needs, before it is taken |
 
 pub(crate) mod blocks;
+pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod decode;
 pub(crate) mod draw;

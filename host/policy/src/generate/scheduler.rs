@@ -12,11 +12,11 @@ use crate::{
     error::{Error, Result},
     generate::{
         blocks::Blocks,
+        completion::{Completion, Request},
         config::SampleConfig,
         decode::{Decoder, PromptRows, Row},
         draw::{Draw, draw_rows},
         memory::{block_bytes, cache_blocks},
-        sample::{Completion, Request},
         stop::StopTexts,
     },
     model::decoding::DecodingModel,
