@@ -81,7 +81,36 @@ fn open_cuda() -> Result<Device> {
         return Err(Error::CudaNotBuilt);
     }
     // One stream for all threads of the program, so that work on a tensor never overtakes earlier work on it.
-    Device::new_cuda_with_stream(0).map_err(Error::NoCudaDevice)
+    let device = Device::new_cuda_with_stream(0).map_err(Error::NoCudaDevice)?;
+    #[cfg(feature = "cuda")]
+    if let Device::Cuda(device) = &device {
+        prepare_cuda(device);
+    }
+    Ok(device)
+}
+
+/// Makes a device's memory cheap to take and to give back.
+#[cfg(feature = "cuda")]
+fn prepare_cuda(device: &candle_core::CudaDevice) {
+    use std::ffi::c_void;
+
+    use candle_core::cuda_backend::cudarc::driver::{result, sys};
+
+    // SAFETY: events keep the streams of a device in step, and this one has a single stream. Recorded work may not wait for
+    // events of the time before.
+    unsafe { device.disable_event_tracking() };
+    let stream = device.cuda_stream();
+    let mut all = u64::MAX;
+    let keep = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+    // The pool would give all free memory back at each wait for the device, to take it again for the next step. If it cannot
+    // be told to keep it, everything works as well and slower.
+    let _ = stream.context().bind_to_thread().and_then(|()| {
+        // SAFETY: the handle is that of the open device, and the attribute is a 64-bit number.
+        unsafe {
+            let pool = result::device::get_mem_pool(stream.context().cu_device())?;
+            result::mem_pool::set_attribute(pool, keep, (&raw mut all).cast::<c_void>())
+        }
+    });
 }
 
 /// Describes a device in one line: `CPU, 2 threads` or `CUDA: NVIDIA H100`.

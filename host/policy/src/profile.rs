@@ -72,9 +72,14 @@ pub(crate) fn record<T>(device: &Device, work: impl FnOnce() -> T) -> (T, Vec<Op
     (result, times)
 }
 
+/// Returns true while operations are recorded.
+pub(crate) fn is_recording() -> bool {
+    RECORDING.load(Ordering::Relaxed)
+}
+
 /// Begins an operation. Its time ends when the guard is dropped; `None` without a recording.
 pub(crate) fn time(operation: &'static str) -> Option<Timer> {
-    RECORDING.load(Ordering::Relaxed).then(|| {
+    is_recording().then(|| {
         wait_for_device();
         Timer { operation, outside: WITHIN.replace(Duration::ZERO), started: Instant::now() }
     })

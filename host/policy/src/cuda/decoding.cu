@@ -7,37 +7,60 @@ const int WARPS = 4;
 // Elements of a head that a lane holds, at most: heads have up to 128.
 const int HELD = 4;
 
-// A block for each row and query head. Its warps divide the places between them, and the lanes of a warp the elements of
-// a head; the warps' sums are merged in order.
+// Consecutive elements that are read at once.
+template <typename T> struct alignas(16) Eight { T x[8]; };
+
+// Returns the product of a query in shared memory with a key.
+template <typename T>
+__device__ inline float product(const float *query, const T *key, uint32_t dim) {
+    float sum = 0.0f;
+    if (dim % 8 != 0) {
+        for (uint32_t d = 0; d < dim; d++) sum += query[d] * wide(key[d]);
+        return sum;
+    }
+    for (uint32_t d = 0; d < dim; d += 8) {
+        const Eight<T> part = *(const Eight<T> *)(key + d);
+#pragma unroll
+        for (int i = 0; i < 8; i++) sum += query[d + i] * wide(part.x[i]);
+    }
+    return sum;
+}
+
+// A block for each row and query head. Its warps take tiles of 32 places of a span in turn. A lane has the score of one
+// place, and then the sums of every 32nd element of the head; the warps' sums are merged in order.
 template <typename T>
 __device__ void decoding_attention(const T *q, const T *keys, const T *values, const uint32_t *spans, T *out,
                                    uint32_t heads, uint32_t repeats, uint32_t dim, uint32_t row_spans, float scale) {
-    __shared__ float most_of[WARPS], sum_of[WARPS], sums_of[WARPS][HELD * 32];
+    __shared__ float query[HELD * 32], most_of[WARPS], sum_of[WARPS], sums_of[WARPS][HELD * 32];
     const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32, row = blockIdx.x, head = blockIdx.y;
-    const size_t stride = (size_t)(heads / repeats) * dim, column = (size_t)(head / repeats) * dim;
+    const size_t stride = (size_t)(heads / repeats) * dim;
     q += ((size_t)row * heads + head) * dim, out += ((size_t)row * heads + head) * dim;
+    keys += (size_t)(head / repeats) * dim, values += (size_t)(head / repeats) * dim;
     spans += (size_t)row * row_spans * 2;
-    float query[HELD], sums[HELD], most = -INFINITY, sum = 0.0f;
-#pragma unroll
-    for (int i = 0; i < HELD; i++) {
-        query[i] = lane + 32 * i < dim ? wide(q[lane + 32 * i]) * scale : 0.0f;
-        sums[i] = 0.0f;
-    }
+    for (uint32_t d = threadIdx.x; d < dim; d += blockDim.x) query[d] = wide(q[d]) * scale;
+    __syncthreads();
+    float sums[HELD] = {}, most = -INFINITY, sum = 0.0f;
+    uint32_t tile = 0;
     for (uint32_t span = 0; span < row_spans; span++) {
-        const uint32_t first = spans[2 * span], count = spans[2 * span + 1];
-        for (uint32_t place = warp; place < count; place += WARPS) {
-            const size_t at = (size_t)(first + place) * stride + column;
-            float score = 0.0f;
-#pragma unroll
-            for (int i = 0; i < HELD; i++)
-                if (lane + 32 * i < dim) score += query[i] * wide(keys[at + lane + 32 * i]);
-            score = lane_sum(score, 32);
-            const float highest = fmaxf(most, score), kept = expf(most - highest), weight = expf(score - highest);
+        const uint32_t count = spans[2 * span + 1];
+        for (uint32_t start = 0; start < count; start += 32, tile++) {
+            if (tile % WARPS != warp) continue;
+            const uint32_t here = count - start < 32 ? count - start : 32;
+            const size_t first = (size_t)(spans[2 * span] + start) * stride;
+            const float score = lane < here ? product(query, keys + first + lane * stride, dim) : -INFINITY;
+            const float highest = fmaxf(most, lane_max(score, 32)), kept = expf(most - highest);
+            const float weight = expf(score - highest);
             most = highest;
-            sum = sum * kept + weight;
+            sum = sum * kept + lane_sum(weight, 32);
 #pragma unroll
-            for (int i = 0; i < HELD; i++)
-                if (lane + 32 * i < dim) sums[i] = sums[i] * kept + weight * wide(values[at + lane + 32 * i]);
+            for (int i = 0; i < HELD; i++) sums[i] *= kept;
+#pragma unroll 4
+            for (uint32_t place = 0; place < here; place++) {
+                const float share = __shfl_sync(ALL_LANES, weight, place);
+#pragma unroll
+                for (int i = 0; i < HELD; i++)
+                    if (lane + 32 * i < dim) sums[i] += share * wide(values[first + place * stride + lane + 32 * i]);
+            }
         }
     }
     if (lane == 0) most_of[warp] = most, sum_of[warp] = sum;

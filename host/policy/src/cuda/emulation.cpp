@@ -152,6 +152,7 @@ extern "C" int emulate(const char *name, unsigned grid_x, unsigned grid_y, unsig
 #include "attention.cu"
 #include "decoding.cu"
 #include "draw.cu"
+#include "embed.cu"
 #include "rms_norm.cu"
 #include "rotary.cu"
 #include "swiglu.cu"

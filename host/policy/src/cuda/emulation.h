@@ -54,6 +54,25 @@ extern emulation::Index threadIdx, blockIdx, blockDim, gridDim;
 
 inline void __syncthreads() { emulation::block_barrier(); }
 inline float __shfl_xor_sync(unsigned, float value, int lanes) { return emulation::exchange(value, threadIdx.x ^ lanes); }
+inline float __shfl_sync(unsigned, float value, int lane) {
+    return emulation::exchange(value, threadIdx.x / 32 * 32 + lane);
+}
+// A lane that has no lane so far below keeps its own number.
+inline float __shfl_up_sync(unsigned, float value, unsigned lanes) {
+    return emulation::exchange(value, threadIdx.x % 32 < lanes ? threadIdx.x : threadIdx.x - lanes);
+}
+// The threads of a block take turns, so no addition is lost.
+inline void atomicOr(uint32_t *to, uint32_t bits) { *to |= bits; }
+inline float __uint_as_float(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, 4);
+    return value;
+}
+inline uint32_t __float_as_uint(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, 4);
+    return bits;
+}
 inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
 
 struct __nv_bfloat16 {

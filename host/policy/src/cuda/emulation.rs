@@ -47,7 +47,7 @@ fn library() -> Option<&'static Mutex<Library>> {
 }
 
 /// Memory of a tensor, aligned as a device's is for every element type.
-struct Memory(Vec<u64>);
+struct Memory(Vec<u128>);
 
 impl Memory {
     /// Copies the elements of a contiguous tensor.
@@ -69,7 +69,7 @@ impl Memory {
 
     /// Returns memory in which every element is NaN.
     fn new(size: usize) -> Self {
-        Self(vec![u64::MAX; size.div_ceil(8)])
+        Self(vec![u128::MAX; size.div_ceil(16)])
     }
 
     fn tensor(&self, shape: &[usize], dtype: DType) -> Result<Tensor> {

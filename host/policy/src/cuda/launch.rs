@@ -126,11 +126,12 @@ mod cuda {
     /// Shared memory of a block that needs no permission.
     const SHARED: usize = 48 << 10;
 
-    pub(super) const MODULES: [(&str, &str); 8] = [
+    pub(super) const MODULES: [(&str, &str); 9] = [
         ("adamw", ptx::ADAMW),
         ("attention", ptx::ATTENTION),
         ("decoding", ptx::DECODING),
         ("draw", ptx::DRAW),
+        ("embed", ptx::EMBED),
         ("rms_norm", ptx::RMS_NORM),
         ("rotary", ptx::ROTARY),
         ("swiglu", ptx::SWIGLU),

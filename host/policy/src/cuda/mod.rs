@@ -5,7 +5,8 @@
 //! | `launch` | a launch, on a device or in tests on the emulation of one |
 //! | `rms_norm`, `rotary`, `swiglu`, `attention`, `token_stats` | a kernel with its backward pass |
 //! | `adamw` | the optimiser's step |
-//! | `decoding`, `draw` | attention over a cache, and drawing of tokens |
+//! | `embed`, `decoding`, `draw` | the embedding of tokens, attention over a cache, drawing of tokens |
+//! | `graph` | work that is recorded once and launched as a whole |
 //! | `emulation` | tests: the same sources, compiled for the CPU |
 //!
 //! The build script compiles the sources with nvcc to PTX if the feature `cuda` is on. Every kernel has a twin in
@@ -15,8 +16,10 @@ pub(crate) mod adamw;
 pub(crate) mod attention;
 pub(crate) mod decoding;
 pub(crate) mod draw;
+pub(crate) mod embed;
 #[cfg(test)]
 mod emulation;
+pub(crate) mod graph;
 mod launch;
 pub(crate) mod rms_norm;
 pub(crate) mod rotary;

@@ -12,6 +12,22 @@ __device__ void rms_norm(const T *x, const W *w, T *y, uint32_t width, float eps
     for (uint32_t i = threadIdx.x; i < width; i += blockDim.x) y[i] = narrow<T>(wide(x[i]) * inverse * wide(w[i]));
 }
 
+// Adds y to the stream x in place, and normalises the sum.
+template <typename T, typename W>
+__device__ void add_rms_norm(const T *y, const W *w, T *x, T *normal, uint32_t width, float epsilon) {
+    __shared__ float scratch[32];
+    x += (size_t)blockIdx.x * width;
+    y += (size_t)blockIdx.x * width;
+    normal += (size_t)blockIdx.x * width;
+    float squares = 0.0f;
+    for (uint32_t i = threadIdx.x; i < width; i += blockDim.x) {
+        x[i] = narrow<T>(wide(x[i]) + wide(y[i]));
+        squares += wide(x[i]) * wide(x[i]);
+    }
+    float inverse = rsqrtf(block_sum(squares, scratch) / width + epsilon);
+    for (uint32_t i = threadIdx.x; i < width; i += blockDim.x) normal[i] = narrow<T>(wide(x[i]) * inverse * wide(w[i]));
+}
+
 // With n the normalised row and g the gradient times the weight, dx = (g - n * mean(g * n)) * inverse. The inverse roots
 // are kept for the weight's gradient.
 template <typename T, typename W>
@@ -59,11 +75,16 @@ __device__ void rms_norm_weight(const T *x, const T *grad, const float *inverses
     extern "C" __global__ void rms_norm_##SUFFIX(const T *x, const W *w, T *y, uint32_t width, float epsilon) {       \
         rms_norm(x, w, y, width, epsilon);                                                                            \
     }                                                                                                                 \
+    extern "C" __global__ void add_rms_norm_##SUFFIX(const T *y, const W *w, T *x, T *normal, uint32_t width,         \
+                                                     float epsilon) {                                                 \
+        add_rms_norm(y, w, x, normal, width, epsilon);                                                                \
+    }                                                                                                                 \
     extern "C" __global__ void rms_norm_backward_##SUFFIX(const T *x, const W *w, const T *grad, T *dx,               \
                                                           float *inverses, uint32_t width, float epsilon) {           \
         rms_norm_backward(x, w, grad, dx, inverses, width, epsilon);                                                  \
     }                                                                                                                 \
     KERNEL(rms_norm_##SUFFIX)                                                                                         \
+    KERNEL(add_rms_norm_##SUFFIX)                                                                                     \
     KERNEL(rms_norm_backward_##SUFFIX)
 
 #define FOR_STREAM(T, SUFFIX)                                                                                         \

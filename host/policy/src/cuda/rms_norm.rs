@@ -28,6 +28,24 @@ pub(crate) fn forward(x: &Tensor, w: &Tensor, epsilon: f32) -> Result<Tensor> {
     Ok(y)
 }
 
+/// Adds `y` to the stream `x` in place, both (rows, width), and returns the normalised rows of the sum times `w`.
+pub(crate) fn add_and_norm(x: &Tensor, y: &Tensor, w: &Tensor, epsilon: f32) -> Result<Tensor> {
+    let (rows, width) = x.dims2()?;
+    let [normal] = Launch {
+        module: "rms_norm",
+        kernel: format!("add_rms_norm_{}_{}", suffix(&[x, y])?, suffix(&[w])?),
+        grid: [rows, 1],
+        threads: row_threads(width, THREADS),
+        shared: 0,
+        inputs: &[y, w],
+        updates: &[x],
+        outputs: &[(x.dims(), x.dtype())],
+        numbers: &[count(width)?, Number::F32(epsilon)],
+    }
+    .run()?;
+    Ok(normal)
+}
+
 /// Returns the gradient for `x` and, if asked for, that for `w` in `f32`.
 pub(crate) fn backward(
     x: &Tensor,

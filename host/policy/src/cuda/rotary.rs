@@ -3,6 +3,7 @@
 use candle_core::{DType, Result, Tensor};
 
 use super::launch::{Launch, Number, count, require, suffix};
+use crate::kernels::Heads;
 
 const THREADS: usize = 256;
 
@@ -25,4 +26,36 @@ pub(crate) fn turn(x: &Tensor, cos: &Tensor, sin: &Tensor, sign: f32) -> Result<
     }
     .run()?;
     Ok(y)
+}
+
+/// Rotates the queries and keys of `qkv` (rows, query + kv + kv heads · dim), to which `bias` is added if there is one, and
+/// writes keys and values to the pools `keys` and `values` (places, kv heads · dim). `positions` and `places` are (rows,),
+/// `u32`; `cos` and `sin` are (positions, dim / 2), `f32`. Returns the queries, (rows, query heads · dim).
+#[expect(clippy::too_many_arguments, reason = "they are those of the kernel")]
+pub(crate) fn turn_and_write(
+    heads: Heads,
+    qkv: &Tensor,
+    bias: Option<&Tensor>,
+    [cos, sin]: [&Tensor; 2],
+    positions: &Tensor,
+    places: &Tensor,
+    keys: &Tensor,
+    values: &Tensor,
+) -> Result<Tensor> {
+    let rows = qkv.dim(0)?;
+    require(&[cos, sin], DType::F32)?;
+    require(&[positions, places], DType::U32)?;
+    let [q] = Launch {
+        module: "rotary",
+        kernel: format!("rotary_write_{}", suffix(&[qkv, bias.unwrap_or(qkv), keys, values])?),
+        grid: [rows, 1],
+        threads: THREADS,
+        shared: 0,
+        inputs: &[qkv, bias.unwrap_or(qkv), cos, sin, positions, places],
+        updates: &[keys, values],
+        outputs: &[(&[rows, heads.query * heads.dim], qkv.dtype())],
+        numbers: &[count(heads.query)?, count(heads.kv)?, count(heads.dim / 2)?, Number::U32(bias.is_some().into())],
+    }
+    .run()?;
+    Ok(q)
 }

@@ -9,6 +9,15 @@ __device__ void swiglu(const T *gate, const T *up, T *y, uint32_t count) {
     if (i < count) y[i] = narrow<T>(wide(gate[i]) * logistic(wide(gate[i])) * wide(up[i]));
 }
 
+// The same of rows that hold their gates and then their ups. A block for each row.
+template <typename T>
+__device__ void swiglu_joined(const T *gate_up, T *y, uint32_t width) {
+    gate_up += (size_t)blockIdx.x * 2 * width;
+    y += (size_t)blockIdx.x * width;
+    for (uint32_t i = threadIdx.x; i < width; i += blockDim.x)
+        y[i] = narrow<T>(wide(gate_up[i]) * logistic(wide(gate_up[i])) * wide(gate_up[width + i]));
+}
+
 template <typename T>
 __device__ void swiglu_backward(const T *gate, const T *up, const T *grad, T *dgate, T *dup, uint32_t count) {
     uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
@@ -23,11 +32,15 @@ __device__ void swiglu_backward(const T *gate, const T *up, const T *grad, T *dg
     extern "C" __global__ void swiglu_##SUFFIX(const T *gate, const T *up, T *y, uint32_t count) {                    \
         swiglu(gate, up, y, count);                                                                                   \
     }                                                                                                                 \
+    extern "C" __global__ void swiglu_joined_##SUFFIX(const T *gate_up, T *y, uint32_t width) {                       \
+        swiglu_joined(gate_up, y, width);                                                                             \
+    }                                                                                                                 \
     extern "C" __global__ void swiglu_backward_##SUFFIX(const T *gate, const T *up, const T *grad, T *dgate, T *dup,  \
                                                         uint32_t count) {                                             \
         swiglu_backward(gate, up, grad, dgate, dup, count);                                                           \
     }                                                                                                                 \
     KERNEL(swiglu_##SUFFIX)                                                                                           \
+    KERNEL(swiglu_joined_##SUFFIX)                                                                                    \
     KERNEL(swiglu_backward_##SUFFIX)
 
 FOR_TYPE(float, f32)

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::launch::{Launch, count, suffix};
+use super::launch::{Launch, count, row_threads, suffix};
 
 const THREADS: usize = 256;
 
@@ -20,6 +20,24 @@ pub(crate) fn forward(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
         updates: &[],
         outputs: &[(gate.dims(), gate.dtype())],
         numbers: &[count(elements)?],
+    }
+    .run()?;
+    Ok(y)
+}
+
+/// Computes `silu(gate) · up` of rows that hold their gates and then their ups, (rows, 2 · width). Returns (rows, width).
+pub(crate) fn joined(gate_up: &Tensor) -> Result<Tensor> {
+    let (rows, both) = gate_up.dims2()?;
+    let [y] = Launch {
+        module: "swiglu",
+        kernel: format!("swiglu_joined_{}", suffix(&[gate_up])?),
+        grid: [rows, 1],
+        threads: row_threads(both / 2, THREADS),
+        shared: 0,
+        inputs: &[gate_up],
+        updates: &[],
+        outputs: &[(&[rows, both / 2], gate_up.dtype())],
+        numbers: &[count(both / 2)?],
     }
     .run()?;
     Ok(y)

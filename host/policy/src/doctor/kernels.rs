@@ -6,16 +6,27 @@ use super::check::{Check, larger, largest, numbers};
 use crate::{
     cuda,
     error::Result,
+    generate::{
+        completion::{Completion, Request},
+        config::SampleConfig,
+        sample::sample,
+        seed::Seed,
+    },
     kernels::{AdamWStep, Heads},
-    model::init::Normal,
-    ops::path::Op,
+    model::{batch::Sequence, init::Normal, log_probs::log_probs},
+    ops::path::{Op, Path},
+    policy::Policy,
 };
 
 /// Checks these kernels on a device.
 pub(super) fn kernels(device: &Device) -> Vec<Check> {
     type Error = fn(&Device, DType) -> Result<f64>;
-    let in_both: [(Op, Error); 3] =
-        [(Op::DecodingAttention, decoding_error), (Op::TokenStats, token_stats_error), (Op::Draw, draw_error)];
+    let in_both: [(Op, Error); 4] = [
+        (Op::DecodingAttention, decoding_error),
+        (Op::TokenStats, token_stats_error),
+        (Op::Draw, draw_error),
+        (Op::DecodingStep, step_error),
+    ];
     let of = |(op, error): (Op, Error)| {
         [DType::F32, DType::BF16].map(|dtype| Check::new(op.name(), dtype, error(device, dtype)))
     };
@@ -68,23 +79,47 @@ fn draw_error(device: &Device, dtype: DType) -> Result<f64> {
     let (rows, width, temperature) = (40, 1237, 0.7);
     let logits = (numbers(&mut Normal::new(10), &[rows, width], &Device::Cpu)? * 2.0)?.to_dtype(dtype)?;
     let uniforms: Vec<f32> = (0..rows).map(|row| (row as f32 + 0.5) / rows as f32).collect();
-    let on_device = Tensor::new(uniforms.as_slice(), device)?;
-    let (tokens, log_probs) = cuda::draw::draw(&logits.to_device(device)?, &on_device, temperature)?;
-    let (tokens, log_probs) = (tokens.to_vec1::<u32>()?, log_probs.to_vec1::<f32>()?);
+    let bits = Tensor::from_iter(uniforms.iter().map(|uniform| uniform.to_bits()), device)?;
+    let drawn = Tensor::zeros((rows, 2), DType::U32, device)?;
+    let filters = SampleConfig { temperature, ..SampleConfig::default() }.filters();
+    cuda::draw::draw(&logits.to_device(device)?, &bits, None, filters, &drawn)?;
+    let drawn = drawn.to_vec2::<u32>()?;
     let mut largest = 0.0;
     for (row, logits) in logits.to_dtype(DType::F64)?.to_vec2::<f64>()?.iter().enumerate() {
-        let (token, uniform) = (tokens[row] as usize, f64::from(uniforms[row]));
-        if tokens[row] == cuda::draw::NONE || token >= width {
+        let (token, uniform) = (drawn[row][0] as usize, f64::from(uniforms[row]));
+        // The token for a row that is not finite is none of the vocabulary.
+        if token >= width {
             return Ok(f64::INFINITY);
         }
         let weights: Vec<f64> = logits.iter().map(|logit| (logit / temperature).exp()).collect();
         let total: f64 = weights.iter().sum();
         let before = weights[..token].iter().sum::<f64>() / total;
         let p = weights[token] / total;
-        let errors = [before - uniform, uniform - before - p, (f64::from(log_probs[row]) - p.ln()).abs()];
+        let errors =
+            [before - uniform, uniform - before - p, (f64::from(f32::from_bits(drawn[row][1])) - p.ln()).abs()];
         largest = errors.into_iter().fold(largest, larger);
     }
     Ok(largest)
+}
+
+/// Draws completions by recorded steps, and returns by how much their log-probabilities miss those of the CPU.
+fn step_error(device: &Device, dtype: DType) -> Result<f64> {
+    let policy = Policy::tiny(1, device)?;
+    let policy = Policy { transformer: policy.transformer.computing_in(dtype), ..policy };
+    let prompts: [Vec<u32>; 2] = [5, 70].map(|tokens| (0..tokens).map(|i| i * 7 % 90 + 3).collect());
+    let request =
+        |sample: u64| Request { prompt: &prompts[sample as usize / 3], seed: Seed { run: 1, step: 1, sample } };
+    let requests: Vec<Request<'_>> = (0..5).map(request).collect();
+    let config = SampleConfig { max_new_tokens: 8, ..SampleConfig::default() };
+    let completions = Path::CudaKernel.force(|| sample(&policy, &requests, &config))?;
+    let sequence = |(request, completion): (&Request<'_>, &Completion)| Sequence {
+        prompt: request.prompt.to_vec(),
+        completion: completion.tokens.clone(),
+    };
+    let sequences: Vec<Sequence> = requests.iter().zip(&completions).map(sequence).collect();
+    let want = log_probs(&Policy::tiny(1, &Device::Cpu)?.transformer, &sequences, 1.0, 1 << 20)?.concat();
+    let got: Vec<f32> = completions.into_iter().flat_map(|completion| completion.log_probs).collect();
+    largest(&[Tensor::new(got, &Device::Cpu)?], &[Tensor::new(want, &Device::Cpu)?])
 }
 
 fn token_stats_error(device: &Device, dtype: DType) -> Result<f64> {

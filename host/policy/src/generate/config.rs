@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    cuda::draw::Filters,
     error::{Error, Result},
     kernels::WeightFormat,
 };
@@ -55,6 +56,17 @@ impl Default for SampleConfig {
 }
 
 impl SampleConfig {
+    /// Returns the way to draw, for the CUDA kernel.
+    pub(crate) fn filters(&self) -> Filters {
+        Filters {
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            repetition_penalty: self.repetition_penalty,
+        }
+    }
+
     /// Checks the settings.
     ///
     /// # Errors

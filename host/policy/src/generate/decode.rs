@@ -9,6 +9,11 @@ use candle_core::Tensor;
 
 use crate::{
     error::Result,
+    generate::{
+        config::SampleConfig,
+        draw::{Draw, Drawn, draw_rows},
+        recorded::RecordedSteps,
+    },
     model::{batch::Batch, decoding::DecodingModel},
     ops::{Cache, Packed, Places, Reads, Writes, attend},
 };
@@ -36,6 +41,18 @@ pub(crate) struct Row<'a> {
     pub(crate) own: &'a Places,
 }
 
+impl Row<'_> {
+    /// Returns the position of the token.
+    pub(crate) fn position(&self) -> usize {
+        self.prompt.len + self.own.len - 1
+    }
+
+    /// Returns the place of the token's key and value.
+    pub(crate) fn place(&self) -> usize {
+        self.own.place(self.own.len - 1)
+    }
+}
+
 /// A model with its cache.
 #[derive(Debug)]
 pub(crate) struct Decoder<'a> {
@@ -44,12 +61,22 @@ pub(crate) struct Decoder<'a> {
     blocks: usize,
     /// The cache of each layer, from the first pass on.
     caches: Vec<Cache>,
+    config: &'a SampleConfig,
+    /// The steps on a device; `None` where the model has no kernels for them.
+    recorded: Option<RecordedSteps>,
 }
 
 impl<'a> Decoder<'a> {
-    /// Creates a decoder with a cache of `blocks` blocks.
-    pub(crate) fn new(model: &'a DecodingModel, blocks: usize) -> Self {
-        Self { model, blocks, caches: Vec::new() }
+    /// Creates a decoder with a cache of `blocks` blocks, for prompts of at most `longest_prompt` tokens.
+    pub(crate) fn new(
+        model: &'a DecodingModel,
+        blocks: usize,
+        longest_prompt: usize,
+        config: &'a SampleConfig,
+    ) -> Result<Self> {
+        let recorded =
+            model.has_step().then(|| RecordedSteps::new(model.transformer(), blocks, longest_prompt, config));
+        Ok(Self { model, blocks, caches: Vec::new(), config, recorded: recorded.transpose()? })
     }
 
     /// Computes prompts and writes their keys and values to the cache. Returns the logits of each prompt's next token,
@@ -68,7 +95,8 @@ impl<'a> Decoder<'a> {
         let places =
             prompts.iter().flat_map(|prompt| (0..prompt.tokens.len()).map(move |index| prompt.places.place(index)));
         let writes = Writes::new(places.collect());
-        let (blocks, caches) = (self.blocks, &mut self.caches);
+        let blocks = self.blocks + self.recorded.as_ref().map_or(0, |_| RecordedSteps::SPARE_BLOCKS);
+        let caches = &mut self.caches;
         let hidden = self.model.hidden_states(&batch.tokens, &batch.positions, |layer, q, k, v| {
             if layer == caches.len() {
                 caches.push(Cache::new(blocks, k)?);
@@ -80,13 +108,20 @@ impl<'a> Decoder<'a> {
         Ok(self.model.logits(&hidden.index_select(&last, 0)?)?)
     }
 
-    /// Computes a token of each sequence, whose prompts were computed before. Returns the logits of the next token, (rows,
-    /// vocabulary).
-    pub(crate) fn step(&self, rows: &[Row<'_>]) -> Result<Tensor> {
+    /// Computes a token of each sequence, whose prompts were computed before, and draws the next one.
+    pub(crate) fn step(&mut self, rows: &[Row<'_>], draws: &[Draw<'_>]) -> Result<Vec<Option<Drawn>>> {
+        match &mut self.recorded {
+            Some(recorded) => recorded.step(self.model, &self.caches, rows, draws, self.config),
+            None => draw_rows(&self.logits(rows)?, draws, self.config),
+        }
+    }
+
+    /// Computes a token of each sequence. Returns the logits of the next token, (rows, vocabulary).
+    pub(crate) fn logits(&self, rows: &[Row<'_>]) -> Result<Tensor> {
         let heads = self.model.transformer().heads();
         let tokens: Vec<u32> = rows.iter().map(|row| row.token).collect();
-        let positions: Vec<usize> = rows.iter().map(|row| row.prompt.len + row.own.len - 1).collect();
-        let writes = Writes::new(rows.iter().map(|row| row.own.place(row.own.len - 1)).collect());
+        let positions: Vec<usize> = rows.iter().map(Row::position).collect();
+        let writes = Writes::new(rows.iter().map(Row::place).collect());
         let reads = Reads::new(&rows.iter().map(|row| [row.prompt, row.own]).collect::<Vec<_>>());
         let hidden = self.model.hidden_states(&tokens, &positions, |layer, q, k, v| {
             self.caches[layer].write(&writes, k, v)?;

@@ -38,9 +38,15 @@ pub(crate) struct Drawn {
 /// Draws a token for each row of logits (rows, vocabulary). Returns `None` for a row that is not finite.
 pub(crate) fn draw_rows(logits: &Tensor, draws: &[Draw<'_>], config: &SampleConfig) -> Result<Vec<Option<Drawn>>> {
     let _time = profile::time("draw");
-    let filtered = config.top_k > 0 || config.top_p < 1.0 || config.min_p > 0.0 || config.repetition_penalty != 1.0;
-    if Path::of(Op::Draw, logits) == Path::CudaKernel && !filtered {
-        return draw_there(logits, draws, config.temperature);
+    if Path::of(Op::Draw, logits) == Path::CudaKernel {
+        let device = logits.device();
+        let uniforms = Tensor::from_iter(uniform_bits(draws), device)?;
+        let longest = draws.iter().map(|draw| draw.seen.len()).max().unwrap_or(0);
+        let table = || Tensor::from_iter(seen_table(draws, longest), device)?.reshape((draws.len(), longest));
+        let seen = (config.repetition_penalty != 1.0).then(table).transpose()?;
+        let drawn = Tensor::zeros((draws.len(), 2), DType::U32, device)?;
+        cuda::draw::draw(logits, &uniforms, seen.as_ref(), config.filters(), &drawn)?;
+        return read_drawn(&drawn, draws.len());
     }
     let vocab_size = logits.dim(1)?;
     let logits = logits.to_dtype(DType::F32)?.to_device(&Device::Cpu)?;
@@ -56,13 +62,27 @@ pub(crate) fn draw_rows(logits: &Tensor, draws: &[Draw<'_>], config: &SampleConf
     Ok(drawn)
 }
 
-/// Draws where the logits are, so that one number of each row leaves the device.
-fn draw_there(logits: &Tensor, draws: &[Draw<'_>], temperature: f64) -> Result<Vec<Option<Drawn>>> {
-    let uniforms: Vec<f32> = draws.iter().map(|draw| draw.uniform as f32).collect();
-    let uniforms = Tensor::new(uniforms, logits.device())?;
-    let (tokens, log_probs) = cuda::draw::draw(logits, &uniforms, temperature)?;
-    let drawn = tokens.to_vec1::<u32>()?.into_iter().zip(log_probs.to_vec1::<f32>()?);
-    Ok(drawn.map(|(token, log_prob)| (token != cuda::draw::NONE).then_some(Drawn { token, log_prob })).collect())
+/// Returns the bits of the uniform numbers, as the CUDA kernel reads them.
+pub(crate) fn uniform_bits(draws: &[Draw<'_>]) -> impl Iterator<Item = u32> {
+    draws.iter().map(|draw| (draw.uniform as f32).to_bits())
+}
+
+/// Returns the tokens that the penalty applies to, `longest` for each draw, as the CUDA kernel reads them.
+pub(crate) fn seen_table(draws: &[Draw<'_>], longest: usize) -> impl Iterator<Item = u32> {
+    let padded = move |draw: &Draw<'_>| {
+        let tokens: Vec<u32> =
+            draw.seen.iter().copied().chain(std::iter::repeat(cuda::draw::NONE)).take(longest).collect();
+        tokens
+    };
+    draws.iter().flat_map(padded)
+}
+
+/// Reads the first `rows` of the tokens that the CUDA kernel drew; this waits for the device.
+pub(crate) fn read_drawn(drawn: &Tensor, rows: usize) -> Result<Vec<Option<Drawn>>> {
+    let drawn = drawn.narrow(0, 0, rows)?.to_vec2::<u32>()?;
+    let of_row =
+        |row: Vec<u32>| (row[0] != cuda::draw::NONE).then(|| Drawn { token: row[0], log_prob: f32::from_bits(row[1]) });
+    Ok(drawn.into_iter().map(of_row).collect())
 }
 
 /// Memory of a thread that is used for one row after another.
@@ -103,6 +123,8 @@ fn draw_token(logits: &[f32], draw: &Draw<'_>, config: &SampleConfig, scratch: &
         invert_cdf((0..).zip(drawn_from.iter().copied()), draw.uniform)
     } else {
         filter(drawn_from, config, candidates);
+        // In the order of the vocabulary, as a device draws, which does not sort them.
+        candidates.sort_unstable_by_key(|(token, _)| *token);
         invert_cdf(candidates.iter().copied(), draw.uniform)
     };
     Some(Drawn { token, log_prob: probabilities[token as usize].ln() })
@@ -237,8 +259,8 @@ mod tests {
             repetition_penalty: 1.3,
             ..SampleConfig::default()
         };
-        // The penalty leaves 0.3 of token 3's probability of 0.4, and the second of two tokens is drawn.
-        let drawn = draw(&logits, 0.99, &[3], &filtered);
+        // Tokens 2 and 3 pass, and the first of them is drawn.
+        let drawn = draw(&logits, 0.01, &[3], &filtered);
         assert_eq!(drawn.token, 2);
         assert!((drawn.log_prob - (0.09f32 / 0.3).ln()).abs() < 1e-6);
         let greedy = draw(&logits, 0.99, &[], &config(0.0, 1.0));
@@ -250,15 +272,31 @@ mod tests {
         if !cuda::can_emulate() {
             return;
         }
-        let logits = (noise(&[40, 300], 1) * 4.0).unwrap();
-        let seen = HashSet::new();
+        let values: Vec<f32> = (noise(&[40 * 300], 1) * 4.0).unwrap().to_vec1().unwrap();
+        // Steps of a sixteenth give equal logits, whose order decides.
+        let values = values.into_iter().map(|value| (value * 16.0).round() / 16.0).collect();
+        let logits = Tensor::from_vec(values, (40, 300), &Device::Cpu).unwrap();
+        let seen: Vec<HashSet<u32>> =
+            (0..40).map(|row| (0..row).map(|i| (row * 31 + i * 17) % 300).collect()).collect();
         let draws: Vec<Draw<'_>> =
-            (0..40).map(|row| Draw { uniform: (f64::from(row) + 0.5) / 40.0, seen: &seen }).collect();
-        for temperature in [0.0, 0.7] {
-            let run = || draw_rows(&logits, &draws, &config(temperature, 1.0)).unwrap();
-            for (cuda, cpu) in Path::CudaKernel.force(run).into_iter().zip(run()) {
+            (0..40).map(|row| Draw { uniform: (row as f64 + 0.5) / 40.0, seen: &seen[row] }).collect();
+        let all = |temperature| config(temperature, 1.0);
+        let cases = [
+            all(0.0),
+            all(0.7),
+            config(0.7, 0.8),
+            SampleConfig { top_k: 7, ..all(1.0) },
+            SampleConfig { min_p: 0.1, ..all(1.3) },
+            SampleConfig { repetition_penalty: 1.8, ..all(1.0) },
+            SampleConfig { repetition_penalty: 0.6, ..all(0.0) },
+            SampleConfig { top_k: 20, min_p: 0.02, repetition_penalty: 1.3, ..config(0.9, 0.9) },
+        ];
+        for config in cases {
+            let run = || draw_rows(&logits, &draws, &config).unwrap();
+            for (row, (cuda, cpu)) in Path::CudaKernel.force(run).into_iter().zip(run()).enumerate() {
                 let (cuda, cpu) = (cuda.unwrap(), cpu.unwrap());
-                assert!(cuda.token == cpu.token && (cuda.log_prob - cpu.log_prob).abs() < 1e-5, "{cuda:?} {cpu:?}");
+                let near = (cuda.log_prob - cpu.log_prob).abs() < 1e-5;
+                assert!(cuda.token == cpu.token && near, "row {row}: {cuda:?} is not {cpu:?} with {config:?}");
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::{
         completion::{Completion, Request},
         config::SampleConfig,
         decode::{Decoder, PromptRows, Row},
-        draw::{Draw, draw_rows},
+        draw::{Draw, Drawn, draw_rows},
         memory::{block_bytes, cache_blocks},
         stop::StopTexts,
     },
@@ -111,7 +111,7 @@ impl<'a> Scheduler<'a> {
             requests,
             config,
             stop: StopTexts::new(policy.tokenizer(), &config.stop),
-            decoder: Decoder::new(model, blocks),
+            decoder: Decoder::new(model, blocks, lengths.iter().copied().max().unwrap_or(0), config)?,
             blocks: Blocks::new(blocks),
             prompts,
             prompt_of,
@@ -156,7 +156,8 @@ impl<'a> Scheduler<'a> {
             for prompt in self.prompts.iter_mut().filter(|prompt| prompt.waiting == 0) {
                 prompt.logits = None;
             }
-            self.draw(first, &logits)?;
+            let drawn = draw_rows(&logits, &draws(&self.active[first..], self.requests), self.config)?;
+            self.accept(first, drawn)?;
         }
     }
 
@@ -251,8 +252,8 @@ impl<'a> Scheduler<'a> {
             let prompt = self.prompts[self.prompt_of[sequence.request]].places.as_ref()?;
             Some(Row { token: *sequence.tokens.last()?, prompt, own: &sequence.own })
         });
-        let logits = self.decoder.step(&rows.collect::<Vec<_>>())?;
-        self.draw(0, &logits)
+        let drawn = self.decoder.step(&rows.collect::<Vec<_>>(), &draws(&self.active, self.requests))?;
+        self.accept(0, drawn)
     }
 
     /// Gives each sequence a place for its last token. If there is no block for it, the sequence that entered last leaves.
@@ -274,13 +275,8 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// Draws a token for each sequence from `first` on, and ends those that are complete.
-    fn draw(&mut self, first: usize, logits: &Tensor) -> Result<()> {
-        let draws = self.active[first..].iter().map(|sequence| Draw {
-            uniform: self.requests[sequence.request].seed.uniform(sequence.tokens.len()),
-            seen: &sequence.seen,
-        });
-        let drawn = draw_rows(logits, &draws.collect::<Vec<_>>(), self.config)?;
+    /// Adds a token to each sequence from `first` on, and ends those that are complete.
+    fn accept(&mut self, first: usize, drawn: Vec<Option<Drawn>>) -> Result<()> {
         for (sequence, drawn) in self.active[first..].iter_mut().zip(drawn) {
             let drawn = drawn.ok_or_else(|| non_finite(sequence.request))?;
             sequence.tokens.push(drawn.token);
@@ -317,6 +313,15 @@ impl<'a> Scheduler<'a> {
         });
         Ok(())
     }
+}
+
+/// Returns the data of the next draw of each sequence.
+fn draws<'a>(active: &'a [Active], requests: &[Request<'_>]) -> Vec<Draw<'a>> {
+    let of = |sequence: &'a Active| Draw {
+        uniform: requests[sequence.request].seed.uniform(sequence.tokens.len()),
+        seen: &sequence.seen,
+    };
+    active.iter().map(of).collect()
 }
 
 fn non_finite(index: usize) -> Error {

@@ -1,16 +1,23 @@
-//! A model prepared for decoding: on the CPU, weights that are packed once and read by every step.
+//! A model prepared for decoding: on the CPU, weights that are packed once and read by every step; on a device, weights
+//! that are joined to fewer products, and steps of fused kernels.
 
 use candle_core::{Result as TensorResult, Tensor};
 
 use crate::{
+    cuda,
     error::Result,
     kernels::{PackedWeight, WeightFormat},
     model::{
         config::ModelConfig,
         lora,
-        transformer::{Layer, Transformer},
+        transformer::{Layer, Projection, Transformer},
     },
-    ops::{PackedLinear, kernels_apply, rms_norm},
+    ops::{
+        Cache, PackedLinear, Rotary, StepRows, kernels_apply, linear,
+        path::{Op, Path},
+        rms_norm,
+    },
+    profile,
 };
 
 /// A model with its adapters merged, and with its weights in the form that decoding reads.
@@ -20,6 +27,8 @@ pub(crate) struct DecodingModel {
     /// The packed weights; `None` where the model computes with the weights as they are, on other devices and in other
     /// element types.
     packed: Option<PackedWeights>,
+    /// The joined weights of each layer; `None` where there are no kernels for a whole step.
+    joined: Option<Vec<JoinedLayer>>,
 }
 
 #[derive(Debug)]
@@ -48,11 +57,54 @@ impl PackedLayer {
     }
 }
 
+/// The weights of a layer's projections of the same input, as one product.
+#[derive(Debug)]
+struct JoinedLayer {
+    /// (query + kv + kv heads · dim, hidden).
+    qkv: Tensor,
+    qkv_bias: Option<Tensor>,
+    /// (2 · intermediate, hidden).
+    gate_up: Tensor,
+}
+
+impl JoinedLayer {
+    /// Joins weights of a layer. Those of the layer become parts of the joined ones, so that nothing is held twice.
+    fn new(layer: &mut Layer) -> TensorResult<Self> {
+        fn join<const N: usize>(mut projections: [&mut Projection; N]) -> TensorResult<Tensor> {
+            let joined = Tensor::cat(&projections.each_ref().map(|projection| &projection.weight), 0)?;
+            let mut row = 0;
+            for projection in &mut projections {
+                let rows = projection.weight.dim(0)?;
+                projection.weight = joined.narrow(0, row, rows)?;
+                row += rows;
+            }
+            Ok(joined)
+        }
+        let biases: Vec<&Tensor> =
+            [&layer.q, &layer.k, &layer.v].into_iter().filter_map(|projection| projection.bias.as_ref()).collect();
+        let qkv_bias = if biases.is_empty() { None } else { Some(Tensor::cat(&biases, 0)?) };
+        Ok(Self {
+            qkv: join([&mut layer.q, &mut layer.k, &mut layer.v])?,
+            qkv_bias,
+            gate_up: join([&mut layer.gate, &mut layer.up])?,
+        })
+    }
+}
+
+/// Returns true if there are kernels for a whole step of a model, and none of them is distrusted.
+fn has_step_kernels(model: &Transformer) -> bool {
+    let ops = [Op::DecodingStep, Op::RmsNorm, Op::Rotary, Op::SwiGlu, Op::DecodingAttention, Op::Draw];
+    // The kernels add the biases of queries, keys and values; no known model of this family has others.
+    ops.into_iter().all(|op| Path::of(op, &model.embedding) == Path::CudaKernel)
+        && cuda::decoding::supports(model.heads())
+        && model.layers.iter().all(|layer| layer.o.bias.is_none())
+}
+
 impl DecodingModel {
     /// Merges the adapters of a model, so that their products are not computed at every step, and packs its weights.
     /// `format` is the storage of the packed weights. The weights that have no adapters are shared with `model`, too.
     pub(crate) fn new(model: &Transformer, format: WeightFormat) -> Result<Self> {
-        let transformer = lora::merge(model)?;
+        let mut transformer = lora::merge(model)?;
         let packed = if kernels_apply(transformer.head()) {
             let layers = transformer.layers.iter().map(|layer| PackedLayer::new(layer, format));
             let layers = layers.collect::<TensorResult<_>>()?;
@@ -60,7 +112,12 @@ impl DecodingModel {
         } else {
             None
         };
-        Ok(Self { transformer, packed })
+        let joined = if has_step_kernels(&transformer) {
+            Some(transformer.layers.iter_mut().map(JoinedLayer::new).collect::<TensorResult<_>>()?)
+        } else {
+            None
+        };
+        Ok(Self { transformer, packed, joined })
     }
 
     /// Returns the merged model.
@@ -102,6 +159,42 @@ impl DecodingModel {
             x = weights.down.add_to(&x, &gated)?;
         }
         rms_norm(&x, &model.norm, epsilon)
+    }
+
+    /// Returns true if [`Self::step`] can compute.
+    pub(crate) fn has_step(&self) -> bool {
+        self.joined.is_some()
+    }
+
+    /// Computes a step with the fused kernels of a device, which leaves the CPU out until the logits are there: (rows,
+    /// vocabulary). `angles` are those of all positions. Only for a model that [has them](Self::has_step).
+    pub(crate) fn step(&self, caches: &[Cache], angles: &Rotary, rows: &StepRows) -> TensorResult<Tensor> {
+        let model = &self.transformer;
+        let (heads, epsilon) = (model.heads(), model.shape.epsilon as f32);
+        let x = cuda::embed::rows(&model.embedding, &rows.tokens)?;
+        let add_and_norm = |y: &Tensor, weight: &Tensor| {
+            let _time = profile::time("norm");
+            cuda::rms_norm::add_and_norm(&x, y, weight, epsilon)
+        };
+        let mut later_norms = model.layers.iter().skip(1).map(|layer| &layer.input_norm).chain([&model.norm]);
+        let mut normal = match model.layers.first() {
+            Some(first) => rms_norm(&x, &first.input_norm, model.shape.epsilon)?,
+            None => rms_norm(&x, &model.norm, model.shape.epsilon)?,
+        };
+        for ((layer, joined), cache) in model.layers.iter().zip(self.joined.iter().flatten()).zip(caches) {
+            let qkv = linear(&normal, &joined.qkv)?;
+            let mixed = cache.attend_on_device(heads, &qkv, joined.qkv_bias.as_ref(), angles, rows)?;
+            normal = add_and_norm(&linear(&mixed, &layer.o.weight)?, &layer.post_norm)?;
+            let gate_up = linear(&normal, &joined.gate_up)?;
+            let gated = {
+                let _time = profile::time("swiglu");
+                cuda::swiglu::joined(&gate_up)?
+            };
+            if let Some(next) = later_norms.next() {
+                normal = add_and_norm(&linear(&gated, &layer.down.weight)?, next)?;
+            }
+        }
+        model.logits(&normal)
     }
 
     /// Returns the logits of hidden states, (rows, vocabulary).

@@ -359,7 +359,7 @@ impl Transformer {
     }
 
     /// Returns the rotary angles of rows at `positions`.
-    pub(super) fn rotary(&self, positions: &[usize]) -> TensorResult<Rotary> {
+    pub(crate) fn rotary(&self, positions: &[usize]) -> TensorResult<Rotary> {
         Rotary::at(positions, &self.shape.frequencies, self.compute, self.device())
     }
 

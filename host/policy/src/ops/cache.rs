@@ -12,6 +12,7 @@ use super::{
     attention::softmax,
     floats::{with_floats, with_floats_mut},
     path::{Op, Path},
+    rotary::Rotary,
 };
 use crate::{
     cuda,
@@ -43,7 +44,7 @@ impl Places {
     }
 
     /// Returns the places in use, a range for each block.
-    fn spans(&self) -> impl Iterator<Item = Range<usize>> {
+    pub(crate) fn spans(&self) -> impl Iterator<Item = Range<usize>> {
         self.blocks.iter().zip((0..self.len).step_by(BLOCK)).map(|(block, first)| {
             let start = *block as usize * BLOCK;
             start..start + BLOCK.min(self.len - first)
@@ -159,6 +160,20 @@ impl Writes {
     }
 }
 
+/// The rows of a step as they are on a device, all `u32`.
+#[derive(Debug)]
+pub(crate) struct StepRows {
+    /// The token of each row, (rows,).
+    pub(crate) tokens: Tensor,
+    /// Its position, (rows,).
+    pub(crate) positions: Tensor,
+    /// The place of its key and value, (rows,).
+    pub(crate) places: Tensor,
+    /// The places that it attends to, its own among them: the first place and the number of places of each range, (rows,
+    /// ranges, 2). Ranges that are not used have no places.
+    pub(crate) spans: Tensor,
+}
+
 /// The keys and values of one layer.
 #[derive(Debug)]
 pub(crate) struct Cache {
@@ -192,6 +207,26 @@ impl Cache {
                 self.values.scatter_set(index, &v.contiguous()?, 0)
             }
         }
+    }
+
+    /// Rotates the queries and keys of `qkv`, writes the keys and values, and computes the attention of each query over the
+    /// places of its row, with the kernels of a device. `angles` are those of all positions.
+    pub(crate) fn attend_on_device(
+        &self,
+        heads: Heads,
+        qkv: &Tensor,
+        bias: Option<&Tensor>,
+        angles: &Rotary,
+        rows: &StepRows,
+    ) -> Result<Tensor> {
+        let StepRows { positions, places, spans, .. } = rows;
+        let q = {
+            let _time = profile::time("rotary");
+            let (keys, values) = (&self.keys, &self.values);
+            cuda::rotary::turn_and_write(heads, qkv, bias, angles.angles(), positions, places, keys, values)?
+        };
+        let _time = profile::time("attention");
+        cuda::decoding::attend(heads, &q, &self.keys, &self.values, spans)
     }
 
     /// Computes the attention of one query for each row, `q` (rows, query heads · dim), over the places of the row.

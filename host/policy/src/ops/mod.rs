@@ -23,7 +23,7 @@ mod twins;
 pub(crate) use self::twins::noise;
 pub(crate) use self::{
     attention::{Packed, attend, attend_backward},
-    cache::{BLOCK, Cache, Places, Reads, Writes},
+    cache::{BLOCK, Cache, Places, Reads, StepRows, Writes},
     floats::{kernels_apply, with_floats, with_floats_mut},
     head::{Prediction, head_rows, predict, predict_for_gradient},
     in_place::{add, add_product, add_rows},

@@ -15,18 +15,21 @@ pub(crate) enum Op {
     SwiGlu,
     Attention,
     DecodingAttention,
+    /// A whole step of decoding by fused kernels, recorded on a device.
+    DecodingStep,
     TokenStats,
     Draw,
     AdamW,
 }
 
 impl Op {
-    pub(crate) const ALL: [Op; 8] = [
+    pub(crate) const ALL: [Op; 9] = [
         Op::RmsNorm,
         Op::Rotary,
         Op::SwiGlu,
         Op::Attention,
         Op::DecodingAttention,
+        Op::DecodingStep,
         Op::TokenStats,
         Op::Draw,
         Op::AdamW,
@@ -40,6 +43,7 @@ impl Op {
             Op::SwiGlu => "swiglu",
             Op::Attention => "attention",
             Op::DecodingAttention => "decoding_attention",
+            Op::DecodingStep => "decoding_step",
             Op::TokenStats => "token_stats",
             Op::Draw => "draw",
             Op::AdamW => "adamw",

@@ -35,6 +35,11 @@ impl Rotary {
         })
     }
 
+    /// Returns the cosines and sines of the angles, (rows, dim / 2).
+    pub(super) fn angles(&self) -> [&Tensor; 2] {
+        [&self.cos, &self.sin]
+    }
+
     /// Rotates every head of `x` (rows, heads · dim) by the angles of its row.
     pub(crate) fn rotate(&self, x: &Tensor) -> Result<Tensor> {
         let _time = profile::time("rotary");

@@ -1,0 +1,230 @@
+//! Decoding steps on a device: from the last token of each row to the next one, without the CPU between.
+//!
+//! A step is recorded once for each number of rows and then launched as a whole; see [`crate::cuda::graph`]. Numbers of rows are
+//! rounded up to a few sizes, and rows that are not used compute a token at a spare place of the cache.
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Tensor};
+
+use crate::{
+    cuda::{self, graph::Graph},
+    error::Result,
+    generate::{
+        config::SampleConfig,
+        decode::Row,
+        draw::{Draw, Drawn, read_drawn, seen_table, uniform_bits},
+    },
+    model::{decoding::DecodingModel, transformer::Transformer},
+    ops::{BLOCK, Cache, Places, Rotary, StepRows},
+    profile,
+};
+
+/// The steps of a model, by the number of rows.
+#[derive(Debug)]
+pub(crate) struct RecordedSteps {
+    device: Device,
+    /// The angles of all positions.
+    angles: Rotary,
+    /// The place that rows without a sequence write and read.
+    spare: usize,
+    /// Ranges of places of a row.
+    spans: usize,
+    /// Tokens of a row that the repetition penalty can apply to; 0 without one.
+    seen: usize,
+    steps: BTreeMap<usize, Step>,
+}
+
+/// The step of some number of rows, with the memory that it reads and writes.
+#[derive(Debug)]
+struct Step {
+    /// All numbers that come from the CPU, of which the tensors below are parts.
+    inputs: Tensor,
+    rows: StepRows,
+    /// Bits of uniform numbers, (rows,).
+    uniforms: Tensor,
+    /// Tokens that the penalty applies to, (rows, tokens).
+    seen: Option<Tensor>,
+    /// The tokens that were drawn and the bits of their log-probabilities, (rows, 2).
+    drawn: Tensor,
+    /// Number of times that the step ran without a record.
+    ran: usize,
+    graph: Option<Graph>,
+}
+
+impl RecordedSteps {
+    /// Blocks of the cache besides those of sequences.
+    pub(crate) const SPARE_BLOCKS: usize = 1;
+
+    /// Prepares the steps of a model whose cache has `blocks` blocks besides the spare one.
+    pub(crate) fn new(
+        model: &Transformer,
+        blocks: usize,
+        longest_prompt: usize,
+        config: &SampleConfig,
+    ) -> Result<Self> {
+        let longest = longest_prompt + config.max_new_tokens;
+        Ok(Self {
+            device: model.device().clone(),
+            angles: model.rotary(&(0..longest).collect::<Vec<_>>())?,
+            spare: blocks * BLOCK,
+            spans: Places::blocks_for(longest_prompt) + Places::blocks_for(config.max_new_tokens),
+            seen: if config.repetition_penalty == 1.0 { 0 } else { longest },
+            steps: BTreeMap::new(),
+        })
+    }
+
+    /// Computes a token of each row and draws the next one.
+    pub(crate) fn step(
+        &mut self,
+        model: &DecodingModel,
+        caches: &[Cache],
+        rows: &[Row<'_>],
+        draws: &[Draw<'_>],
+        config: &SampleConfig,
+    ) -> Result<Vec<Option<Drawn>>> {
+        let size = round_up(rows.len());
+        let numbers = self.numbers(rows, draws, size);
+        let numbers = Tensor::from_vec(numbers, size * self.row_width(), &self.device)?;
+        if !self.steps.contains_key(&size) {
+            let step = self.allocate(size)?;
+            self.steps.insert(size, step);
+        }
+        let Some(step) = self.steps.get_mut(&size) else { return Ok(Vec::new()) };
+        step.inputs.slice_set(&numbers, 0, 0)?;
+
+        let (angles, device) = (&self.angles, &self.device);
+        let run = |step: &Step| {
+            let logits = model.step(caches, angles, &step.rows)?;
+            let _time = profile::time("draw");
+            cuda::draw::draw(&logits, &step.uniforms, step.seen.as_ref(), config.filters(), &step.drawn)
+        };
+        // The first step of a size loads kernels, which a record cannot. A profile waits after each operation.
+        if step.graph.is_none() && step.ran > 0 && !profile::is_recording() {
+            step.graph = Graph::record(device, || run(step))?;
+        }
+        match &step.graph {
+            Some(graph) if !profile::is_recording() => graph.launch()?,
+            _ => {
+                run(step)?;
+                step.ran += 1;
+            }
+        }
+        read_drawn(&step.drawn, rows.len())
+    }
+
+    /// Returns the numbers of a row: token, position, place, uniform number, spans and seen tokens.
+    fn row_width(&self) -> usize {
+        4 + 2 * self.spans + self.seen
+    }
+
+    /// Returns all numbers of a step of `size` rows, kind by kind, as [`Self::allocate`] has them.
+    fn numbers(&self, rows: &[Row<'_>], draws: &[Draw<'_>], size: usize) -> Vec<u32> {
+        let mut numbers = Vec::with_capacity(size * self.row_width());
+        numbers.extend(rows.iter().map(|row| row.token));
+        numbers.resize(size, 0);
+        numbers.extend(rows.iter().map(|row| row.position() as u32));
+        numbers.resize(2 * size, 0);
+        numbers.extend(rows.iter().map(|row| row.place() as u32));
+        numbers.resize(3 * size, self.spare as u32);
+        numbers.extend(uniform_bits(draws));
+        numbers.resize(4 * size, 0);
+        for row in 0..size {
+            let end = numbers.len() + 2 * self.spans;
+            match rows.get(row) {
+                Some(row) => {
+                    let spans = row.prompt.spans().chain(row.own.spans());
+                    numbers.extend(spans.flat_map(|span| [span.start as u32, span.len() as u32]));
+                }
+                None => numbers.extend([self.spare as u32, 1]),
+            }
+            numbers.resize(end, 0);
+        }
+        if self.seen > 0 {
+            numbers.extend(seen_table(draws, self.seen));
+        }
+        numbers.resize(size * self.row_width(), cuda::draw::NONE);
+        numbers
+    }
+
+    fn allocate(&self, size: usize) -> Result<Step> {
+        let inputs = Tensor::zeros(size * self.row_width(), DType::U32, &self.device)?;
+        let mut taken = 0;
+        let mut part = |count: usize| {
+            taken += size * count;
+            inputs.narrow(0, taken - size * count, size * count)
+        };
+        let (tokens, positions, places, uniforms) = (part(1)?, part(1)?, part(1)?, part(1)?);
+        let spans = part(2 * self.spans)?.reshape((size, self.spans, 2))?;
+        let seen = if self.seen > 0 { Some(part(self.seen)?.reshape((size, self.seen))?) } else { None };
+        let drawn = Tensor::zeros((size, 2), DType::U32, &self.device)?;
+        let rows = StepRows { tokens, positions, places, spans };
+        Ok(Step { inputs, rows, uniforms, seen, drawn, ran: 0, graph: None })
+    }
+}
+
+/// Returns the size of the step that serves this many rows: 1, 2, 4, 8 and so on with three sizes between from 16 on, so
+/// that at most a fifth of the rows is not used.
+fn round_up(rows: usize) -> usize {
+    let quarter = (rows.next_power_of_two() / 8).max(1);
+    if rows < 16 { rows.next_power_of_two() } else { rows.next_multiple_of(quarter) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Policy,
+        generate::{completion::Request, sample::sample, seed::Seed},
+        model::{config::ModelConfig, init::random},
+        ops::path::Path,
+        twins,
+    };
+
+    #[test]
+    fn sizes_are_few_and_near() {
+        let sizes: Vec<usize> = (1..=300).map(round_up).collect();
+        assert!(
+            sizes
+                .iter()
+                .zip(1..)
+                .all(|(size, rows)| *size >= rows && (if rows < 16 { *size < 2 * rows } else { size * 4 <= rows * 5 }))
+        );
+        let mut distinct = sizes.clone();
+        distinct.dedup();
+        assert_eq!(
+            distinct,
+            [1, 2, 4, 8, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320]
+        );
+    }
+
+    /// A model with biases and grouped queries, whose sequences enter and leave a batch that is too small for all.
+    #[test]
+    fn completions_are_those_of_the_cpu() {
+        if !cuda::can_emulate() {
+            return;
+        }
+        let device = Device::Cpu;
+        let config = ModelConfig { context_length: 128, ..twins::config() };
+        let policy =
+            Policy { transformer: random(&config, 3, &device).unwrap(), config, ..Policy::tiny(1, &device).unwrap() };
+        let prompts: Vec<Vec<u32>> = [3, 70, 1].iter().map(|n| (0..*n).map(|i| i * 5 % 40).collect()).collect();
+        let requests: Vec<Request<'_>> = (0..7)
+            .map(|i| Request { prompt: &prompts[i / 3], seed: Seed { run: 1, step: 2, sample: i as u64 } })
+            .collect();
+        for penalty in [1.0, 1.4] {
+            let settings = SampleConfig {
+                max_new_tokens: 9,
+                max_batch: 5,
+                repetition_penalty: penalty,
+                ..SampleConfig::default()
+            };
+            let run = || sample(&policy, &requests, &settings).unwrap();
+            let (got, want) = (Path::CudaKernel.force(run), run());
+            for (got, want) in got.iter().zip(&want) {
+                assert_eq!(got.tokens, want.tokens);
+                assert!(got.log_probs.iter().zip(&want.log_probs).all(|(a, b)| (a - b).abs() < 1e-4));
+            }
+        }
+    }
+}
