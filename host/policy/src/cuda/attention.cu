@@ -4,9 +4,8 @@
 //
 // A block has 128 threads: 16 groups of 8 lanes. A group has 2 rows of the tile, and its lanes divide the columns (keys, or
 // elements of a head) between them, so that sums over a row are sums over 8 lanes. Each sum runs in a fixed order.
-#include "common.cuh"
+#include "attention.cuh"
 
-const int TILE = 32;
 const int ROWS = 2;
 const int LANES = 8;
 // One more than a multiple of the 32 memory banks, so that a column of a tile lies in 32 banks.
@@ -44,18 +43,6 @@ __device__ inline void weighted_sums(const float *weights, const float *b, float
             for (int c = 0; c < DIM / LANES; c++)
                 out[r][c] += weights[(group * ROWS + r) * (TILE + PAD) + k] * b[k * (DIM + PAD) + lane + LANES * c];
 }
-
-// A tile of queries: its first row, the number of rows, the first row and the number of rows of its prompt (0 for a prompt
-// itself), and the first row of its part.
-struct Queries {
-    int row, count, prompt, prompt_rows, part;
-    __device__ Queries(const uint32_t *table)
-        : row(table[0]), count(table[1]), prompt(table[2]), prompt_rows(table[3]), part(table[4]) {}
-    // Number of keys up to the tile's last row.
-    __device__ int keys() const { return prompt_rows + row - part + count; }
-    __device__ int key_row(int key) const { return key < prompt_rows ? prompt + key : part + key - prompt_rows; }
-    __device__ bool sees(int query, int key) const { return query < count && key <= prompt_rows + row - part + query; }
-};
 
 // Writes the output and the log-sum-exp of each row and head; only the latter if `sums_only`.
 template <int DIM, typename T>

@@ -9,7 +9,11 @@ use crate::kernels::{Group, Heads};
 
 /// Rows of a tile, as in `attention.cu`.
 const TILE: usize = 32;
+/// Threads of a block of the kernels with and without products on tensor cores.
+const TENSOR_THREADS: usize = 64;
 const THREADS: usize = 128;
+/// Elements between the rows of a tile besides the row, as in `tensor_attention.cu`.
+const TENSOR_GAP: usize = 8;
 /// Widths of a head that the kernels are compiled for; a narrower head is filled up with zeros.
 const WIDTHS: [usize; 3] = [32, 64, 128];
 
@@ -50,24 +54,42 @@ impl Tiles {
     }
 }
 
-/// The numbers that all kernels of attention take, and the width they are compiled for.
-struct Shape {
-    width: usize,
+/// The kernels for heads of some width and elements of some type, and the numbers that all of them take.
+struct Kernels {
+    module: &'static str,
+    /// The ending of their symbols.
+    ending: String,
+    threads: usize,
+    /// Bytes of a tile of rows, and of a tile of scores.
+    bytes: [usize; 2],
     numbers: [Number; 4],
 }
 
-impl Shape {
-    fn of(heads: Heads) -> Result<Self> {
+impl Kernels {
+    fn of(heads: Heads, tensors: &[&Tensor]) -> Result<Self> {
         let Some(width) = WIDTHS.into_iter().find(|width| *width >= heads.dim) else {
             bail!("the attention kernels have heads of at most {} elements, not {}", WIDTHS[2], heads.dim);
         };
+        let kind = suffix(tensors)?;
         let scale = Number::F32(heads.scale() as f32);
-        Ok(Self { width, numbers: [count(heads.query)?, count(heads.repeats())?, count(heads.dim)?, scale] })
+        let numbers = [count(heads.query)?, count(heads.repeats())?, count(heads.dim)?, scale];
+        // Tensor cores multiply numbers of 16 bits, which are read eight at a time.
+        Ok(if kind == "bf16" && heads.dim.is_multiple_of(8) {
+            let bytes = [2 * TILE * (width + TENSOR_GAP), 0];
+            Self { module: "tensor_attention", ending: width.to_string(), threads: TENSOR_THREADS, bytes, numbers }
+        } else {
+            let bytes = [4 * TILE * (width + 1), 4 * TILE * (TILE + 1)];
+            Self { module: "attention", ending: format!("{width}_{kind}"), threads: THREADS, bytes, numbers }
+        })
     }
 
-    /// Bytes of shared memory for this many tiles of rows and of scores.
+    fn kernel(&self, kind: &str) -> String {
+        format!("{}{kind}_{}", self.module, self.ending)
+    }
+
+    /// Returns the bytes of shared memory for this many tiles of rows and of scores.
     fn shared(&self, rows: usize, scores: usize) -> usize {
-        4 * TILE * (rows * (self.width + 1) + scores * (TILE + 1))
+        rows * self.bytes[0] + scores * self.bytes[1]
     }
 }
 
@@ -91,18 +113,19 @@ fn with_log_sums(
     v: &Tensor,
     sums_only: bool,
 ) -> Result<(Tensor, Tensor)> {
-    let shape = Shape::of(heads)?;
+    let kernels = Kernels::of(heads, &[q, k, v])?;
     let (q, k, v) = (q.contiguous()?, k.contiguous()?, v.contiguous()?);
     let [out, log_sums] = Launch {
-        module: "attention",
-        kernel: format!("attention_{}_{}", shape.width, suffix(&[&q, &k, &v])?),
+        module: kernels.module,
+        kernel: kernels.kernel(""),
         grid: [tiles.queries.dim(0)?, heads.query],
-        threads: THREADS,
-        shared: shape.shared(2, 1),
+        threads: kernels.threads,
+        // Queries, keys and values; without tensor cores, values follow keys in the same place.
+        shared: kernels.shared(if kernels.threads == TENSOR_THREADS { 3 } else { 2 }, 1),
         inputs: &[&q, &k, &v, &tiles.queries],
         updates: &[],
         outputs: &[(q.dims(), q.dtype()), (&[q.dim(0)?, heads.query], DType::F32)],
-        numbers: &[&shape.numbers[..], &[Number::U32(sums_only.into())]].concat(),
+        numbers: &[&kernels.numbers[..], &[Number::U32(sums_only.into())]].concat(),
     }
     .run()?;
     Ok((out, log_sums))
@@ -118,8 +141,7 @@ pub(crate) fn backward(
     out: &Tensor,
     grad: &Tensor,
 ) -> Result<[Tensor; 3]> {
-    let shape = Shape::of(heads)?;
-    let kind = suffix(&[q, k, v, out, grad])?;
+    let kernels = Kernels::of(heads, &[q, k, v, out, grad])?;
     let (q, k, v, out, grad) =
         (q.contiguous()?, k.contiguous()?, v.contiguous()?, out.contiguous()?, grad.contiguous()?);
     let (_, log_sums) = with_log_sums(heads, tiles, &q, &k, &v, true)?;
@@ -127,7 +149,7 @@ pub(crate) fn backward(
     let means_of = rows * heads.query;
     let [means] = Launch {
         module: "attention",
-        kernel: format!("attention_means_{kind}"),
+        kernel: format!("attention_means_{}", suffix(&[&out])?),
         grid: [means_of.div_ceil(THREADS / 32), 1],
         threads: THREADS,
         shared: 0,
@@ -138,27 +160,27 @@ pub(crate) fn backward(
     }
     .run()?;
     let [for_q] = Launch {
-        module: "attention",
-        kernel: format!("attention_queries_{}_{kind}", shape.width),
+        module: kernels.module,
+        kernel: kernels.kernel("_queries"),
         grid: [tiles.queries.dim(0)?, heads.query],
-        threads: THREADS,
-        shared: shape.shared(4, 1),
+        threads: kernels.threads,
+        shared: kernels.shared(4, 1),
         inputs: &[&q, &k, &v, &grad, &tiles.queries, &log_sums, &means],
         updates: &[],
         outputs: &[(q.dims(), q.dtype())],
-        numbers: &shape.numbers,
+        numbers: &kernels.numbers,
     }
     .run()?;
     let [for_k, for_v] = Launch {
-        module: "attention",
-        kernel: format!("attention_keys_{}_{kind}", shape.width),
+        module: kernels.module,
+        kernel: kernels.kernel("_keys"),
         grid: [tiles.keys.dim(0)?, heads.kv],
-        threads: THREADS,
-        shared: shape.shared(4, 2),
+        threads: kernels.threads,
+        shared: kernels.shared(4, 2),
         inputs: &[&q, &k, &v, &grad, &tiles.keys, &log_sums, &means],
         updates: &[],
         outputs: &[(k.dims(), k.dtype()), (v.dims(), v.dtype())],
-        numbers: &shape.numbers,
+        numbers: &kernels.numbers,
     }
     .run()?;
     Ok([for_q, for_k, for_v])

@@ -21,6 +21,9 @@ template <typename T> __device__ inline T narrow(float x);
 template <> __device__ inline float narrow<float>(float x) { return x; }
 template <> __device__ inline bf16 narrow<bf16>(float x) { return __float2bfloat16(x); }
 
+// Consecutive elements that are read at once.
+template <typename T> struct alignas(16) Eight { T x[8]; };
+
 const unsigned ALL_LANES = 0xffffffffu;
 
 // Sums over the lanes of a warp whose indices differ in the bits below `lanes`, a power of two.

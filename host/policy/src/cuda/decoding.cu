@@ -7,9 +7,6 @@ const int WARPS = 4;
 // Elements of a head that a lane holds, at most: heads have up to 128.
 const int HELD = 4;
 
-// Consecutive elements that are read at once.
-template <typename T> struct alignas(16) Eight { T x[8]; };
-
 // Returns the product of a query in shared memory with a key.
 template <typename T>
 __device__ inline float product(const float *query, const T *key, uint32_t dim) {

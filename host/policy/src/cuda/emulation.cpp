@@ -98,6 +98,16 @@ float exchange(float value, unsigned other) {
     return received;
 }
 
+void gather(const uint32_t *own, unsigned count, uint32_t *all) {
+    static uint32_t gathered[MOST_THREADS * 8];
+    unsigned self = threadIdx.x;
+    Barrier &warp = warps[self / WARP];
+    for (unsigned i = 0; i < count; i++) gathered[self * count + i] = own[i];
+    wait(warp, WARP);
+    memcpy(all, gathered + self / WARP * WARP * count, WARP * count * sizeof(uint32_t));
+    wait(warp, WARP);
+}
+
 // Runs the threads of a block until all have ended. Returns false if they wait for each other at different barriers.
 static bool run_block(bool backwards) {
     unsigned count = blockDim.x;
@@ -156,6 +166,7 @@ extern "C" int emulate(const char *name, unsigned grid_x, unsigned grid_y, unsig
 #include "rms_norm.cu"
 #include "rotary.cu"
 #include "swiglu.cu"
+#include "tensor_attention.cu"
 #include "token_stats.cu"
 
 // Two faulty kernels, by which tests see that faults are found.

@@ -27,6 +27,8 @@ struct Index {
 extern char dynamic_shared[];
 void block_barrier();
 float exchange(float value, unsigned other);
+// Copies `count` numbers of each lane of a warp to all: those of lane l begin at all[l * count].
+void gather(const uint32_t *own, unsigned count, uint32_t *all);
 
 typedef void (*Entry)(void **);
 void add(const char *name, Entry entry);
@@ -85,6 +87,8 @@ inline float __bfloat162float(__nv_bfloat16 x) {
     memcpy(&value, &bits, 4);
     return value;
 }
+
+inline uint16_t __bfloat16_as_ushort(__nv_bfloat16 x) { return x.bits; }
 
 // To the nearest, ties to even.
 inline __nv_bfloat16 __float2bfloat16(float x) {

@@ -126,7 +126,7 @@ mod cuda {
     /// Shared memory of a block that needs no permission.
     const SHARED: usize = 48 << 10;
 
-    pub(super) const MODULES: [(&str, &str); 9] = [
+    pub(super) const MODULES: [(&str, &str); 10] = [
         ("adamw", ptx::ADAMW),
         ("attention", ptx::ATTENTION),
         ("decoding", ptx::DECODING),
@@ -135,6 +135,7 @@ mod cuda {
         ("rms_norm", ptx::RMS_NORM),
         ("rotary", ptx::ROTARY),
         ("swiglu", ptx::SWIGLU),
+        ("tensor_attention", ptx::TENSOR_ATTENTION),
         ("token_stats", ptx::TOKEN_STATS),
     ];
 
