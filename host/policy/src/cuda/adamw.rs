@@ -6,6 +6,27 @@ use super::launch::{Launch, Number, count, require};
 use crate::kernels::AdamWStep;
 
 const THREADS: usize = 256;
+/// Numbers whose squares a block adds up.
+const RUN: usize = 1 << 15;
+
+/// Returns the sums of squares of runs of `x`, `f32`: (runs,).
+pub(crate) fn squares(x: &Tensor) -> Result<Tensor> {
+    require(&[x], DType::F32)?;
+    let runs = x.elem_count().div_ceil(RUN);
+    let [sums] = Launch {
+        module: "adamw",
+        kernel: "squares".to_owned(),
+        grid: [runs, 1],
+        threads: THREADS,
+        shared: 0,
+        inputs: &[&x.contiguous()?],
+        updates: &[],
+        outputs: &[(&[runs], DType::F32)],
+        numbers: &[count(x.elem_count())?, count(RUN)?],
+    }
+    .run()?;
+    Ok(sums)
+}
 
 /// Changes a weight and its moments, all `f32`, in place.
 pub(crate) fn apply(weight: &Tensor, m: &Tensor, v: &Tensor, grad: &Tensor, step: &AdamWStep) -> Result<()> {

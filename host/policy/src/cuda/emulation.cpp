@@ -159,6 +159,7 @@ extern "C" int emulate(const char *name, unsigned grid_x, unsigned grid_y, unsig
 }
 
 #include "adamw.cu"
+#include "add_rows.cu"
 #include "attention.cu"
 #include "decoding.cu"
 #include "draw.cu"

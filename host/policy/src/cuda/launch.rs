@@ -126,8 +126,9 @@ mod cuda {
     /// Shared memory of a block that needs no permission.
     const SHARED: usize = 48 << 10;
 
-    pub(super) const MODULES: [(&str, &str); 10] = [
+    pub(super) const MODULES: [(&str, &str); 11] = [
         ("adamw", ptx::ADAMW),
+        ("add_rows", ptx::ADD_ROWS),
         ("attention", ptx::ATTENTION),
         ("decoding", ptx::DECODING),
         ("draw", ptx::DRAW),

@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | `launch` | a launch, on a device or in tests on the emulation of one |
 //! | `rms_norm`, `rotary`, `swiglu`, `attention`, `token_stats` | a kernel with its backward pass |
-//! | `adamw` | the optimiser's step |
+//! | `add_rows` | the gradient of the selection of rows |
+//! | `adamw` | the optimiser's step, and the norm of a gradient |
 //! | `embed`, `decoding`, `draw` | the embedding of tokens, attention over a cache, drawing of tokens |
 //! | `graph` | work that is recorded once and launched as a whole |
 //! | `emulation` | tests: the same sources, compiled for the CPU |
@@ -13,6 +14,7 @@
 //! [`crate::ops`]. Tests hold one against the other on the CPU, and [`crate::doctor`] does so on a card.
 
 pub(crate) mod adamw;
+pub(crate) mod add_rows;
 pub(crate) mod attention;
 pub(crate) mod decoding;
 pub(crate) mod draw;

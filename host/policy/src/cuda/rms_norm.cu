@@ -71,6 +71,16 @@ __device__ void rms_norm_weight(const T *x, const T *grad, const float *inverses
     }
 }
 
+// Sums over the rows of the partial sums. A thread for each column.
+extern "C" __global__ void rms_norm_columns(const float *partial, float *sums, uint32_t rows, uint32_t width) {
+    const uint32_t column = blockIdx.x * blockDim.x + threadIdx.x;
+    if (column >= width) return;
+    float sum = 0.0f;
+    for (uint32_t row = 0; row < rows; row++) sum += partial[(size_t)row * width + column];
+    sums[column] = sum;
+}
+KERNEL(rms_norm_columns)
+
 #define FOR_WEIGHT(T, W, SUFFIX)                                                                                      \
     extern "C" __global__ void rms_norm_##SUFFIX(const T *x, const W *w, T *y, uint32_t width, float epsilon) {       \
         rms_norm(x, w, y, width, epsilon);                                                                            \

@@ -84,5 +84,17 @@ pub(crate) fn backward(
         numbers: &[count(rows)?, count(width)?, count(CHUNK)?],
     }
     .run()?;
-    Ok((for_x, Some(partial.sum(0)?)))
+    let [for_weight] = Launch {
+        module: "rms_norm",
+        kernel: "rms_norm_columns".to_owned(),
+        grid: [width.div_ceil(THREADS), 1],
+        threads: THREADS,
+        shared: 0,
+        inputs: &[&partial],
+        updates: &[],
+        outputs: &[(&[width], DType::F32)],
+        numbers: &[count(chunks)?, count(width)?],
+    }
+    .run()?;
+    Ok((for_x, Some(for_weight)))
 }

@@ -1,10 +1,11 @@
 // Statistics of a row of logits l with log-sum-exp Z: the target's log-probability l[target] - Z, the entropy of the
-// softmax in nats, and the softmax itself in place of the logits. A block for each row.
+// softmax in nats, and in place of the logits the gradient of the log-probability for them, onehot(target) - softmax. A
+// block for each row.
 #include "common.cuh"
 
 template <typename T>
 __device__ void token_stats(const uint32_t *targets, T *logits, float *log_probs, float *entropies, uint32_t width,
-                            uint32_t keep_softmax) {
+                            uint32_t slopes) {
     __shared__ float scratch[32];
     T *row = logits + (size_t)blockIdx.x * width;
     float most = -INFINITY;
@@ -26,16 +27,16 @@ __device__ void token_stats(const uint32_t *targets, T *logits, float *log_probs
     }
     // The target's logit is read before it is overwritten.
     __syncthreads();
-    if (keep_softmax)
+    if (slopes)
         for (uint32_t i = threadIdx.x; i < width; i += blockDim.x)
-            row[i] = narrow<T>(expf(wide(row[i]) - most) / sum);
+            row[i] = narrow<T>((i == target ? 1.0f : 0.0f) - expf(wide(row[i]) - most) / sum);
 }
 
 #undef FOR_TYPE
 #define FOR_TYPE(T, SUFFIX)                                                                                           \
     extern "C" __global__ void token_stats_##SUFFIX(const uint32_t *targets, T *logits, float *log_probs,             \
-                                                    float *entropies, uint32_t width, uint32_t keep_softmax) {        \
-        token_stats(targets, logits, log_probs, entropies, width, keep_softmax);                                      \
+                                                    float *entropies, uint32_t width, uint32_t slopes) {        \
+        token_stats(targets, logits, log_probs, entropies, width, slopes);                                      \
     }                                                                                                                 \
     KERNEL(token_stats_##SUFFIX)
 

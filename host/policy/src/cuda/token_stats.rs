@@ -8,8 +8,9 @@ use super::launch::{Launch, Number, count, require, row_threads, suffix};
 const THREADS: usize = 512;
 
 /// Returns the log-probability of each row's target, (rows,), and the entropy of each row in nats, (rows,), both `f32`.
-/// `logits` (rows, vocabulary) is overwritten with the probabilities if `keep_softmax` is true. `targets` is (rows,), `u32`.
-pub(crate) fn in_place(logits: &Tensor, targets: &Tensor, keep_softmax: bool) -> Result<(Tensor, Tensor)> {
+/// `logits` (rows, vocabulary) is overwritten with the gradient of the log-probabilities for it if `slopes` is true.
+/// `targets` is (rows,), `u32`.
+pub(crate) fn in_place(logits: &Tensor, targets: &Tensor, slopes: bool) -> Result<(Tensor, Tensor)> {
     let (rows, width) = logits.dims2()?;
     require(&[targets], DType::U32)?;
     let [log_probs, entropies] = Launch {
@@ -21,7 +22,7 @@ pub(crate) fn in_place(logits: &Tensor, targets: &Tensor, keep_softmax: bool) ->
         inputs: &[targets],
         updates: &[logits],
         outputs: &[(&[rows], DType::F32), (&[rows], DType::F32)],
-        numbers: &[count(width)?, Number::U32(keep_softmax.into())],
+        numbers: &[count(width)?, Number::U32(slopes.into())],
     }
     .run()?;
     Ok((log_probs, entropies))

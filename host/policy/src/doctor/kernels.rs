@@ -21,11 +21,12 @@ use crate::{
 /// Checks these kernels on a device.
 pub(super) fn kernels(device: &Device) -> Vec<Check> {
     type Error = fn(&Device, DType) -> Result<f64>;
-    let in_both: [(Op, Error); 4] = [
+    let in_both: [(Op, Error); 5] = [
         (Op::DecodingAttention, decoding_error),
         (Op::TokenStats, token_stats_error),
         (Op::Draw, draw_error),
         (Op::DecodingStep, step_error),
+        (Op::AddRows, add_rows_error),
     ];
     let of = |(op, error): (Op, Error)| {
         [DType::F32, DType::BF16].map(|dtype| Check::new(op.name(), dtype, error(device, dtype)))
@@ -122,6 +123,18 @@ fn step_error(device: &Device, dtype: DType) -> Result<f64> {
     largest(&[Tensor::new(got, &Device::Cpu)?], &[Tensor::new(want, &Device::Cpu)?])
 }
 
+fn add_rows_error(device: &Device, dtype: DType) -> Result<f64> {
+    let mut normal = Normal::new(11);
+    let mut random = |rows| numbers(&mut normal, &[rows, 77], &Device::Cpu)?.to_dtype(dtype);
+    let (sum, rows) = (random(9)?, random(30)?);
+    let ids: Vec<u32> = (0..30).map(|row| row * row % 9).collect();
+    let on_device = sum.to_device(device)?.copy()?;
+    cuda::add_rows::add(&on_device, &ids, &rows.to_device(device)?)?;
+    let wide = |tensor: &Tensor| tensor.to_dtype(DType::F64);
+    let want = wide(&sum)?.index_add(&Tensor::new(ids, &Device::Cpu)?, &wide(&rows)?, 0)?;
+    largest(&[on_device], &[want])
+}
+
 fn token_stats_error(device: &Device, dtype: DType) -> Result<f64> {
     let (rows, width) = (67, 1237);
     let logits = (numbers(&mut Normal::new(7), &[rows, width], &Device::Cpu)? * 4.0)?.to_dtype(dtype)?;
@@ -131,15 +144,17 @@ fn token_stats_error(device: &Device, dtype: DType) -> Result<f64> {
         cuda::token_stats::in_place(&on_device, &Tensor::new(targets.as_slice(), device)?, true)?;
 
     let rows = logits.to_dtype(DType::F64)?.to_vec2::<f64>()?;
-    let (mut want_log_probs, mut want_entropies, mut want_softmax) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut want_log_probs, mut want_entropies, mut want_slopes) = (Vec::new(), Vec::new(), Vec::new());
     for (row, target) in rows.iter().zip(&targets) {
         let log_sum = row.iter().map(|logit| logit.exp()).sum::<f64>().ln();
         want_log_probs.push(row[*target as usize] - log_sum);
         want_entropies.push(-row.iter().map(|logit| (logit - log_sum).exp() * (logit - log_sum)).sum::<f64>());
-        want_softmax.extend(row.iter().map(|logit| (logit - log_sum).exp()));
+        let slope =
+            |(token, logit): (usize, &f64)| f64::from(u8::from(token == *target as usize)) - (logit - log_sum).exp();
+        want_slopes.extend(row.iter().enumerate().map(slope));
     }
     let tensor = |values: Vec<f64>| Tensor::new(values, &Device::Cpu);
-    let want = [tensor(want_log_probs)?, tensor(want_entropies)?, tensor(want_softmax)?];
+    let want = [tensor(want_log_probs)?, tensor(want_entropies)?, tensor(want_slopes)?];
     largest(&[log_probs, entropies, on_device], &want)
 }
 
@@ -151,7 +166,9 @@ fn adamw_error(device: &Device) -> Result<f64> {
         AdamWStep { mean: [0.9, 0.1], square: [0.999, 0.001], decay: 0.99, rate: 0.01, root_bias: 1.5, epsilon: 1e-8 };
     let on_device = |tensor: &Tensor| tensor.to_device(device)?.copy();
     let (got_w, got_m, got_v) = (on_device(&w)?, on_device(&m)?, on_device(&v)?);
-    cuda::adamw::apply(&got_w, &got_m, &got_v, &grad.to_device(device)?, &step)?;
+    let on_device = grad.to_device(device)?;
+    let got_squares = cuda::adamw::squares(&on_device)?;
+    cuda::adamw::apply(&got_w, &got_m, &got_v, &on_device, &step)?;
 
     let wide = |tensor: &Tensor| tensor.to_dtype(DType::F64);
     let (w, m, v, grad) = (wide(&w)?, wide(&m)?, wide(&v)?, wide(&grad)?);
@@ -159,5 +176,5 @@ fn adamw_error(device: &Device) -> Result<f64> {
     let v = ((v * f64::from(step.square[0]))? + (grad.sqr()? * f64::from(step.square[1]))?)?;
     let root = ((v.sqrt()? * f64::from(step.root_bias))? + f64::from(step.epsilon))?;
     let w = ((w * f64::from(step.decay))? - ((&m * f64::from(step.rate))? / root)?)?;
-    largest(&[got_w, got_m, got_v], &[w, m, v])
+    largest(&[got_w, got_m, got_v, got_squares], &[w, m, v, grad.sqr()?.sum_keepdim(0)?])
 }

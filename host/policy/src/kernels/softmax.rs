@@ -32,7 +32,8 @@ vectorised! {
     }
 }
 
-/// Replaces rows of logits (targets, vocabulary) by probabilities, and returns the statistics of each row.
+/// Replaces rows of logits (targets, vocabulary) by the gradient of each target's log-probability for them, `onehot(target) −
+/// softmax`, and returns the statistics of each row.
 pub(crate) fn token_stats(logits: &mut [f32], vocabulary: usize, targets: &[u32]) -> Vec<TokenStats> {
     let of_row = |(row, target): (&mut [f32], &u32)| stats(row, *target as usize);
     if logits.len() < PARALLEL_ELEMENTS {
@@ -44,7 +45,7 @@ pub(crate) fn token_stats(logits: &mut [f32], vocabulary: usize, targets: &[u32]
 vectorised! {
     fn stats(row: &mut [f32], target: usize) -> TokenStats {
         let top = largest(row);
-        let target = row[target] - top;
+        let shifted_target = row[target] - top;
         let mut sums = [0f32; 16];
         let mut weighted = [0f32; 16];
         let (chunks, rest) = row.as_chunks_mut::<16>();
@@ -66,9 +67,10 @@ vectorised! {
         let sum = fold(sums);
         let inverse = 1.0 / sum;
         for value in row.iter_mut() {
-            *value *= inverse;
+            *value *= -inverse;
         }
+        row[target] += 1.0;
         // H = log Σ − Σ p · logit, where the largest logit is subtracted from all.
-        TokenStats { log_prob: target - sum.ln(), entropy: sum.ln() - fold(weighted) * inverse }
+        TokenStats { log_prob: shifted_target - sum.ln(), entropy: sum.ln() - fold(weighted) * inverse }
     }
 }

@@ -2,13 +2,13 @@
 //!
 //! The logits of a real vocabulary are the largest tensor of a model, so they are computed for a few rows at a time and
 //! not kept. The gradient for the hidden states is computed along with them: with p the softmax of the logits `h Wᵀ`, the
-//! gradient of `log p[target]` for `h` is `W[target] − p W`.
+//! gradient of `log p[target]` for the logits is the slope `s = onehot(target) − p`, and that for `h` is `s W`.
 
 use candle_core::{D, DType, Result, Tensor};
 
 use super::{
     floats::{kernels_apply, with_floats_mut},
-    in_place::{add_product, add_rows},
+    in_place::add_product,
     linear::{linear, matmul},
     path::{Op, Path},
 };
@@ -18,8 +18,10 @@ use crate::{
     profile,
 };
 
-/// Number of logits computed at once: 32 MiB of `f32`.
+/// Number of logits computed at once: 32 MiB of `f32`, and on a device, where each chunk waits for the loss, 128 MiB of
+/// `bf16`.
 const CHUNK: usize = 1 << 23;
+const DEVICE_CHUNK: usize = 1 << 26;
 
 /// The model's prediction of some tokens.
 #[derive(Debug, Clone)]
@@ -34,23 +36,25 @@ pub(crate) struct Prediction {
 #[derive(Debug)]
 pub(crate) struct HeadState {
     /// Gradient of each log-probability for its hidden state, (tokens, width).
-    slopes: Tensor,
-    /// Softmax of the logits, (tokens, vocabulary), if the head is trained and the tokens are one chunk. Of several chunks
-    /// the backward pass computes it again, because keeping it would cost the memory that chunks save.
-    probabilities: Option<Tensor>,
+    for_hidden: Tensor,
+    /// Gradient of each log-probability for its logits, (tokens, vocabulary), if the head is trained and the tokens are one
+    /// chunk. Of several chunks the backward pass computes it again, because keeping it would cost the memory that chunks
+    /// save.
+    slopes: Option<Tensor>,
     /// Number of rows of a chunk.
     step: usize,
 }
 
 /// Returns the number of rows whose logits are computed at once with the head `w` (vocabulary, width).
 pub(crate) fn head_rows(w: &Tensor) -> usize {
-    (CHUNK / w.dims()[0].max(1)).max(1)
+    let chunk = if w.device().is_cpu() { CHUNK } else { DEVICE_CHUNK };
+    (chunk / w.dims()[0].max(1)).max(1)
 }
 
 /// Predicts `targets` (tokens,) from `hidden` (tokens, width) with the head `w` (vocabulary, width), of one element type.
 /// Nothing is tracked.
 pub(crate) fn predict(hidden: &Tensor, w: &Tensor, targets: &[u32]) -> Result<Prediction> {
-    in_chunks(hidden, w, targets, head_rows(w), |_| Ok(()))
+    in_chunks(hidden, w, targets, head_rows(w), false, |_| Ok(()))
 }
 
 /// Predicts as [`predict`], and keeps what the gradient of the hidden states needs, and that of the head if `trained`.
@@ -72,24 +76,23 @@ fn predict_in_chunks(
 ) -> Result<(Prediction, HeadState)> {
     let _time = profile::time("head");
     let keep = trained && targets.len() <= step;
-    let (mut slopes, mut kept) = (Vec::new(), None);
-    let prediction = in_chunks(hidden, w, targets, step, |chunk| {
-        let product = matmul(Transpose::Neither, &chunk.probabilities, w)?;
-        slopes.push((w.index_select(&chunk.targets, 0)? - product)?);
-        kept = keep.then_some(chunk.probabilities);
+    let (mut for_hidden, mut kept) = (Vec::new(), None);
+    let prediction = in_chunks(hidden, w, targets, step, true, |chunk| {
+        for_hidden.push(matmul(Transpose::Neither, &chunk.slopes, w)?);
+        kept = keep.then_some(chunk.slopes);
         Ok(())
     })?;
-    Ok((prediction, HeadState { slopes: join(slopes)?, probabilities: kept, step }))
+    Ok((prediction, HeadState { for_hidden: join(for_hidden)?, slopes: kept, step }))
 }
 
 impl HeadState {
     /// Returns the gradient of the hidden states (tokens, width), given that of the log-probabilities (tokens,).
     pub(crate) fn for_hidden(&self, grad: &Tensor) -> Result<Tensor> {
         let _time = profile::time("head backward");
-        self.slopes.broadcast_mul(&grad.unsqueeze(1)?.to_dtype(self.slopes.dtype())?)
+        self.for_hidden.broadcast_mul(&grad.unsqueeze(1)?.to_dtype(self.for_hidden.dtype())?)
     }
 
-    /// Adds the gradient of the head to `sum`: Σ over tokens of `(onehot(target) − p) ⊗ (gradient · hidden)`.
+    /// Adds the gradient of the head to `sum`: Σ over tokens of `slope ⊗ (gradient · hidden)`.
     pub(crate) fn add_for_weight(
         &self,
         mut sum: Tensor,
@@ -102,39 +105,30 @@ impl HeadState {
         let scaled = hidden.broadcast_mul(&grad.unsqueeze(1)?.to_dtype(hidden.dtype())?)?;
         for start in (0..targets.len()).step_by(self.step) {
             let len = self.step.min(targets.len() - start);
-            let targets = &targets[start..start + len];
-            let probabilities = match &self.probabilities {
-                Some(probabilities) => probabilities.clone(),
-                None => chunk(&hidden.narrow(0, start, len)?, w, targets)?.probabilities,
+            let slopes = match &self.slopes {
+                Some(slopes) => slopes.clone(),
+                None => chunk(&hidden.narrow(0, start, len)?, w, &targets[start..start + len], true)?.slopes,
             };
-            let scaled = scaled.narrow(0, start, len)?;
-            sum = if kernels_apply(&scaled) {
-                add_product(add_rows(sum, targets, &scaled)?, Transpose::Lhs, &probabilities, &scaled.neg()?)?
-            } else {
-                // Adding rows by index is slow on devices, so the targets become part of the product.
-                let ids = Tensor::new(targets, scaled.device())?.unsqueeze(1)?;
-                let ones = Tensor::ones((len, 1), scaled.dtype(), scaled.device())?;
-                let slopes = probabilities.neg()?.scatter_add(&ids, &ones, 1)?;
-                add_product(sum, Transpose::Lhs, &slopes, &scaled)?
-            };
+            sum = add_product(sum, Transpose::Lhs, &slopes, &scaled.narrow(0, start, len)?)?;
         }
         Ok(sum)
     }
 }
 
-/// Predicts in chunks and gives each to `keep`.
+/// Predicts in chunks, with the slopes of logits if `for_gradient`, and gives each to `keep`.
 fn in_chunks(
     hidden: &Tensor,
     w: &Tensor,
     targets: &[u32],
     step: usize,
+    for_gradient: bool,
     mut keep: impl FnMut(Chunk) -> Result<()>,
 ) -> Result<Prediction> {
     let (hidden, w) = (hidden.detach(), w.detach());
     let (mut log_probs, mut entropies) = (Vec::new(), Vec::new());
     for start in (0..targets.len()).step_by(step) {
         let len = step.min(targets.len() - start);
-        let chunk = chunk(&hidden.narrow(0, start, len)?, &w, &targets[start..start + len])?;
+        let chunk = chunk(&hidden.narrow(0, start, len)?, &w, &targets[start..start + len], for_gradient)?;
         log_probs.push(chunk.log_probs.clone());
         entropies.push(chunk.entropies.clone());
         keep(chunk)?;
@@ -149,18 +143,17 @@ fn join(parts: Vec<Tensor>) -> Result<Tensor> {
 struct Chunk {
     log_probs: Tensor,
     entropies: Tensor,
-    probabilities: Tensor,
-    targets: Tensor,
+    /// Gradient of each log-probability for its logits, (tokens, vocabulary); without meaning if it was not asked for.
+    slopes: Tensor,
 }
 
-fn chunk(hidden: &Tensor, w: &Tensor, targets: &[u32]) -> Result<Chunk> {
+fn chunk(hidden: &Tensor, w: &Tensor, targets: &[u32], for_gradient: bool) -> Result<Chunk> {
     let logits = linear(hidden, w)?;
     let device = hidden.device();
-    let ids = Tensor::from_slice(targets, targets.len(), device)?;
     if kernels_apply(&logits) {
         let vocabulary = logits.dim(1)?;
         let mut stats = Vec::new();
-        // The logits are nobody else's, so they become the probabilities in place.
+        // The logits are nobody else's, so they become the slopes in place.
         with_floats_mut(&logits, |logits| {
             stats = kernels::token_stats(logits, vocabulary, targets);
             Ok(())
@@ -171,24 +164,25 @@ fn chunk(hidden: &Tensor, w: &Tensor, targets: &[u32]) -> Result<Chunk> {
         return Ok(Chunk {
             log_probs: column(|stats| stats.log_prob)?,
             entropies: column(|stats| stats.entropy)?,
-            probabilities: logits,
-            targets: ids,
+            slopes: logits,
         });
     }
+    let ids = Tensor::from_slice(targets, targets.len(), device)?;
     if Path::of(Op::TokenStats, &logits) == Path::CudaKernel {
-        let (log_probs, entropies) = cuda::token_stats::in_place(&logits, &ids, true)?;
-        return Ok(Chunk { log_probs, entropies, probabilities: logits, targets: ids });
+        let (log_probs, entropies) = cuda::token_stats::in_place(&logits, &ids, for_gradient)?;
+        return Ok(Chunk { log_probs, entropies, slopes: logits });
     }
     // Sums over a vocabulary are at least f32.
     let logits = if logits.dtype() == DType::BF16 { logits.to_dtype(DType::F32)? } else { logits };
+    let ids = ids.unsqueeze(1)?;
     let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?)?;
     let log_all = shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(D::Minus1)?.log()?)?;
     let probabilities = log_all.exp()?;
+    let ones = Tensor::ones(ids.shape(), probabilities.dtype(), device)?;
     Ok(Chunk {
-        log_probs: log_all.gather(&ids.unsqueeze(1)?, 1)?.squeeze(1)?,
+        log_probs: log_all.gather(&ids, 1)?.squeeze(1)?,
         entropies: (&probabilities * &log_all)?.sum(D::Minus1)?.neg()?,
-        probabilities: probabilities.to_dtype(hidden.dtype())?,
-        targets: ids,
+        slopes: probabilities.neg()?.scatter_add(&ids, &ones, 1)?.to_dtype(hidden.dtype())?,
     })
 }
 
@@ -215,7 +209,7 @@ mod tests {
     fn by_hand(targets: &[u32], dtype: DType, step: usize) -> Vec<Tensor> {
         let [hidden, w, grad] = arguments(dtype);
         let (prediction, state) = predict_in_chunks(&hidden, &w, targets, true, step).unwrap();
-        assert_eq!(state.probabilities.is_some(), step >= 70);
+        assert_eq!(state.slopes.is_some(), step >= 70);
         let for_w = state.add_for_weight(w.zeros_like().unwrap(), &hidden, &w, targets, &grad).unwrap();
         let results = [prediction.log_probs, prediction.entropies, state.for_hidden(&grad).unwrap(), for_w];
         results.iter().map(|tensor| tensor.to_dtype(DType::F64).unwrap()).collect()

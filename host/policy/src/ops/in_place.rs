@@ -1,7 +1,7 @@
 //! Sums that grow in place: of residual streams, and of the gradients of weights.
 //!
-//! On the CPU the first argument is changed and returned, so it must be a fresh value that nobody else holds; elsewhere
-//! the sum is a new tensor. Nothing is tracked, except that [`add`] of a tracked tensor is candle's.
+//! Where there is a kernel the first argument is changed and returned, so it must be a fresh value that nobody else holds;
+//! elsewhere the sum is a new tensor. Nothing is tracked, except that [`add`] of a tracked tensor is candle's.
 
 use candle_core::{Result, Tensor};
 
@@ -9,8 +9,10 @@ use super::{
     floats::{kernels_apply, with_floats, with_floats_mut},
     gather::Gather,
     linear::matmul,
+    path::{Op, Path},
 };
 use crate::{
+    cuda,
     kernels::{self, Transpose},
     profile,
 };
@@ -56,6 +58,10 @@ pub(crate) fn add_product(sum: Tensor, transpose: Transpose, lhs: &Tensor, rhs: 
 /// Adds row `i` of `rows` (ids, width) to row `ids[i]` of `sum`.
 pub(crate) fn add_rows(sum: Tensor, ids: &[u32], rows: &Tensor) -> Result<Tensor> {
     let _time = profile::time("embedding backward");
+    if Path::of(Op::AddRows, &sum) == Path::CudaKernel {
+        cuda::add_rows::add(&sum, ids, rows)?;
+        return Ok(sum);
+    }
     if !kernels_apply(&sum) || !kernels_apply(rows) {
         // candle's `index_add` is slow on devices.
         let rows = Gather::new(ids, sum.dim(0)?, sum.device())?.reverse(rows)?;

@@ -19,11 +19,12 @@ pub(crate) enum Op {
     DecodingStep,
     TokenStats,
     Draw,
+    AddRows,
     AdamW,
 }
 
 impl Op {
-    pub(crate) const ALL: [Op; 9] = [
+    pub(crate) const ALL: [Op; 10] = [
         Op::RmsNorm,
         Op::Rotary,
         Op::SwiGlu,
@@ -32,6 +33,7 @@ impl Op {
         Op::DecodingStep,
         Op::TokenStats,
         Op::Draw,
+        Op::AddRows,
         Op::AdamW,
     ];
 
@@ -46,6 +48,7 @@ impl Op {
             Op::DecodingStep => "decoding_step",
             Op::TokenStats => "token_stats",
             Op::Draw => "draw",
+            Op::AddRows => "add_rows",
             Op::AdamW => "adamw",
         }
     }

@@ -88,18 +88,23 @@ pub(crate) struct AdamW {
 impl AdamW {
     /// Returns the L2 norm of the gradients of all variables together.
     fn norm(&self, grads: &GradStore) -> Result<f64> {
-        let (mut sum, mut squares) = (0.0, Vec::new());
+        let (mut sum, mut runs, mut squares) = (0.0, Vec::new(), Vec::new());
         for grad in self.variables.iter().filter_map(|variable| grads.get(variable)) {
             if kernels_apply(grad) {
                 // The partial sums of a few thousand squares are added in f64, so that a long gradient loses no digits.
                 let chunk = |chunk: &[f32]| f64::from(kernels::sum_of_squares(chunk));
                 sum += with_floats([grad], |[values]| values.chunks(4096).map(chunk).sum::<f64>())?;
+            } else if has_kernel(grad) {
+                runs.push(cuda::adamw::squares(grad)?);
             } else {
                 squares.push(grad.sqr()?.sum_all()?.to_dtype(DType::F64)?);
             }
         }
+        // One transfer from the device: each would wait for all work before it.
+        if !runs.is_empty() {
+            sum += Tensor::cat(&runs, 0)?.to_vec1::<f32>()?.into_iter().map(f64::from).sum::<f64>();
+        }
         if !squares.is_empty() {
-            // One transfer from the device: each would wait for all work before it.
             sum += Tensor::stack(&squares, 0)?.to_vec1::<f64>()?.iter().sum::<f64>();
         }
         Ok(sum.sqrt())
@@ -165,6 +170,11 @@ impl Optimizer for AdamW {
     }
 }
 
+/// Returns true if the CUDA kernels apply to a variable or its gradient.
+fn has_kernel(tensor: &Tensor) -> bool {
+    Path::of(Op::AdamW, tensor) == Path::CudaKernel && tensor.dtype() == DType::F32
+}
+
 /// Updates a variable and its moments in place.
 fn apply(step: &AdamWStep, variable: &Var, m: &Tensor, v: &Tensor, grad: &Tensor) -> TensorResult<()> {
     if kernels_apply(variable) {
@@ -179,7 +189,7 @@ fn apply(step: &AdamWStep, variable: &Var, m: &Tensor, v: &Tensor, grad: &Tensor
             })
         })?;
     }
-    if Path::of(Op::AdamW, variable) == Path::CudaKernel && variable.dtype() == DType::F32 {
+    if has_kernel(variable) {
         return cuda::adamw::apply(variable, m, v, grad, step);
     }
     let average = |x: &Tensor, [kept, added]: [f32; 2], y: &Tensor| {
