@@ -79,14 +79,12 @@ def reset_peak(torch, device):
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def load(args, dtype):
-    from transformers import AutoConfig, AutoModelForCausalLM
+def shape_config(shape):
+    """Returns the configuration of a shape for transformers."""
+    from transformers import AutoConfig
 
-    options = {"dtype": dtype, "attn_implementation": "sdpa"}
-    if not args.model.startswith("shape:"):
-        return AutoModelForCausalLM.from_pretrained(args.model, **options).to(args.device)
-    kind, vocabulary, hidden, inner, layers, heads, kv_heads = SHAPES[args.model.removeprefix("shape:")]
-    config = AutoConfig.for_model(
+    kind, vocabulary, hidden, inner, layers, heads, kv_heads = SHAPES[shape]
+    return AutoConfig.for_model(
         kind,
         vocab_size=vocabulary,
         hidden_size=hidden,
@@ -97,6 +95,15 @@ def load(args, dtype):
         max_position_embeddings=8192,
         tie_word_embeddings=True,
     )
+
+
+def load(args, dtype):
+    from transformers import AutoModelForCausalLM
+
+    options = {"dtype": dtype, "attn_implementation": "sdpa"}
+    if not args.model.startswith("shape:"):
+        return AutoModelForCausalLM.from_pretrained(args.model, **options).to(args.device)
+    config = shape_config(args.model.removeprefix("shape:"))
     return AutoModelForCausalLM.from_config(config, **options).to(args.device)
 
 

@@ -8,7 +8,7 @@ DIR is a folder in Hugging Face's format. The questions and the template are tho
 penalty (beta 0), one update of the whole batch, AdamW, LoRA of rank 16 on q and v, or all weights with --full.
 
 alft runs with its plugins (a reader and verifier as a component, two objectives) and its ledger, checkpoint at the end;
-TRL runs with one reward function in Python that finds the last number. The time of a step includes sampling, rewards and
+--plugins names a folder with arithmetic.wasm, entropy.wasm and coherence.wasm for a machine that cannot build them. TRL runs with one reward function in Python that finds the last number. The time of a step includes sampling, rewards and
 the update; the first step of each side is left out. Prints both, their ratio, and the plugins' share of alft's step.
 """
 
@@ -37,6 +37,7 @@ def arguments():
     parser.add_argument("--dtype", choices=["f32", "bf16"], default="f32", help="precision of TRL's model")
     parser.add_argument("--set", action="append", default=[], help="a further key of alft's run file: KEY=VALUE")
     parser.add_argument("--full", action="store_true", help="train all weights")
+    parser.add_argument("--plugins", type=Path, help="a folder of components, in place of building them")
     parser.add_argument("--questions", type=int, default=2, help="questions of a step, of two phrasings each")
     parser.add_argument("--group", type=int, default=8, help="completions of a phrasing")
     parser.add_argument("--new-tokens", type=int, default=16)
@@ -59,12 +60,14 @@ def peak_of_children():
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 
 
-def run_alft(args, folder):
-    """Returns the steps of a run: seconds, those of plugins, and the mean number of tokens of a completion."""
-    plugins = "".join(
-        f'\n[[plugin]]\nname = "{name}"\ncrate = "{ROOT}/plugins/{name}"\n{keys}'
-        for name, keys in [("arithmetic", ""), ("entropy", "weight = 0.05\n"), ("coherence", "weight = 0.3\n")]
-    )
+def write_run(args, folder):
+    """Writes the run file of alft's side to a folder."""
+
+    def plugin(name, keys):
+        built = f'path = "{args.plugins.resolve()}/{name}.wasm"' if args.plugins else f'crate = "{ROOT}/plugins/{name}"'
+        return f'\n[[plugin]]\nname = "{name}"\n{built}\n{keys}'
+
+    plugins = plugin("arithmetic", "") + plugin("entropy", "weight = 0.05\n") + plugin("coherence", "weight = 0.3\n")
     run, _ = example()
     lora = "" if args.full else 'lora = { rank = 16, alpha = 32.0, targets = ["q_proj", "v_proj"] }\n'
     (folder / "run.toml").write_text(
@@ -75,6 +78,11 @@ def run_alft(args, folder):
         f"[train]\nsteps = {args.steps}\nsave_every = {args.steps}\ntoken_budget = 1000000\n"
         f"schedule = {{ learning_rate = 1e-6 }}\nloss = {{ beta = 0.0 }}\n{plugins}"
     )
+
+
+def run_alft(args, folder):
+    """Returns the steps of a run: seconds, those of plugins, and the mean number of tokens of a completion."""
+    write_run(args, folder)
     environment = {**os.environ, "RAYON_NUM_THREADS": str(args.threads)}
     command = [args.alft, "train", "run.toml", *(word for pair in args.set for word in ("--set", pair))]
     # Plugins are built before the clock starts: a run of no steps builds them.

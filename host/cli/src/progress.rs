@@ -83,6 +83,7 @@ impl RunReporter {
         match event {
             RunEvent::Device(device) => self.line(&format!("alft {} on {device}", env!("CARGO_PKG_VERSION"))),
             RunEvent::SampleMemory(memory) => self.line(&memory.to_string()),
+            RunEvent::UpdateMemory(memory) => self.line(&memory.to_string()),
             RunEvent::Plugin(PluginEvent::Build { event, .. }) => self.line(&event.to_string()),
             RunEvent::Plugin(PluginEvent::Opened { name, description }) => {
                 self.line(&format!("plugin {name}: {description}"));

@@ -161,7 +161,15 @@ pub enum Error {
         /// The coefficient of the KL penalty.
         beta: f64,
     },
-    /// The tensor library failed: the device is out of memory, or this crate is wrong.
+    /// A device has too little memory. Nothing was changed.
+    #[error("the device has too little memory {action}; {remedy}")]
+    OutOfMemory {
+        /// The work, for example `for an update`.
+        action: &'static str,
+        /// The settings to change, and what each saves.
+        remedy: String,
+    },
+    /// The tensor library failed; this crate is wrong.
     #[error("a tensor computation failed")]
     Tensor(#[from] candle_core::Error),
 }
@@ -177,6 +185,16 @@ impl Error {
 
     pub(crate) fn content(path: &Path, reason: impl Into<String>) -> Self {
         Error::Content { path: path.to_owned(), reason: reason.into() }
+    }
+
+    /// Returns [`Error::OutOfMemory`] with the remedy in place of a device's refusal of memory, and any other error as it is.
+    pub(crate) fn or_out_of_memory(self, action: &'static str, remedy: impl FnOnce() -> String) -> Self {
+        match self {
+            Error::Tensor(source) if source.to_string().contains("OUT_OF_MEMORY") => {
+                Error::OutOfMemory { action, remedy: remedy() }
+            }
+            other => other,
+        }
     }
 
     pub(crate) fn setting(name: &'static str, reason: impl Into<String>) -> Self {

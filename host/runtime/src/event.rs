@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use alft_policy::SampleMemory;
+use alft_policy::{SampleMemory, UpdateMemory};
 
 use crate::plugins::PluginEvent;
 use crate::record::{GameLine, WarmStartLine};
@@ -17,6 +17,8 @@ pub enum RunEvent<'a> {
     Device(&'a str),
     /// The largest memory that sampling takes.
     SampleMemory(&'a SampleMemory),
+    /// The largest memory that an update takes.
+    UpdateMemory(&'a UpdateMemory),
     /// A plugin is being built, or was opened.
     Plugin(PluginEvent<'a>),
     /// The run's folder was made or opened.

@@ -1,6 +1,6 @@
-//! The memory that a run's sampling needs, before the run starts.
+//! The memory that a run's sampling and its updates need, before the run starts.
 
-use alft_policy::{Error as PolicyError, Policy, SampleLoad, SampleMemory};
+use alft_policy::{Error as PolicyError, Policy, SampleLoad, SampleMemory, Trainer, UpdateMemory};
 
 use crate::config::RunFile;
 use crate::data::Question;
@@ -36,6 +36,21 @@ pub(crate) fn sample_memory(
     });
     let memories = memories.collect::<Result<Vec<_>, _>>()?;
     Ok(memories.into_iter().max_by_key(SampleMemory::total))
+}
+
+/// The memory of the run's largest update, of a step's batch. `None` for a run without questions.
+pub(crate) fn update_memory(
+    trainer: &Trainer,
+    config: &RunFile,
+    train: &[Question],
+    longest_prompt: usize,
+) -> Option<UpdateMemory> {
+    let phrasings = train.iter().map(|question| question.prompts.len()).max()?;
+    let prompts = phrasings * config.game.bundles_per_step.min(train.len());
+    let new = config.sampling.max_new_tokens;
+    // The completions of a prompt are computed with one copy of it.
+    let batch = prompts * (longest_prompt + config.game.group * new);
+    Some(trainer.update_memory(batch, longest_prompt + new))
 }
 
 /// The error with the key as it stands in the run file.

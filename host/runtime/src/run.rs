@@ -15,7 +15,7 @@ use crate::data::{Question, SftExample, read_examples, read_questions};
 use crate::error::{Error, Result, chain};
 use crate::evaluate::evaluate;
 use crate::event::{Observer, Phase, RunEvent};
-use crate::memory::sample_memory;
+use crate::memory::{sample_memory, update_memory};
 use crate::plugins::{ActivePlugins, ChangeLog, ConfigChange, PinSource, PluginSet};
 use crate::record::{GameLine, RunDir, RunLogs, Summary, UsageLine, WarmStartLine};
 use crate::session::{RunData, Session};
@@ -380,6 +380,9 @@ impl Parts {
         let tuning = config.model.lora.clone().map_or(Tuning::Full, Tuning::Lora);
         let trainer = Trainer::new(policy, &tuning, config.first_optimiser(), config.train.token_budget, config.seed)?
             .with_activation_checkpointing(config.train.activation_checkpointing);
+        if let Some(memory) = update_memory(&trainer, &config, &train, longest_prompt) {
+            observer(&RunEvent::UpdateMemory(&memory));
+        }
         let fingerprint = ConfigFingerprint::new(&config)?;
         let data = RunData { train, eval, examples };
         Ok(Self { config, plugins, opener, data, trainer, fingerprint, observer, begun })

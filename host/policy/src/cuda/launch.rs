@@ -103,12 +103,14 @@ impl Launch<'_> {
 
 #[cfg(feature = "cuda")]
 mod cuda {
+    use std::{cell::RefCell, collections::HashMap};
+
     use candle_core::{
         CudaDevice, CudaStorage, DType, Result, Shape, Storage, Tensor, bail,
         cuda_backend::{
             CudaStorageSlice, WrapErr,
             cudarc::driver::{
-                CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg, SyncOnDrop,
+                CudaFunction, CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg, SyncOnDrop,
                 sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
             },
         },
@@ -147,10 +149,26 @@ mod cuda {
         }
     }
 
-    pub(super) fn run(launch: &Launch<'_>, device: &CudaDevice) -> Result<Vec<Tensor>> {
+    thread_local! {
+        /// The kernels that were launched before, by symbol. There is one device, and to ask the driver for a kernel takes as
+        /// long as to launch it.
+        static KERNELS: RefCell<HashMap<String, CudaFunction>> = RefCell::default();
+    }
+
+    fn kernel(launch: &Launch<'_>, device: &CudaDevice) -> Result<CudaFunction> {
+        if let Some(known) = KERNELS.with_borrow(|kernels| kernels.get(&launch.kernel).cloned()) {
+            return Ok(known);
+        }
         // The names of candle's own modules are kept apart from these.
         let module = format!("alft_{}", launch.module);
         let function = device.get_or_load_custom_func(&launch.kernel, &module, ptx(launch.module)?)?;
+        let function = function.into_cuda_function();
+        KERNELS.with_borrow_mut(|kernels| kernels.insert(launch.kernel.clone(), function.clone()));
+        Ok(function)
+    }
+
+    pub(super) fn run(launch: &Launch<'_>, device: &CudaDevice) -> Result<Vec<Tensor>> {
+        let function = kernel(launch, device)?;
         if launch.shared > SHARED {
             function.set_attribute(CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, launch.shared as i32).w()?;
         }
@@ -171,7 +189,7 @@ mod cuda {
             for storage in &outputs {
                 pointers.push(pointer(storage, 0, &stream)?);
             }
-            let mut arguments = function.builder();
+            let mut arguments = stream.launch_builder(&function);
             for (pointer, _) in &pointers {
                 arguments.arg(pointer);
             }

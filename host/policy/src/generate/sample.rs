@@ -5,6 +5,7 @@ use crate::{
     generate::{
         completion::{Completion, Request},
         config::SampleConfig,
+        memory::{SampleLoad, SampleMemory},
         scheduler::Scheduler,
     },
     model::decoding::DecodingModel,
@@ -25,8 +26,33 @@ pub fn sample(policy: &Policy, requests: &[Request<'_>], config: &SampleConfig) 
     if requests.is_empty() {
         return Ok(Vec::new());
     }
-    let model = DecodingModel::new(policy.transformer(), config.weights)?;
-    Scheduler::new(policy, &model, requests, config)?.run()
+    let draw = || {
+        let model = DecodingModel::new(policy.transformer(), config.weights)?;
+        Scheduler::new(policy, &model, requests, config)?.run()
+    };
+    draw().map_err(|error| error.or_out_of_memory("to draw completions", || remedy(policy, requests, config)))
+}
+
+/// Returns the advice for draws that found too little memory, and what it saves.
+fn remedy(policy: &Policy, requests: &[Request<'_>], config: &SampleConfig) -> String {
+    let load = SampleLoad {
+        prompts: requests.len(),
+        longest_prompt: requests.iter().map(|request| request.prompt.len()).max().unwrap_or(0),
+        group: 1,
+    };
+    let batch = config.max_batch.min(requests.len());
+    let half = SampleConfig { max_batch: (batch / 2).max(1), ..config.clone() };
+    let total = |config: &SampleConfig| SampleMemory::new(policy.config(), None, config, load).map(|of| of.total());
+    let saved = match (total(config), total(&half)) {
+        (Ok(now), Ok(then)) => now.saturating_sub(then) * policy.transformer().dtype().size_in_bytes() as u64 / 4,
+        _ => 0,
+    };
+    format!(
+        "lower `max_batch` to {}, which saves about {} MiB, or `cache_mib`, which is {}",
+        half.max_batch,
+        saved >> 20,
+        config.cache_mib
+    )
 }
 
 fn check_requests(policy: &Policy, requests: &[Request<'_>], config: &SampleConfig) -> Result<()> {
@@ -46,4 +72,27 @@ fn check_requests(policy: &Policy, requests: &[Request<'_>], config: &SampleConf
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::generate::seed::Seed;
+
+    #[test]
+    fn too_little_memory_is_an_error_with_the_settings_to_lower() {
+        let policy = Policy::tiny(1, &Device::Cpu).unwrap();
+        let request = Request { prompt: &[5; 40], seed: Seed { run: 0, step: 0, sample: 0 } };
+        let config = SampleConfig::default();
+        let refused = || Error::Tensor(candle_core::Error::Msg("DriverError(CUDA_ERROR_OUT_OF_MEMORY)".to_owned()));
+        let error = refused().or_out_of_memory("to draw completions", || remedy(&policy, &[request; 64], &config));
+        let text = error.to_string();
+        let saved = text.split("saves about ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+        assert!(saved.parse::<u64>().unwrap() > 0, "{text}");
+        assert!(text.contains("`max_batch` to 32") && text.contains("`cache_mib`, which is 2048"), "{text}");
+        let other = Error::Tensor(candle_core::Error::Msg("shape mismatch".to_owned()));
+        assert!(matches!(other.or_out_of_memory("", String::new), Error::Tensor(_)));
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use candle_core::DType;
+
 use crate::{
     model::{gradient::Checkpointing, transformer::Transformer},
     ops::head_rows,
@@ -27,10 +29,12 @@ pub struct UpdateMemory {
 }
 
 impl UpdateMemory {
-    /// Computes the memory of an update on `tokens` tokens at once.
+    /// Computes the memory of an update of `trained` weights on `tokens` tokens at once.
     pub(crate) fn new(model: &Transformer, trained: usize, checkpointing: Checkpointing, tokens: usize) -> Self {
-        const FLOAT: usize = size_of::<f32>();
-        let bytes = |floats: usize| (floats * FLOAT) as u64;
+        let floats = |count: usize| (count * size_of::<f32>()) as u64;
+        // Numbers in the type of activations. Of weights trained in another type each pass has a copy in this one.
+        let numbers = |count: usize| (count * model.dtype().size_in_bytes()) as u64;
+        let masters = if model.dtype() == DType::F32 { 0 } else { trained };
         let width = model.widths();
         let (layer, again) = match checkpointing {
             Checkpointing::Off => (width.kept(), 0),
@@ -42,13 +46,29 @@ impl UpdateMemory {
         // A chunk of logits exists with a copy while it is computed.
         let logits = 2 * head_rows(model.head()).min(tokens) * model.vocab_size();
         Self {
-            weights: bytes(model.parameter_count()),
-            reference: bytes(trained),
-            optimiser: bytes(2 * trained),
-            gradients: bytes(trained),
-            activations: bytes(tokens * (layer * model.layer_count() + width.hidden)),
-            temporaries: bytes(tokens * rows + logits),
+            weights: floats(masters) + numbers(model.parameter_count()),
+            reference: floats(trained),
+            optimiser: floats(2 * trained),
+            gradients: floats(trained),
+            activations: numbers(tokens * (layer * model.layer_count() + width.hidden)),
+            temporaries: numbers(tokens * rows + logits),
             tokens,
+        }
+    }
+
+    /// Returns the advice for an update that found too little memory, and the saving of each remedy.
+    pub(crate) fn remedy(model: &Transformer, trained: usize, checkpointing: Checkpointing, tokens: usize) -> String {
+        let total = |checkpointing, tokens| Self::new(model, trained, checkpointing, tokens).total();
+        let now = total(checkpointing, tokens);
+        let saved = |total: u64| now.saturating_sub(total) >> 20;
+        let half = saved(total(checkpointing, tokens / 2));
+        let lower = format!("lower `token_budget` to {}, which saves about {half} MiB", tokens / 2);
+        match checkpointing {
+            Checkpointing::Layers => lower,
+            Checkpointing::Off => {
+                let again = saved(total(Checkpointing::Layers, tokens));
+                format!("{lower}, or set `activation_checkpointing = true`, which saves about {again} MiB")
+            }
         }
     }
 

@@ -177,9 +177,13 @@ impl Trainer {
 
     /// Returns the largest memory of an update on a batch of at most `batch` tokens, whose longest sequence has `longest`.
     pub fn update_memory(&self, batch: usize, longest: usize) -> UpdateMemory {
-        let trained = self.variables.iter().map(|(_, variable)| variable.elem_count()).sum();
         let tokens = batch.min(self.token_budget.max(longest));
-        UpdateMemory::new(&self.policy.transformer, trained, self.checkpointing, tokens)
+        UpdateMemory::new(&self.policy.transformer, self.trained(), self.checkpointing, tokens)
+    }
+
+    /// Returns the number of trained weights.
+    fn trained(&self) -> usize {
+        self.variables.iter().map(|(_, variable)| variable.elem_count()).sum()
     }
 
     /// Begins a phase of training: keeps the weights and resets the optimiser (no momentum, step 0).
@@ -320,9 +324,15 @@ impl Trainer {
         for indices in micro_batches(batch, indices, self.token_budget) {
             let picked: Vec<&Sequence> = indices.iter().map(|&index| &batch[index]).collect();
             let picked = Batch::from_sequences(&picked);
-            let value =
-                model.add_gradient(&picked, temperature, self.checkpointing, &mut grads, &mut |range, of| {
+            let tokens = picked.tokens.len();
+            let value = model
+                .add_gradient(&picked, temperature, self.checkpointing, &mut grads, &mut |range, of| {
                     loss(&indices[range], of)
+                })
+                .map_err(|error| {
+                    error.or_out_of_memory("for an update", || {
+                        UpdateMemory::remedy(model, self.trained(), self.checkpointing, tokens)
+                    })
                 })?;
             if !value.is_finite() {
                 return Err(Error::NonFinite { quantity: "the loss", value, step: self.optimiser.steps });

@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""Trains twice on a GPU with the same seed, and compares the metrics; asks nvidia-smi meanwhile how busy the device is.
+
+    python benches/gpu_run.py --alft target/release/alft --model DIR --plugins DIR [--set KEY=VALUE]
+
+The run is that of peer_trl.py: 8 prompts × 8 completions of 128 tokens a step, LoRA. Prints one JSON object. Exit code 1
+if the runs differ in anything but times.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from peer_trl import write_run
+
+
+def train(command, folder, output):
+    """Returns the steps of a run, and the device's utilisation in percent at the times of each sample."""
+    query = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", "100"]
+    samples = subprocess.Popen(query, stdout=subprocess.PIPE, text=True)
+    begun = time.monotonic()
+    subprocess.run([*command, "--output", output], cwd=folder, stdout=subprocess.DEVNULL, check=True)
+    seconds = time.monotonic() - begun
+    samples.terminate()
+    lines = [json.loads(line) for line in (folder / output / "metrics.jsonl").read_text().splitlines()]
+    steps = [line for line in lines if line.get("phase") == "game"]
+    training = sum(step["time"]["step"] for step in steps)
+    return steps, [int(line) for line in samples.stdout if line.strip().isdigit()], seconds, training
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--alft", required=True)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--plugins", type=Path, required=True)
+    parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--steps", type=int, default=25)
+    args = parser.parse_args()
+    args.device, args.full, args.questions, args.group, args.new_tokens = "cuda", False, 4, 8, 128
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        write_run(args, folder)
+        command = [str(Path(args.alft).resolve()), "train", "run.toml"]
+        command += [word for pair in args.set for word in ("--set", pair)]
+        (first, busy, seconds, training), (second, *_) = (train(command, folder, name) for name in ["one", "two"])
+    # The run ends with its steps, but for the checkpoint: the last samples are those of training.
+    share = training / seconds
+    busy = busy[-max(int(len(busy) * share * 0.8), 1) :][:-5]
+
+    def without_times(steps):
+        return [{key: value for key, value in step.items() if key != "time"} for step in steps]
+
+    same = without_times(first) == without_times(second)
+    rest = first[len(first) // 5 :]
+    result = {
+        "part": "run",
+        "same_metrics": same,
+        "steps": len(first),
+        "seconds": {key: statistics.median(step["time"][key] for step in rest) for key in rest[0]["time"]},
+        "busy_percent": statistics.mean(busy),
+        "samples": len(busy),
+    }
+    print(json.dumps(result))
+    sys.exit(0 if same else 1)
+
+
+if __name__ == "__main__":
+    main()
