@@ -32,7 +32,7 @@ pub(crate) fn sample_memory(
     }
     let memories = draws.into_iter().filter(|(prompts, _)| *prompts > 0).map(|(prompts, group)| {
         let load = SampleLoad { prompts, longest_prompt, group };
-        SampleMemory::new(policy.config(), lora, &config.sampling, load).map_err(qualified)
+        SampleMemory::new(policy, lora, &config.sampling, load).map_err(qualified)
     });
     let memories = memories.collect::<Result<Vec<_>, _>>()?;
     Ok(memories.into_iter().max_by_key(SampleMemory::total))

@@ -44,6 +44,13 @@ impl Check {
     }
 }
 
+impl Check {
+    /// Returns the check with another bound.
+    pub(super) fn within(self, bound: f64) -> Self {
+        Self { agrees: self.error <= bound, bound, ..self }
+    }
+}
+
 /// Returns the first line of an error's text and those of its causes.
 fn chain(error: &Error) -> String {
     let first_line = |error: &dyn std::error::Error| error.to_string().lines().next().unwrap_or_default().to_owned();

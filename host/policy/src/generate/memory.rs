@@ -7,6 +7,7 @@ use crate::{
     generate::{config::SampleConfig, decode::PROMPT_ROWS},
     model::{config::ModelConfig, decoding::DecodingModel, lora::LoraConfig},
     ops::{BLOCK, Places},
+    policy::Policy,
 };
 
 /// The requests of one call of [`sample()`](crate::sample()), as far as the memory depends on them.
@@ -37,31 +38,57 @@ pub struct SampleMemory {
     pub full_length: usize,
 }
 
+/// The storage of numbers while completions are drawn.
+#[derive(Debug, Clone, Copy)]
+struct Numbers {
+    /// Bytes of a number.
+    bytes: usize,
+    /// True if they are not on the CPU.
+    on_device: bool,
+}
+
 impl SampleMemory {
-    /// Computes the memory for a model in `f32` with adapters `lora`, if any.
+    /// Computes the memory for a policy, which `lora` adapts, if any.
     ///
     /// # Errors
     /// [`Error::Setting`] for settings out of range, and if the cache may not be large enough for one completion.
-    pub fn new(
+    pub fn new(policy: &Policy, lora: Option<&LoraConfig>, config: &SampleConfig, load: SampleLoad) -> Result<Self> {
+        let numbers =
+            Numbers { bytes: policy.transformer().dtype().size_in_bytes(), on_device: !policy.device().is_cpu() };
+        Self::of(policy.config(), numbers, lora, config, load)
+    }
+
+    fn of(
         model: &ModelConfig,
+        numbers: Numbers,
         lora: Option<&LoraConfig>,
         config: &SampleConfig,
         load: SampleLoad,
     ) -> Result<Self> {
-        const FLOAT: u64 = size_of::<f32>() as u64;
+        let number = numbers.bytes as u64;
         config.check()?;
         let SampleLoad { prompts, longest_prompt, group } = load;
-        let block = block_bytes(model, FLOAT as usize);
+        let block = block_bytes(model, numbers.bytes);
         let batch = config.max_batch.min(prompts * group);
         let lengths = vec![longest_prompt; prompts];
         let blocks = cache_blocks(block, config, &lengths, prompts * group)?;
         let (prompt, own) = (Places::blocks_for(longest_prompt), Places::blocks_for(config.max_new_tokens - 1));
         let full_length = (1..=batch).rev().find(|&rows| rows * own + rows.div_ceil(group) * prompt <= blocks);
 
-        let merged = lora.map_or(0, |lora| {
-            let adapted = projections(model).into_iter().filter(|(name, ..)| lora.targets.iter().any(|t| t == name));
-            adapted.map(|(_, out, width)| out * width).sum::<usize>() * model.layers
-        });
+        let projections = projections(model);
+        let of_layers = |named: &dyn Fn(&str) -> bool| {
+            projections.iter().filter(|(name, ..)| named(name)).map(|(_, out, width)| out * width).sum::<usize>()
+                * model.layers
+        };
+        let merged = lora.map_or(0, |lora| of_layers(&|name| lora.targets.iter().any(|target| target == name)));
+        // Weights that are trained in another type are read from a copy, and on a device those of one input are joined.
+        let masters = if lora.is_none() && numbers.bytes < size_of::<f32>() { parameters(model) } else { 0 };
+        let joined = if numbers.on_device && masters == 0 {
+            of_layers(&|name| !["o_proj", "down_proj"].contains(&name))
+        } else {
+            0
+        };
+        let packed = if numbers.on_device { 0 } else { DecodingModel::packed_bytes(model, config.weights) as u64 };
         let threads = rayon::current_num_threads();
         // A product is computed transposed, and copied. A thread that draws has the probabilities with their tokens, before
         // and after the filters.
@@ -72,11 +99,10 @@ impl SampleMemory {
         // Attention has the scores of a block of queries for every thread.
         let scores = threads * (model.heads / model.kv_heads) * BLOCK * longest_prompt;
         Ok(Self {
-            weights: (parameters(model) + merged) as u64 * FLOAT
-                + DecodingModel::packed_bytes(model, config.weights) as u64,
+            weights: (parameters(model) + merged + joined) as u64 * number + masters as u64 * 4 + packed,
             cache: blocks as u64 * block,
-            logits: (rows_of_logits * model.vocab_size) as u64 * FLOAT,
-            activations: (rows * row + scores) as u64 * FLOAT,
+            logits: (rows_of_logits * model.vocab_size) as u64 * number,
+            activations: (rows * row + scores) as u64 * number,
             batch,
             full_length: full_length.unwrap_or(1),
         })
@@ -176,12 +202,13 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
-    use crate::{model::init::random, policy::Policy};
+    use crate::model::init::random;
 
     fn tiny() -> ModelConfig {
         Policy::tiny(1, &Device::Cpu).unwrap().config().clone()
     }
 
+    const ON_CPU: Numbers = Numbers { bytes: 4, on_device: false };
     const LOAD: SampleLoad = SampleLoad { prompts: 4, longest_prompt: 65, group: 8 };
 
     #[test]
@@ -197,7 +224,7 @@ mod tests {
     fn the_cache_grows_with_the_batch_up_to_its_limit() {
         let blocks = |max_batch, cache_mib, max_new_tokens| {
             let config = SampleConfig { max_batch, cache_mib, max_new_tokens, ..SampleConfig::default() };
-            let memory = SampleMemory::new(&tiny(), None, &config, LOAD).unwrap();
+            let memory = SampleMemory::of(&tiny(), ON_CPU, None, &config, LOAD).unwrap();
             (memory.cache / block_bytes(&tiny(), 4), memory.batch, memory.full_length)
         };
         // Two blocks for each prompt, and two for each completion of up to 129 tokens.
@@ -212,14 +239,25 @@ mod tests {
     fn a_cache_that_one_completion_does_not_fit_is_an_error() {
         let model = ModelConfig { layers: 300, ..tiny() };
         let config = SampleConfig { cache_mib: 4, max_new_tokens: 400, ..SampleConfig::default() };
-        let message = SampleMemory::new(&model, None, &config, LOAD).unwrap_err().to_string();
+        let message = SampleMemory::of(&model, ON_CPU, None, &config, LOAD).unwrap_err().to_string();
         assert!(message.starts_with("`cache_mib` is 4; a completion of 400 tokens"), "{message}");
     }
 
     #[test]
     fn merged_adapters_are_copies_of_their_weights() {
         let lora = LoraConfig { targets: vec!["q_proj".to_owned(), "down_proj".to_owned()], ..LoraConfig::default() };
-        let of = |lora| SampleMemory::new(&tiny(), lora, &SampleConfig::default(), LOAD).unwrap().weights;
+        let of = |lora| SampleMemory::of(&tiny(), ON_CPU, lora, &SampleConfig::default(), LOAD).unwrap().weights;
         assert_eq!(of(Some(&lora)) - of(None), 4 * 3 * (64 * 64 + 64 * 176));
+    }
+
+    #[test]
+    fn in_bf16_a_policy_in_training_has_masters_and_a_copy() {
+        let in_bf16 = Numbers { bytes: 2, on_device: true };
+        let lora = LoraConfig { targets: vec!["q_proj".to_owned()], ..LoraConfig::default() };
+        let of = |lora| SampleMemory::of(&tiny(), in_bf16, lora, &SampleConfig::default(), LOAD).unwrap();
+        assert_eq!(of(None).weights, 6 * parameters(&tiny()) as u64);
+        // Queries, keys and values are joined, gates and ups too; the merged queries are a copy.
+        let joined = 3 * (3 * 64 * 64 + 2 * 64 * 176);
+        assert_eq!(of(Some(&lora)).weights, 2 * (parameters(&tiny()) + joined + 3 * 64 * 64) as u64);
     }
 }

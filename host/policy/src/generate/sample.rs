@@ -42,9 +42,9 @@ fn remedy(policy: &Policy, requests: &[Request<'_>], config: &SampleConfig) -> S
     };
     let batch = config.max_batch.min(requests.len());
     let half = SampleConfig { max_batch: (batch / 2).max(1), ..config.clone() };
-    let total = |config: &SampleConfig| SampleMemory::new(policy.config(), None, config, load).map(|of| of.total());
+    let total = |config: &SampleConfig| SampleMemory::new(policy, None, config, load).map(|of| of.total());
     let saved = match (total(config), total(&half)) {
-        (Ok(now), Ok(then)) => now.saturating_sub(then) * policy.transformer().dtype().size_in_bytes() as u64 / 4,
+        (Ok(now), Ok(then)) => now.saturating_sub(then),
         _ => 0,
     };
     format!(

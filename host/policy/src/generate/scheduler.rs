@@ -371,7 +371,7 @@ mod tests {
         // Six blocks of prompts, and four for each of 15 completions.
         assert!(total == 66 && peak <= total);
         let load = SampleLoad { prompts: 3, longest_prompt: 130, group: 5 };
-        let told = SampleMemory::new(policy.config(), None, &config, load).unwrap();
+        let told = SampleMemory::new(&policy, None, &config, load).unwrap();
         assert!(total as u64 * block_bytes(policy.config(), 4) <= told.cache);
         assert!(wanted.iter().any(|c| c.tokens.len() == 200) && wanted.iter().any(|c| c.tokens.len() < 64));
         for max_batch in [1, 2, 4, 15] {
