@@ -53,9 +53,9 @@ peer=("$python" "$here/peer_torch.py" --alft "$alft" --device cuda --rounds 1 --
 
 part 60 "every kernel against its twin" "$alft" doctor --gpu --json
 part 60 "where the time goes" "$alft" bench policy $smollm2 --set device=cuda --set dtype=bf16 --set repeat=2
-part 100 "decoding beside torch" "${peer[@]}" --model $smollm2 "${bf16[@]}" --parts decode --batch 64,256 --new-tokens 128 --repeat 1
+part 80 "decoding beside torch" "${peer[@]}" --model $smollm2 "${bf16[@]}" --parts decode --batch 64,256 --new-tokens 64 --repeat 1
 part 80 "updates beside torch" "${peer[@]}" --model $smollm2 "${bf16[@]}" --parts log-probs,update-lora,update-full --sequences 64
-part 50 "Qwen2.5-0.5B beside torch" "${peer[@]}" --model $qwen "${bf16[@]}" --parts decode --batch 256 --new-tokens 128 --repeat 1
+part 60 "Qwen2.5-0.5B beside torch" "${peer[@]}" --model $qwen "${bf16[@]}" --parts decode --batch 256 --new-tokens 64 --repeat 1
 part 60 "f32 beside torch" "${peer[@]}" --model $smollm2 --parts decode,update-full --batch 64 --new-tokens 64 --sequences 64 --repeat 1
 part 30 "more memory than there is" bash -c "! '$alft' bench policy $smollm2 --set device=cuda --set parts=update-full \
     --set sequences=8192 --set token_budget=10000000 --set repeat=1 --set profile=false"
@@ -63,8 +63,8 @@ if [[ -n ${MODEL:-} ]]; then
     # MODEL: a folder in Hugging Face's format. PLUGINS: one of components, where they cannot be built.
     plugins=(${PLUGINS:+--plugins "$PLUGINS"})
     for tuning in --full ""; do
-        part 70 "a GRPO step beside TRL" "$python" "$here/peer_trl.py" --alft "$alft" --model "$MODEL" --device cuda \
-            --dtype bf16 --set model.dtype=bf16 --questions 4 --new-tokens 128 --steps 6 $tuning "${plugins[@]}" --out "$lines"
+        part 90 "a GRPO step beside TRL" "$python" "$here/peer_trl.py" --alft "$alft" --model "$MODEL" --device cuda \
+            --dtype bf16 --set model.dtype=bf16 --questions 4 --new-tokens 128 --steps 3 $tuning "${plugins[@]}" --out "$lines"
     done
     [[ -z ${PLUGINS:-} ]] || part 60 "the same seed twice" "$python" "$here/gpu_run.py" --alft "$alft" --model "$MODEL" \
         --plugins "$PLUGINS" --set model.dtype=bf16

@@ -1,24 +1,40 @@
-// A step of AdamW in one pass: a thread for each weight. The moments and the weight are changed in place.
+// AdamW over all weights in one launch. Tensors are lists of addresses. A block has a run of the numbers of one tensor:
+// runs[2 b] is the tensor, and runs[2 b + 1] its first number.
 #include "common.cuh"
 
-extern "C" __global__ void adamw(const float *grad, float *w, float *m, float *v, uint32_t count, float kept1,
-                                 float added1, float kept2, float added2, float decay, float rate, float root_bias,
-                                 float epsilon) {
-    uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= count) return;
-    float g = grad[i];
-    m[i] = kept1 * m[i] + added1 * g;
-    v[i] = kept2 * v[i] + added2 * (g * g);
-    w[i] = decay * w[i] - rate * m[i] / (sqrtf(v[i]) * root_bias + epsilon);
+struct Run {
+    uint32_t tensor, first, last;
+    __device__ Run(const uint32_t *runs, const uint32_t *counts, uint32_t length)
+        : tensor(runs[2 * blockIdx.x]), first(runs[2 * blockIdx.x + 1]) {
+        last = first + length < counts[tensor] ? first + length : counts[tensor];
+    }
+};
+
+// A step: the moments and the weights are changed in place.
+extern "C" __global__ void adamw(const uint32_t *runs, const uint32_t *counts, const float *const *grads,
+                                 float *const *weights, float *const *means, float *const *squares, uint32_t length,
+                                 float kept1, float added1, float kept2, float added2, float decay, float rate,
+                                 float root_bias, float epsilon) {
+    const Run run(runs, counts, length);
+    const float *grad = grads[run.tensor];
+    float *w = weights[run.tensor], *m = means[run.tensor], *v = squares[run.tensor];
+    for (uint32_t i = run.first + threadIdx.x; i < run.last; i += blockDim.x) {
+        const float g = grad[i], mean = kept1 * m[i] + added1 * g, square = kept2 * v[i] + added2 * (g * g);
+        m[i] = mean;
+        v[i] = square;
+        w[i] = decay * w[i] - rate * mean / (sqrtf(square) * root_bias + epsilon);
+    }
 }
 KERNEL(adamw)
 
-// Writes the sum of squares of each run of `run` numbers. A block for each.
-extern "C" __global__ void squares(const float *x, float *sums, uint32_t count, uint32_t run) {
+// Writes the sum of the squares of each run.
+extern "C" __global__ void squares(const uint32_t *runs, const uint32_t *counts, float *sums,
+                                   const float *const *tensors, uint32_t length) {
     __shared__ float scratch[32];
-    const uint32_t first = blockIdx.x * run, last = first + run < count ? first + run : count;
+    const Run run(runs, counts, length);
+    const float *x = tensors[run.tensor];
     float sum = 0.0f;
-    for (uint32_t i = first + threadIdx.x; i < last; i += blockDim.x) sum += x[i] * x[i];
+    for (uint32_t i = run.first + threadIdx.x; i < run.last; i += blockDim.x) sum += x[i] * x[i];
     sum = block_sum(sum, scratch);
     if (threadIdx.x == 0) sums[blockIdx.x] = sum;
 }

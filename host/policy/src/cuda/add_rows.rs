@@ -34,6 +34,7 @@ pub(crate) fn add(sum: &Tensor, ids: &[u32], rows: &Tensor) -> Result<()> {
         inputs: &[&rows, &tensor(order)?, &tensor(starts)?, &tensor(places)?],
         updates: &[sum],
         outputs: &[],
+        lists: &[],
         numbers: &[count(width)?],
     }
     .run()?;

@@ -125,6 +125,7 @@ fn with_log_sums(
         inputs: &[&q, &k, &v, &tiles.queries],
         updates: &[],
         outputs: &[(q.dims(), q.dtype()), (&[q.dim(0)?, heads.query], DType::F32)],
+        lists: &[],
         numbers: &[&kernels.numbers[..], &[Number::U32(sums_only.into())]].concat(),
     }
     .run()?;
@@ -156,6 +157,7 @@ pub(crate) fn backward(
         inputs: &[&out, &grad],
         updates: &[],
         outputs: &[(&[rows, heads.query], DType::F32)],
+        lists: &[],
         numbers: &[count(means_of)?, count(heads.dim)?],
     }
     .run()?;
@@ -168,19 +170,41 @@ pub(crate) fn backward(
         inputs: &[&q, &k, &v, &grad, &tiles.queries, &log_sums, &means],
         updates: &[],
         outputs: &[(q.dims(), q.dtype())],
+        lists: &[],
         numbers: &kernels.numbers,
     }
     .run()?;
+    let on_tensor_cores = kernels.threads == TENSOR_THREADS;
+    // Of tensor cores each query head has a part of its own, in 32 bits.
+    let parts: (&[usize], DType) = if on_tensor_cores { (q.dims(), DType::F32) } else { (k.dims(), k.dtype()) };
     let [for_k, for_v] = Launch {
         module: kernels.module,
         kernel: kernels.kernel("_keys"),
-        grid: [tiles.keys.dim(0)?, heads.kv],
+        grid: [tiles.keys.dim(0)?, if on_tensor_cores { heads.query } else { heads.kv }],
         threads: kernels.threads,
         shared: kernels.shared(4, 2),
         inputs: &[&q, &k, &v, &grad, &tiles.keys, &log_sums, &means],
         updates: &[],
-        outputs: &[(k.dims(), k.dtype()), (v.dims(), v.dtype())],
+        outputs: &[parts, parts],
+        lists: &[],
         numbers: &kernels.numbers,
+    }
+    .run()?;
+    if !on_tensor_cores {
+        return Ok([for_q, for_k, for_v]);
+    }
+    let elements = k.elem_count();
+    let [for_k, for_v] = Launch {
+        module: "tensor_attention",
+        kernel: "tensor_attention_join".to_owned(),
+        grid: [elements.div_ceil(THREADS), 1],
+        threads: THREADS,
+        shared: 0,
+        inputs: &[&for_k, &for_v],
+        updates: &[],
+        outputs: &[(k.dims(), k.dtype()), (v.dims(), v.dtype())],
+        lists: &[],
+        numbers: &[count(elements)?, count(heads.repeats())?, count(heads.dim)?],
     }
     .run()?;
     Ok([for_q, for_k, for_v])

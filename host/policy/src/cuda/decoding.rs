@@ -34,6 +34,7 @@ pub(crate) fn attend(heads: Heads, q: &Tensor, keys: &Tensor, values: &Tensor, s
         inputs: &[&q, keys, values, spans],
         updates: &[],
         outputs: &[(q.dims(), q.dtype())],
+        lists: &[],
         numbers: &[
             count(heads.query)?,
             count(heads.repeats())?,
@@ -63,6 +64,7 @@ pub(crate) fn write(places: &Tensor, k: &Tensor, v: &Tensor, keys: &Tensor, valu
         inputs: &[places, &k.contiguous()?, &v.contiguous()?],
         updates: &[keys, values],
         outputs: &[],
+        lists: &[],
         numbers: &[count(width)?],
     }
     .run()?;

@@ -47,6 +47,7 @@ pub(crate) fn draw(
         inputs: &[&logits, uniforms, seen.unwrap_or(uniforms)],
         updates: &[drawn],
         outputs: &[],
+        lists: &[],
         numbers: &[
             count(width)?,
             Number::F32(scale),

@@ -17,6 +17,7 @@ pub(crate) fn rows(table: &Tensor, tokens: &Tensor) -> Result<Tensor> {
         inputs: &[table, tokens],
         updates: &[],
         outputs: &[(&[rows, width], table.dtype())],
+        lists: &[],
         numbers: &[count(width)?],
     }
     .run()?;

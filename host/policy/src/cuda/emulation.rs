@@ -85,22 +85,31 @@ pub(super) fn run(launch: &Launch<'_>) -> Result<Vec<Tensor>> {
     for (a, b) in results.iter().zip(&backwards) {
         assert_eq!(a.0, b.0, "the result of {} depends on the order of threads", launch.kernel);
     }
-    let (updated, outputs) = results.split_at(launch.updates.len());
-    for (tensor, memory) in launch.updates.iter().zip(updated) {
+    let (updated, rest) = results.split_at(launch.updates.len());
+    let (outputs, listed) = rest.split_at(launch.outputs.len());
+    let lists = launch.lists.iter().copied().flatten();
+    for (tensor, memory) in launch.updates.iter().zip(updated).chain(lists.zip(listed)) {
         tensor.slice_set(&memory.tensor(tensor.dims(), tensor.dtype())?, 0, 0)?;
     }
     outputs.iter().zip(launch.outputs).map(|(memory, (shape, dtype))| memory.tensor(shape, *dtype)).collect()
 }
 
-/// Returns the memory of the updates and outputs after one run.
+/// Returns the memory of the updates, the outputs and the listed tensors after one run.
 fn run_once(launch: &Launch<'_>, backwards: bool) -> Result<Vec<Memory>> {
     let Some(library) = library() else { bail!("g++ is not installed") };
     let mut inputs = launch.inputs.iter().map(|tensor| Memory::of(tensor)).collect::<Result<Vec<_>>>()?;
     let mut changed = launch.updates.iter().map(|tensor| Memory::of(tensor)).collect::<Result<Vec<_>>>()?;
     let size = |(shape, dtype): &(&[usize], DType)| shape.iter().product::<usize>() * dtype.size_in_bytes();
     changed.extend(launch.outputs.iter().map(|output| Memory::new(size(output))));
+    let mut listed = Vec::new();
+    for list in launch.lists {
+        listed.push(list.iter().map(|tensor| Memory::of(tensor)).collect::<Result<Vec<_>>>()?);
+    }
+    let mut tables: Vec<Vec<*mut c_void>> =
+        listed.iter_mut().map(|list| list.iter_mut().map(|memory| memory.0.as_mut_ptr().cast()).collect()).collect();
     let mut pointers: Vec<*mut c_void> =
         inputs.iter_mut().chain(&mut changed).map(|memory| memory.0.as_mut_ptr().cast()).collect();
+    pointers.extend(tables.iter_mut().map(|table| table.as_mut_ptr().cast::<c_void>()));
     let mut arguments: Vec<*mut c_void> =
         pointers.iter_mut().map(|pointer| std::ptr::from_mut(pointer).cast()).collect();
     let mut numbers: Vec<u32> = launch
@@ -128,7 +137,10 @@ fn run_once(launch: &Launch<'_>, backwards: bool) -> Result<Vec<Memory>> {
         )
     };
     match code {
-        0 => Ok(changed),
+        0 => {
+            changed.extend(listed.into_iter().flatten());
+            Ok(changed)
+        }
         1 => bail!("there is no kernel {}", launch.kernel),
         2 => bail!("no device accepts this launch of {}", launch.kernel),
         _ => bail!("the threads of {} wait at different barriers", launch.kernel),
@@ -146,6 +158,7 @@ fn faulty(kernel: &str) -> Result<Vec<Tensor>> {
         inputs: &[&x],
         updates: &[],
         outputs: &[(&[64], DType::F32)],
+        lists: &[],
         numbers: &[],
     })
 }

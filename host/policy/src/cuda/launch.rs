@@ -2,7 +2,8 @@
 
 use candle_core::{DType, Result, Tensor, bail};
 
-/// A launch. The kernel's parameters are pointers to `inputs`, `updates` and `outputs`, followed by `numbers`.
+/// A launch. The kernel's parameters are pointers to `inputs`, `updates` and `outputs`, and to tables of the addresses of
+/// `lists`, followed by `numbers`.
 #[cfg_attr(not(any(test, feature = "cuda")), expect(dead_code, reason = "a build without CUDA launches nothing"))]
 pub(super) struct Launch<'a> {
     /// The source file, without its extension.
@@ -21,6 +22,8 @@ pub(super) struct Launch<'a> {
     pub(super) updates: &'a [&'a Tensor],
     /// Shapes and types of the new tensors that the kernel fills.
     pub(super) outputs: &'a [(&'a [usize], DType)],
+    /// Lists of contiguous tensors that the kernel reads or changes in place.
+    pub(super) lists: &'a [&'a [&'a Tensor]],
     pub(super) numbers: &'a [Number],
 }
 
@@ -77,7 +80,7 @@ pub(crate) fn fingerprint() -> String {
 impl Launch<'_> {
     /// Runs the kernel and returns its outputs.
     pub(super) fn run<const N: usize>(self) -> Result<[Tensor; N]> {
-        for tensor in self.inputs.iter().chain(self.updates) {
+        for tensor in self.inputs.iter().chain(self.updates).chain(self.lists.iter().copied().flatten()) {
             if !tensor.is_contiguous() {
                 bail!("{} was given a tensor that is not contiguous", self.kernel);
             }
@@ -175,6 +178,7 @@ mod cuda {
         let stream = device.cuda_stream();
         let given: Vec<_> =
             launch.inputs.iter().chain(launch.updates).map(|tensor| tensor.storage_and_layout()).collect();
+        let tables = launch.lists.iter().map(|list| addresses(list, device)).collect::<Result<Vec<_>>>()?;
         let outputs = launch.outputs.iter().map(|(shape, dtype)| allocate(device, shape.iter().product(), *dtype));
         let outputs = outputs.collect::<Result<Vec<_>>>()?;
         {
@@ -188,6 +192,13 @@ mod cuda {
             }
             for storage in &outputs {
                 pointers.push(pointer(storage, 0, &stream)?);
+            }
+            let tables: Vec<_> = tables.iter().map(|table| table.storage_and_layout()).collect();
+            for (storage, layout) in &tables {
+                match &**storage {
+                    Storage::Cuda(storage) => pointers.push(pointer(storage, layout.start_offset(), &stream)?),
+                    _ => bail!("{} was given tensors on several devices", launch.kernel),
+                }
             }
             let mut arguments = stream.launch_builder(&function);
             for (pointer, _) in &pointers {
@@ -212,6 +223,19 @@ mod cuda {
             Tensor::from_storage(Storage::Cuda(storage), Shape::from_dims(shape), BackpropOp::none(), false)
         };
         Ok(outputs.into_iter().zip(launch.outputs).map(tensor).collect())
+    }
+
+    /// Returns the addresses of tensors, on the device. An address is two numbers, of which the lower half is first.
+    fn addresses(tensors: &[&Tensor], device: &CudaDevice) -> Result<Tensor> {
+        let stream = device.cuda_stream();
+        let mut addresses = Vec::with_capacity(2 * tensors.len());
+        for tensor in tensors {
+            let (storage, layout) = tensor.storage_and_layout();
+            let Storage::Cuda(storage) = &*storage else { bail!("a kernel was given tensors on several devices") };
+            let (address, _) = pointer(storage, layout.start_offset(), &stream)?;
+            addresses.extend([address as u32, (address >> 32) as u32]);
+        }
+        Tensor::new(addresses, &candle_core::Device::Cuda(device.clone()))
     }
 
     fn allocate(device: &CudaDevice, elements: usize, dtype: DType) -> Result<CudaStorage> {

@@ -22,6 +22,7 @@ pub(crate) fn forward(x: &Tensor, w: &Tensor, epsilon: f32) -> Result<Tensor> {
         inputs: &[&x, &w],
         updates: &[],
         outputs: &[(x.dims(), x.dtype())],
+        lists: &[],
         numbers: &[count(width)?, Number::F32(epsilon)],
     }
     .run()?;
@@ -40,6 +41,7 @@ pub(crate) fn add_and_norm(x: &Tensor, y: &Tensor, w: &Tensor, epsilon: f32) -> 
         inputs: &[y, w],
         updates: &[x],
         outputs: &[(x.dims(), x.dtype())],
+        lists: &[],
         numbers: &[count(width)?, Number::F32(epsilon)],
     }
     .run()?;
@@ -65,6 +67,7 @@ pub(crate) fn backward(
         inputs: &[&x, &w, &grad],
         updates: &[],
         outputs: &[(x.dims(), x.dtype()), (&[rows], DType::F32)],
+        lists: &[],
         numbers: &[count(width)?, Number::F32(epsilon)],
     }
     .run()?;
@@ -81,6 +84,7 @@ pub(crate) fn backward(
         inputs: &[&x, &grad, &inverses],
         updates: &[],
         outputs: &[(&[chunks, width], DType::F32)],
+        lists: &[],
         numbers: &[count(rows)?, count(width)?, count(CHUNK)?],
     }
     .run()?;
@@ -93,6 +97,7 @@ pub(crate) fn backward(
         inputs: &[&partial],
         updates: &[],
         outputs: &[(&[width], DType::F32)],
+        lists: &[],
         numbers: &[count(chunks)?, count(width)?],
     }
     .run()?;

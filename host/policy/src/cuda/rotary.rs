@@ -22,6 +22,7 @@ pub(crate) fn turn(x: &Tensor, cos: &Tensor, sin: &Tensor, sign: f32) -> Result<
         inputs: &[&x, cos, sin],
         updates: &[],
         outputs: &[(x.dims(), x.dtype())],
+        lists: &[],
         numbers: &[count(pairs)?, count(width / 2)?, count(half)?, Number::F32(sign)],
     }
     .run()?;
@@ -54,6 +55,7 @@ pub(crate) fn turn_and_write(
         inputs: &[qkv, bias.unwrap_or(qkv), cos, sin, positions, places],
         updates: &[keys, values],
         outputs: &[(&[rows, heads.query * heads.dim], qkv.dtype())],
+        lists: &[],
         numbers: &[count(heads.query)?, count(heads.kv)?, count(heads.dim / 2)?, Number::U32(bias.is_some().into())],
     }
     .run()?;

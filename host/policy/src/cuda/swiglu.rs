@@ -19,6 +19,7 @@ pub(crate) fn forward(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
         inputs: &[&gate, &up],
         updates: &[],
         outputs: &[(gate.dims(), gate.dtype())],
+        lists: &[],
         numbers: &[count(elements)?],
     }
     .run()?;
@@ -37,6 +38,7 @@ pub(crate) fn joined(gate_up: &Tensor) -> Result<Tensor> {
         inputs: &[gate_up],
         updates: &[],
         outputs: &[(&[rows, both / 2], gate_up.dtype())],
+        lists: &[],
         numbers: &[count(both / 2)?],
     }
     .run()?;
@@ -56,6 +58,7 @@ pub(crate) fn backward(gate: &Tensor, up: &Tensor, grad: &Tensor) -> Result<(Ten
         inputs: &[&gate, &up, &grad],
         updates: &[],
         outputs: &[(gate.dims(), gate.dtype()), (gate.dims(), gate.dtype())],
+        lists: &[],
         numbers: &[count(elements)?],
     }
     .run()?;

@@ -102,8 +102,8 @@ __device__ void load_rows(bf16 *tile, const bf16 *x, size_t stride, int dim, int
 }
 
 // Writes the warp's rows of a tile that begins at `row` of x, as far as they are among `count`.
-template <int DIM>
-__device__ void store_rows(bf16 *x, size_t stride, int dim, int row, int count, const float sums[DIM / 8][SUMS],
+template <int DIM, typename T>
+__device__ void store_rows(T *x, size_t stride, int dim, int row, int count, const float sums[DIM / 8][SUMS],
                            const float divisor[2]) {
     const Lane lane;
 #pragma unroll
@@ -113,7 +113,7 @@ __device__ void store_rows(bf16 *x, size_t stride, int dim, int row, int count, 
 #pragma unroll
         for (int n = 0; n < DIM / 8; n++) {
             const int d = 8 * n + lane.column + i % 2;
-            if (d < dim) x[(size_t)(row + at) * stride + d] = narrow<bf16>(sums[n][i] / divisor[i / 2]);
+            if (d < dim) x[(size_t)(row + at) * stride + d] = narrow<T>(sums[n][i] / divisor[i / 2]);
         }
     }
 }
@@ -229,59 +229,69 @@ __device__ void backward_queries(const bf16 *q, const bf16 *k, const bf16 *v, co
     store_rows<DIM>(dq, q_stride, dim, tile.row, tile.count, sums, one);
 }
 
-// Writes the gradients for the keys and values of a tile, as attention.cu describes it: the rows are keys.
+// Writes the part of one query head in the gradients for the keys and values of a tile, as attention.cu describes it: the
+// rows are keys. Query heads that share keys are not added up here, because a prompt's keys have a whole group's queries,
+// and the block that has them is the last one to end.
 template <int DIM>
 __device__ void backward_keys(const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *grad, const uint32_t *tiles,
-                              const float *log_sums, const float *mean, bf16 *dk, bf16 *dv, int heads, int repeats,
+                              const float *log_sums, const float *mean, float *dk, float *dv, int heads, int repeats,
                               int dim, float scale) {
     DYNAMIC_SHARED(Eight<bf16>, shared);
     __shared__ float query_sums[TILE], query_means[TILE];
-    const int SIZE = TILE * (DIM + GAP), kv = blockIdx.y;
+    const int SIZE = TILE * (DIM + GAP), head = blockIdx.y, kv = head / repeats;
     bf16 *query_tile = (bf16 *)shared, *grad_tile = query_tile + SIZE, *key_tile = grad_tile + SIZE;
     bf16 *value_tile = key_tile + SIZE;
     const uint32_t *table = tiles + blockIdx.x * 3;
     const int key_row = table[0], key_count = table[1], end = table[2];
     const Lane lane;
     const size_t q_stride = (size_t)heads * dim, kv_stride = (size_t)(heads / repeats) * dim;
-    k += (size_t)kv * dim, v += (size_t)kv * dim, dk += (size_t)kv * dim, dv += (size_t)kv * dim;
+    k += (size_t)kv * dim, v += (size_t)kv * dim, dk += (size_t)head * dim, dv += (size_t)head * dim;
+    q += (size_t)head * dim, grad += (size_t)head * dim;
 
     load_rows<DIM>(key_tile, k, kv_stride, dim, key_count, [&](int i) { return key_row + i; });
     load_rows<DIM>(value_tile, v, kv_stride, dim, key_count, [&](int i) { return key_row + i; });
     float key_sums[DIM / 8][SUMS] = {}, value_sums[DIM / 8][SUMS] = {};
-    for (int head = kv * repeats; head < (kv + 1) * repeats; head++)
-        for (int first = key_row; first < end; first += TILE) {
-            const int count = end - first < TILE ? end - first : TILE;
-            auto row_of = [&](int i) { return first + i; };
-            __syncthreads();
-            load_rows<DIM>(query_tile, q + (size_t)head * dim, q_stride, dim, count, row_of);
-            load_rows<DIM>(grad_tile, grad + (size_t)head * dim, q_stride, dim, count, row_of);
-            if ((int)threadIdx.x < TILE) {
-                const size_t at = ((size_t)first + threadIdx.x) * heads + head;
-                query_sums[threadIdx.x] = (int)threadIdx.x < count ? log_sums[at] : 0.0f;
-                query_means[threadIdx.x] = (int)threadIdx.x < count ? mean[at] : 0.0f;
-            }
-            __syncthreads();
-            float weights[TILE / 8][SUMS] = {}, slopes[TILE / 8][SUMS] = {};
-            row_products<DIM>(key_tile, query_tile, weights);
-            row_products<DIM>(value_tile, grad_tile, slopes);
-#pragma unroll
-            for (int n = 0; n < TILE / 8; n++)
-#pragma unroll
-                for (int i = 0; i < SUMS; i++) {
-                    const int key = lane.row + i / 2 * 8, query = 8 * n + lane.column + i % 2;
-                    const bool seen = key < key_count && query < count && first + query >= key_row + key;
-                    const float weight = seen ? expf(weights[n][i] * scale - query_sums[query]) : 0.0f;
-                    slopes[n][i] = weight * (slopes[n][i] - query_means[query]) * scale;
-                    weights[n][i] = weight;
-                }
-            weighted_sums<DIM>(weights, grad_tile, value_sums);
-            weighted_sums<DIM>(slopes, query_tile, key_sums);
+    for (int first = key_row; first < end; first += TILE) {
+        const int count = end - first < TILE ? end - first : TILE;
+        auto row_of = [&](int i) { return first + i; };
+        __syncthreads();
+        load_rows<DIM>(query_tile, q, q_stride, dim, count, row_of);
+        load_rows<DIM>(grad_tile, grad, q_stride, dim, count, row_of);
+        if ((int)threadIdx.x < TILE) {
+            const size_t at = ((size_t)first + threadIdx.x) * heads + head;
+            query_sums[threadIdx.x] = (int)threadIdx.x < count ? log_sums[at] : 0.0f;
+            query_means[threadIdx.x] = (int)threadIdx.x < count ? mean[at] : 0.0f;
         }
+        __syncthreads();
+        float weights[TILE / 8][SUMS] = {}, slopes[TILE / 8][SUMS] = {};
+        row_products<DIM>(key_tile, query_tile, weights);
+        row_products<DIM>(value_tile, grad_tile, slopes);
+#pragma unroll
+        for (int n = 0; n < TILE / 8; n++)
+#pragma unroll
+            for (int i = 0; i < SUMS; i++) {
+                const int key = lane.row + i / 2 * 8, query = 8 * n + lane.column + i % 2;
+                const bool seen = key < key_count && query < count && first + query >= key_row + key;
+                const float weight = seen ? expf(weights[n][i] * scale - query_sums[query]) : 0.0f;
+                slopes[n][i] = weight * (slopes[n][i] - query_means[query]) * scale;
+                weights[n][i] = weight;
+            }
+        weighted_sums<DIM>(weights, grad_tile, value_sums);
+        weighted_sums<DIM>(slopes, query_tile, key_sums);
+    }
     const float one[2] = {1.0f, 1.0f};
-    store_rows<DIM>(dk, kv_stride, dim, key_row, key_count, key_sums, one);
-    store_rows<DIM>(dv, kv_stride, dim, key_row, key_count, value_sums, one);
+    store_rows<DIM>(dk, q_stride, dim, key_row, key_count, key_sums, one);
+    store_rows<DIM>(dv, q_stride, dim, key_row, key_count, value_sums, one);
 }
 
+// Adds up the parts of the query heads that share keys, (rows, kv heads, repeats, dim), to (rows, kv heads, dim). A thread
+// for each element.
+__device__ inline void join_heads(const float *parts, bf16 *out, uint32_t i, uint32_t repeats, uint32_t dim) {
+    const size_t first = (size_t)(i / dim) * repeats * dim + i % dim;
+    float sum = 0.0f;
+    for (uint32_t head = 0; head < repeats; head++) sum += parts[first + (size_t)head * dim];
+    out[i] = narrow<bf16>(sum);
+}
 }  // namespace tensor
 
 #undef FOR_DIM
@@ -299,7 +309,7 @@ __device__ void backward_keys(const bf16 *q, const bf16 *k, const bf16 *v, const
     }                                                                                                                 \
     extern "C" __global__ void tensor_attention_keys_##DIM(                                                           \
         const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *grad, const uint32_t *tiles, const float *log_sums,  \
-        const float *mean, bf16 *dk, bf16 *dv, uint32_t heads, uint32_t repeats, uint32_t dim, float scale) {         \
+        const float *mean, float *dk, float *dv, uint32_t heads, uint32_t repeats, uint32_t dim, float scale) {         \
         tensor::backward_keys<DIM>(q, k, v, grad, tiles, log_sums, mean, dk, dv, heads, repeats, dim, scale);                 \
     }                                                                                                                 \
     KERNEL(tensor_attention_##DIM)                                                                                    \
@@ -309,3 +319,12 @@ __device__ void backward_keys(const bf16 *q, const bf16 *k, const bf16 *v, const
 FOR_DIM(32)
 FOR_DIM(64)
 FOR_DIM(128)
+
+extern "C" __global__ void tensor_attention_join(const float *k_parts, const float *v_parts, bf16 *dk, bf16 *dv,
+                                                 uint32_t count, uint32_t repeats, uint32_t dim) {
+    const uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= count) return;
+    tensor::join_heads(k_parts, dk, i, repeats, dim);
+    tensor::join_heads(v_parts, dv, i, repeats, dim);
+}
+KERNEL(tensor_attention_join)

@@ -22,6 +22,7 @@ pub(crate) fn in_place(logits: &Tensor, targets: &Tensor, slopes: bool) -> Resul
         inputs: &[targets],
         updates: &[logits],
         outputs: &[(&[rows], DType::F32), (&[rows], DType::F32)],
+        lists: &[],
         numbers: &[count(width)?, Number::U32(slopes.into())],
     }
     .run()?;

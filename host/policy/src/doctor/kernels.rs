@@ -158,23 +158,38 @@ fn token_stats_error(device: &Device, dtype: DType) -> Result<f64> {
     largest(&[log_probs, entropies, on_device], &want)
 }
 
+/// Makes a step on two weights, of which one is longer than a block's run.
 fn adamw_error(device: &Device) -> Result<f64> {
     let mut normal = Normal::new(8);
-    let mut random = || numbers(&mut normal, &[1237], &Device::Cpu);
-    let (w, m, v, grad) = (random()?, random()?, random()?.abs()?, random()?);
+    let mut random = || -> TensorResult<Vec<Tensor>> {
+        [1237, 20_000].iter().map(|count| numbers(&mut normal, &[*count], &Device::Cpu)).collect()
+    };
+    let (w, m, v, grad) = (random()?, random()?, random()?, random()?);
+    let v = v.iter().map(Tensor::abs).collect::<TensorResult<Vec<_>>>()?;
     let step =
         AdamWStep { mean: [0.9, 0.1], square: [0.999, 0.001], decay: 0.99, rate: 0.01, root_bias: 1.5, epsilon: 1e-8 };
-    let on_device = |tensor: &Tensor| tensor.to_device(device)?.copy();
-    let (got_w, got_m, got_v) = (on_device(&w)?, on_device(&m)?, on_device(&v)?);
-    let on_device = grad.to_device(device)?;
-    let got_squares = cuda::adamw::squares(&on_device)?;
-    cuda::adamw::apply(&got_w, &got_m, &got_v, &on_device, &step)?;
+    let on_device = |tensors: &[Tensor]| {
+        tensors.iter().map(|tensor| tensor.to_device(device)?.copy()).collect::<TensorResult<Vec<_>>>()
+    };
+    let (got_w, got_m, got_v, got_grad) = (on_device(&w)?, on_device(&m)?, on_device(&v)?, on_device(&grad)?);
+    let [list_w, list_m, list_v, list_grad] =
+        [&got_w, &got_m, &got_v, &got_grad].map(|tensors| tensors.iter().collect::<Vec<_>>());
+    let got_squares = cuda::adamw::squares(&list_grad)?.sum_keepdim(0)?;
+    cuda::adamw::apply(&list_w, &list_m, &list_v, &list_grad, &step)?;
 
     let wide = |tensor: &Tensor| tensor.to_dtype(DType::F64);
-    let (w, m, v, grad) = (wide(&w)?, wide(&m)?, wide(&v)?, wide(&grad)?);
-    let m = ((m * f64::from(step.mean[0]))? + (&grad * f64::from(step.mean[1]))?)?;
-    let v = ((v * f64::from(step.square[0]))? + (grad.sqr()? * f64::from(step.square[1]))?)?;
-    let root = ((v.sqrt()? * f64::from(step.root_bias))? + f64::from(step.epsilon))?;
-    let w = ((w * f64::from(step.decay))? - ((&m * f64::from(step.rate))? / root)?)?;
-    largest(&[got_w, got_m, got_v, got_squares], &[w, m, v, grad.sqr()?.sum_keepdim(0)?])
+    let (mut got, mut want, mut squares) = (Vec::new(), Vec::new(), 0.0);
+    for i in 0..w.len() {
+        let (w, m, v, grad) = (wide(&w[i])?, wide(&m[i])?, wide(&v[i])?, wide(&grad[i])?);
+        let m = ((m * f64::from(step.mean[0]))? + (&grad * f64::from(step.mean[1]))?)?;
+        let v = ((v * f64::from(step.square[0]))? + (grad.sqr()? * f64::from(step.square[1]))?)?;
+        let root = ((v.sqrt()? * f64::from(step.root_bias))? + f64::from(step.epsilon))?;
+        let w = ((w * f64::from(step.decay))? - ((&m * f64::from(step.rate))? / root)?)?;
+        squares += grad.sqr()?.sum_all()?.to_scalar::<f64>()?;
+        got.extend([&got_w, &got_m, &got_v].map(|tensors| tensors[i].clone()));
+        want.extend([w, m, v]);
+    }
+    got.push(got_squares);
+    want.push(Tensor::new(&[squares], &Device::Cpu)?);
+    largest(&got, &want)
 }

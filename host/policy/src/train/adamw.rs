@@ -88,23 +88,23 @@ pub(crate) struct AdamW {
 impl AdamW {
     /// Returns the L2 norm of the gradients of all variables together.
     fn norm(&self, grads: &GradStore) -> Result<f64> {
-        let (mut sum, mut runs, mut squares) = (0.0, Vec::new(), Vec::new());
-        for grad in self.variables.iter().filter_map(|variable| grads.get(variable)) {
+        let grads: Vec<&Tensor> = self.variables.iter().filter_map(|variable| grads.get(variable)).collect();
+        if !grads.is_empty() && grads.iter().all(|grad| has_kernel(grad)) {
+            let sums = cuda::adamw::squares(&grads)?.to_vec1::<f32>()?;
+            return Ok(sums.into_iter().map(f64::from).sum::<f64>().sqrt());
+        }
+        let (mut sum, mut squares) = (0.0, Vec::new());
+        for grad in grads {
             if kernels_apply(grad) {
                 // The partial sums of a few thousand squares are added in f64, so that a long gradient loses no digits.
                 let chunk = |chunk: &[f32]| f64::from(kernels::sum_of_squares(chunk));
                 sum += with_floats([grad], |[values]| values.chunks(4096).map(chunk).sum::<f64>())?;
-            } else if has_kernel(grad) {
-                runs.push(cuda::adamw::squares(grad)?);
             } else {
                 squares.push(grad.sqr()?.sum_all()?.to_dtype(DType::F64)?);
             }
         }
-        // One transfer from the device: each would wait for all work before it.
-        if !runs.is_empty() {
-            sum += Tensor::cat(&runs, 0)?.to_vec1::<f32>()?.into_iter().map(f64::from).sum::<f64>();
-        }
         if !squares.is_empty() {
+            // One transfer from the device: each would wait for all work before it.
             sum += Tensor::stack(&squares, 0)?.to_vec1::<f64>()?.iter().sum::<f64>();
         }
         Ok(sum.sqrt())
@@ -152,11 +152,18 @@ impl Optimizer for AdamW {
             root_bias: (1.0 / bias(beta2).sqrt()) as f32,
             epsilon: epsilon as f32,
         };
+        let of_variable = |variable: &Var| match grads.get(variable) {
+            Some(grad) => grad.contiguous(),
+            None => variable.zeros_like(),
+        };
+        if !self.variables.is_empty() && self.variables.iter().all(|variable| has_kernel(variable)) {
+            let grads = self.variables.iter().map(of_variable).collect::<TensorResult<Vec<_>>>()?;
+            let weights: Vec<&Tensor> = self.variables.iter().map(Var::as_tensor).collect();
+            let (means, squares): (Vec<_>, Vec<_>) = self.moments.iter().map(|(m, v)| (m, v)).unzip();
+            return cuda::adamw::apply(&weights, &means, &squares, &grads.iter().collect::<Vec<_>>(), &step);
+        }
         for (variable, (m, v)) in self.variables.iter().zip(&self.moments) {
-            match grads.get(variable) {
-                Some(grad) => apply(&step, variable, m, v, &grad.contiguous()?)?,
-                None => apply(&step, variable, m, v, &variable.zeros_like()?)?,
-            }
+            apply(&step, variable, m, v, &of_variable(variable)?)?;
         }
         Ok(())
     }
@@ -175,7 +182,7 @@ fn has_kernel(tensor: &Tensor) -> bool {
     Path::of(Op::AdamW, tensor) == Path::CudaKernel && tensor.dtype() == DType::F32
 }
 
-/// Updates a variable and its moments in place.
+/// Updates a variable and its moments in place, without the CUDA kernel, which updates all at once.
 fn apply(step: &AdamWStep, variable: &Var, m: &Tensor, v: &Tensor, grad: &Tensor) -> TensorResult<()> {
     if kernels_apply(variable) {
         return with_floats([grad], |[grad]| {
@@ -188,9 +195,6 @@ fn apply(step: &AdamWStep, variable: &Var, m: &Tensor, v: &Tensor, grad: &Tensor
                 })
             })
         })?;
-    }
-    if has_kernel(variable) {
-        return cuda::adamw::apply(variable, m, v, grad, step);
     }
     let average = |x: &Tensor, [kept, added]: [f32; 2], y: &Tensor| {
         x.slice_set(&(x.affine(kept.into(), 0.0)? + y.affine(added.into(), 0.0)?)?, 0, 0)
