@@ -15,11 +15,11 @@ use alft_sdk::samples::Samples;
 
 use crate::support::{alft, all_text, fail, fixture, root, succeed};
 
-/// Returns a command of the binary in `folder`. A build of a plugin goes into the target folder of this workspace, where
-/// the sdk and its macros are compiled already.
+/// Returns a command of the binary in `folder`. A build of a plugin goes into the target folder of this workspace, by the
+/// path that its own plugins are built with, where everything that the sdk depends on is compiled already.
 fn author(folder: &Path) -> Command {
     let mut command = alft(folder);
-    command.env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join(".."));
+    command.env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap());
     command
 }
 

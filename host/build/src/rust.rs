@@ -47,8 +47,11 @@ pub(crate) fn build(dir: &Path, form: Form, observer: Observer<'_>) -> Result<Ar
     cargo.args(["rustc", "--release", "--lib", "--crate-type", "cdylib", "--message-format=json-render-diagnostics"]);
     cargo.args(["--package", &package.name, "--target", target, "--manifest-path"]).arg(&package.manifest);
     cargo.env("CARGO_TARGET_DIR", &folder).env("CARGO_BUILD_BUILD_DIR", &folder);
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", rust_flags(&package, &folder));
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", rust_flags(&folder));
     cargo.envs(PROFILE).env("CARGO_PROFILE_RELEASE_PANIC", panic);
+    // For this crate alone: a flag for all would have the dependencies compiled again for every project. The last prefix
+    // that matches wins, so the outer folder comes first.
+    cargo.arg("--").arg(remap(&package.workspace_root, "/plugin")).arg(remap(&folder, "/target"));
 
     let name = &package.name;
     observer(BuildEvent::Compiling { name: name.clone(), form, note: "" });
@@ -102,12 +105,10 @@ const PROFILE: [(&str, &str); 9] = [
 ];
 
 /// Returns compiler flags, in the format of CARGO_ENCODED_RUSTFLAGS, that keep this machine's folders out of panic
-/// messages and so out of the file. They replace the flags of the author's environment.
-fn rust_flags(package: &Package, target_dir: &Path) -> OsString {
-    // The last matching prefix wins, so the outer folder comes first.
-    let mut flags = remap(&package.workspace_root, "/plugin");
-    flags.push("\x1f");
-    flags.push(remap(target_dir, "/target"));
+/// messages and so out of the file. They replace the flags of the author's environment. The crates of the author's own
+/// workspace are compiled by paths within it.
+fn rust_flags(target_dir: &Path) -> OsString {
+    let mut flags = remap(target_dir, "/target");
     if let Some(registry) = cargo_registry() {
         flags.push("\x1f");
         flags.push(remap(&registry, "/registry"));
@@ -132,16 +133,10 @@ mod tests {
     }
 
     #[test]
-    fn rust_flags_map_every_folder() {
-        let package = Package {
-            name: "x".into(),
-            manifest: "/home/me/p/Cargo.toml".into(),
-            workspace_root: "/home/me/a folder".into(),
-            target_directory: "/home/me/a folder/target".into(),
-        };
-        let flags = rust_flags(&package, Path::new("/t/component")).into_string().unwrap();
+    fn the_flags_of_all_crates_name_no_project() {
+        let flags = rust_flags(Path::new("/home/me/a folder/component")).into_string().unwrap();
         let flags: Vec<_> = flags.split('\x1f').collect();
-        assert_eq!(flags[0], "--remap-path-prefix=/home/me/a folder=/plugin");
-        assert_eq!(flags[1], "--remap-path-prefix=/t/component=/target");
+        assert_eq!(flags[0], "--remap-path-prefix=/home/me/a folder/component=/target");
+        assert!(flags[1..].iter().all(|flag| flag.ends_with("=/registry")), "{flags:?}");
     }
 }

@@ -76,10 +76,18 @@ fn a_native_library_is_built_with_events_from_start_to_finish() {
 
 #[test]
 fn the_same_source_gives_the_same_bytes_in_two_folders() {
-    let source = "#[unsafe(no_mangle)]\npub extern \"C\" fn at(i: usize) -> u8 { vec![1, 2][i] }";
+    // A panic's message has the path of its source, in the plugin and in a crate beside it.
+    let source = "#[unsafe(no_mangle)]\npub extern \"C\" fn at(i: usize) -> u8 { vec![1, helper::at(i)][i] }";
+    let helper = "#[inline(never)]\npub fn at(i: usize) -> u8 { vec![1, 2][i] }";
     let bytes = [(); 2].map(|()| {
-        let dir = package("twice", "", "src/lib.rs", source);
+        let dir = package("twice", "[dependencies]\nhelper = { path = \"helper\" }", "src/lib.rs", source);
+        fs::create_dir_all(dir.path().join("helper/src")).unwrap();
+        let manifest = "[package]\nname = \"helper\"\nversion = \"0.1.0\"\nedition = \"2024\"\n";
+        fs::write(dir.path().join("helper/Cargo.toml"), manifest).unwrap();
+        fs::write(dir.path().join("helper/src/lib.rs"), helper).unwrap();
         fs::read(build(dir.path(), Form::Native, &|_| {}).unwrap()).unwrap()
     });
     assert!(bytes[0] == bytes[1], "the two builds differ");
+    let text = String::from_utf8_lossy(&bytes[0]);
+    assert!(text.contains("helper/src/lib.rs"), "the library names no source, so the test shows nothing");
 }

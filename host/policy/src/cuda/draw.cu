@@ -9,6 +9,7 @@
 #include "common.cuh"
 
 const uint32_t NONE = 0xffffffffu;
+// Warps of a block at most.
 const int DRAW_WARPS = 16;
 
 // A number whose order is that of floats.
@@ -56,6 +57,7 @@ __device__ void draw(const T *rows, const uint32_t *uniforms, const uint32_t *se
                      uint32_t row_seen) {
     DYNAMIC_SHARED(uint32_t, seen_bits);
     __shared__ float scratch[32], mass_of[DRAW_WARPS], ties_of[DRAW_WARPS];
+    const int warps = blockDim.x / 32;
     const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32, row = blockIdx.x;
     const Logits<T> logits = {rows + (size_t)row * width, width, scale, penalty, row_seen > 0 ? seen_bits : nullptr};
     if (row_seen > 0) {
@@ -122,7 +124,7 @@ __device__ void draw(const T *rows, const uint32_t *uniforms, const uint32_t *se
     }
 
     // Each warp has a run of consecutive tokens. The sums of the runs say in which of them the token is.
-    const uint32_t run = ((width + DRAW_WARPS - 1) / DRAW_WARPS + 31) / 32 * 32;
+    const uint32_t run = ((width + warps - 1) / warps + 31) / 32 * 32;
     const uint32_t begin = warp * run < width ? warp * run : width, end = begin + run < width ? begin + run : width;
     float mass = 0.0f, tied = 0.0f;
     for (uint32_t i = begin + lane; i < end; i += 32) {
@@ -145,11 +147,11 @@ __device__ void draw(const T *rows, const uint32_t *uniforms, const uint32_t *se
         }
     };
     float before, within, ties_before;
-    sums(DRAW_WARPS - 1, before, within, ties_before);
+    sums(warps - 1, before, within, ties_before);
     const float wanted = __uint_as_float(uniforms[row]) * (before + within);
     // Rounding may leave a rest after the last token that has a weight; that token is then the one.
     int of = 0;
-    for (int other = 0; other < DRAW_WARPS; other++) {
+    for (int other = 0; other < warps; other++) {
         sums(other, before, within, ties_before);
         if (within > 0.0f) of = other;
         if (within > 0.0f && wanted < before + within) break;

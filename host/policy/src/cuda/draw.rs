@@ -2,9 +2,9 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use super::launch::{Launch, Number, count, require, suffix};
+use super::launch::{Launch, Number, count, require, row_threads, suffix};
 
-/// Threads of a block, as in `draw.cu`.
+/// Threads of a block at most, as in `draw.cu`.
 const THREADS: usize = 512;
 
 /// The token of a row of logits that is not finite, and the end of a list of tokens.
@@ -41,7 +41,7 @@ pub(crate) fn draw(
         module: "draw",
         kernel: format!("draw_{}", suffix(&[&logits])?),
         grid: [rows, 1],
-        threads: THREADS,
+        threads: row_threads(width, THREADS),
         // A bit for each token.
         shared: if row_seen > 0 { width.div_ceil(32) * 4 } else { 0 },
         inputs: &[&logits, uniforms, seen.unwrap_or(uniforms)],

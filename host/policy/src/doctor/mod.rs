@@ -87,6 +87,7 @@ pub fn examine() -> Result<Examination> {
         check.times = operations::times(check, &device).ok();
     }
     checks.extend(model::model(&device));
+    checks.extend(model::batch(&device));
     let agree = checks.iter().all(|check| check.agrees);
     Ok(Examination { gpu: device::describe(&device), driver: device::driver(), agree, checks })
 }

@@ -208,13 +208,13 @@ mod tests {
         let config = ModelConfig { context_length: 128, ..twins::config() };
         let policy =
             Policy { transformer: random(&config, 3, &device).unwrap(), config, ..Policy::tiny(1, &device).unwrap() };
-        let prompts: Vec<Vec<u32>> = [3, 70, 1].iter().map(|n| (0..*n).map(|i| i * 5 % 40).collect()).collect();
+        let prompts: Vec<Vec<u32>> = [3, 62, 1].iter().map(|n| (0..*n).map(|i| i * 5 % 40).collect()).collect();
         let requests: Vec<Request<'_>> = (0..7)
             .map(|i| Request { prompt: &prompts[i / 3], seed: Seed { run: 1, step: 2, sample: i as u64 } })
             .collect();
         for penalty in [1.0, 1.4] {
             let settings = SampleConfig {
-                max_new_tokens: 9,
+                max_new_tokens: 5,
                 max_batch: 5,
                 repetition_penalty: penalty,
                 ..SampleConfig::default()

@@ -306,15 +306,15 @@ mod tests {
     #[test]
     fn every_implementation_agrees_with_the_twin() {
         // The groups cover parts longer than a block of queries, a group without completions, and completions of no row
-        // and of one row.
-        let groups = vec![
-            Group { start: 0, prompt: 5, completions: vec![3, 0, 1, 70] },
-            Group { start: 79, prompt: 130, completions: vec![] },
-        ];
-        // A device multiplies heads of a multiple of 8 elements on its tensor cores.
-        for dim in [4, 24] {
+        // and of one row. A device multiplies heads of a multiple of 8 elements on its tensor cores, in tiles of 32 rows.
+        for (dim, long, longer) in [(4, 70, 130), (24, 37, 45)] {
+            let rows = 9 + long + longer;
+            let groups = vec![
+                Group { start: 0, prompt: 5, completions: vec![3, 0, 1, long] },
+                Group { start: 9 + long, prompt: longer, completions: vec![] },
+            ];
             let heads = Heads { query: 6, kv: 2, dim };
-            let arguments = [noise(&[209, 6 * dim], 1), noise(&[209, 2 * dim], 2), noise(&[209, 2 * dim], 3)];
+            let arguments = [noise(&[rows, 6 * dim], 1), noise(&[rows, 2 * dim], 2), noise(&[rows, 2 * dim], 3)];
             compare(&arguments, |args| {
                 attend(heads, &Arc::new(Packed::new(groups.clone())), &args[0], &args[1], &args[2])
             });
