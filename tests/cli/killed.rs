@@ -23,7 +23,7 @@ const ADAPTERS: [&str; 3] = [
 
 #[test]
 fn a_run_that_is_killed_again_and_again_equals_one_left_alone() {
-    killed_equals_alone(&[], 18, 8);
+    killed_equals_alone(&[], 12, 6);
 }
 
 #[test]
