@@ -7,6 +7,7 @@
 //! | [`config`] | the settings |
 //! | [`scheduler`] | which sequences are decoded together: they enter and leave one by one |
 //! | [`decode`] | the computation of prompts and of steps over the cache |
+//! | [`row`] | a row of a step: the last token of a sequence, and its places in the cache |
 //! | [`recorded`] | a step on a device, recorded once and launched as a whole |
 //! | [`blocks`] | the blocks of the cache that are free |
 //! | [`draw`] | from logits to a token and its log-probability |
@@ -21,6 +22,7 @@ pub(crate) mod decode;
 pub(crate) mod draw;
 pub(crate) mod memory;
 pub(crate) mod recorded;
+pub(crate) mod row;
 pub(crate) mod sample;
 pub(crate) mod scheduler;
 pub(crate) mod seed;

@@ -12,8 +12,8 @@ use crate::{
     error::Result,
     generate::{
         config::SampleConfig,
-        decode::Row,
         draw::{Draw, Drawn, read_drawn, seen_table, uniform_bits},
+        row::Row,
     },
     model::{decoding::DecodingModel, transformer::Transformer},
     ops::{BLOCK, Cache, Places, Rotary, StepRows},

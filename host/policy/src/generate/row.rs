@@ -1,0 +1,26 @@
+//! A row of a decoding step.
+
+use crate::ops::Places;
+
+/// A token of a sequence that is computed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row<'a> {
+    /// The token.
+    pub(crate) token: u32,
+    /// The places of the sequence's prompt.
+    pub(crate) prompt: &'a Places,
+    /// The places of the sequence's other tokens; the last one is this token's.
+    pub(crate) own: &'a Places,
+}
+
+impl Row<'_> {
+    /// Returns the position of the token.
+    pub(crate) fn position(&self) -> usize {
+        self.prompt.len + self.own.len - 1
+    }
+
+    /// Returns the place of the token's key and value.
+    pub(crate) fn place(&self) -> usize {
+        self.own.place(self.own.len - 1)
+    }
+}
