@@ -42,6 +42,8 @@ pub(crate) fn build(dir: &Path, form: Form, observer: Observer<'_>) -> Result<Ar
         }
     };
     let folder = target_dir.join(folder);
+    // A folder has one name here: its name is in the flags, and cargo compiles everything again for other flags.
+    let folder = std::fs::create_dir_all(&folder).and_then(|()| folder.canonicalize()).unwrap_or(folder);
     // `cargo rustc --crate-type cdylib`, not `cargo build`: cargo leaves out link-time optimisation for a library that is
     // an rlib as well, which costs a tenth of the size.
     cargo.args(["rustc", "--release", "--lib", "--crate-type", "cdylib", "--message-format=json-render-diagnostics"]);
