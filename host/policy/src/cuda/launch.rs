@@ -179,6 +179,7 @@ mod cuda {
         let given: Vec<_> =
             launch.inputs.iter().chain(launch.updates).map(|tensor| tensor.storage_and_layout()).collect();
         let tables = launch.lists.iter().map(|list| addresses(list, device)).collect::<Result<Vec<_>>>()?;
+        let listed: Vec<_> = tables.iter().map(|table| table.storage_and_layout()).collect();
         let outputs = launch.outputs.iter().map(|(shape, dtype)| allocate(device, shape.iter().product(), *dtype));
         let outputs = outputs.collect::<Result<Vec<_>>>()?;
         {
@@ -193,8 +194,7 @@ mod cuda {
             for storage in &outputs {
                 pointers.push(pointer(storage, 0, &stream)?);
             }
-            let tables: Vec<_> = tables.iter().map(|table| table.storage_and_layout()).collect();
-            for (storage, layout) in &tables {
+            for (storage, layout) in &listed {
                 match &**storage {
                     Storage::Cuda(storage) => pointers.push(pointer(storage, layout.start_offset(), &stream)?),
                     _ => bail!("{} was given tensors on several devices", launch.kernel),
