@@ -1,4 +1,4 @@
-//! Kernels for CUDA devices: a `.cu` file each, with the Rust that launches it beside it.
+//! Kernels for CUDA devices: a `.cu` file each, with the Rust that launches it beside it. `attention` chooses between two.
 //!
 //! | module | holds |
 //! | --- | --- |
