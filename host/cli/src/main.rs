@@ -34,7 +34,8 @@ fn main() -> ExitCode {
     if let args::Command::PluginWorker { job } = args.command {
         return alft_plugin_host::worker::serve([job]);
     }
-    limit_elementwise_threads();
+    // SAFETY: no other thread runs yet.
+    unsafe { alft_policy::process::prepare() };
     let work = std::thread::Builder::new().name("alft".into()).stack_size(STACK).spawn(|| commands::run(args.command));
     match work.map(std::thread::JoinHandle::join) {
         Ok(Ok(result)) => error::exit_code(result),
@@ -44,14 +45,5 @@ fn main() -> ExitCode {
             eprintln!("alft: cannot start a thread: {error}");
             ExitCode::FAILURE
         }
-    }
-}
-
-/// Gives candle's elementwise operations one thread: they wait for each other in a spinning barrier, and on a busy machine
-/// one thread is several times faster. Products of matrices keep all cores.
-fn limit_elementwise_threads() {
-    if std::env::var_os("CANDLE_NUM_THREADS").is_none() {
-        // SAFETY: no other thread runs yet.
-        unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
     }
 }

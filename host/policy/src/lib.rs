@@ -23,6 +23,7 @@ mod kernels;
 mod model;
 mod ops;
 mod policy;
+pub mod process;
 mod profile;
 mod train;
 #[cfg(test)]

@@ -1,0 +1,24 @@
+//! Settings of a whole process, for the computations on the CPU.
+
+/// Prepares the process for training and sampling on the CPU: a program calls this first.
+///
+/// candle's elementwise operations get one thread, unless the environment says otherwise in `CANDLE_NUM_THREADS`. They
+/// wait for each other in a spinning barrier, and on a busy machine one thread is several times faster. Products of
+/// matrices keep all cores.
+///
+/// glibc's allocator keeps the memory of small tensors, up to 128 MiB. It would give it back after each operation of a small
+/// model, to ask the kernel for it again, page by page, in the next.
+///
+/// # Safety
+/// No other thread may run yet.
+pub unsafe fn prepare() {
+    if std::env::var_os("CANDLE_NUM_THREADS").is_none() {
+        // SAFETY: the caller promises that no other thread runs.
+        unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
+    }
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    for (parameter, bytes) in [(libc::M_MMAP_THRESHOLD, 4 << 20), (libc::M_TRIM_THRESHOLD, 128 << 20)] {
+        // SAFETY: both parameters are sizes, and the values are below the largest that glibc takes.
+        unsafe { libc::mallopt(parameter, bytes) };
+    }
+}
