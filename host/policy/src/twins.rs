@@ -11,7 +11,7 @@ use crate::{
         completion::Request,
         config::SampleConfig,
         decode::{Decoder, PromptRows},
-        row::Row,
+        row::{Row, RowToken},
         sample::sample,
         seed::Seed,
     },
@@ -211,12 +211,13 @@ fn kernels_and_composed_operations_decode_the_same_logits() {
         let prompts =
             [PromptRows { tokens: &[1, 2, 3, 4, 5], places: &first }, PromptRows { tokens: &[6], places: &second }];
         let config = SampleConfig::default();
-        let mut decoder = Decoder::new(&model, 8, 5, &config).unwrap();
+        let mut decoder = Decoder::new(&model, 8, 3, 5, &config).unwrap();
         let mut logits = vec![decoder.prompts(&prompts).unwrap()];
         let mut own = [places(1), places(1), places(1)];
         let rows = |own: &[Places; 3], tokens: [u32; 3]| -> Tensor {
             let prompts = [&second, &first, &first];
-            let rows = (0..3).map(|row| Row { token: tokens[row], prompt: prompts[row], own: &own[row] });
+            let rows =
+                (0..3).map(|row| Row { token: RowToken::Known(tokens[row]), prompt: prompts[row], own: &own[row] });
             decoder.logits(&rows.collect::<Vec<_>>()).unwrap()
         };
         logits.push(rows(&own, [7, 8, 9]));

@@ -4,21 +4,25 @@ use candle_core::{DType, Result, Tensor};
 
 use super::launch::{Launch, count, require, row_threads, suffix};
 
-/// Returns the rows of `table` (vocabulary, width) for `tokens` (rows,), `u32`, all below the vocabulary.
-pub(crate) fn rows(table: &Tensor, tokens: &Tensor) -> Result<Tensor> {
-    let (rows, width) = (tokens.dim(0)?, table.dim(1)?);
-    require(&[tokens], DType::U32)?;
+/// The bit of a token that makes it the number of a row of the step before.
+pub(crate) const DRAWN: u32 = 1 << 31;
+
+/// Returns the rows of `table` (vocabulary, width) for `tokens` (rows,), all below the vocabulary or the number of a row of
+/// `drawn` (rows, 2) with the bit [`DRAWN`]. Both are `u32`.
+pub(crate) fn rows(table: &Tensor, tokens: &Tensor, drawn: &Tensor) -> Result<Tensor> {
+    let (rows, (vocabulary, width)) = (tokens.dim(0)?, table.dims2()?);
+    require(&[tokens, drawn], DType::U32)?;
     let [x] = Launch {
         module: "embed",
         kernel: format!("embed_{}", suffix(&[table])?),
         grid: [rows, 1],
         threads: row_threads(width, 256),
         shared: 0,
-        inputs: &[table, tokens],
+        inputs: &[table, tokens, drawn],
         updates: &[],
         outputs: &[(&[rows, width], table.dtype())],
         lists: &[],
-        numbers: &[count(width)?],
+        numbers: &[count(width)?, count(vocabulary)?],
     }
     .run()?;
     Ok(x)

@@ -105,6 +105,9 @@ impl Launch<'_> {
 }
 
 #[cfg(feature = "cuda")]
+pub(super) use self::cuda::with_address;
+
+#[cfg(feature = "cuda")]
 mod cuda {
     use std::{cell::RefCell, collections::HashMap};
 
@@ -249,6 +252,18 @@ mod cuda {
             }
         };
         Ok(CudaStorage { slice, device: device.clone() })
+    }
+
+    /// Calls `use_address` with the address of a tensor of a CUDA device, and with the stream of the device's work.
+    pub(in crate::cuda) fn with_address<T>(
+        tensor: &Tensor,
+        use_address: impl FnOnce(u64, &CudaStream) -> Result<T>,
+    ) -> Result<T> {
+        let (storage, layout) = tensor.storage_and_layout();
+        let Storage::Cuda(storage) = &*storage else { bail!("a tensor that is not on a CUDA device has no address") };
+        let stream = storage.device.cuda_stream();
+        let (address, _guard) = pointer(storage, layout.start_offset(), &stream)?;
+        use_address(address, &stream)
     }
 
     /// Returns the address of an element on the device.

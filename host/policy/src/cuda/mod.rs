@@ -7,7 +7,7 @@
 //! | `add_rows` | the gradient of the selection of rows |
 //! | `adamw` | the optimiser's step, and the norm of a gradient |
 //! | `embed`, `decoding`, `draw` | the embedding of tokens, attention over a cache, drawing of tokens |
-//! | `graph` | work that is recorded once and launched as a whole |
+//! | `graph`, `transfer` | work that is recorded once and launched as a whole; copies that nobody waits for |
 //! | `emulation` | tests: the same sources, compiled for the CPU |
 //!
 //! The build script compiles the sources with nvcc to PTX if the feature `cuda` is on. Every kernel has a twin in
@@ -27,6 +27,7 @@ pub(crate) mod rms_norm;
 pub(crate) mod rotary;
 pub(crate) mod swiglu;
 pub(crate) mod token_stats;
+pub(crate) mod transfer;
 
 #[cfg(test)]
 pub(crate) use self::emulation::can_emulate;

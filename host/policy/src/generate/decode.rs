@@ -3,7 +3,7 @@
 //! On the CPU a row has the same bits whatever rows are computed with it: every product with packed weights computes a row
 //! by itself, and so do attention and the operations on elements.
 
-use std::{ops::Range, sync::Arc};
+use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 use candle_core::Tensor;
 
@@ -13,7 +13,7 @@ use crate::{
         config::SampleConfig,
         draw::{Draw, Drawn, draw_rows},
         recorded::RecordedSteps,
-        row::Row,
+        row::{Row, RowToken},
     },
     model::{batch::Batch, decoding::DecodingModel},
     ops::{Cache, Packed, Places, Reads, Writes, attend},
@@ -42,19 +42,28 @@ pub(crate) struct Decoder<'a> {
     config: &'a SampleConfig,
     /// The steps on a device; `None` where the model has no kernels for them.
     recorded: Option<RecordedSteps>,
+    /// The tokens of steps without kernels, which are not read.
+    computed: VecDeque<Vec<Option<Drawn>>>,
+    /// True if it pays to begin a step before the one before is read.
+    pub(crate) runs_ahead: bool,
 }
 
 impl<'a> Decoder<'a> {
-    /// Creates a decoder with a cache of `blocks` blocks, for prompts of at most `longest_prompt` tokens.
+    /// Creates a decoder with a cache of `blocks` blocks, for steps of at most `rows` rows and prompts of at most
+    /// `longest_prompt` tokens.
     pub(crate) fn new(
         model: &'a DecodingModel,
         blocks: usize,
+        rows: usize,
         longest_prompt: usize,
         config: &'a SampleConfig,
     ) -> Result<Self> {
         let recorded =
-            model.has_step().then(|| RecordedSteps::new(model.transformer(), blocks, longest_prompt, config));
-        Ok(Self { model, blocks, caches: Vec::new(), config, recorded: recorded.transpose()? })
+            model.has_step().then(|| RecordedSteps::new(model.transformer(), blocks, rows, longest_prompt, config));
+        let recorded = recorded.transpose()?;
+        // The penalty needs the tokens on the CPU. And a CPU has no time to spare for rows that may have ended.
+        let runs_ahead = recorded.is_some() && config.repetition_penalty == 1.0;
+        Ok(Self { model, blocks, caches: Vec::new(), config, recorded, computed: VecDeque::new(), runs_ahead })
     }
 
     /// Computes prompts and writes their keys and values to the cache. Returns the logits of each prompt's next token,
@@ -86,18 +95,31 @@ impl<'a> Decoder<'a> {
         Ok(self.model.logits(&hidden.index_select(&last, 0)?)?)
     }
 
-    /// Computes a token of each sequence, whose prompts were computed before, and draws the next one.
-    pub(crate) fn step(&mut self, rows: &[Row<'_>], draws: &[Draw<'_>]) -> Result<Vec<Option<Drawn>>> {
+    /// Begins a step: to compute a token of each sequence, whose prompts were computed before, and to draw the next one. At
+    /// most one step may have begun before.
+    pub(crate) fn begin(&mut self, rows: &[Row<'_>], draws: &[Draw<'_>]) -> Result<()> {
         match &mut self.recorded {
-            Some(recorded) => recorded.step(self.model, &self.caches, rows, draws, self.config),
-            None => draw_rows(&self.logits(rows)?, draws, self.config),
+            Some(recorded) => recorded.begin(self.model, &self.caches, rows, draws, self.config),
+            None => {
+                let drawn = draw_rows(&self.logits(rows)?, draws, self.config)?;
+                self.computed.push_back(drawn);
+                Ok(())
+            }
+        }
+    }
+
+    /// Returns the tokens of the oldest step that has begun and was not read.
+    pub(crate) fn read(&mut self) -> Result<Vec<Option<Drawn>>> {
+        match &mut self.recorded {
+            Some(recorded) => recorded.read(),
+            None => Ok(self.computed.pop_front().unwrap_or_default()),
         }
     }
 
     /// Computes a token of each sequence. Returns the logits of the next token, (rows, vocabulary).
     pub(crate) fn logits(&self, rows: &[Row<'_>]) -> Result<Tensor> {
         let heads = self.model.transformer().heads();
-        let tokens: Vec<u32> = rows.iter().map(|row| row.token).collect();
+        let tokens: Vec<u32> = rows.iter().map(|row| self.token(row)).collect();
         let positions: Vec<usize> = rows.iter().map(Row::position).collect();
         let writes = Writes::new(rows.iter().map(Row::place).collect());
         let reads = Reads::new(&rows.iter().map(|row| [row.prompt, row.own]).collect::<Vec<_>>());
@@ -106,6 +128,17 @@ impl<'a> Decoder<'a> {
             self.caches[layer].attend(heads, q, &reads)
         })?;
         Ok(self.model.logits(&hidden)?)
+    }
+
+    /// Returns the token of a row. A row that drew none goes on with any: nobody will read it.
+    fn token(&self, row: &Row<'_>) -> u32 {
+        match row.token {
+            RowToken::Known(token) => token,
+            RowToken::Drawn(row) => {
+                let drawn = self.computed.back().and_then(|drawn| *drawn.get(row)?);
+                drawn.map_or(0, |drawn| drawn.token)
+            }
+        }
     }
 }
 

@@ -46,7 +46,7 @@ pub(crate) fn draw_rows(logits: &Tensor, draws: &[Draw<'_>], config: &SampleConf
         let seen = (config.repetition_penalty != 1.0).then(table).transpose()?;
         let drawn = Tensor::zeros((draws.len(), 2), DType::U32, device)?;
         cuda::draw::draw(logits, &uniforms, seen.as_ref(), config.filters(), &drawn)?;
-        return read_drawn(&drawn, draws.len());
+        return Ok(read_drawn(&drawn.flatten_all()?.to_vec1()?));
     }
     let vocab_size = logits.dim(1)?;
     let logits = logits.to_dtype(DType::F32)?.to_device(&Device::Cpu)?;
@@ -77,12 +77,11 @@ pub(crate) fn seen_table(draws: &[Draw<'_>], longest: usize) -> impl Iterator<It
     draws.iter().flat_map(padded)
 }
 
-/// Reads the first `rows` of the tokens that the CUDA kernel drew; this waits for the device.
-pub(crate) fn read_drawn(drawn: &Tensor, rows: usize) -> Result<Vec<Option<Drawn>>> {
-    let drawn = drawn.narrow(0, 0, rows)?.to_vec2::<u32>()?;
+/// Reads the tokens and the bits of the log-probabilities that the CUDA kernel drew.
+pub(crate) fn read_drawn(numbers: &[u32]) -> Vec<Option<Drawn>> {
     let of_row =
-        |row: Vec<u32>| (row[0] != cuda::draw::NONE).then(|| Drawn { token: row[0], log_prob: f32::from_bits(row[1]) });
-    Ok(drawn.into_iter().map(of_row).collect())
+        |row: &[u32]| (row[0] != cuda::draw::NONE).then(|| Drawn { token: row[0], log_prob: f32::from_bits(row[1]) });
+    numbers.chunks_exact(2).map(of_row).collect()
 }
 
 /// Memory of a thread that is used for one row after another.

@@ -2,18 +2,21 @@
 //!
 //! A step is recorded once for each number of rows and then launched as a whole; see [`crate::cuda::graph`]. Numbers of rows are
 //! rounded up to a few sizes, and rows that are not used compute a token at a spare place of the cache.
+//!
+//! A step can begin before the tokens of the one before are read. It finds them on the device, which then has work while the
+//! CPU reads them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use candle_core::{DType, Device, Tensor};
 
 use crate::{
-    cuda::{self, graph::Graph},
+    cuda::{self, graph::Graph, transfer::Transfer},
     error::Result,
     generate::{
         config::SampleConfig,
         draw::{Draw, Drawn, read_drawn, seen_table, uniform_bits},
-        row::Row,
+        row::{Row, RowToken},
     },
     model::{decoding::DecodingModel, transformer::Transformer},
     ops::{BLOCK, Cache, Places, Rotary, StepRows},
@@ -32,7 +35,22 @@ pub(crate) struct RecordedSteps {
     spans: usize,
     /// Tokens of a row that the repetition penalty can apply to; 0 without one.
     seen: usize,
+    /// The tokens that the last step drew and the bits of their log-probabilities, (rows of the largest step, 2).
+    drawn: Tensor,
     steps: BTreeMap<usize, Step>,
+    /// The copies of a step. Two steps take turns, as at most two have begun and are not read.
+    copies: [Copies; 2],
+    /// The numbers of rows of the steps that have begun and are not read.
+    begun: VecDeque<usize>,
+    /// Number of steps that were read.
+    read: usize,
+}
+
+/// The copies of a step from and to the CPU.
+#[derive(Debug)]
+struct Copies {
+    inputs: Transfer,
+    drawn: Transfer,
 }
 
 /// The step of some number of rows, with the memory that it reads and writes.
@@ -45,8 +63,6 @@ struct Step {
     uniforms: Tensor,
     /// Tokens that the penalty applies to, (rows, tokens).
     seen: Option<Tensor>,
-    /// The tokens that were drawn and the bits of their log-probabilities, (rows, 2).
-    drawn: Tensor,
     /// Number of times that the step ran without a record.
     ran: usize,
     graph: Option<Graph>,
@@ -56,48 +72,60 @@ impl RecordedSteps {
     /// Blocks of the cache besides those of sequences.
     pub(crate) const SPARE_BLOCKS: usize = 1;
 
-    /// Prepares the steps of a model whose cache has `blocks` blocks besides the spare one.
+    /// Prepares the steps, of at most `rows` rows, of a model whose cache has `blocks` blocks besides the spare one.
     pub(crate) fn new(
         model: &Transformer,
         blocks: usize,
+        rows: usize,
         longest_prompt: usize,
         config: &SampleConfig,
     ) -> Result<Self> {
-        let longest = longest_prompt + config.max_new_tokens;
+        let (longest, rows) = (longest_prompt + config.max_new_tokens, round_up(rows));
+        let device = model.device();
+        let spans = Places::blocks_for(longest_prompt) + Places::blocks_for(config.max_new_tokens);
+        let seen = if config.repetition_penalty == 1.0 { 0 } else { longest };
+        let copies = || -> Result<Copies> {
+            let inputs = Transfer::new(rows * row_width(spans, seen), device)?;
+            Ok(Copies { inputs, drawn: Transfer::new(2 * rows, device)? })
+        };
         Ok(Self {
-            device: model.device().clone(),
+            device: device.clone(),
             angles: model.rotary(&(0..longest).collect::<Vec<_>>())?,
             spare: blocks * BLOCK,
-            spans: Places::blocks_for(longest_prompt) + Places::blocks_for(config.max_new_tokens),
-            seen: if config.repetition_penalty == 1.0 { 0 } else { longest },
+            spans,
+            seen,
+            drawn: Tensor::zeros((rows, 2), DType::U32, device)?,
             steps: BTreeMap::new(),
+            copies: [copies()?, copies()?],
+            begun: VecDeque::new(),
+            read: 0,
         })
     }
 
-    /// Computes a token of each row and draws the next one.
-    pub(crate) fn step(
+    /// Begins to compute a token of each row and to draw the next one. At most one step may have begun before.
+    pub(crate) fn begin(
         &mut self,
         model: &DecodingModel,
         caches: &[Cache],
         rows: &[Row<'_>],
         draws: &[Draw<'_>],
         config: &SampleConfig,
-    ) -> Result<Vec<Option<Drawn>>> {
+    ) -> Result<()> {
         let size = round_up(rows.len());
         let numbers = self.numbers(rows, draws, size);
-        let numbers = Tensor::from_vec(numbers, size * self.row_width(), &self.device)?;
         if !self.steps.contains_key(&size) {
             let step = self.allocate(size)?;
             self.steps.insert(size, step);
         }
-        let Some(step) = self.steps.get_mut(&size) else { return Ok(Vec::new()) };
-        step.inputs.slice_set(&numbers, 0, 0)?;
+        let Some(step) = self.steps.get_mut(&size) else { return Ok(()) };
+        let copies = &mut self.copies[(self.read + self.begun.len()) % 2];
+        copies.inputs.send(&numbers, &step.inputs)?;
 
-        let (angles, device) = (&self.angles, &self.device);
+        let (angles, device, drawn) = (&self.angles, &self.device, &self.drawn);
         let run = |step: &Step| {
             let logits = model.step(caches, angles, &step.rows)?;
             let _time = profile::time("draw");
-            cuda::draw::draw(&logits, &step.uniforms, step.seen.as_ref(), config.filters(), &step.drawn)
+            cuda::draw::draw(&logits, &step.uniforms, step.seen.as_ref(), config.filters(), drawn)
         };
         // The first step of a size loads kernels, which a record cannot. A profile waits after each operation.
         if step.graph.is_none() && step.ran > 0 && !profile::is_recording() {
@@ -110,18 +138,26 @@ impl RecordedSteps {
                 step.ran += 1;
             }
         }
-        read_drawn(&step.drawn, rows.len())
+        copies.drawn.fetch(drawn, 2 * rows.len())?;
+        self.begun.push_back(rows.len());
+        Ok(())
     }
 
-    /// Returns the numbers of a row: token, position, place, uniform number, spans and seen tokens.
-    fn row_width(&self) -> usize {
-        4 + 2 * self.spans + self.seen
+    /// Waits for the oldest step that has begun, and returns the tokens that it drew; none if no step has begun.
+    pub(crate) fn read(&mut self) -> Result<Vec<Option<Drawn>>> {
+        let Some(rows) = self.begun.pop_front() else { return Ok(Vec::new()) };
+        let drawn = self.copies[self.read % 2].drawn.wait()?;
+        self.read += 1;
+        Ok(read_drawn(&drawn[..2 * rows]))
     }
 
     /// Returns all numbers of a step of `size` rows, kind by kind, as [`Self::allocate`] has them.
     fn numbers(&self, rows: &[Row<'_>], draws: &[Draw<'_>], size: usize) -> Vec<u32> {
-        let mut numbers = Vec::with_capacity(size * self.row_width());
-        numbers.extend(rows.iter().map(|row| row.token));
+        let mut numbers = Vec::with_capacity(size * row_width(self.spans, self.seen));
+        numbers.extend(rows.iter().map(|row| match row.token {
+            RowToken::Known(token) => token,
+            RowToken::Drawn(row) => cuda::embed::DRAWN | row as u32,
+        }));
         numbers.resize(size, 0);
         numbers.extend(rows.iter().map(|row| row.position() as u32));
         numbers.resize(2 * size, 0);
@@ -143,12 +179,12 @@ impl RecordedSteps {
         if self.seen > 0 {
             numbers.extend(seen_table(draws, self.seen));
         }
-        numbers.resize(size * self.row_width(), cuda::draw::NONE);
+        numbers.resize(size * row_width(self.spans, self.seen), cuda::draw::NONE);
         numbers
     }
 
     fn allocate(&self, size: usize) -> Result<Step> {
-        let inputs = Tensor::zeros(size * self.row_width(), DType::U32, &self.device)?;
+        let inputs = Tensor::zeros(size * row_width(self.spans, self.seen), DType::U32, &self.device)?;
         let mut taken = 0;
         let mut part = |count: usize| {
             taken += size * count;
@@ -157,10 +193,14 @@ impl RecordedSteps {
         let (tokens, positions, places, uniforms) = (part(1)?, part(1)?, part(1)?, part(1)?);
         let spans = part(2 * self.spans)?.reshape((size, self.spans, 2))?;
         let seen = if self.seen > 0 { Some(part(self.seen)?.reshape((size, self.seen))?) } else { None };
-        let drawn = Tensor::zeros((size, 2), DType::U32, &self.device)?;
-        let rows = StepRows { tokens, positions, places, spans };
-        Ok(Step { inputs, rows, uniforms, seen, drawn, ran: 0, graph: None })
+        let rows = StepRows { tokens, drawn: self.drawn.clone(), positions, places, spans };
+        Ok(Step { inputs, rows, uniforms, seen, ran: 0, graph: None })
     }
+}
+
+/// Returns the numbers of a row: token, position, place, uniform number, spans and seen tokens.
+fn row_width(spans: usize, seen: usize) -> usize {
+    4 + 2 * spans + seen
 }
 
 /// Returns the size of the step that serves this many rows: 1, 2, 4, 8 and so on with three sizes between from 16 on, so
@@ -217,10 +257,13 @@ mod tests {
                 max_new_tokens: 5,
                 max_batch: 5,
                 repetition_penalty: penalty,
+                // Some end while their next token is computed.
+                stop: ["1", "4", "7", "a", "e"].map(str::to_owned).to_vec(),
                 ..SampleConfig::default()
             };
             let run = || sample(&policy, &requests, &settings).unwrap();
             let (got, want) = (Path::CudaKernel.force(run), run());
+            assert!(want.iter().any(|completion| completion.tokens.len() < 5) && want.iter().any(|c| !c.finished));
             for (got, want) in got.iter().zip(&want) {
                 assert_eq!(got.tokens, want.tokens);
                 assert!(got.log_probs.iter().zip(&want.log_probs).all(|(a, b)| (a - b).abs() < 1e-4));

@@ -6,11 +6,20 @@ use crate::ops::Places;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row<'a> {
     /// The token.
-    pub(crate) token: u32,
+    pub(crate) token: RowToken,
     /// The places of the sequence's prompt.
     pub(crate) prompt: &'a Places,
     /// The places of the sequence's other tokens; the last one is this token's.
     pub(crate) own: &'a Places,
+}
+
+/// The token of a row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum RowToken {
+    /// A token that was read.
+    Known(u32),
+    /// The token that this row of the step before draws, which was not read.
+    Drawn(usize),
 }
 
 impl Row<'_> {

@@ -3,6 +3,9 @@
 //! A prompt is computed when its first completion enters, and all of its completions read the same blocks of the cache. A
 //! sequence takes a block when it needs one. If none is free, the sequence that entered last gives its blocks back and is
 //! drawn again later. It will be the same, because its random numbers and its logits depend on nothing but itself.
+//!
+//! Where it pays, a step begins before the tokens of the one before are read, as if no sequence ended with them. A token that
+//! was drawn for a sequence that did end is dropped.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -17,7 +20,7 @@ use crate::{
         decode::{Decoder, PromptRows},
         draw::{Draw, Drawn, draw_rows},
         memory::{block_bytes, cache_blocks},
-        row::Row,
+        row::{Row, RowToken},
         stop::StopTexts,
     },
     model::decoding::DecodingModel,
@@ -42,6 +45,8 @@ pub(crate) struct Scheduler<'a> {
     waiting: VecDeque<usize>,
     /// The sequences in the slots, in the order in which they entered.
     active: Vec<Active>,
+    /// The requests of the rows of each step that has begun and is not read: at most two steps.
+    begun: VecDeque<Vec<usize>>,
     /// True from the time that a sequence gave its blocks back until one ends: to let it enter again at once would be in
     /// vain.
     full: bool,
@@ -73,6 +78,8 @@ struct Active {
     log_probs: Vec<f32>,
     /// The tokens that the repetition penalty applies to; none without a penalty.
     seen: HashSet<u32>,
+    /// The row of the last step that has begun in which the next token is drawn, while it is not read.
+    drawn_in: Option<usize>,
     /// True once an end-of-sequence token or a stop text was drawn.
     finished: bool,
     /// True once the sequence is finished or has `max_new_tokens` tokens.
@@ -112,12 +119,19 @@ impl<'a> Scheduler<'a> {
             requests,
             config,
             stop: StopTexts::new(policy.tokenizer(), &config.stop),
-            decoder: Decoder::new(model, blocks, lengths.iter().copied().max().unwrap_or(0), config)?,
+            decoder: Decoder::new(
+                model,
+                blocks,
+                config.max_batch.min(requests.len()),
+                lengths.iter().copied().max().unwrap_or(0),
+                config,
+            )?,
             blocks: Blocks::new(blocks),
             prompts,
             prompt_of,
             waiting: waiting.into(),
             active: Vec::new(),
+            begun: VecDeque::new(),
             full: false,
             completions: requests.iter().map(|_| None).collect(),
         })
@@ -136,7 +150,14 @@ impl<'a> Scheduler<'a> {
         if self.active.is_empty() {
             return Ok(false);
         }
-        self.step()?;
+        if self.begun.is_empty() {
+            self.grow();
+            self.begin()?;
+        }
+        if self.decoder.runs_ahead && self.grow_ahead() {
+            self.begin()?;
+        }
+        self.read()?;
         Ok(true)
     }
 
@@ -157,8 +178,10 @@ impl<'a> Scheduler<'a> {
             for prompt in self.prompts.iter_mut().filter(|prompt| prompt.waiting == 0) {
                 prompt.logits = None;
             }
-            let drawn = draw_rows(&logits, &draws(&self.active[first..], self.requests), self.config)?;
-            self.accept(first, drawn)?;
+            let entered = &self.active[first..];
+            let draws: Vec<Draw<'_>> = entered.iter().map(|sequence| sequence.draw(self.requests)).collect();
+            let drawn = draw_rows(&logits, &draws, self.config)?;
+            self.accept(entered.iter().map(|sequence| sequence.request).zip(drawn).collect())?;
         }
     }
 
@@ -184,6 +207,7 @@ impl<'a> Scheduler<'a> {
                 tokens: Vec::new(),
                 log_probs: Vec::new(),
                 seen: if penalised { self.prompts[prompt].tokens.iter().copied().collect() } else { HashSet::new() },
+                drawn_in: None,
                 finished: false,
                 ended: false,
             });
@@ -246,15 +270,54 @@ impl<'a> Scheduler<'a> {
         Ok(())
     }
 
-    /// Computes the last token of each sequence and draws the next.
-    fn step(&mut self) -> Result<()> {
-        self.grow();
-        let rows = self.active.iter().filter_map(|sequence| {
-            let prompt = self.prompts[self.prompt_of[sequence.request]].places.as_ref()?;
-            Some(Row { token: *sequence.tokens.last()?, prompt, own: &sequence.own })
-        });
-        let drawn = self.decoder.step(&rows.collect::<Vec<_>>(), &draws(&self.active, self.requests))?;
-        self.accept(0, drawn)
+    /// Begins a step: to compute the last token of each sequence that goes on, and to draw the next.
+    fn begin(&mut self) -> Result<()> {
+        let (mut rows, mut draws, mut requests) = (Vec::new(), Vec::new(), Vec::new());
+        for sequence in self.active.iter().filter(|sequence| sequence.goes_on(self.config)) {
+            let token = match (sequence.drawn_in, sequence.tokens.last()) {
+                (Some(row), _) => RowToken::Drawn(row),
+                (None, Some(token)) => RowToken::Known(*token),
+                (None, None) => continue,
+            };
+            let Some(prompt) = self.prompts[self.prompt_of[sequence.request]].places.as_ref() else { continue };
+            rows.push(Row { token, prompt, own: &sequence.own });
+            draws.push(sequence.draw(self.requests));
+            requests.push(sequence.request);
+        }
+        self.decoder.begin(&rows, &draws)?;
+        let rows: HashMap<usize, usize> = requests.iter().copied().zip(0..).collect();
+        for sequence in &mut self.active {
+            sequence.drawn_in = rows.get(&sequence.request).copied().or(sequence.drawn_in);
+        }
+        self.begun.push_back(requests);
+        Ok(())
+    }
+
+    /// Reads the tokens of the oldest step that has begun.
+    fn read(&mut self) -> Result<()> {
+        let requests = self.begun.pop_front().unwrap_or_default();
+        if self.begun.is_empty() {
+            self.active.iter_mut().for_each(|sequence| sequence.drawn_in = None);
+        }
+        let drawn = self.decoder.read()?;
+        self.accept(requests.into_iter().zip(drawn).collect())
+    }
+
+    /// Gives each sequence that goes on a place for the token that is drawn for it. Returns false, and gives none, if no
+    /// sequence goes on or there are too few free blocks.
+    fn grow_ahead(&mut self) -> bool {
+        let config = self.config;
+        let going_on = || self.active.iter().filter(|sequence| sequence.goes_on(config));
+        let missing = |own: &Places| Places::blocks_for(own.len + 1) - own.blocks.len();
+        let missing: usize = going_on().map(|sequence| missing(&sequence.own)).sum();
+        if going_on().next().is_none() || missing > self.blocks.free() {
+            return false;
+        }
+        let (blocks, active) = (&mut self.blocks, &mut self.active);
+        active
+            .iter_mut()
+            .filter(|sequence| sequence.goes_on(config))
+            .all(|sequence| blocks.extend(&mut sequence.own, 1))
     }
 
     /// Gives each sequence a place for its last token. If there is no block for it, the sequence that entered last leaves.
@@ -276,9 +339,11 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// Adds a token to each sequence from `first` on, and ends those that are complete.
-    fn accept(&mut self, first: usize, drawn: Vec<Option<Drawn>>) -> Result<()> {
-        for (sequence, drawn) in self.active[first..].iter_mut().zip(drawn) {
+    /// Adds the tokens that were drawn for requests to their sequences, and ends those that are complete. A sequence that has
+    /// ended gets none.
+    fn accept(&mut self, drawn: HashMap<usize, Option<Drawn>>) -> Result<()> {
+        for sequence in &mut self.active {
+            let Some(drawn) = drawn.get(&sequence.request) else { continue };
             let drawn = drawn.ok_or_else(|| non_finite(sequence.request))?;
             sequence.tokens.push(drawn.token);
             sequence.log_probs.push(drawn.log_prob);
@@ -316,13 +381,21 @@ impl<'a> Scheduler<'a> {
     }
 }
 
-/// Returns the data of the next draw of each sequence.
-fn draws<'a>(active: &'a [Active], requests: &[Request<'_>]) -> Vec<Draw<'a>> {
-    let of = |sequence: &'a Active| Draw {
-        uniform: requests[sequence.request].seed.uniform(sequence.tokens.len()),
-        seen: &sequence.seen,
-    };
-    active.iter().map(of).collect()
+impl Active {
+    /// Returns true unless the token that is drawn for the sequence, if there is one, will be its last for its length.
+    fn goes_on(&self, config: &SampleConfig) -> bool {
+        self.length() < config.max_new_tokens
+    }
+
+    /// Returns the number of tokens, with the one that is drawn and not read.
+    fn length(&self) -> usize {
+        self.tokens.len() + usize::from(self.drawn_in.is_some())
+    }
+
+    /// Returns the data of the next draw.
+    fn draw(&self, requests: &[Request<'_>]) -> Draw<'_> {
+        Draw { uniform: requests[self.request].seed.uniform(self.length()), seen: &self.seen }
+    }
 }
 
 fn non_finite(index: usize) -> Error {
@@ -345,8 +418,18 @@ mod tests {
 
     /// Returns the completions, the largest number of blocks in use and the size of the cache.
     fn run(policy: &Policy, requests: &[Request<'_>], config: &SampleConfig) -> (Vec<Completion>, usize, usize) {
+        run_ahead(policy, requests, config, false)
+    }
+
+    fn run_ahead(
+        policy: &Policy,
+        requests: &[Request<'_>],
+        config: &SampleConfig,
+        ahead: bool,
+    ) -> (Vec<Completion>, usize, usize) {
         let model = DecodingModel::new(policy.transformer(), config.weights).unwrap();
         let mut scheduler = Scheduler::new(policy, &model, requests, config).unwrap();
+        scheduler.decoder.runs_ahead = ahead;
         let (total, mut peak) = (scheduler.blocks.total(), 0);
         while scheduler.advance().unwrap() {
             peak = peak.max(total - scheduler.blocks.free());
@@ -375,13 +458,16 @@ mod tests {
         let told = SampleMemory::new(&policy, None, &config, load).unwrap();
         assert!(total as u64 * block_bytes(policy.config(), 4) <= told.cache);
         assert!(wanted.iter().any(|c| c.tokens.len() == 200) && wanted.iter().any(|c| c.tokens.len() < 64));
-        for max_batch in [1, 2, 4, 15] {
-            assert_eq!(run(&policy, &requests, &SampleConfig { max_batch, ..config.clone() }).0, wanted);
+        for (max_batch, ahead) in [(1, false), (2, true), (4, false), (4, true), (15, true)] {
+            let config = SampleConfig { max_batch, ..config.clone() };
+            assert_eq!(run_ahead(&policy, &requests, &config, ahead).0, wanted);
         }
         // A MiB holds ten blocks, so some sequences give theirs back.
         let small = SampleConfig { cache_mib: 1, ..config };
-        let (drawn, peak, total) = run(&policy, &requests, &small);
-        assert_eq!((drawn, peak, total), (wanted, 10, 10));
+        for ahead in [false, true] {
+            let (drawn, peak, total) = run_ahead(&policy, &requests, &small, ahead);
+            assert_eq!((&drawn, peak, total), (&wanted, 10, 10));
+        }
     }
 
     #[test]

@@ -171,7 +171,7 @@ impl DecodingModel {
     pub(crate) fn step(&self, caches: &[Cache], angles: &Rotary, rows: &StepRows) -> TensorResult<Tensor> {
         let model = &self.transformer;
         let (heads, epsilon) = (model.heads(), model.shape.epsilon as f32);
-        let x = cuda::embed::rows(&model.embedding, &rows.tokens)?;
+        let x = cuda::embed::rows(&model.embedding, &rows.tokens, &rows.drawn)?;
         let add_and_norm = |y: &Tensor, weight: &Tensor| {
             let _time = profile::time("norm");
             cuda::rms_norm::add_and_norm(&x, y, weight, epsilon)

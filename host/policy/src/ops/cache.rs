@@ -163,8 +163,10 @@ impl Writes {
 /// The rows of a step as they are on a device, all `u32`.
 #[derive(Debug)]
 pub(crate) struct StepRows {
-    /// The token of each row, (rows,).
+    /// The token of each row, (rows,), or the row that drew it in the step before; see [`cuda::embed`].
     pub(crate) tokens: Tensor,
+    /// The tokens that the step before drew, (rows, 2).
+    pub(crate) drawn: Tensor,
     /// Its position, (rows,).
     pub(crate) positions: Tensor,
     /// The place of its key and value, (rows,).
