@@ -56,9 +56,6 @@ part 60 "where the time goes" "$alft" bench policy $smollm2 --set device=cuda --
 part 80 "decoding beside torch" "${peer[@]}" --model $smollm2 "${bf16[@]}" --parts decode --batch 64,256 --new-tokens 64 --repeat 1
 part 80 "updates beside torch" "${peer[@]}" --model $smollm2 "${bf16[@]}" --parts log-probs,update-lora,update-full --sequences 64
 part 60 "Qwen2.5-0.5B beside torch" "${peer[@]}" --model $qwen "${bf16[@]}" --parts decode --batch 256 --new-tokens 64 --repeat 1
-part 60 "f32 beside torch" "${peer[@]}" --model $smollm2 --parts decode,update-full --batch 64 --new-tokens 64 --sequences 64 --repeat 1
-part 30 "more memory than there is" bash -c "! '$alft' bench policy $smollm2 --set device=cuda --set parts=update-full \
-    --set sequences=8192 --set token_budget=10000000 --set repeat=1 --set profile=false"
 if [[ -n ${MODEL:-} ]]; then
     # MODEL: a folder in Hugging Face's format. PLUGINS: one of components, where they cannot be built.
     plugins=(${PLUGINS:+--plugins "$PLUGINS"})
@@ -71,5 +68,8 @@ if [[ -n ${MODEL:-} ]]; then
 else
     say "== a GRPO step beside TRL: left out, because MODEL names no model folder"
 fi
+part 60 "f32 beside torch" "${peer[@]}" --model $smollm2 --parts decode,update-full --batch 64 --new-tokens 64 --sequences 64 --repeat 1
+part 30 "more memory than there is" bash -c "! '$alft' bench policy $smollm2 --set device=cuda --set parts=update-full \
+    --set sequences=8192 --set token_budget=10000000 --set repeat=1 --set profile=false"
 say "all parts: $((SECONDS - begun)) s, $( ((failed)) && echo "not all succeeded" || echo "all succeeded")"
 exit $failed

@@ -5,6 +5,10 @@
 
 The run is that of peer_trl.py: 8 prompts × 8 completions of 128 tokens a step, LoRA. Prints one JSON object. Exit code 1
 if the runs differ in anything but times.
+
+A device whose queue is never empty is not 100% busy for nvidia-smi, because short kernels have gaps between them. Such a
+device is measured, too: long completions of the same batch, one step after another. The difference to it is the share of
+time that the device waits for the CPU.
 """
 
 import argparse
@@ -19,18 +23,37 @@ from pathlib import Path
 from peer_trl import write_run
 
 
-def train(command, folder, output):
-    """Returns the steps of a run, and the device's utilisation in percent at the times of each sample."""
+def watched(command, folder):
+    """Runs a command. Returns its seconds, and the device's utilisation in percent over that time."""
     query = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", "100"]
     samples = subprocess.Popen(query, stdout=subprocess.PIPE, text=True)
     begun = time.monotonic()
-    subprocess.run([*command, "--output", output], cwd=folder, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=True)
     seconds = time.monotonic() - begun
     samples.terminate()
+    return seconds, [int(line) for line in samples.stdout if line.strip().isdigit()]
+
+
+def last(samples, share):
+    """Returns the mean of the last samples, without those of the end."""
+    samples = samples[-max(int(len(samples) * share), 6) : -5]
+    return statistics.mean(samples)
+
+
+def steady(alft, dtype):
+    """Returns the utilisation of a device that always has work."""
+    sizes = ["parts=decode", "batches=64", "new_tokens=1024", "repeat=4", "profile=false", "device=cuda", dtype]
+    command = [alft, "bench", "policy", "shape:smollm2-135m", *(word for size in sizes for word in ("--set", size))]
+    return last(watched(command, ".")[1], 0.4)
+
+
+def train(command, folder, output):
+    """Returns the steps of a run, and the device's utilisation in them."""
+    seconds, samples = watched([*command, "--output", output], folder)
     lines = [json.loads(line) for line in (folder / output / "metrics.jsonl").read_text().splitlines()]
     steps = [line for line in lines if line.get("phase") == "game"]
-    training = sum(step["time"]["step"] for step in steps)
-    return steps, [int(line) for line in samples.stdout if line.strip().isdigit()], seconds, training
+    # The run ends with its steps, but for the checkpoint.
+    return steps, last(samples, 0.8 * sum(step["time"]["step"] for step in steps) / seconds)
 
 
 def main():
@@ -47,10 +70,9 @@ def main():
         write_run(args, folder)
         command = [str(Path(args.alft).resolve()), "train", "run.toml"]
         command += [word for pair in args.set for word in ("--set", pair)]
-        (first, busy, seconds, training), (second, *_) = (train(command, folder, name) for name in ["one", "two"])
-    # The run ends with its steps, but for the checkpoint: the last samples are those of training.
-    share = training / seconds
-    busy = busy[-max(int(len(busy) * share * 0.8), 1) :][:-5]
+        (first, busy), (second, busy_again) = (train(command, folder, name) for name in ["one", "two"])
+    dtype = next((pair.removeprefix("model.") for pair in args.set if pair.startswith("model.dtype=")), "dtype=f32")
+    always = steady(command[0], dtype)
 
     def without_times(steps):
         return [{key: value for key, value in step.items() if key != "time"} for step in steps]
@@ -62,8 +84,9 @@ def main():
         "same_metrics": same,
         "steps": len(first),
         "seconds": {key: statistics.median(step["time"][key] for step in rest) for key in rest[0]["time"]},
-        "busy_percent": statistics.mean(busy),
-        "samples": len(busy),
+        "busy_percent": [busy, busy_again],
+        "busy_percent_of_a_full_queue": always,
+        "waiting_percent": 100 - 100 * statistics.mean([busy, busy_again]) / always,
     }
     print(json.dumps(result))
     sys.exit(0 if same else 1)

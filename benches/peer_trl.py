@@ -225,14 +225,16 @@ def main():
         "alft": ours,
         "trl": theirs,
         "speed_ratio": seconds["trl"] / seconds["alft"],
-        "memory_ratio": ours["peak_memory"] / theirs["peak_memory"],
+        # Of a run on a GPU, alft's figure is the CPU's memory.
+        "memory_ratio": None if args.device == "cuda" else ours["peak_memory"] / theirs["peak_memory"],
         "plugin_share": plugins,
         "load": [load_before, os.getloadavg()[0]],
     }
     tokens = [run["completion_tokens"] for run in (ours, theirs)]
     print(f"a step of {args.questions} × 2 × {args.group} completions, {result['tuning']}, {args.device}")
     print(f"alft {seconds['alft']:.3f} s ({tokens[0]:.1f} tokens a completion), TRL {seconds['trl']:.3f} s ({tokens[1]:.1f})")
-    print(f"ratio {result['speed_ratio']:.2f}, peak memory {result['memory_ratio']:.2f}, plugins {100 * plugins:.2f}% of alft's step")
+    memory = "" if args.device == "cuda" else f", peak memory {result['memory_ratio']:.2f}"
+    print(f"ratio {result['speed_ratio']:.2f}{memory}, plugins {100 * plugins:.2f}% of alft's step")
     if args.out:
         with args.out.open("a") as out:
             out.write(json.dumps(result) + "\n")

@@ -10,6 +10,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use candle_core::Tensor;
+use rayon::prelude::*;
 
 use crate::{
     error::{Error, Result},
@@ -357,11 +358,14 @@ impl<'a> Scheduler<'a> {
         let (ended, active): (Vec<Active>, Vec<Active>) =
             std::mem::take(&mut self.active).into_iter().partition(|sequence| sequence.ended);
         self.active = active;
-        ended.into_iter().try_for_each(|sequence| self.end(sequence))
+        let texts = ended.par_iter().map(|sequence| self.policy.decode(&sequence.tokens));
+        let texts = texts.collect::<Result<Vec<_>>>()?;
+        ended.into_iter().zip(texts).for_each(|(sequence, text)| self.end(sequence, text));
+        Ok(())
     }
 
     /// Keeps a completion, and frees the blocks that nobody reads any more.
-    fn end(&mut self, sequence: Active) -> Result<()> {
+    fn end(&mut self, sequence: Active, text: String) {
         self.full = false;
         self.blocks.release(sequence.own);
         let prompt = &mut self.prompts[self.prompt_of[sequence.request]];
@@ -372,12 +376,11 @@ impl<'a> Scheduler<'a> {
             self.blocks.release(places);
         }
         self.completions[sequence.request] = Some(Completion {
-            text: self.stop.cut(self.policy.decode(&sequence.tokens)?),
+            text: self.stop.cut(text),
             tokens: sequence.tokens,
             log_probs: sequence.log_probs,
             finished: sequence.finished,
         });
-        Ok(())
     }
 }
 

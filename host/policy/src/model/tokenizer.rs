@@ -1,7 +1,7 @@
 //! The tokenizer, from text to tokens and back. Every tokenizer can be written as Hugging Face's `tokenizer.json`, also if
 //! it was read from another format.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use serde_json::{Value, json};
 use tokenizers::{
@@ -14,7 +14,8 @@ use crate::error::{Error, Result};
 /// A tokenizer that can be written as a standard `tokenizer.json`.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
+    /// Shared, because a vocabulary takes milliseconds to copy.
+    inner: Arc<tokenizers::Tokenizer>,
     /// The token that the library puts in the place of text it cannot encode, if the tokenizer has one.
     unknown: Option<u32>,
 }
@@ -35,7 +36,7 @@ impl Tokenizer {
             tokenizers::Tokenizer::from_bytes(text.as_bytes()).map_err(Error::format(path, "tokenizer.json"))?;
         let value: Value = serde_json::from_str(text).map_err(Error::format(path, "JSON"))?;
         let unknown = value["model"]["unk_token"].as_str().and_then(|token| inner.token_to_id(token));
-        Ok(Self { inner, unknown })
+        Ok(Self { inner: inner.into(), unknown })
     }
 
     /// Builds a character tokenizer: the ids of `specials` come first, then one for each of `characters`.
@@ -89,7 +90,7 @@ impl Tokenizer {
         let tokens = |list: &[&str], special| list.iter().map(|t| AddedToken::from(*t, special)).collect::<Vec<_>>();
         inner.add_special_tokens(tokens(special, true)).map_err(failed("add special tokens"))?;
         inner.add_tokens(tokens(added, false)).map_err(failed("add special tokens"))?;
-        Ok(Self { inner, unknown: None })
+        Ok(Self { inner: inner.into(), unknown: None })
     }
 
     /// Returns the tokens of a text. Special tokens such as `<|im_start|>` are recognised; none is added.
