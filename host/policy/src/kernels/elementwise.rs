@@ -50,6 +50,25 @@ vectorised! {
     }
 }
 
+/// Returns the gradient of a normalisation's weight: the sum over the rows of `grad · x / rms(x)`, in the order of the rows.
+pub(crate) fn rms_norm_weight_gradient(x: &[f32], grad: &[f32], width: usize, epsilon: f32) -> Vec<f32> {
+    let mut sums = vec![0f32; width];
+    rms_norm_weight_rows(&mut sums, x, grad, epsilon);
+    sums
+}
+
+vectorised! {
+    fn rms_norm_weight_rows(sums: &mut [f32], x: &[f32], grad: &[f32], epsilon: f32) {
+        let width = sums.len();
+        for (x, grad) in x.chunks_exact(width).zip(grad.chunks_exact(width)) {
+            let inverse = inverse_rms::<FMA>(x, epsilon);
+            for ((sum, x), grad) in sums.iter_mut().zip(x).zip(grad) {
+                *sum = fused::<FMA>(x * inverse, *grad, *sum);
+            }
+        }
+    }
+}
+
 /// Rotates the heads of each row of `x` (rows, heads · dim) by the row's angles, `cos` and `sin` (rows, dim / 2):
 /// element `i` of a head with element `i + dim / 2`. A `sign` of −1 rotates back.
 pub(crate) fn rotate(x: &[f32], width: usize, cos: &[f32], sin: &[f32], half: usize, sign: f32) -> Vec<f32> {

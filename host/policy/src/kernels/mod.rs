@@ -17,7 +17,10 @@ pub use self::packed_gemm::WeightFormat;
 pub(crate) use self::{
     adamw::{AdamWStep, adamw},
     attention::{CachedGroup, Group, Heads, attend_cached, packed_attention, packed_attention_backward},
-    elementwise::{add, add_rows, rms_norm, rms_norm_backward, rotate, sum_of_squares, swiglu, swiglu_backward},
+    elementwise::{
+        add, add_rows, rms_norm, rms_norm_backward, rms_norm_weight_gradient, rotate, sum_of_squares, swiglu,
+        swiglu_backward,
+    },
     gemm::{Transpose, gemm, gemm_add},
     packed_gemm::PackedWeight,
     parallel::PARALLEL_ELEMENTS,

@@ -18,9 +18,9 @@ use crate::{
     profile,
 };
 
-/// Number of logits computed at once: 32 MiB of `f32`, and on a device, where each chunk waits for the loss, 128 MiB of
-/// `bf16`.
-const CHUNK: usize = 1 << 23;
+/// Number of logits computed at once: 128 MiB of `f32`, because a product packs the whole head for each chunk, and on a
+/// device, where each chunk waits for the loss, 128 MiB of `bf16`.
+const CHUNK: usize = 1 << 25;
 const DEVICE_CHUNK: usize = 1 << 26;
 
 /// The model's prediction of some tokens.

@@ -49,9 +49,13 @@ pub(crate) fn rms_norm_backward(
     match Path::of(Op::RmsNorm, &x) {
         Path::CpuKernel => {
             let for_x = with_floats([&x, &w, &grad], |[x, w, grad]| kernels::rms_norm_backward(x, w, grad, floor))?;
-            // The weight's gradient is needed only if all weights are trained, and is cheap enough for tensor operations.
-            let for_w =
-                for_weight.then(|| (rms_norm(&x, &w.ones_like()?.detach(), epsilon)? * &grad)?.sum(0)).transpose()?;
+            let for_w = || {
+                let width = w.elem_count();
+                let sums =
+                    with_floats([&x, &grad], |[x, grad]| kernels::rms_norm_weight_gradient(x, grad, width, floor))?;
+                Tensor::from_vec(sums, w.shape(), x.device())
+            };
+            let for_w = for_weight.then(for_w).transpose()?;
             Ok((Tensor::from_vec(for_x, x.shape(), x.device())?, for_w))
         }
         Path::CudaKernel => {
