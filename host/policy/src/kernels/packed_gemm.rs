@@ -50,6 +50,13 @@ const TILE_ROWS: usize = 6;
 /// cache beside a panel.
 const BLOCK_ROWS: usize = 96;
 
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// Number of elements of a panel that lie between those that are read and those that are prefetched for the same tile: far
+/// enough for memory to answer.
+const DISTANCE: usize = 32;
+
 /// Numbers of weights and of multiplications from which a product is divided among threads. Smaller ones take a thread less
 /// time than waking another.
 const PARALLEL_WEIGHTS: usize = 1 << 17;
@@ -209,7 +216,11 @@ impl PackedWeight {
                 }
                 for (index, x) in x.chunks(tall * inner).enumerate() {
                     for ((tile, panel), widened) in tiles.iter_mut().zip(panels).zip(&widened) {
-                        let ahead = self.ahead(panel + GROUP, index, count);
+                        let ahead = if count == 1 {
+                            self.ahead_of_itself(panel)
+                        } else {
+                            self.ahead(panel + GROUP, index, count)
+                        };
                         match &self.panels {
                             Panels::F32(all) => full(level, &all.as_slice()[panel * inner..][..inner], x, ahead, tile),
                             Panels::F16(_) if count > 1 => full(level, widened, x, ahead, tile),
@@ -240,13 +251,24 @@ impl PackedWeight {
     /// Returns the part of a panel that is prefetched while tile `index` of `count` is computed with an earlier one. The
     /// first tile waits for its own panel.
     fn ahead(&self, panel: usize, index: usize, count: usize) -> Ahead {
-        let (start, bytes) = match &self.panels {
-            Panels::F32(panels) => (panels.as_slice().as_ptr().cast::<i8>(), size_of::<Columns<f32>>()),
-            Panels::F16(panels) => (panels.as_slice().as_ptr().cast::<i8>(), size_of::<Columns<f16>>()),
-        };
+        let (start, bytes) = self.memory();
         let step = if index == 0 { 0 } else { bytes.div_ceil(count - 1) };
         let offset = panel * self.inner * bytes + index.saturating_sub(1) * self.inner * step;
         Ahead { start: start.wrapping_add(offset), step }
+    }
+
+    /// Returns the part of a panel that is prefetched while the panel itself is read, by a single tile.
+    fn ahead_of_itself(&self, panel: usize) -> Ahead {
+        let (start, step) = self.memory();
+        Ahead { start: start.wrapping_add((panel * self.inner + DISTANCE) * step), step }
+    }
+
+    /// Returns the start of the panels, and the bytes of an element.
+    fn memory(&self) -> (*const i8, usize) {
+        match &self.panels {
+            Panels::F32(panels) => (panels.as_slice().as_ptr().cast(), size_of::<Columns<f32>>()),
+            Panels::F16(panels) => (panels.as_slice().as_ptr().cast(), size_of::<Columns<f16>>()),
+        }
     }
 
     /// Writes a panel of 16 bits as `f32`.
@@ -398,7 +420,7 @@ macro_rules! kernels {
             $(pub(super) mod $kernel {
                 use std::arch::x86_64::*;
 
-                use super::super::{Ahead, Columns, PANEL, Tile};
+                use super::super::{Ahead, Columns, LINE, PANEL, Tile};
 
                 /// Number of columns of a tile.
                 const WIDE: usize = $vectors * $lanes;
@@ -425,7 +447,9 @@ macro_rules! kernels {
                     assert!(x.len() == R * inner && first + WIDE <= PANEL);
                     let mut sums = [[$zero(); $vectors]; R];
                     for (index, w) in panel.iter().enumerate() {
-                        _mm_prefetch::<_MM_HINT_T1>(ahead.start.wrapping_add(index * ahead.step));
+                        for line in (0..ahead.step).step_by(LINE) {
+                            _mm_prefetch::<_MM_HINT_T1>(ahead.start.wrapping_add(index * ahead.step + line));
+                        }
                         let mut right = [$zero(); $vectors];
                         for v in 0..$vectors {
                             // SAFETY: the vectors end at `first + WIDE`, within the panel's columns.
