@@ -42,7 +42,7 @@ pub(crate) struct Decoder<'a> {
     config: &'a SampleConfig,
     /// The steps on a device; `None` where the model has no kernels for them.
     recorded: Option<RecordedSteps>,
-    /// The tokens of steps without kernels, which are not read.
+    /// The tokens of steps without kernels, until they are read.
     computed: VecDeque<Vec<Option<Drawn>>>,
     /// True if it pays to begin a step before the one before is read.
     pub(crate) runs_ahead: bool,
@@ -61,7 +61,7 @@ impl<'a> Decoder<'a> {
         let recorded =
             model.has_step().then(|| RecordedSteps::new(model.transformer(), blocks, rows, longest_prompt, config));
         let recorded = recorded.transpose()?;
-        // The penalty needs the tokens on the CPU. And a CPU has no time to spare for rows that may have ended.
+        // The penalty needs the tokens on the CPU, and a CPU has no time to spare for rows that may have ended.
         let runs_ahead = recorded.is_some() && config.repetition_penalty == 1.0;
         Ok(Self { model, blocks, caches: Vec::new(), config, recorded, computed: VecDeque::new(), runs_ahead })
     }
