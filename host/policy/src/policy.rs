@@ -1,6 +1,7 @@
 //! The policy: a model with its tokenizer.
 
 use candle_core::Device;
+use rayon::prelude::*;
 
 use crate::{
     device::Precision,
@@ -59,6 +60,14 @@ impl Policy {
     /// Fails for a text that the tokenizer cannot encode, for example a character that a character tokenizer lacks.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         self.tokenizer.encode(text)
+    }
+
+    /// Returns the tokens of each text, as [`Self::encode`] does, on all cores.
+    ///
+    /// # Errors
+    /// As [`Self::encode`], for the first text that fails.
+    pub fn encode_batch(&self, texts: &[String]) -> Result<Vec<Vec<u32>>> {
+        texts.par_iter().map(|text| self.encode(text)).collect::<Vec<_>>().into_iter().collect()
     }
 
     /// Returns the text of tokens, without special tokens.

@@ -153,10 +153,9 @@ pub fn sample_rollouts<'a>(
     sampling: &SampleConfig,
     (run, step): (u64, u64),
 ) -> Result<Vec<Rollout<'a>>> {
-    let prompts = questions.iter().flat_map(|question| &question.prompts);
-    let encoded: Vec<(&Prompt, Vec<u32>)> = prompts
-        .map(|prompt| Ok((prompt, policy.encode(&template.replace("{prompt}", &prompt.text))?)))
-        .collect::<Result<_>>()?;
+    let prompts = || questions.iter().flat_map(|question| &question.prompts);
+    let texts: Vec<String> = prompts().map(|prompt| template.replace("{prompt}", &prompt.text)).collect();
+    let encoded: Vec<(&Prompt, Vec<u32>)> = prompts().zip(policy.encode_batch(&texts)?).collect();
     let requests: Vec<Request<'_>> = encoded
         .iter()
         .flat_map(|(_, tokens)| std::iter::repeat_n(tokens, group))

@@ -1,14 +1,5 @@
-// AdamW over all weights in one launch. Tensors are lists of addresses. A block has a run of the numbers of one tensor:
-// runs[2 b] is the tensor, and runs[2 b + 1] its first number.
-#include "common.cuh"
-
-struct Run {
-    uint32_t tensor, first, last;
-    __device__ Run(const uint32_t *runs, const uint32_t *counts, uint32_t length)
-        : tensor(runs[2 * blockIdx.x]), first(runs[2 * blockIdx.x + 1]) {
-        last = first + length < counts[tensor] ? first + length : counts[tensor];
-    }
-};
+// AdamW over all weights in one launch. Tensors are lists of addresses, and a block has a run of the numbers of one tensor.
+#include "runs.cuh"
 
 // A step: the moments and the weights are changed in place.
 extern "C" __global__ void adamw(const uint32_t *runs, const uint32_t *counts, const float *const *grads,

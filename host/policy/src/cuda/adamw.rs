@@ -1,36 +1,12 @@
 //! A step of AdamW over all weights, and the norm of their gradients; see [`crate::train::adamw`].
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
-use super::launch::{Launch, Number, count, require};
+use super::{
+    launch::{Launch, Number, count, require},
+    runs::{RUN, Runs, THREADS},
+};
 use crate::kernels::AdamWStep;
-
-const THREADS: usize = 256;
-/// Numbers that a block computes.
-const RUN: usize = 1 << 14;
-
-/// The division of tensors into runs.
-struct Runs {
-    blocks: usize,
-    /// Tensor and first number of each run, (runs, 2).
-    runs: Tensor,
-    /// Numbers of each tensor, (tensors,).
-    counts: Tensor,
-}
-
-impl Runs {
-    fn of(tensors: &[&Tensor], device: &Device) -> Result<Self> {
-        let (mut runs, mut counts) = (Vec::new(), Vec::new());
-        for (index, tensor) in tensors.iter().enumerate() {
-            // Fails for a number of elements that the kernel cannot count.
-            count(tensor.elem_count())?;
-            counts.push(tensor.elem_count() as u32);
-            runs.extend((0..tensor.elem_count()).step_by(RUN).flat_map(|first| [index as u32, first as u32]));
-        }
-        let blocks = runs.len() / 2;
-        Ok(Self { blocks, runs: Tensor::from_vec(runs, (blocks, 2), device)?, counts: Tensor::new(counts, device)? })
-    }
-}
 
 /// Returns the sums of squares of runs of tensors, `f32`: (runs,). At least one tensor has a number.
 pub(crate) fn squares(tensors: &[&Tensor]) -> Result<Tensor> {

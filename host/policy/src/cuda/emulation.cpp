@@ -164,6 +164,7 @@ extern "C" int emulate(const char *name, unsigned grid_x, unsigned grid_y, unsig
 #include "decoding.cu"
 #include "draw.cu"
 #include "embed.cu"
+#include "merge.cu"
 #include "rms_norm.cu"
 #include "rotary.cu"
 #include "swiglu.cu"

@@ -6,6 +6,8 @@
 //! | `rms_norm`, `rotary`, `swiglu`, `attention`, `token_stats` | a kernel with its backward pass |
 //! | `add_rows` | the gradient of the selection of rows |
 //! | `adamw` | the optimiser's step, and the norm of a gradient |
+//! | `runs` | the division of a list of tensors between blocks |
+//! | `merge` | the weights of a model in the form that decoding reads |
 //! | `embed`, `decoding`, `draw` | the embedding of tokens, attention over a cache, drawing of tokens |
 //! | `graph`, `transfer` | work that is recorded once and launched as a whole; copies that nobody waits for |
 //! | `emulation` | tests: the same sources, compiled for the CPU |
@@ -23,8 +25,10 @@ pub(crate) mod embed;
 mod emulation;
 pub(crate) mod graph;
 mod launch;
+pub(crate) mod merge;
 pub(crate) mod rms_norm;
 pub(crate) mod rotary;
+mod runs;
 pub(crate) mod swiglu;
 pub(crate) mod token_stats;
 pub(crate) mod transfer;

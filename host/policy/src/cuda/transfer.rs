@@ -5,8 +5,11 @@ use candle_core::{DType, Device, Result, Tensor, bail};
 use super::launch::require;
 
 #[cfg(feature = "cuda")]
+use std::sync::{Mutex, PoisonError};
+
+#[cfg(feature = "cuda")]
 use candle_core::cuda_backend::{
-    WrapErr,
+    CudaDevice, WrapErr,
     cudarc::driver::{CudaEvent, PinnedHostSlice, result},
 };
 
@@ -25,6 +28,10 @@ struct Pinned {
     numbers: PinnedHostSlice<u32>,
 }
 
+/// Memory that transfers gave back. A driver takes as long to provide it as for a step of decoding.
+#[cfg(feature = "cuda")]
+static SPARE: Mutex<Vec<PinnedHostSlice<u32>>> = Mutex::new(Vec::new());
+
 impl std::fmt::Debug for Transfer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Transfer")
@@ -39,9 +46,10 @@ impl Transfer {
     pub(crate) fn new(count: usize, device: &Device) -> Result<Self> {
         #[cfg(feature = "cuda")]
         if let Device::Cuda(device) = device {
-            // SAFETY: the numbers are written below, before anything reads them. The flags ask for memory that the CPU reads fast.
-            let mut numbers = unsafe { device.cuda_stream().context().alloc_pinned_with_flags::<u32>(count, 0) }.w()?;
-            numbers.as_mut_slice().w()?.fill(0);
+            let numbers = match take_spare(count) {
+                Some(spare) => spare,
+                None => allocate(count, device)?,
+            };
             return Ok(Self { numbers: Vec::new(), pinned: Some(Pinned { copied: None, numbers }) });
         }
         debug_assert!(device.is_cpu());
@@ -123,12 +131,32 @@ fn require_room(tensor: &Tensor, count: usize) -> Result<()> {
     Ok(())
 }
 
+/// Returns spare memory for this many numbers. If there is only smaller, some of it is freed.
 #[cfg(feature = "cuda")]
-impl Drop for Pinned {
+fn take_spare(count: usize) -> Option<PinnedHostSlice<u32>> {
+    let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+    let large = spare.iter().position(|numbers| numbers.len() >= count);
+    if large.is_none() {
+        spare.pop();
+    }
+    large.map(|index| spare.swap_remove(index))
+}
+
+#[cfg(feature = "cuda")]
+fn allocate(count: usize, device: &CudaDevice) -> Result<PinnedHostSlice<u32>> {
+    // SAFETY: the numbers are written below, before anything reads them. The flags ask for memory that the CPU reads fast.
+    let mut numbers = unsafe { device.cuda_stream().context().alloc_pinned_with_flags::<u32>(count, 0) }.w()?;
+    numbers.as_mut_slice().w()?.fill(0);
+    Ok(numbers)
+}
+
+#[cfg(feature = "cuda")]
+impl Drop for Transfer {
     fn drop(&mut self) {
-        // The memory must outlive a copy. After an error of the device there is none.
-        if let Some(copied) = self.copied.take() {
-            let _ = copied.synchronize();
+        let Some(Pinned { copied, numbers }) = self.pinned.take() else { return };
+        // The memory is free after the copy. After an error of the device there is none, and it is not used again.
+        if copied.is_none_or(|copied| copied.synchronize().is_ok()) {
+            SPARE.lock().unwrap_or_else(PoisonError::into_inner).push(numbers);
         }
     }
 }

@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Result as TensorResult, Tensor};
 
 use super::check::{Check, larger, largest, numbers};
 use crate::{
-    cuda,
+    cuda::{self, merge::Merge},
     error::Result,
     generate::{
         completion::{Completion, Request},
@@ -21,12 +21,13 @@ use crate::{
 /// Checks these kernels on a device.
 pub(super) fn kernels(device: &Device) -> Vec<Check> {
     type Error = fn(&Device, DType) -> Result<f64>;
-    let in_both: [(Op, Error); 5] = [
+    let in_both: [(Op, Error); 6] = [
         (Op::DecodingAttention, decoding_error),
         (Op::TokenStats, token_stats_error),
         (Op::Draw, draw_error),
         (Op::DecodingStep, step_error),
         (Op::AddRows, add_rows_error),
+        (Op::Merge, merge_error),
     ];
     let of = |(op, error): (Op, Error)| {
         [DType::F32, DType::BF16].map(|dtype| Check::new(op.name(), dtype, error(device, dtype)))
@@ -133,6 +134,25 @@ fn add_rows_error(device: &Device, dtype: DType) -> Result<f64> {
     let wide = |tensor: &Tensor| tensor.to_dtype(DType::F64);
     let want = wide(&sum)?.index_add(&Tensor::new(ids, &Device::Cpu)?, &wide(&rows)?, 0)?;
     largest(&[on_device], &[want])
+}
+
+/// Merges an adapter into a weight that is longer than a block's run, and converts one without an adapter.
+fn merge_error(device: &Device, dtype: DType) -> Result<f64> {
+    let mut normal = Normal::new(12);
+    let mut random = |shape: &[usize]| numbers(&mut normal, shape, &Device::Cpu);
+    let (weight, alone) = (random(&[130, 200])?, random(&[7, 30])?);
+    let (a, b) = (random(&[5, 200])?, random(&[130, 5])?);
+    let merge = |weight: &Tensor, adapter| -> TensorResult<Merge> {
+        let merged = Tensor::zeros(weight.shape(), dtype, device)?;
+        Ok(Merge { weight: weight.to_device(device)?, adapter, merged })
+    };
+    let adapter = (a.to_device(device)?, b.to_device(device)?, 0.5);
+    let merges = [merge(&weight, Some(adapter))?, merge(&alone, None)?];
+    cuda::merge::merge(&merges)?;
+    let in_type = |tensor: &Tensor| tensor.to_dtype(dtype)?.to_dtype(DType::F64);
+    let change = (in_type(&b)?.matmul(&in_type(&a)?)? * 0.5)?;
+    let want = [(weight.to_dtype(DType::F64)? + change)?, alone];
+    largest(&merges.map(|merge| merge.merged), &want)
 }
 
 fn token_stats_error(device: &Device, dtype: DType) -> Result<f64> {

@@ -80,14 +80,12 @@ impl SampleMemory {
             projections.iter().filter(|(name, ..)| named(name)).map(|(_, out, width)| out * width).sum::<usize>()
                 * model.layers
         };
-        let merged = lora.map_or(0, |lora| of_layers(&|name| lora.targets.iter().any(|target| target == name)));
-        // Weights that are trained in another type are read from a copy, and on a device those of one input are joined.
+        // Weights with adapters are copied, and on a device those that are joined with others.
+        let adapted = |name: &str| lora.is_some_and(|lora| lora.targets.iter().any(|target| target == name));
+        let joined = |name: &str| numbers.on_device && !["o_proj", "down_proj"].contains(&name);
+        // Weights that are trained in another type are read from a copy of all.
         let masters = if lora.is_none() && numbers.bytes < size_of::<f32>() { parameters(model) } else { 0 };
-        let joined = if numbers.on_device && masters == 0 {
-            of_layers(&|name| !["o_proj", "down_proj"].contains(&name))
-        } else {
-            0
-        };
+        let copied = if masters == 0 { of_layers(&|name| adapted(name) || joined(name)) } else { 0 };
         let packed = if numbers.on_device { 0 } else { DecodingModel::packed_bytes(model, config.weights) as u64 };
         let threads = rayon::current_num_threads();
         // A product is computed transposed, and copied. A thread that draws has the probabilities with their tokens, before
@@ -99,7 +97,7 @@ impl SampleMemory {
         // Attention has the scores of a block of queries for every thread.
         let scores = threads * (model.heads / model.kv_heads) * BLOCK * longest_prompt;
         Ok(Self {
-            weights: (parameters(model) + merged + joined) as u64 * number + masters as u64 * 4 + packed,
+            weights: (parameters(model) + copied) as u64 * number + masters as u64 * 4 + packed,
             cache: blocks as u64 * block,
             logits: (rows_of_logits * model.vocab_size) as u64 * number,
             activations: (rows * row + scores) as u64 * number,
@@ -253,10 +251,10 @@ mod tests {
     #[test]
     fn in_bf16_a_policy_in_training_has_masters_and_a_copy() {
         let in_bf16 = Numbers { bytes: 2, on_device: true };
-        let lora = LoraConfig { targets: vec!["q_proj".to_owned()], ..LoraConfig::default() };
+        let lora = LoraConfig { targets: vec!["q_proj".to_owned(), "o_proj".to_owned()], ..LoraConfig::default() };
         let of = |lora| SampleMemory::of(&tiny(), in_bf16, lora, &SampleConfig::default(), LOAD).unwrap();
         assert_eq!(of(None).weights, 6 * parameters(&tiny()) as u64);
-        // Queries, keys and values are joined, gates and ups too; the merged queries are a copy.
+        // Queries, keys and values are joined, gates and ups too; the merged outputs are a copy.
         let joined = 3 * (3 * 64 * 64 + 2 * 64 * 176);
         assert_eq!(of(Some(&lora)).weights, 2 * (parameters(&tiny()) + joined + 3 * 64 * 64) as u64);
     }

@@ -311,21 +311,32 @@ pub(crate) struct CachedGroup {
     pub(crate) own: Vec<Vec<Range<usize>>>,
 }
 
+/// The work of one thread: some rows of a group, for the query heads that share a key head.
+struct CachedTask<'a> {
+    /// The first of the rows.
+    row: usize,
+    kv: usize,
+    prompt: &'a [Range<usize>],
+    own: &'a [Vec<Range<usize>>],
+}
+
 /// Computes the attention of one decoding step over a cache of keys and values, `k` and `v` (places, kv heads · dim). The
 /// rows of `q` (rows, query heads · dim) are those of `groups`, one group after another. The result has the shape of `q`,
 /// and that of a row depends on nothing but its own query and places.
 pub(crate) fn attend_cached(heads: Heads, q: &[f32], k: &[f32], v: &[f32], groups: &[CachedGroup]) -> Vec<f32> {
     let (stride, width) = (heads.query * heads.dim, heads.repeats() * heads.dim);
-    let mut first = 0;
-    let rows = groups.iter().map(|group| {
-        first += group.own.len();
-        first - group.own.len()
-    });
-    let tasks: Vec<(&CachedGroup, usize, usize)> =
-        groups.iter().zip(rows).flat_map(|(group, row)| (0..heads.kv).map(move |kv| (group, row, kv))).collect();
-    let attend = |(group, row, kv): &(&CachedGroup, usize, usize)| {
-        attend_group(heads, *kv, &q[row * stride + kv * width..], k, v, group)
-    };
+    // Four tasks for each thread balance the load if other work slows some threads down.
+    let rows: usize = groups.iter().map(|group| group.own.len()).sum();
+    let rows_of_task = (rows * heads.kv).div_ceil(4 * rayon::current_num_threads());
+    let mut tasks = Vec::new();
+    let mut row = 0;
+    for group in groups {
+        for own in group.own.chunks(rows_of_task.max(1)) {
+            tasks.extend((0..heads.kv).map(|kv| CachedTask { row, kv, prompt: &group.prompt, own }));
+            row += own.len();
+        }
+    }
+    let attend = |task: &CachedTask<'_>| attend_rows(heads, &q[task.row * stride + task.kv * width..], k, v, task);
     let places = |group: &CachedGroup| -> usize {
         let own = group.own.iter().flatten().map(Range::len).sum::<usize>();
         own + group.own.len() * group.prompt.iter().map(Range::len).sum::<usize>()
@@ -336,39 +347,39 @@ pub(crate) fn attend_cached(heads: Heads, q: &[f32], k: &[f32], v: &[f32], group
         tasks.par_iter().map(attend).collect()
     };
     let mut out = vec![0f32; q.len()];
-    for ((_, row, kv), part) in tasks.iter().zip(&parts) {
+    for (task, part) in tasks.iter().zip(&parts) {
         for (index, value) in part.chunks_exact(width).enumerate() {
-            out[(row + index) * stride + kv * width..][..width].copy_from_slice(value);
+            out[(task.row + index) * stride + task.kv * width..][..width].copy_from_slice(value);
         }
     }
     out
 }
 
 vectorised! {
-    /// Computes the attention of a group for the query heads that share the key head `kv`, (rows, repeats · dim). `q` begins
-    /// at the first of them and has the rows of all heads. A range is a block of the cache, which stays close to the
-    /// processor while all rows and heads read it.
-    fn attend_group(heads: Heads, kv: usize, q: &[f32], k: &[f32], v: &[f32], group: &CachedGroup) -> Vec<f32> {
+    /// Computes the attention of a task, (rows, repeats · dim). `q` begins at the first of them and has the rows of all
+    /// heads. A range is a block of the cache, which stays close to the processor while all rows and heads read it.
+    fn attend_rows(heads: Heads, q: &[f32], k: &[f32], v: &[f32], task: &CachedTask<'_>) -> Vec<f32> {
+        let CachedTask { kv, prompt, own, .. } = *task;
         let width = heads.repeats() * heads.dim;
         let of_head = |pool| HeadPool { pool, stride: heads.kv * heads.dim, column: kv * heads.dim, dim: heads.dim };
         let (keys, values) = (of_head(k), of_head(v));
         let query = |row: usize| &q[row * heads.query * heads.dim..][..width];
         let scale = heads.scale() as f32;
-        let prompt: usize = group.prompt.iter().map(Range::len).sum();
-        let lens = group.own.iter().map(|own| prompt + own.iter().map(Range::len).sum::<usize>());
+        let shared: usize = prompt.iter().map(Range::len).sum();
+        let lens = own.iter().map(|own| shared + own.iter().map(Range::len).sum::<usize>());
         // The scores of each row, and then its weights: (repeats, places).
         let mut weights: Vec<Vec<f32>> = lens.map(|len| vec![0f32; heads.repeats() * len]).collect();
         let mut out = vec![0f32; weights.len() * width];
 
         let mut done = 0;
-        for span in &group.prompt {
+        for span in prompt {
             for (row, weights) in weights.iter_mut().enumerate() {
                 keys.score::<FMA>(query(row), span, done, scale, weights);
             }
             done += span.len();
         }
-        for (row, (weights, own)) in weights.iter_mut().zip(&group.own).enumerate() {
-            done = prompt;
+        for (row, (weights, own)) in weights.iter_mut().zip(own).enumerate() {
+            done = shared;
             for span in own {
                 keys.score::<FMA>(query(row), span, done, scale, weights);
                 done += span.len();
@@ -378,14 +389,14 @@ vectorised! {
             }
         }
         done = 0;
-        for span in &group.prompt {
+        for span in prompt {
             for (weights, out) in weights.iter().zip(out.chunks_exact_mut(width)) {
                 values.mix::<FMA>(weights, span, done, out);
             }
             done += span.len();
         }
-        for ((weights, own), out) in weights.iter().zip(&group.own).zip(out.chunks_exact_mut(width)) {
-            done = prompt;
+        for ((weights, own), out) in weights.iter().zip(own).zip(out.chunks_exact_mut(width)) {
+            done = shared;
             for span in own {
                 values.mix::<FMA>(weights, span, done, out);
                 done += span.len();

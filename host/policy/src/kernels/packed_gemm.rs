@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use half::{f16, slice::HalfFloatSliceExt};
+use half::f16;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -39,12 +39,12 @@ impl WeightFormat {
     }
 }
 
-/// Number of columns of a panel: four vectors of AVX-512, eight of AVX2.
-const PANEL: usize = 64;
+/// Number of columns of a panel: two vectors of AVX-512, four of AVX2. A wider panel would have to be read from memory in
+/// strips for as many rows as this one serves at once, and that is slower.
+const PANEL: usize = 32;
 
-/// Number of rows of a tile. With four vectors of AVX-512 for each row, or two of AVX2, a tile and its factors fill the
-/// registers.
-const TILE_ROWS: usize = 6;
+/// Most rows of a tile. With two vectors of AVX-512 for each, a tile and its factors fill the registers.
+const TILE_ROWS: usize = 12;
 
 /// Number of rows that are multiplied with all panels of a task before the next rows are. They stay in the second-level
 /// cache beside a panel.
@@ -55,7 +55,7 @@ const LINE: usize = 64;
 
 /// Number of elements of a panel that lie between those that are read and those that are prefetched for the same tile: far
 /// enough for memory to answer.
-const DISTANCE: usize = 32;
+const DISTANCE: usize = 64;
 
 /// Numbers of weights and of multiplications from which a product is divided among threads. Smaller ones take a thread less
 /// time than waking another.
@@ -202,28 +202,16 @@ impl PackedWeight {
         let work = |first: usize, x: &[f32], groups: Range<usize>| {
             let rows = x.len() / inner;
             // Tiles of equal height are faster than full ones and a rest.
-            let count = rows.div_ceil(TILE_ROWS).max(1);
+            let count = tile_count(level, rows);
             let tall = rows.div_ceil(count).max(1);
             let mut tiles = [[Columns([0f32; PANEL]); TILE_ROWS]; GROUP];
-            let mut widened: [Vec<Columns<f32>>; GROUP] = std::array::from_fn(|_| Vec::new());
             for group in groups {
                 let panels: [usize; GROUP] = std::array::from_fn(|index| group * GROUP + index);
-                // A panel that several tiles read is widened once.
-                if count > 1 {
-                    for (widened, panel) in widened.iter_mut().zip(panels) {
-                        self.widen(panel, widened);
-                    }
-                }
                 for (index, x) in x.chunks(tall * inner).enumerate() {
-                    for ((tile, panel), widened) in tiles.iter_mut().zip(panels).zip(&widened) {
-                        let ahead = if count == 1 {
-                            self.ahead_of_itself(panel)
-                        } else {
-                            self.ahead(panel + GROUP, index, count)
-                        };
+                    for (tile, panel) in tiles.iter_mut().zip(panels) {
+                        let ahead = if count == 1 { Ahead::Itself } else { self.ahead(panel + GROUP, index, count) };
                         match &self.panels {
                             Panels::F32(all) => full(level, &all.as_slice()[panel * inner..][..inner], x, ahead, tile),
-                            Panels::F16(_) if count > 1 => full(level, widened, x, ahead, tile),
                             Panels::F16(all) => half(level, &all.as_slice()[panel * inner..][..inner], x, ahead, tile),
                         }
                     }
@@ -248,46 +236,37 @@ impl PackedWeight {
         });
     }
 
-    /// Returns the part of a panel that is prefetched while tile `index` of `count` is computed with an earlier one. The
-    /// first tile waits for its own panel.
+    /// Returns the part of a panel that is prefetched while tile `index` of `count` is computed with an earlier one.
     fn ahead(&self, panel: usize, index: usize, count: usize) -> Ahead {
-        let (start, bytes) = self.memory();
-        let step = if index == 0 { 0 } else { bytes.div_ceil(count - 1) };
-        let offset = panel * self.inner * bytes + index.saturating_sub(1) * self.inner * step;
-        Ahead { start: start.wrapping_add(offset), step }
-    }
-
-    /// Returns the part of a panel that is prefetched while the panel itself is read, by a single tile.
-    fn ahead_of_itself(&self, panel: usize) -> Ahead {
-        let (start, step) = self.memory();
-        Ahead { start: start.wrapping_add((panel * self.inner + DISTANCE) * step), step }
-    }
-
-    /// Returns the start of the panels, and the bytes of an element.
-    fn memory(&self) -> (*const i8, usize) {
-        match &self.panels {
+        let (start, bytes): (*const i8, _) = match &self.panels {
             Panels::F32(panels) => (panels.as_slice().as_ptr().cast(), size_of::<Columns<f32>>()),
             Panels::F16(panels) => (panels.as_slice().as_ptr().cast(), size_of::<Columns<f16>>()),
-        }
-    }
-
-    /// Writes a panel of 16 bits as `f32`.
-    fn widen(&self, panel: usize, out: &mut Vec<Columns<f32>>) {
-        let Panels::F16(panels) = &self.panels else { return };
-        out.resize(self.inner, Columns([0.0; PANEL]));
-        let panel = &panels.as_slice()[panel * self.inner..][..self.inner];
-        panel.iter().zip(out).for_each(|(from, to)| from.0.convert_to_f32_slice(&mut to.0));
+        };
+        let step = bytes.div_ceil(count);
+        Ahead::Next { start: start.wrapping_add(panel * self.inner * bytes + index * self.inner * step), step }
     }
 }
 
-/// Memory that will be read soon: `step` bytes from `start` on for each element of a panel. Only x86-64 has a stable
-/// instruction for it.
+/// Returns the number of tiles for some rows of a product. One tile reads a panel from memory as fast as memory gives it;
+/// several read it from the cache, and then the tallest that fit the registers are not the fastest.
+fn tile_count(level: Level, rows: usize) -> usize {
+    let (alone, among_others) = match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => (TILE_ROWS, 8),
+        _ => (6, 6),
+    };
+    if rows <= alone { 1 } else { rows.div_ceil(among_others) }
+}
+
+/// Memory that will be read soon. Only x86-64 has a stable instruction that asks for it.
 #[derive(Clone, Copy)]
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
-struct Ahead {
-    /// May lie outside of the panels: a prefetch reads nothing.
-    start: *const i8,
-    step: usize,
+enum Ahead {
+    /// The panel that is read, [`DISTANCE`] elements later.
+    Itself,
+    /// `step` bytes from `start` on for each element of a panel. They may lie outside of the panels: a prefetch reads
+    /// nothing.
+    Next { start: *const i8, step: usize },
 }
 
 /// Computes the product of up to [`TILE_ROWS`] rows with a panel.
@@ -420,35 +399,58 @@ macro_rules! kernels {
             $(pub(super) mod $kernel {
                 use std::arch::x86_64::*;
 
-                use super::super::{Ahead, Columns, LINE, PANEL, Tile};
+                use super::super::{Ahead, Columns, DISTANCE, LINE, PANEL, TILE_ROWS, Tile};
 
                 /// Number of columns of a tile.
                 const WIDE: usize = $vectors * $lanes;
 
                 #[target_feature(enable = $features)]
                 pub(in super::super) fn run(panel: &[Columns<$number>], x: &[f32], ahead: Ahead, out: &mut Tile) {
+                    let bytes = WIDE * size_of::<$number>();
                     for first in (0..PANEL).step_by(WIDE) {
+                        let ahead = match ahead {
+                            Ahead::Itself => {
+                                let later = panel.as_ptr().wrapping_add(DISTANCE).cast::<$number>().wrapping_add(first);
+                                (later.cast(), size_of::<Columns<$number>>(), bytes)
+                            }
+                            Ahead::Next { start, step } => {
+                                let step = step * WIDE / PANEL;
+                                (start.wrapping_add(first / WIDE * panel.len() * step), step, step)
+                            }
+                        };
                         match x.len() / panel.len() {
                             1 => tile::<1>(panel, x, first, ahead, out),
                             2 => tile::<2>(panel, x, first, ahead, out),
                             3 => tile::<3>(panel, x, first, ahead, out),
                             4 => tile::<4>(panel, x, first, ahead, out),
                             5 => tile::<5>(panel, x, first, ahead, out),
-                            _ => tile::<6>(panel, x, first, ahead, out),
+                            6 => tile::<6>(panel, x, first, ahead, out),
+                            7 => tile::<7>(panel, x, first, ahead, out),
+                            8 => tile::<8>(panel, x, first, ahead, out),
+                            9 => tile::<9>(panel, x, first, ahead, out),
+                            10 => tile::<10>(panel, x, first, ahead, out),
+                            11 => tile::<11>(panel, x, first, ahead, out),
+                            _ => tile::<TILE_ROWS>(panel, x, first, ahead, out),
                         }
                     }
                 }
 
+                /// Computes columns of a tile, and prefetches `bytes` at `start` for the first element of the panel, at
+                /// `start + stride` for the next, and so on.
                 #[target_feature(enable = $features)]
                 fn tile<const R: usize>(
-                    panel: &[Columns<$number>], x: &[f32], first: usize, ahead: Ahead, out: &mut Tile,
+                    panel: &[Columns<$number>],
+                    x: &[f32],
+                    first: usize,
+                    (start, stride, bytes): (*const i8, usize, usize),
+                    out: &mut Tile,
                 ) {
                     let inner = panel.len();
                     assert!(x.len() == R * inner && first + WIDE <= PANEL);
                     let mut sums = [[$zero(); $vectors]; R];
                     for (index, w) in panel.iter().enumerate() {
-                        for line in (0..ahead.step).step_by(LINE) {
-                            _mm_prefetch::<_MM_HINT_T1>(ahead.start.wrapping_add(index * ahead.step + line));
+                        for line in (0..bytes).step_by(LINE) {
+                            _mm_prefetch::<_MM_HINT_T1>(start.wrapping_add(index * stride + line));
                         }
                         let mut right = [$zero(); $vectors];
                         for v in 0..$vectors {
@@ -486,7 +488,7 @@ kernels!(
 );
 #[cfg(target_arch = "x86_64")]
 kernels!(
-    avx512, "avx512f", 16, 4, _mm512_setzero_ps, _mm512_set1_ps, _mm512_storeu_ps, _mm512_fmadd_ps,
+    avx512, "avx512f", 16, 2, _mm512_setzero_ps, _mm512_set1_ps, _mm512_storeu_ps, _mm512_fmadd_ps,
     full: f32 => |at| _mm512_loadu_ps(at),
     half: ::half::f16 => |at| _mm512_cvtph_ps(_mm256_loadu_si256(at.cast()))
 );
@@ -495,8 +497,8 @@ kernels!(
 mod tests {
     use super::*;
 
-    const SHAPES: [(usize, usize, usize); 7] =
-        [(1, 1, 1), (1, 7, 5), (4, 64, 16), (5, 129, 19), (9, 64, 33), (32, 1000, 40), (200, 60, 24)];
+    const SHAPES: [(usize, usize, usize); 8] =
+        [(1, 1, 1), (1, 7, 5), (4, 64, 16), (5, 129, 19), (9, 64, 33), (12, 33, 7), (32, 1000, 40), (200, 60, 24)];
 
     fn numbers(count: usize, step: usize) -> Vec<f32> {
         (0..count).map(|i| ((i * step % 101) as f32 - 50.0) / 50.0).collect()

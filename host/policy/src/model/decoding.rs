@@ -9,8 +9,9 @@ use crate::{
     kernels::{PackedWeight, WeightFormat},
     model::{
         config::ModelConfig,
+        joined::{JoinedLayer, join},
         lora,
-        transformer::{Layer, Projection, Transformer},
+        transformer::{Layer, Transformer},
     },
     ops::{
         Cache, PackedLinear, Rotary, StepRows, kernels_apply, linear,
@@ -57,43 +58,9 @@ impl PackedLayer {
     }
 }
 
-/// The weights of a layer's projections of the same input, as one product.
-#[derive(Debug)]
-struct JoinedLayer {
-    /// (query + kv + kv heads · dim, hidden).
-    qkv: Tensor,
-    qkv_bias: Option<Tensor>,
-    /// (2 · intermediate, hidden).
-    gate_up: Tensor,
-}
-
-impl JoinedLayer {
-    /// Joins weights of a layer. Those of the layer become parts of the joined ones, so that nothing is held twice.
-    fn new(layer: &mut Layer) -> TensorResult<Self> {
-        fn join<const N: usize>(mut projections: [&mut Projection; N]) -> TensorResult<Tensor> {
-            let joined = Tensor::cat(&projections.each_ref().map(|projection| &projection.weight), 0)?;
-            let mut row = 0;
-            for projection in &mut projections {
-                let rows = projection.weight.dim(0)?;
-                projection.weight = joined.narrow(0, row, rows)?;
-                row += rows;
-            }
-            Ok(joined)
-        }
-        let biases: Vec<&Tensor> =
-            [&layer.q, &layer.k, &layer.v].into_iter().filter_map(|projection| projection.bias.as_ref()).collect();
-        let qkv_bias = if biases.is_empty() { None } else { Some(Tensor::cat(&biases, 0)?) };
-        Ok(Self {
-            qkv: join([&mut layer.q, &mut layer.k, &mut layer.v])?,
-            qkv_bias,
-            gate_up: join([&mut layer.gate, &mut layer.up])?,
-        })
-    }
-}
-
 /// Returns true if there are kernels for a whole step of a model, and none of them is distrusted.
 fn has_step_kernels(model: &Transformer) -> bool {
-    let ops = [Op::DecodingStep, Op::RmsNorm, Op::Rotary, Op::SwiGlu, Op::DecodingAttention, Op::Draw];
+    let ops = [Op::Merge, Op::DecodingStep, Op::RmsNorm, Op::Rotary, Op::SwiGlu, Op::DecodingAttention, Op::Draw];
     // The kernels add the biases of queries, keys and values; no known model of this family has others.
     ops.into_iter().all(|op| Path::of(op, &model.embedding) == Path::CudaKernel)
         && cuda::decoding::supports(model.heads())
@@ -104,7 +71,11 @@ impl DecodingModel {
     /// Merges the adapters of a model, so that their products are not computed at every step, and packs its weights.
     /// `format` is the storage of the packed weights. The weights that have no adapters are shared with `model`, too.
     pub(crate) fn new(model: &Transformer, format: WeightFormat) -> Result<Self> {
-        let mut transformer = lora::merge(model)?;
+        if has_step_kernels(model) {
+            let (transformer, joined) = join(model)?;
+            return Ok(Self { transformer, packed: None, joined: Some(joined) });
+        }
+        let transformer = lora::merge(model)?;
         let packed = if kernels_apply(transformer.head()) {
             let layers = transformer.layers.iter().map(|layer| PackedLayer::new(layer, format));
             let layers = layers.collect::<TensorResult<_>>()?;
@@ -112,12 +83,7 @@ impl DecodingModel {
         } else {
             None
         };
-        let joined = if has_step_kernels(&transformer) {
-            Some(transformer.layers.iter_mut().map(JoinedLayer::new).collect::<TensorResult<_>>()?)
-        } else {
-            None
-        };
-        Ok(Self { transformer, packed, joined })
+        Ok(Self { transformer, packed, joined: None })
     }
 
     /// Returns the merged model.

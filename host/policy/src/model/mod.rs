@@ -1,7 +1,7 @@
 //! The model: configuration, weights and forward pass of a decoder-only transformer, its tokenizer and its adapters.
 //!
 //! [`batch`] packs sequences for the [`transformer`], [`log_probs`] scores them with it, and [`gradient`] is its backward
-//! pass. [`decoding`] prepares a model for sampling. [`lora`] attaches adapters, [`init`] draws random weights, and
+//! pass. [`decoding`] prepares a model for sampling, with [`joined`] for a device. [`lora`] attaches adapters, [`init`] draws random weights, and
 //! [`tiny`] is the embedded model's configuration.
 
 pub(crate) mod batch;
@@ -9,6 +9,7 @@ pub(crate) mod config;
 pub(crate) mod decoding;
 pub(crate) mod gradient;
 pub(crate) mod init;
+pub(crate) mod joined;
 pub(crate) mod log_probs;
 pub(crate) mod lora;
 pub(crate) mod tiny;

@@ -98,10 +98,12 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::NoToken`] if the text holds a character that the tokenizer has no token for.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self.inner.encode(text, false).map_err(failed("encode a text"))?;
+        let encoding = self.inner.encode_fast(text, false).map_err(failed("encode a text"))?;
         let ids = encoding.get_ids();
         if let Some(at) = self.unknown.and_then(|unknown| ids.iter().position(|id| *id == unknown)) {
-            let (start, end) = encoding.get_offsets()[at];
+            // Only the slow encoding has offsets.
+            let encoding = self.inner.encode(text, false).map_err(failed("encode a text"))?;
+            let (start, end) = encoding.get_offsets().get(at).copied().unwrap_or_default();
             let character = text.get(start..end).unwrap_or(text).to_owned();
             return Err(Error::NoToken { character, text: text.to_owned() });
         }

@@ -21,10 +21,12 @@ pub(crate) enum Op {
     Draw,
     AddRows,
     AdamW,
+    /// The weights of a model in the form that a step of fused kernels reads.
+    Merge,
 }
 
 impl Op {
-    pub(crate) const ALL: [Op; 10] = [
+    pub(crate) const ALL: [Op; 11] = [
         Op::RmsNorm,
         Op::Rotary,
         Op::SwiGlu,
@@ -35,6 +37,7 @@ impl Op {
         Op::Draw,
         Op::AddRows,
         Op::AdamW,
+        Op::Merge,
     ];
 
     /// Returns the name for messages.
@@ -50,6 +53,7 @@ impl Op {
             Op::Draw => "draw",
             Op::AddRows => "add_rows",
             Op::AdamW => "adamw",
+            Op::Merge => "merge",
         }
     }
 }
