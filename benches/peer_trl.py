@@ -7,9 +7,11 @@ DIR is a folder in Hugging Face's format. The questions and the template are tho
 `--questions` × 2 phrasings × `--group` completions of at most `--new-tokens` tokens. On both sides: temperature 1, no KL
 penalty (beta 0), one update of the whole batch, AdamW, LoRA of rank 16 on q and v, or all weights with --full.
 
-alft runs with its plugins (a reader and verifier as a component, two objectives) and its ledger, checkpoint at the end;
---plugins names a folder with arithmetic.wasm, entropy.wasm and coherence.wasm for a machine that cannot build them. TRL runs with one reward function in Python that finds the last number. The time of a step includes sampling, rewards and
-the update; the first step of each side is left out. Prints both, their ratio, and the plugins' share of alft's step.
+alft runs with its plugins (a reader and verifier, a grader and two objectives, all components) and its ledger, checkpoint
+at the end; --plugins names a folder with arithmetic.wasm, entropy.wasm, coherence.wasm and length.wasm for a machine that
+cannot build them. TRL runs with two reward functions in Python: one finds the last number, one is the grader's. The time
+of a step includes sampling, rewards and the update; the first step of each side is left out. Prints both, their ratio, and
+the plugins' share of alft's step.
 """
 
 import argparse
@@ -26,6 +28,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "examples" / "smollm2"
+
+
+# Weight of a reward that falls with the length of a completion. It differs within every group, so every completion has an
+# advantage: alft leaves those without out of the update, and TRL computes them all the same.
+LENGTH_WEIGHT = 0.1
+
+
+def most_characters(args):
+    """Returns a number of characters that few completions have."""
+    return 10 * args.new_tokens
 
 
 def arguments():
@@ -67,7 +79,9 @@ def write_run(args, folder):
         built = f'path = "{args.plugins.resolve()}/{name}.wasm"' if args.plugins else f'crate = "{ROOT}/plugins/{name}"'
         return f'\n[[plugin]]\nname = "{name}"\n{built}\n{keys}'
 
+    longest = most_characters(args)
     plugins = plugin("arithmetic", "") + plugin("entropy", "weight = 0.05\n") + plugin("coherence", "weight = 0.3\n")
+    plugins += plugin("length", f"weight = {LENGTH_WEIGHT}\nconfig = {{ max = {longest}, buffer = {longest} }}\n")
     run, _ = example()
     lora = "" if args.full else 'lora = { rank = 16, alpha = 32.0, targets = ["q_proj", "v_proj"] }\n'
     (folder / "run.toml").write_text(
@@ -137,6 +151,10 @@ def worker(args):
         for question in questions
         for phrasing in question["prompts"]
     ]
+    longest = most_characters(args)
+
+    def length(completions, **_):
+        return [-min(len(text) / longest, 1.0) for text in completions]
 
     def reward(completions, gold, **_):
         found = [re.findall(r"-?\d+(?:\.\d+)?", text) for text in completions]
@@ -176,11 +194,12 @@ def worker(args):
         logging_steps=1,
         disable_tqdm=True,
         seed=1,
+        reward_weights=[1.0, LENGTH_WEIGHT],
     )
     lora = LoraConfig(r=16, lora_alpha=32, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
     trainer = GRPOTrainer(
         model=model,
-        reward_funcs=reward,
+        reward_funcs=[reward, length],
         args=config,
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::{
     gemm::{gemm_nn, gemm_nt, gemm_tn},
     parallel::{PARALLEL_ELEMENTS, new_rows},
-    simd::{dot, fused, vectorised},
+    simd::{LANES, dot, fold, fused, vectorised},
     softmax::softmax_in_place,
 };
 
@@ -406,6 +406,9 @@ vectorised! {
     }
 }
 
+/// Numbers of an output that are summed at once: four vectors of AVX-512.
+const STRIP: usize = 64;
+
 /// The part of one key head in a pool of keys or values, (places, kv heads · dim).
 #[derive(Clone, Copy)]
 struct HeadPool<'a> {
@@ -428,9 +431,38 @@ impl<'a> HeadPool<'a> {
     fn score<const FMA: bool>(self, q: &[f32], span: &Range<usize>, done: usize, scale: f32, scores: &mut [f32]) {
         let len = scores.len() / (q.len() / self.dim);
         for (q, scores) in q.chunks_exact(self.dim).zip(scores.chunks_exact_mut(len)) {
-            for (score, place) in scores[done..].iter_mut().zip(span.clone()) {
-                *score = dot::<FMA>(q, self.row(place)) * scale;
+            let scores = &mut scores[done..done + span.len()];
+            // The usual widths are known to the compiler, which keeps their queries in registers.
+            if let Ok(q) = <[f32; 64]>::try_from(q) {
+                self.score_wide::<FMA, 64>(q, span, scale, scores);
+            } else if let Ok(q) = <[f32; 128]>::try_from(q) {
+                self.score_wide::<FMA, 128>(q, span, scale, scores);
+            } else {
+                for (score, place) in scores.iter_mut().zip(span.clone()) {
+                    *score = dot::<FMA>(q, self.row(place)) * scale;
+                }
             }
+        }
+    }
+
+    /// Computes the scores of one query with the keys of a span. The numbers are those of [`dot`].
+    #[inline(always)]
+    fn score_wide<const FMA: bool, const DIM: usize>(
+        self,
+        q: [f32; DIM],
+        span: &Range<usize>,
+        scale: f32,
+        scores: &mut [f32],
+    ) {
+        for (score, place) in scores.iter_mut().zip(span.clone()) {
+            let Some(key) = self.row(place).first_chunk::<DIM>() else { return };
+            let mut sums = [0f32; LANES];
+            for at in 0..DIM / LANES {
+                for lane in 0..LANES {
+                    sums[lane] = fused::<FMA>(q[at * LANES + lane], key[at * LANES + lane], sums[lane]);
+                }
+            }
+            *score = fold(sums) * scale;
         }
     }
 
@@ -439,22 +471,25 @@ impl<'a> HeadPool<'a> {
     fn mix<const FMA: bool>(self, weights: &[f32], span: &Range<usize>, done: usize, out: &mut [f32]) {
         let len = weights.len() / (out.len() / self.dim);
         for (out, weights) in out.chunks_exact_mut(self.dim).zip(weights.chunks_exact(len)) {
-            let (fours, rest) = weights[done..done + span.len()].as_chunks::<4>();
-            let mut place = span.start;
-            // Four values at once save three of four passes over the output; the order of the sum is the same.
-            for w in fours {
-                let [a, b, c, d] = [0, 1, 2, 3].map(|next| self.row(place + next));
-                for ((((out, a), b), c), d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-                    *out = fused::<FMA>(w[1], *b, fused::<FMA>(w[0], *a, *out));
-                    *out = fused::<FMA>(w[3], *d, fused::<FMA>(w[2], *c, *out));
+            let weights = &weights[done..done + span.len()];
+            let (strips, rest) = out.as_chunks_mut::<STRIP>();
+            let mut first = 0;
+            for strip in strips {
+                // The sums stay in registers.
+                let mut sums = *strip;
+                for (weight, place) in weights.iter().zip(span.clone()) {
+                    let values = &self.row(place)[first..first + STRIP];
+                    for lane in 0..STRIP {
+                        sums[lane] = fused::<FMA>(*weight, values[lane], sums[lane]);
+                    }
                 }
-                place += 4;
+                *strip = sums;
+                first += STRIP;
             }
-            for w in rest {
-                for (out, value) in out.iter_mut().zip(self.row(place)) {
-                    *out = fused::<FMA>(*w, *value, *out);
+            for (weight, place) in weights.iter().zip(span.clone()) {
+                for (out, value) in rest.iter_mut().zip(&self.row(place)[first..]) {
+                    *out = fused::<FMA>(*weight, *value, *out);
                 }
-                place += 1;
             }
         }
     }
