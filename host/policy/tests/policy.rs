@@ -295,6 +295,7 @@ fn a_damaged_model_is_an_error_that_names_the_file() {
     assert!(changed("\"vocab_size\": 99", "\"vocab_size\": 98").contains("the tokenizer has 99 tokens"));
     assert!(changed("\"vocab_size\": 99", "\"vocab_size\": 100").contains("has shape [99, 64]"));
     assert!(changed("\"num_hidden_layers\": 3", "\"num_hidden_layers\": 4").contains("model.layers.3"));
+    assert!(changed("\"num_hidden_layers\": 3", "\"num_hidden_layers\": 2").contains("model.layers.2.input_layernorm"));
     assert!(changed("\"tie_word_embeddings\": true", "\"tie_word_embeddings\": false").contains("lm_head"));
 
     let gguf = path.join("model.gguf");

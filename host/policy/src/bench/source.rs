@@ -6,11 +6,7 @@ use candle_core::Device;
 
 use crate::{
     error::{Error, Result},
-    model::{
-        config::{Architecture, ModelConfig},
-        init::random,
-        tiny,
-    },
+    model::{config::ModelConfig, families::Architecture, init::random, tiny},
     policy::Policy,
 };
 
@@ -58,6 +54,8 @@ fn shape(name: &str) -> Option<ModelConfig> {
         rms_norm_eps: 1e-5,
         rope_theta: 1e5,
         rope_scaling: None,
+        unrotated_layers: Vec::new(),
+        qk_norm: false,
         tie_word_embeddings: true,
         qkv_bias: false,
         output_bias: false,

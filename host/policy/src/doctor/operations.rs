@@ -66,7 +66,7 @@ impl Case {
                 Op::Rotary,
                 vec![vec![rows, q_width]],
                 Box::new(move |args| {
-                    Rotary::at(&positions, &frequencies, args[0].dtype(), args[0].device())?.rotate(&args[0])
+                    Rotary::at(&positions, &frequencies, 1.2, args[0].dtype(), args[0].device())?.rotate(&args[0])
                 }),
             ),
             case(Op::SwiGlu, vec![vec![rows, width]; 2], Box::new(|args| swiglu(&args[0], &args[1]))),

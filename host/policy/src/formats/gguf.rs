@@ -12,7 +12,8 @@ use crate::{
     error::{Error, Result},
     formats::huggingface,
     model::{
-        config::{Architecture, ModelConfig},
+        config::ModelConfig,
+        families::Architecture,
         tokenizer::{ByteLevelStyle, Tokenizer},
         transformer::Transformer,
     },
@@ -162,6 +163,8 @@ fn config(metadata: &Metadata<'_>) -> Result<ModelConfig> {
         rms_norm_eps: metadata.float("llama.attention.layer_norm_rms_epsilon")?,
         rope_theta: metadata.get("llama.rope.freq_base").and_then(float).unwrap_or(10_000.0),
         rope_scaling: None,
+        unrotated_layers: Vec::new(),
+        qk_norm: false,
         tie_word_embeddings: !metadata.content.tensor_infos.contains_key("output.weight"),
         qkv_bias: false,
         output_bias: false,

@@ -1,7 +1,7 @@
 //! Hugging Face folders: `config.json`, `tokenizer.json`, and weights in safetensors, in one file or in shards.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -58,7 +58,12 @@ pub(super) fn load(dir: &Path, device: &Device) -> Result<Policy> {
     }
 
     let weights = Weights::open(dir)?;
-    let transformer = Transformer::build(&config, &mut |name, shape| weights.get(name, shape, device))?;
+    let mut read = HashSet::new();
+    let transformer = Transformer::build(&config, &mut |name, shape| {
+        read.insert(name.to_owned());
+        weights.get(name, shape, device)
+    })?;
+    weights.require_all_read(&read, &config)?;
     Ok(Policy { config, tokenizer, transformer, companions })
 }
 
@@ -120,6 +125,24 @@ impl Weights {
             files.insert(name.clone(), path);
         }
         Ok(Self { dir: dir.to_owned(), files, maps })
+    }
+
+    /// Fails if the folder has a weight that was not read: the model would compute something else than its makers meant.
+    fn require_all_read(&self, read: &HashSet<String>, config: &ModelConfig) -> Result<()> {
+        // Some folders keep the tied head, and the frequencies of positions, which follow from the configuration.
+        let redundant = |name: &str| {
+            name.ends_with("rotary_emb.inv_freq") || (config.tie_word_embeddings && name == "lm_head.weight")
+        };
+        let mut unread: Vec<&str> =
+            self.files.keys().map(String::as_str).filter(|name| !read.contains(*name) && !redundant(name)).collect();
+        unread.sort_unstable();
+        let Some(first) = unread.first() else { return Ok(()) };
+        let others = if unread.len() > 1 { format!(" and {} others", unread.len() - 1) } else { String::new() };
+        let reason = format!(
+            "no part of the architecture that {CONFIG} names reads the tensor `{first}`{others}; the folder is of another \
+             kind of model, or holds adapters or quantised weights"
+        );
+        Err(Error::content(&self.dir, reason))
     }
 
     fn get(&self, name: &str, shape: &[usize], device: &Device) -> Result<Tensor> {

@@ -190,7 +190,8 @@ fn parameters(model: &ModelConfig) -> usize {
         _ => 0,
     };
     let projections = projections(model);
-    let layer: usize = projections.iter().map(|p| p.1 * p.2 + biases(p)).sum::<usize>() + 2 * model.hidden_size;
+    let norms = 2 * model.hidden_size + if model.qk_norm { 2 * model.head_dim } else { 0 };
+    let layer: usize = projections.iter().map(|p| p.1 * p.2 + biases(p)).sum::<usize>() + norms;
     let heads = if model.tie_word_embeddings { 1 } else { 2 };
     model.layers * layer + heads * model.vocab_size * model.hidden_size + model.hidden_size
 }
@@ -211,8 +212,14 @@ mod tests {
 
     #[test]
     fn the_number_of_weights_is_that_of_the_model() {
-        let untied =
-            ModelConfig { tie_word_embeddings: false, qkv_bias: true, output_bias: true, kv_heads: 2, ..tiny() };
+        let untied = ModelConfig {
+            tie_word_embeddings: false,
+            qkv_bias: true,
+            output_bias: true,
+            qk_norm: true,
+            kv_heads: 2,
+            ..tiny()
+        };
         for config in [tiny(), untied] {
             assert_eq!(parameters(&config), random(&config, 1, &Device::Cpu).unwrap().parameter_count());
         }

@@ -1,45 +1,16 @@
-//! The configuration of a model, as in Hugging Face's `config.json` for the llama family.
+//! The configuration of a model, as in Hugging Face's `config.json`. What is peculiar to a family is read and written by
+//! [`super::families`].
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::{
+    families::Architecture,
+    rope::{self, Frequencies, RopeScaling},
+};
 use crate::error::{Error, Result};
-
-/// A model family. The families differ from each other by their [`ModelConfig`] alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Architecture {
-    /// `LlamaForCausalLM`.
-    Llama,
-    /// `Qwen2ForCausalLM`: Llama with biases on the q, k and v projections.
-    Qwen2,
-}
-
-impl Architecture {
-    /// The list in [`Error::Architecture`].
-    pub(crate) const SUPPORTED: &'static str = "LlamaForCausalLM and Qwen2ForCausalLM";
-
-    fn hf_names(self) -> (&'static str, &'static str) {
-        match self {
-            Architecture::Llama => ("LlamaForCausalLM", "llama"),
-            Architecture::Qwen2 => ("Qwen2ForCausalLM", "qwen2"),
-        }
-    }
-}
-
-/// The scaling of rotary frequencies by which Llama 3.1 extends its context beyond that of pre-training.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Llama3Scaling {
-    /// Divisor of low frequencies.
-    pub factor: f64,
-    /// A frequency is low if it makes fewer turns than this in the original context.
-    pub low_freq_factor: f64,
-    /// A frequency is unchanged if it makes more turns than this in the original context.
-    pub high_freq_factor: f64,
-    /// Context length of pre-training, in tokens.
-    pub original_max_position_embeddings: usize,
-}
 
 /// The configuration of a decoder-only transformer of the llama family.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,7 +38,11 @@ pub struct ModelConfig {
     /// Base of the rotary frequencies.
     pub rope_theta: f64,
     /// Scaling of the rotary frequencies, if any.
-    pub rope_scaling: Option<Llama3Scaling>,
+    pub rope_scaling: Option<RopeScaling>,
+    /// The layers that rotate neither queries nor keys, by index.
+    pub unrotated_layers: Vec<usize>,
+    /// True if every head of the queries and keys is normalised before it is rotated.
+    pub qk_norm: bool,
     /// True if the output head is the embedding.
     pub tie_word_embeddings: bool,
     /// True if the q, k and v projections have biases.
@@ -96,15 +71,11 @@ struct HfConfig {
     rope_theta: Option<f64>,
     rope_scaling: Option<Value>,
     rope_parameters: Option<Value>,
-    #[serde(default)]
-    tie_word_embeddings: bool,
-    #[serde(default)]
-    attention_bias: bool,
+    tie_word_embeddings: Option<bool>,
     #[serde(default)]
     mlp_bias: bool,
-    #[serde(default)]
-    use_sliding_window: bool,
     hidden_act: Option<String>,
+    quantization_config: Option<Value>,
     bos_token_id: Option<u32>,
     eos_token_id: Option<TokenIds>,
 }
@@ -133,29 +104,28 @@ impl ModelConfig {
         let value: Value = serde_json::from_str(text).map_err(Error::format(path, "JSON"))?;
         // The architecture comes first, because the fields of another family may be missing.
         let found = value["architectures"][0].as_str().unwrap_or("(none named)");
-        let architecture = match found {
-            "LlamaForCausalLM" => Architecture::Llama,
-            "Qwen2ForCausalLM" => Architecture::Qwen2,
-            other => {
-                return Err(Error::Architecture {
-                    path: path.to_owned(),
-                    found: other.to_owned(),
-                    supported: Architecture::SUPPORTED,
-                });
-            }
-        };
-        let hf: HfConfig = serde_json::from_value(value).map_err(Error::format(path, "config.json"))?;
+        let architecture = Architecture::of_class(found).ok_or_else(|| Error::Architecture {
+            path: path.to_owned(),
+            found: found.to_owned(),
+            supported: Architecture::SUPPORTED,
+        })?;
+        let family = architecture.family();
+        let hf: HfConfig = serde_json::from_value(value.clone()).map_err(Error::format(path, "config.json"))?;
+        if let Some(quantised) = hf.quantization_config.filter(|config| !config.is_null()) {
+            let method = quantised["quant_method"].as_str().unwrap_or("an unnamed method");
+            return Err(unsupported(format!(
+                "the weights are quantised by {method}, which is not supported; load the model's folder in bf16, f16 or f32"
+            )));
+        }
         if let Some(act) = hf.hidden_act.as_deref().filter(|act| *act != "silu") {
             return Err(unsupported(format!("hidden_act `{act}` is not supported; supported is silu")));
         }
-        if hf.mlp_bias || hf.use_sliding_window {
-            return Err(unsupported(
-                "mlp_bias and use_sliding_window are not supported; they must be false".to_owned(),
-            ));
+        if hf.mlp_bias {
+            return Err(unsupported("mlp_bias is not supported; it must be false".to_owned()));
         }
         let rope = hf.rope_parameters.or(hf.rope_scaling);
         let rope_theta = rope.as_ref().and_then(|rope| rope["rope_theta"].as_f64()).or(hf.rope_theta);
-        let config = ModelConfig {
+        let mut config = ModelConfig {
             architecture,
             vocab_size: hf.vocab_size,
             hidden_size: hf.hidden_size,
@@ -167,28 +137,27 @@ impl ModelConfig {
             context_length: hf.max_position_embeddings,
             rms_norm_eps: hf.rms_norm_eps,
             rope_theta: rope_theta.unwrap_or(10_000.0),
-            rope_scaling: rope.as_ref().map(|rope| rope_scaling(rope, path)).transpose()?.flatten(),
-            tie_word_embeddings: hf.tie_word_embeddings,
-            qkv_bias: hf.attention_bias || architecture == Architecture::Qwen2,
-            output_bias: hf.attention_bias && architecture == Architecture::Llama,
+            rope_scaling: rope.as_ref().map(|rope| rope::read(rope, path)).transpose()?.flatten(),
+            unrotated_layers: Vec::new(),
+            qk_norm: false,
+            tie_word_embeddings: hf.tie_word_embeddings.unwrap_or(family.tied),
+            qkv_bias: false,
+            output_bias: false,
             bos_token: hf.bos_token_id,
             eos_tokens: hf.eos_token_id.map(TokenIds::into_vec).unwrap_or_default(),
         };
+        config.check(path)?;
+        (family.read)(&value, &mut config).map_err(unsupported)?;
         config.check(path)?;
         Ok(config)
     }
 
     /// Returns the text of a `config.json` that [`Self::from_json`] and the Python library transformers can read.
     pub(crate) fn to_json(&self) -> String {
-        let (class, model_type) = self.architecture.hf_names();
-        let rope_scaling = self.rope_scaling.map(|scaling| {
-            let mut value = json!(scaling);
-            value["rope_type"] = json!("llama3");
-            value
-        });
-        let value = json!({
-            "architectures": [class],
-            "model_type": model_type,
+        let family = self.architecture.family();
+        let mut value = json!({
+            "architectures": [family.class],
+            "model_type": family.model_type,
             "vocab_size": self.vocab_size,
             "hidden_size": self.hidden_size,
             "intermediate_size": self.intermediate_size,
@@ -199,9 +168,8 @@ impl ModelConfig {
             "max_position_embeddings": self.context_length,
             "rms_norm_eps": self.rms_norm_eps,
             "rope_theta": self.rope_theta,
-            "rope_scaling": rope_scaling,
+            "rope_scaling": self.rope_scaling,
             "tie_word_embeddings": self.tie_word_embeddings,
-            "attention_bias": self.qkv_bias && self.architecture == Architecture::Llama,
             "mlp_bias": false,
             "hidden_act": "silu",
             "initializer_range": 0.02,
@@ -210,6 +178,7 @@ impl ModelConfig {
             "torch_dtype": "float32",
             "use_cache": true,
         });
+        (family.write)(self, &mut value);
         format!("{value:#}\n")
     }
 
@@ -246,38 +215,20 @@ impl ModelConfig {
         if !(self.rms_norm_eps >= 0.0 && self.rope_theta > 0.0) {
             return invalid("rms_norm_eps must be at least 0 and rope_theta above 0".to_owned());
         }
+        if !self.frequencies().angles.iter().all(|angle| angle.is_finite() && *angle >= 0.0) {
+            return invalid(
+                "the rope scaling gives frequencies that are not finite; its factors must be above 0".to_owned(),
+            );
+        }
         if let Some(token) = self.eos_tokens.iter().find(|token| **token as usize >= self.vocab_size) {
             return invalid(format!("eos_token_id {token} is outside the vocabulary of {}", self.vocab_size));
         }
         Ok(())
     }
 
-    /// Returns the angle per position of each pair of elements of a head, in radians, (head_dim / 2,).
-    ///
-    /// Sources: Su et al., *RoFormer*, arXiv 2104.09864; the scaling is that of Llama 3.1's reference code.
-    pub(crate) fn rope_frequencies(&self) -> Vec<f64> {
-        let plain = (0..self.head_dim / 2).map(|i| self.rope_theta.powf(-2.0 * i as f64 / self.head_dim as f64));
-        let Some(scaling) = self.rope_scaling else { return plain.collect() };
-        let scale = |frequency: f64| {
-            let turns = scaling.original_max_position_embeddings as f64 * frequency / std::f64::consts::TAU;
-            let span = scaling.high_freq_factor - scaling.low_freq_factor;
-            let kept = ((turns - scaling.low_freq_factor) / span).clamp(0.0, 1.0);
-            frequency * (kept + (1.0 - kept) / scaling.factor)
-        };
-        plain.map(scale).collect()
-    }
-}
-
-fn rope_scaling(value: &Value, path: &Path) -> Result<Option<Llama3Scaling>> {
-    let kind = value["rope_type"].as_str().or(value["type"].as_str()).unwrap_or("default");
-    match kind {
-        _ if value.is_null() => Ok(None),
-        "default" => Ok(None),
-        "llama3" => serde_json::from_value(value.clone()).map(Some).map_err(Error::format(path, "config.json")),
-        other => {
-            let reason = format!("the rope scaling `{other}` is not supported; supported are default and llama3");
-            Err(Error::content(path, reason))
-        }
+    /// Returns the rotation of queries and keys by their positions.
+    pub(crate) fn frequencies(&self) -> Frequencies {
+        Frequencies::new(self.head_dim, self.rope_theta, self.rope_scaling, self.context_length)
     }
 }
 
@@ -305,6 +256,13 @@ mod tests {
             |value: &mut Value, _: &Value| value["architectures"] = json!(["Qwen2ForCausalLM"]),
             |value: &mut Value, _: &Value| value["attention_bias"] = json!(true),
             |value: &mut Value, scaling: &Value| value["rope_scaling"] = scaling.clone(),
+            |value: &mut Value, _: &Value| value["rope_scaling"] = json!({"type": "yarn", "factor": 4.0}),
+            |value: &mut Value, _: &Value| value["architectures"] = json!(["MistralForCausalLM"]),
+            |value: &mut Value, _: &Value| value["architectures"] = json!(["Qwen3ForCausalLM"]),
+            |value: &mut Value, _: &Value| {
+                value["architectures"] = json!(["SmolLM3ForCausalLM"]);
+                value["no_rope_layers"] = json!([0, 1]);
+            },
         ] {
             let config = parse(|value| edit(value, &llama3)).unwrap();
             let again = ModelConfig::from_json(&config.to_json(), Path::new("again")).unwrap();
@@ -334,7 +292,9 @@ mod tests {
         assert!(message(|v| v["num_key_value_heads"] = json!(3)).contains("must divide"));
         assert!(message(|v| v["num_attention_heads"] = json!(0)).contains("num_attention_heads is 0"));
         assert!(message(|v| v["vocab_size"] = json!("x")).contains("config.json"));
-        assert!(message(|v| v["rope_scaling"] = json!({"type": "yarn"})).contains("yarn"));
+        assert!(message(|v| v["rope_scaling"] = json!({"type": "longrope"})).contains("longrope"));
+        assert!(message(|v| v["rope_scaling"] = json!({"type": "linear", "factor": 0.0})).contains("not finite"));
+        assert!(message(|v| v["quantization_config"] = json!({"quant_method": "gptq"})).contains("quantised by gptq"));
         assert!(message(|v| v["eos_token_id"] = json!(64)).contains("outside the vocabulary"));
     }
 }

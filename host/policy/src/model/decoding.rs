@@ -61,10 +61,10 @@ impl PackedLayer {
 /// Returns true if there are kernels for a whole step of a model, and none of them is distrusted.
 fn has_step_kernels(model: &Transformer) -> bool {
     let ops = [Op::Merge, Op::DecodingStep, Op::RmsNorm, Op::Rotary, Op::SwiGlu, Op::DecodingAttention, Op::Draw];
-    // The kernels add the biases of queries, keys and values; no known model of this family has others.
+    // The kernels add the biases of queries, keys and values, rotate in every layer, and normalise no heads.
     ops.into_iter().all(|op| Path::of(op, &model.embedding) == Path::CudaKernel)
         && cuda::decoding::supports(model.heads())
-        && model.layers.iter().all(|layer| layer.o.bias.is_none())
+        && model.layers.iter().all(|layer| layer.o.bias.is_none() && layer.head_norms.is_none() && layer.rotates)
 }
 
 impl DecodingModel {
@@ -118,7 +118,7 @@ impl DecodingModel {
         let mut x = model.embed(tokens)?;
         for (index, (layer, weights)) in model.layers.iter().zip(&packed.layers).enumerate() {
             let [q, k, v] = weights.qkv.forward(&rms_norm(&x, &layer.input_norm, epsilon)?)?;
-            let (q, k) = (rotary.rotate(&layer.q.add_bias(q)?)?, rotary.rotate(&layer.k.add_bias(k)?)?);
+            let (q, k) = layer.positioned(&layer.q.add_bias(q)?, &layer.k.add_bias(k)?, epsilon, &rotary)?;
             let attended = attend(index, &q, &k, &layer.v.add_bias(v)?)?;
             x = layer.o.add_bias(weights.o.add_to(&x, &attended)?)?;
             let gated = weights.gate_up.swiglu(&rms_norm(&x, &layer.post_norm, epsilon)?)?;

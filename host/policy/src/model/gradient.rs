@@ -190,7 +190,7 @@ impl<'a> Pass<'a> {
     ) -> TensorResult<Tensor> {
         let (layer, own) = (&self.weights.layers[index], &self.model.layers[index]);
         let epsilon = self.weights.shape.epsilon;
-        let Activations { q, k, v, mixed, middle, gate, up } = activations;
+        let Activations { plain, q, k, v, mixed, middle, gate, up } = activations;
 
         let gated = own.down.is_trained().then(|| swiglu(&gate, &up)).transpose()?;
         let for_gated = layer.down.backward(&own.down, gated.as_ref(), &grad, None, grads)?;
@@ -210,7 +210,14 @@ impl<'a> Pass<'a> {
         let [for_q, for_k, for_v] =
             attend_backward(self.weights.heads(), &self.packed, &q, &k, &v, &mixed, &for_mixed)?;
         drop((q, k, v, mixed, for_mixed));
-        let (for_q, for_k) = (self.rotary.rotate_back(&for_q)?, self.rotary.rotate_back(&for_k)?);
+        let (mut for_q, mut for_k) = (for_q, for_k);
+        if layer.rotates {
+            (for_q, for_k) = (self.rotary.rotate_back(&for_q)?, self.rotary.rotate_back(&for_k)?);
+        }
+        if let (Some((q, k)), Some(own)) = (plain, &own.head_norms) {
+            for_q = head_norm_backward(&q, &own.q, &for_q, epsilon, grads)?;
+            for_k = head_norm_backward(&k, &own.k, &for_k, epsilon, grads)?;
+        }
         let trained = own.q.is_trained() || own.k.is_trained() || own.v.is_trained();
         let normal = trained.then(|| rms_norm(x, &layer.input_norm, epsilon)).transpose()?;
         let for_normal = layer.v.backward(&own.v, normal.as_ref(), &for_v, None, grads)?;
@@ -235,6 +242,19 @@ fn norm_backward(
         grads.add(weight, for_weight)?;
     }
     Ok(for_x)
+}
+
+/// Returns the gradient of queries or keys (rows, heads · dim) before their heads were normalised, and adds that of the
+/// weight, (dim,).
+fn head_norm_backward(
+    x: &Tensor,
+    weight: &Tensor,
+    grad: &Tensor,
+    epsilon: f64,
+    grads: &mut Gradients,
+) -> TensorResult<Tensor> {
+    let heads = |x: &Tensor| x.reshape(((), weight.elem_count()));
+    norm_backward(&heads(x)?, weight, &heads(grad)?, epsilon, grads)?.reshape(x.shape())
 }
 
 impl Projection {
@@ -286,21 +306,28 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
-    use crate::{model::batch::Sequence, policy::Policy};
+    use crate::{
+        model::{batch::Sequence, config::ModelConfig, init::random},
+        twins,
+    };
 
     #[test]
     fn a_layer_keeps_as_many_elements_as_are_told_beforehand() {
-        let model = Policy::tiny(1, &Device::Cpu).unwrap().transformer;
         let sequence = Sequence { prompt: vec![5; 7], completion: vec![6; 5] };
         let batch = Batch::from_sequences(&[&sequence]);
-        for (checkpointing, width) in
-            [(Checkpointing::Off, model.widths().kept()), (Checkpointing::Layers, model.widths().hidden)]
-        {
-            let pass = Pass::forward(&model, &batch, checkpointing).unwrap();
+        let [plain, qwen3] =
+            [false, true].map(|qk_norm| random(&ModelConfig { qk_norm, ..twins::config() }, 1, &Device::Cpu).unwrap());
+        for (model, checkpointing, width) in [
+            (&plain, Checkpointing::Off, plain.widths().kept()),
+            (&qwen3, Checkpointing::Off, qwen3.widths().kept()),
+            (&plain, Checkpointing::Layers, plain.widths().hidden),
+        ] {
+            let pass = Pass::forward(model, &batch, checkpointing).unwrap();
             for (x, activations) in &pass.layers {
                 let mut kept = x.elem_count();
-                if let Some(Activations { q, k, v, mixed, middle, gate, up }) = activations {
+                if let Some(Activations { plain, q, k, v, mixed, middle, gate, up }) = activations {
                     kept += [q, k, v, mixed, middle, gate, up].map(Tensor::elem_count).iter().sum::<usize>();
+                    kept += plain.as_ref().map_or(0, |(q, k)| q.elem_count() + k.elem_count());
                 }
                 assert_eq!(kept, width * batch.tokens.len());
             }

@@ -1,17 +1,20 @@
 //! The model: configuration, weights and forward pass of a decoder-only transformer, its tokenizer and its adapters.
 //!
-//! [`batch`] packs sequences for the [`transformer`], [`log_probs`] scores them with it, and [`gradient`] is its backward
-//! pass. [`decoding`] prepares a model for sampling, with [`joined`] for a device. [`lora`] attaches adapters, [`init`] draws random weights, and
-//! [`tiny`] is the embedded model's configuration.
+//! [`families`] say how models differ, in their [`config`]; [`rope`] has the frequencies of positions. [`batch`] packs
+//! sequences for the [`transformer`], [`log_probs`] scores them with it, and [`gradient`] is its backward pass. [`decoding`]
+//! prepares a model for sampling, with [`joined`] for a device. [`lora`] attaches adapters, [`init`] draws random weights,
+//! and [`tiny`] is the embedded model's configuration.
 
 pub(crate) mod batch;
 pub(crate) mod config;
 pub(crate) mod decoding;
+pub(crate) mod families;
 pub(crate) mod gradient;
 pub(crate) mod init;
 pub(crate) mod joined;
 pub(crate) mod log_probs;
 pub(crate) mod lora;
+pub(crate) mod rope;
 pub(crate) mod tiny;
 pub(crate) mod tokenizer;
 pub(crate) mod transformer;

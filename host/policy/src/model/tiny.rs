@@ -3,10 +3,7 @@
 
 use crate::{
     error::Result,
-    model::{
-        config::{Architecture, ModelConfig},
-        tokenizer::Tokenizer,
-    },
+    model::{config::ModelConfig, families::Architecture, tokenizer::Tokenizer},
 };
 
 /// Returns the tokenizer: one token for each character of printable ASCII, and for the newline.
@@ -30,6 +27,8 @@ pub(crate) fn config(tokenizer: &Tokenizer) -> ModelConfig {
         rms_norm_eps: 1e-5,
         rope_theta: 10_000.0,
         rope_scaling: None,
+        unrotated_layers: Vec::new(),
+        qk_norm: false,
         tie_word_embeddings: true,
         qkv_bias: false,
         output_bias: false,

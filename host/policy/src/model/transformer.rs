@@ -11,7 +11,7 @@ use candle_core::{DType, Device, Result as TensorResult, Tensor, Var};
 use crate::{
     error::Result,
     kernels::{Heads, Transpose},
-    model::{batch::Batch, config::ModelConfig},
+    model::{batch::Batch, config::ModelConfig, rope::Frequencies},
     ops::{Packed, Prediction, Rotary, add, add_product, attend, linear, predict, rms_norm, swiglu},
 };
 
@@ -36,7 +36,7 @@ pub(super) struct Shape {
     heads: Heads,
     pub(super) epsilon: f64,
     context_length: usize,
-    pub(super) frequencies: Arc<Vec<f64>>,
+    frequencies: Arc<Frequencies>,
 }
 
 #[derive(Debug, Clone)]
@@ -45,6 +45,10 @@ pub(super) struct Layer {
     pub(super) q: Projection,
     pub(super) k: Projection,
     pub(super) v: Projection,
+    /// The normalisation of the heads of queries and keys, if there is one.
+    pub(super) head_norms: Option<HeadNorms>,
+    /// True if queries and keys are rotated by their positions.
+    pub(super) rotates: bool,
     pub(super) o: Projection,
     pub(super) post_norm: Tensor,
     pub(super) gate: Projection,
@@ -52,9 +56,18 @@ pub(super) struct Layer {
     pub(super) down: Projection,
 }
 
+/// The weights, (dim,) each, by which every head of the queries and of the keys is normalised before it is rotated.
+#[derive(Debug, Clone)]
+pub(super) struct HeadNorms {
+    pub(super) q: Tensor,
+    pub(super) k: Tensor,
+}
+
 /// The activations of a layer that its backward pass needs. The others are cheap to compute from these.
 #[derive(Debug)]
 pub(super) struct Activations {
+    /// Queries and keys before their heads are normalised; only of layers that normalise them.
+    pub(super) plain: Option<(Tensor, Tensor)>,
     /// Rotated queries, (rows, query heads · dim).
     pub(super) q: Tensor,
     /// Rotated keys, (rows, kv heads · dim).
@@ -81,13 +94,16 @@ pub(crate) struct Widths {
     kv: usize,
     /// The inputs of SwiGLU.
     pub(crate) intermediate: usize,
+    /// True if the heads of queries and keys are normalised.
+    head_norms: bool,
 }
 
 impl Widths {
     /// Returns the number of elements that a layer keeps of each row for its backward pass: its input and its
     /// [`Activations`].
     pub(crate) fn kept(self) -> usize {
-        2 * (self.hidden + self.query + self.kv + self.intermediate)
+        let plain = if self.head_norms { self.query + self.kv } else { 0 };
+        2 * (self.hidden + self.query + self.kv + self.intermediate) + plain
     }
 }
 
@@ -134,6 +150,21 @@ impl Projection {
 }
 
 impl Layer {
+    /// Normalises the heads of queries and keys, and rotates them by their positions, where the layer does so.
+    pub(super) fn positioned(
+        &self,
+        q: &Tensor,
+        k: &Tensor,
+        epsilon: f64,
+        rotary: &Rotary,
+    ) -> TensorResult<(Tensor, Tensor)> {
+        let (q, k) = match &self.head_norms {
+            Some(norms) => (norm_heads(q, &norms.q, epsilon)?, norm_heads(k, &norms.k, epsilon)?),
+            None => (q.clone(), k.clone()),
+        };
+        if self.rotates { Ok((rotary.rotate(&q)?, rotary.rotate(&k)?)) } else { Ok((q, k)) }
+    }
+
     /// Runs the layer over the residual stream `x` (rows, hidden). Returns its output and its activations.
     pub(super) fn forward(
         &self,
@@ -143,8 +174,9 @@ impl Layer {
         attend: impl FnOnce(&Tensor, &Tensor, &Tensor) -> TensorResult<Tensor>,
     ) -> TensorResult<(Tensor, Activations)> {
         let normal = rms_norm(x, &self.input_norm, epsilon)?;
-        let q = rotary.rotate(&self.q.forward(&normal)?)?;
-        let k = rotary.rotate(&self.k.forward(&normal)?)?;
+        let plain = (self.q.forward(&normal)?, self.k.forward(&normal)?);
+        let (q, k) = self.positioned(&plain.0, &plain.1, epsilon, rotary)?;
+        let plain = self.head_norms.is_some().then_some(plain);
         let v = self.v.forward(&normal)?;
         let mixed = attend(&q, &k, &v)?;
         let middle = add(self.o.forward(&mixed)?, x)?;
@@ -152,8 +184,13 @@ impl Layer {
         let (gate, up) = (self.gate.forward(&normal)?, self.up.forward(&normal)?);
         drop(normal);
         let out = add(self.down.forward(&swiglu(&gate, &up)?)?, &middle)?;
-        Ok((out, Activations { q, k, v, mixed, middle, gate, up }))
+        Ok((out, Activations { plain, q, k, v, mixed, middle, gate, up }))
     }
+}
+
+/// Normalises every head of `x` (rows, heads · dim) by `weight` (dim,).
+fn norm_heads(x: &Tensor, weight: &Tensor, epsilon: f64) -> TensorResult<Tensor> {
+    rms_norm(&x.reshape(((), weight.elem_count()))?, weight, epsilon)?.reshape(x.shape())
 }
 
 impl Transformer {
@@ -176,6 +213,8 @@ impl Transformer {
                 q: projection("self_attn.q_proj", q_width, hidden, config.qkv_bias)?,
                 k: projection("self_attn.k_proj", kv_width, hidden, config.qkv_bias)?,
                 v: projection("self_attn.v_proj", kv_width, hidden, config.qkv_bias)?,
+                head_norms: None,
+                rotates: !config.unrotated_layers.contains(&index),
                 o: projection("self_attn.o_proj", hidden, q_width, config.output_bias)?,
                 gate: projection("mlp.gate_proj", inner, hidden, false)?,
                 up: projection("mlp.up_proj", inner, hidden, false)?,
@@ -183,6 +222,11 @@ impl Transformer {
                 input_norm: weight("input_layernorm.weight", &[hidden])?,
                 post_norm: weight("post_attention_layernorm.weight", &[hidden])?,
             });
+            if let (true, Some(layer)) = (config.qk_norm, layers.last_mut()) {
+                let mut weight =
+                    |name: &str| get(&format!("model.layers.{index}.self_attn.{name}.weight"), &[config.head_dim]);
+                layer.head_norms = Some(HeadNorms { q: weight("q_norm")?, k: weight("k_norm")? });
+            }
         }
         let head =
             if config.tie_word_embeddings { None } else { Some(get("lm_head.weight", &[config.vocab_size, hidden])?) };
@@ -196,7 +240,7 @@ impl Transformer {
                 heads: Heads { query: config.heads, kv: config.kv_heads, dim: config.head_dim },
                 epsilon: config.rms_norm_eps,
                 context_length: config.context_length,
-                frequencies: Arc::new(config.rope_frequencies()),
+                frequencies: Arc::new(config.frequencies()),
             },
         })
     }
@@ -228,6 +272,10 @@ impl Transformer {
         for (index, layer) in self.layers.iter_mut().enumerate() {
             f(&format!("model.layers.{index}.input_layernorm.weight"), &mut layer.input_norm)?;
             f(&format!("model.layers.{index}.post_attention_layernorm.weight"), &mut layer.post_norm)?;
+            if let Some(norms) = &mut layer.head_norms {
+                f(&format!("model.layers.{index}.self_attn.q_norm.weight"), &mut norms.q)?;
+                f(&format!("model.layers.{index}.self_attn.k_norm.weight"), &mut norms.k)?;
+            }
         }
         f("model.norm.weight", &mut self.norm)?;
         if let Some(head) = &mut self.head {
@@ -320,7 +368,8 @@ impl Transformer {
     pub(crate) fn widths(&self) -> Widths {
         let Heads { query, kv, dim } = self.shape.heads;
         let intermediate = self.layers.first().map_or(0, |layer| layer.up.weight.dims()[0]);
-        Widths { hidden: self.embedding.dims()[1], query: query * dim, kv: kv * dim, intermediate }
+        let head_norms = self.layers.iter().any(|layer| layer.head_norms.is_some());
+        Widths { hidden: self.embedding.dims()[1], query: query * dim, kv: kv * dim, intermediate, head_norms }
     }
 
     pub(crate) fn heads(&self) -> Heads {
@@ -360,7 +409,8 @@ impl Transformer {
 
     /// Returns the rotary angles of rows at `positions`.
     pub(crate) fn rotary(&self, positions: &[usize]) -> TensorResult<Rotary> {
-        Rotary::at(positions, &self.shape.frequencies, self.compute, self.device())
+        let Frequencies { angles, scale } = &*self.shape.frequencies;
+        Rotary::at(positions, angles, *scale, self.compute, self.device())
     }
 
     /// Selects from a batch's normalised stream the rows that predict its targets, scaled for `temperature`.

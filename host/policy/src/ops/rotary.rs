@@ -20,8 +20,14 @@ pub(crate) struct Rotary {
 
 impl Rotary {
     /// Computes the angles (rows, dim / 2) of rows at these positions, in `f32` or for a model in `f64` in that.
-    /// `frequencies` are the angles per position of the pairs of a head, (dim / 2,).
-    pub(crate) fn at(positions: &[usize], frequencies: &[f64], dtype: DType, device: &Device) -> Result<Self> {
+    /// `frequencies` are the angles per position of the pairs of a head, (dim / 2,). Rotated heads are multiplied by `scale`.
+    pub(crate) fn at(
+        positions: &[usize],
+        frequencies: &[f64],
+        scale: f64,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self> {
         let angles = || positions.iter().flat_map(|p| frequencies.iter().map(move |f| *p as f64 * f));
         let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
         let tensor = |values: Vec<f32>| {
@@ -30,8 +36,8 @@ impl Rotary {
                 .to_device(device)
         };
         Ok(Self {
-            cos: tensor(angles().map(|angle| angle.cos() as f32).collect())?,
-            sin: tensor(angles().map(|angle| angle.sin() as f32).collect())?,
+            cos: tensor(angles().map(|angle| (scale * angle.cos()) as f32).collect())?,
+            sin: tensor(angles().map(|angle| (scale * angle.sin()) as f32).collect())?,
         })
     }
 
@@ -106,7 +112,7 @@ mod tests {
     fn every_implementation_agrees_with_the_twin() {
         let frequencies = [1.0, 0.3, 0.01];
         compare(&[noise(&[4, 18], 1)], |args| {
-            Rotary::at(&[0, 1, 7, 500], &frequencies, args[0].dtype(), &Device::Cpu)?.rotate(&args[0])
+            Rotary::at(&[0, 1, 7, 500], &frequencies, 1.2, args[0].dtype(), &Device::Cpu)?.rotate(&args[0])
         });
     }
 }
