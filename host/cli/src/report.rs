@@ -56,5 +56,8 @@ pub(crate) fn text(summary: &Summary, dir: &RunDir) -> String {
     }
     line(format_args!("curves {}", dir.curves().display()));
     line(format_args!("model  {}", dir.model().display()));
+    if dir.adapter().is_dir() {
+        line(format_args!("adapter {}", dir.adapter().display()));
+    }
     out
 }

@@ -99,6 +99,14 @@ pub enum Error {
         /// The whole text.
         text: String,
     },
+    /// The model's chat template cannot be used.
+    #[error("the model's chat template cannot be {action}")]
+    ChatTemplate {
+        /// `compiled` or `rendered`.
+        action: &'static str,
+        /// The template library's error, with the line.
+        source: minijinja::Error,
+    },
     /// A sequence does not fit the model's context.
     #[error(
         "sequence {index} needs {needed} tokens (prompt {prompt}) and the model's context holds {context}; shorten the prompt or allow fewer new tokens"

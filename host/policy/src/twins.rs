@@ -103,7 +103,7 @@ fn trainable(model: &Transformer, full: bool, dtype: DType) -> Transformer {
 
 fn with_adapters(model: &Transformer) -> Transformer {
     let targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"].map(String::from);
-    let config = LoraConfig { rank: 2, alpha: 3.0, targets: targets.to_vec() };
+    let config = LoraConfig { rank: 2, alpha: 3.0, targets: targets.to_vec(), ..LoraConfig::default() };
     let model = lora::attach(model, &config, 7).unwrap();
     // An untrained B is 0, and the gradient of A with it.
     model

@@ -12,7 +12,12 @@ fn policy() -> Policy {
 }
 
 fn lora(targets: &[&str]) -> Tuning {
-    Tuning::Lora(LoraConfig { rank: 4, alpha: 8.0, targets: targets.iter().map(|t| t.to_string()).collect() })
+    Tuning::Lora(LoraConfig {
+        rank: 4,
+        alpha: 8.0,
+        targets: targets.iter().map(|t| t.to_string()).collect(),
+        ..LoraConfig::default()
+    })
 }
 
 fn fast() -> OptimiserConfig {

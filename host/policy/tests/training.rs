@@ -1,6 +1,6 @@
 //! Tests of training: every trainable weight learns, and a resumed run continues bit for bit.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use alft_policy::{
     AdamWConfig, Aggregation, Decay, Device, Error, GrpoConfig, GrpoStats, ImportanceSampling, LoraConfig,
@@ -17,7 +17,12 @@ fn optimiser(learning_rate: f64) -> OptimiserConfig {
 
 fn all_projections() -> Tuning {
     let targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
-    Tuning::Lora(LoraConfig { rank: 8, alpha: 32.0, targets: targets.map(String::from).to_vec() })
+    Tuning::Lora(LoraConfig {
+        rank: 8,
+        alpha: 32.0,
+        targets: targets.map(String::from).to_vec(),
+        ..LoraConfig::default()
+    })
 }
 
 fn trainer(tuning: &Tuning, learning_rate: f64, token_budget: usize) -> Trainer {
@@ -262,7 +267,12 @@ fn settings_out_of_range_are_errors() {
         Trainer::new(Policy::tiny(7, &Device::Cpu).unwrap(), tuning, optimiser, 10, 0).unwrap_err().to_string()
     };
     let lora = |rank, targets: &[&str]| {
-        Tuning::Lora(LoraConfig { rank, alpha: 1.0, targets: targets.iter().map(|t| t.to_string()).collect() })
+        Tuning::Lora(LoraConfig {
+            rank,
+            alpha: 1.0,
+            targets: targets.iter().map(|t| t.to_string()).collect(),
+            ..LoraConfig::default()
+        })
     };
     assert!(error_of(&lora(0, &["q_proj"]), optimiser(1.0)).contains("lora.rank"));
     assert!(error_of(&lora(1, &[]), optimiser(1.0)).contains("lora.targets"));
@@ -360,4 +370,39 @@ fn a_checkpoint_that_does_not_fit_is_an_error_and_changes_nothing() {
     let reference = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().path()).find(|p| *p != path).unwrap();
     fs::remove_file(&reference).unwrap();
     assert!(message(&mut full).contains("reference-"));
+}
+
+#[test]
+fn an_adapter_is_written_for_peft_and_trained_further() {
+    let policy = Policy::tiny(3, &Device::Cpu).unwrap();
+    let sequences = [policy.example("1+2=", "3").unwrap(), policy.example("2+2=", "4").unwrap()];
+    let targets = ["q_proj", "down_proj"].map(String::from).to_vec();
+    let lora = Tuning::Lora(LoraConfig { rank: 8, targets, ..LoraConfig::default() });
+    let open = |tuning: &Tuning| Trainer::new(policy.clone(), tuning, optimiser(1e-2), 4096, 1);
+    let mut trainer = open(&lora).unwrap();
+    trainer.supervised_step(&sequences).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let adapter = folder.path().join("adapter");
+    assert!(trainer.policy().save_adapter(Path::new("base"), &adapter).unwrap());
+    assert!(!policy.save_adapter(Path::new("base"), &folder.path().join("none")).unwrap());
+
+    let scores = |policy: &Policy| log_probs(policy.transformer(), &sequences, 1.0, 4096).unwrap();
+    let tuning = Tuning::Adapter(adapter.clone());
+    assert_eq!(tuning.lora().unwrap().unwrap().rank, 8);
+    let mut resumed = open(&tuning).unwrap();
+    assert_eq!(scores(resumed.policy()), scores(trainer.policy()));
+    assert_ne!(scores(resumed.policy()), scores(&policy));
+    resumed.supervised_step(&sequences).unwrap();
+    assert_ne!(scores(resumed.policy()), scores(trainer.policy()));
+
+    let config = fs::read_to_string(adapter.join("adapter_config.json")).unwrap();
+    let refused = |from: &str, to: &str| {
+        fs::write(adapter.join("adapter_config.json"), config.replace(from, to)).unwrap();
+        open(&tuning).unwrap_err().to_string()
+    };
+    assert!(refused("\"LORA\"", "\"IA3\"").contains("IA3"));
+    assert!(refused("\"use_dora\": false", "\"use_dora\": true").contains("use_dora"));
+    assert!(refused("\"r\": 8", "\"r\": 4").contains("has shape [8, 64]"));
+    assert!(refused("\"q_proj\"", "\"k_proj\"").contains("k_proj"));
+    assert!(refused("\"q_proj\"", "\"down_proj\"").contains("q_proj"));
 }

@@ -27,7 +27,7 @@ pub(crate) fn evaluate(session: &mut Session, phase: Phase) -> Result<Option<Ave
     // nothing else of the training's targets has a part here.
     let mut targets = TargetState { multipliers: state.targets.multipliers.clone(), ..TargetState::default() };
     let step = state.step + 1;
-    let stats = reference::sample_marginals(trainer, plugins, &questions, config, &mut targets)?;
+    let stats = reference::sample_marginals(trainer, plugins, &questions, &data.template, config, &mut targets)?;
     logs.plugin_calls(step, plugins, &stats, &mut state.totals, observer)?;
     let rewards =
         RewardConfig { target: TargetConfig::default(), kl_penalty: None, ..RewardConfig::new(config, state.step) };
@@ -35,8 +35,8 @@ pub(crate) fn evaluate(session: &mut Session, phase: Phase) -> Result<Option<Ave
     for chunk in questions.chunks(CHUNK) {
         // Training counts its draws up from 0, so the evaluation counts its own down from the top.
         let seed = (config.seed, u64::MAX - all.len() as u64);
-        let (template, group) = (&config.prompts.template, config.eval.group);
-        let mut rollouts = sample_rollouts(trainer.policy(), chunk, template, group, &config.sampling, seed)?;
+        let group = config.eval.group;
+        let mut rollouts = sample_rollouts(trainer.policy(), chunk, &data.template, group, &config.sampling, seed)?;
         let stats = reward::assign(&mut rollouts, plugins, &mut targets.clone(), &rewards);
         logs.plugin_calls(step, plugins, &stats, &mut state.totals, observer)?;
         all.extend(rollouts);

@@ -73,6 +73,7 @@
 //! | [`run`](Run) | `Run`: start, resume, step, apply, finish |
 //! | `step` | the training step: read it first |
 //! | [`rollout`] | the record of a sample, and sampling |
+//! | [`PromptTemplate`] | the template around a question |
 //! | [`reward`] | from completions to advantages: the plugins' part of a step |
 //! | [`plugins`] | the plugins of a run, and changes of them |
 //! | [`config`] | the run file |
@@ -108,9 +109,11 @@ mod session;
 mod simulate;
 pub mod stats;
 mod step;
+mod template;
 
 pub use error::{Error, Result, chain};
 pub use event::{Observer, Phase, RunEvent};
 pub use rescore::{Comparison, ItemChange, rescore};
 pub use run::{PluginOpener, PluginSource, Run, StepLine};
 pub use simulate::{Outcome, SimulationConfig, SimulationProgress, simulate};
+pub use template::PromptTemplate;

@@ -1,6 +1,6 @@
 //! The memory that a run's sampling and its updates need, before the run starts.
 
-use alft_policy::{Error as PolicyError, Policy, SampleLoad, SampleMemory, Trainer, UpdateMemory};
+use alft_policy::{Error as PolicyError, LoraConfig, Policy, SampleLoad, SampleMemory, Trainer, UpdateMemory};
 
 use crate::config::RunFile;
 use crate::data::Question;
@@ -19,8 +19,9 @@ pub(crate) fn sample_memory(
     plugins: &PluginSet,
     (train, eval): (&[Question], &[Question]),
     longest_prompt: usize,
+    lora: Option<&LoraConfig>,
 ) -> Result<Option<SampleMemory>> {
-    let (game, lora) = (&config.game, config.model.lora.as_ref());
+    let game = &config.game;
     let phrasings = |questions: &[Question]| questions.iter().map(|question| question.prompts.len()).max().unwrap_or(0);
     let evaluated = config.eval.bundles.min(eval.len()).min(CHUNK);
     let mut draws = vec![

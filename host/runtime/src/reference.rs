@@ -9,6 +9,7 @@ use crate::plugins::PluginSet;
 use crate::reward::{TargetState, answer_marginals};
 use crate::rollout::sample_rollouts;
 use crate::stats::StepStats;
+use crate::template::PromptTemplate;
 
 /// Samples the reference policy for the questions that it was not asked yet, where a plugin compares with it. The
 /// reference never changes, so its answers are drawn once and kept. Returns the reader's statistics.
@@ -16,6 +17,7 @@ pub(crate) fn sample_marginals(
     trainer: &Trainer,
     plugins: &PluginSet,
     questions: &[&Question],
+    template: &PromptTemplate,
     config: &RunFile,
     targets: &mut TargetState,
 ) -> Result<StepStats> {
@@ -25,7 +27,7 @@ pub(crate) fn sample_marginals(
         if targets.references.contains_key(&question.id) {
             continue;
         }
-        let (template, samples) = (&config.prompts.template, config.game.reference_samples);
+        let samples = config.game.reference_samples;
         let seed = (config.seed, seed_of(&question.id));
         let rollouts = sample_rollouts(&reference, &[question], template, samples, &config.sampling, seed)?;
         for mut rollout in rollouts {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::data::Question;
 use crate::error::Result;
+use crate::template::PromptTemplate;
 
 /// The samples of one question: a group for each of its phrasings.
 #[derive(Debug, Clone)]
@@ -148,13 +149,13 @@ impl Rollout<'_> {
 pub fn sample_rollouts<'a>(
     policy: &Policy,
     questions: &[&'a Question],
-    template: &str,
+    template: &PromptTemplate,
     group: usize,
     sampling: &SampleConfig,
     (run, step): (u64, u64),
 ) -> Result<Vec<Rollout<'a>>> {
     let prompts = || questions.iter().flat_map(|question| &question.prompts);
-    let texts: Vec<String> = prompts().map(|prompt| template.replace("{prompt}", &prompt.text)).collect();
+    let texts = prompts().map(|prompt| template.render(&prompt.text)).collect::<Result<Vec<String>>>()?;
     let encoded: Vec<(&Prompt, Vec<u32>)> = prompts().zip(policy.encode_batch(&texts)?).collect();
     let requests: Vec<Request<'_>> = encoded
         .iter()

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use alft_plugin_host::Worker;
 use alft_plugin_host::lock::Lock;
-use alft_policy::{Device, Policy, Trainer, Tuning, device, doctor};
+use alft_policy::{Device, Policy, Sequence, Trainer, Tuning, device, doctor};
 
 use crate::checkpoint::{TrainerPhase, TrainerState};
 use crate::config::{ConfigFingerprint, Embedded, RunFile, differences};
@@ -20,6 +20,7 @@ use crate::plugins::{ActivePlugins, ChangeLog, ConfigChange, PinSource, PluginSe
 use crate::record::{GameLine, RunDir, RunLogs, Summary, UsageLine, WarmStartLine};
 use crate::session::{RunData, Session};
 use crate::step::{game_step, warm_start_step};
+use crate::template::PromptTemplate;
 
 /// Supervised steps between two saves of the state.
 const WARM_START_SAVE: u64 = 100;
@@ -182,7 +183,9 @@ impl Run {
         (self.session.observer)(&RunEvent::PhaseFinished);
         let after = evaluate(&mut self.session, Phase::EvaluationAfter)?;
         self.session.logs.sync()?;
-        self.session.trainer.policy().save(&self.dir.model())?;
+        let policy = self.session.trainer.policy();
+        policy.save(&self.dir.model())?;
+        policy.save_adapter(self.session.config.model.path.as_deref().unwrap_or(Path::new("")), &self.dir.adapter())?;
         let Session { state, config, .. } = &self.session;
         let totals = || state.totals.iter().map(|(name, totals)| (name.clone(), totals));
         let failed = totals().filter(|(_, totals)| !totals.failures.is_empty());
@@ -370,21 +373,29 @@ impl Parts {
             (None, None) => unreachable!("the run file was checked"),
         };
         let policy = policy.in_precision(config.model.dtype)?;
-        let longest_prompt = check_questions(&policy, &config, &train, &eval)?;
-        if let Some(memory) = sample_memory(&policy, &config, &plugins, (&train, &eval), longest_prompt)? {
+        let template = PromptTemplate::open(&config.prompts, &policy)?;
+        let longest_prompt = check_questions(&policy, &config, &template, &train, &eval)?;
+        let tuning = match (&config.model.lora, &config.model.adapter) {
+            (Some(lora), _) => Tuning::Lora(lora.clone()),
+            (None, Some(folder)) => Tuning::Adapter(folder.clone()),
+            (None, None) => Tuning::Full,
+        };
+        let lora = tuning.lora()?;
+        let memory = sample_memory(&policy, &config, &plugins, (&train, &eval), longest_prompt, lora.as_ref())?;
+        if let Some(memory) = memory {
             observer(&RunEvent::SampleMemory(&memory));
         }
-        let prompt = |text: &str| config.prompts.template.replace("{prompt}", text);
-        let encode = |example: &SftExample| policy.example(&prompt(&example.prompt), &example.completion);
+        let encode = |example: &SftExample| -> Result<Sequence> {
+            Ok(policy.example(&template.render(&example.prompt)?, &example.completion)?)
+        };
         let examples = examples.iter().map(encode).collect::<Result<_, _>>()?;
-        let tuning = config.model.lora.clone().map_or(Tuning::Full, Tuning::Lora);
         let trainer = Trainer::new(policy, &tuning, config.first_optimiser(), config.train.token_budget, config.seed)?
             .with_activation_checkpointing(config.train.activation_checkpointing);
         if let Some(memory) = update_memory(&trainer, &config, &train, longest_prompt) {
             observer(&RunEvent::UpdateMemory(&memory));
         }
         let fingerprint = ConfigFingerprint::new(&config)?;
-        let data = RunData { train, eval, examples };
+        let data = RunData { template, train, eval, examples };
         Ok(Self { config, plugins, opener, data, trainer, fingerprint, observer, begun })
     }
 
@@ -439,7 +450,13 @@ fn prepare_estimator(config: &RunFile, train: &[Question], eval: &[Question]) ->
 
 /// Finds a question that the policy cannot encode, or that leaves no room for an answer, now rather than at its step.
 /// Returns the number of tokens of the longest.
-fn check_questions(policy: &Policy, config: &RunFile, train: &[Question], eval: &[Question]) -> Result<usize> {
+fn check_questions(
+    policy: &Policy,
+    config: &RunFile,
+    template: &PromptTemplate,
+    train: &[Question],
+    eval: &[Question],
+) -> Result<usize> {
     let mut longest = 0;
     let eval_path = config.prompts.eval.as_ref().unwrap_or(&config.prompts.train);
     let files = [(&config.prompts.train, train), (eval_path, eval)];
@@ -447,8 +464,9 @@ fn check_questions(policy: &Policy, config: &RunFile, train: &[Question], eval: 
     for (path, question) in files.into_iter().flat_map(|(path, questions)| std::iter::repeat(path).zip(questions)) {
         for prompt in &question.prompts {
             let wrong = |reason: String| Error::Data { path: path.clone(), reason };
-            let tokens = policy
-                .encode(&config.prompts.template.replace("{prompt}", &prompt.text))
+            let tokens = template
+                .render(&prompt.text)
+                .and_then(|text| Ok(policy.encode(&text)?))
                 .map_err(|error| wrong(format!("the policy cannot read question {}: {}", prompt.id, chain(&error))))?;
             if tokens.len() + config.sampling.max_new_tokens > context {
                 return Err(wrong(format!(

@@ -8,6 +8,7 @@ use crate::data::Question;
 use crate::event::Observer;
 use crate::plugins::PluginSet;
 use crate::record::RunLogs;
+use crate::template::PromptTemplate;
 
 /// The parts of a run that its steps work on.
 pub(crate) struct Session {
@@ -22,6 +23,8 @@ pub(crate) struct Session {
 
 /// The data of a run.
 pub(crate) struct RunData {
+    /// The template around every question.
+    pub(crate) template: PromptTemplate,
     /// Questions to train on.
     pub(crate) train: Vec<Question>,
     /// Questions kept out of training.

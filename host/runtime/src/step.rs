@@ -20,10 +20,10 @@ pub(crate) fn game_step(session: &mut Session) -> Result<GameLine> {
 
     // Sampling: a group of completions for each phrasing of the step's questions.
     let questions = game_questions(config, &data.train, done);
-    let (template, group) = (&config.prompts.template, config.game.group);
+    let (template, group) = (&data.template, config.game.group);
     let seed = (config.seed, done);
     let mut rollouts = sample_rollouts(trainer.policy(), &questions, template, group, &config.sampling, seed)?;
-    let stats = reference::sample_marginals(trainer, plugins, &questions, config, &mut state.targets)?;
+    let stats = reference::sample_marginals(trainer, plugins, &questions, template, config, &mut state.targets)?;
     logs.plugin_calls(done + 1, plugins, &stats, &mut state.totals, observer)?;
     let sampling = begun.elapsed();
 

@@ -67,14 +67,35 @@ pub(super) fn load(dir: &Path, device: &Device) -> Result<Policy> {
     Ok(Policy { config, tokenizer, transformer, companions })
 }
 
-/// Returns the chat template, in Jinja, if one is among a model's companion files.
+/// Returns the chat template, in Jinja, if one is among a model's companion files; the default one of several.
 pub(super) fn chat_template(companions: &[(String, String)]) -> Option<String> {
-    let companion = |name: &str| companions.iter().find(|(file, _)| file == name).map(|(_, text)| text);
-    if let Some(template) = companion(CHAT_TEMPLATE) {
+    if let Some((_, template)) = companions.iter().find(|(file, _)| file == CHAT_TEMPLATE) {
         return Some(template.clone());
     }
-    let config: Value = serde_json::from_str(companion(TOKENIZER_CONFIG)?).ok()?;
-    Some(config["chat_template"].as_str()?.to_owned())
+    match &tokenizer_config(companions)?["chat_template"] {
+        Value::String(template) => Some(template.clone()),
+        Value::Array(templates) => {
+            let default = templates.iter().find(|template| template["name"] == "default")?;
+            Some(default["template"].as_str()?.to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// Returns the tokens that a model's companion files name, such as `bos_token`.
+pub(super) fn named_tokens(companions: &[(String, String)]) -> BTreeMap<String, String> {
+    let config = tokenizer_config(companions).unwrap_or_default();
+    let named = config.as_object().into_iter().flatten().filter(|(name, _)| name.ends_with("_token"));
+    // A token is a text, or an object with the text and how it is matched.
+    let token = |(name, value): (&String, &Value)| {
+        Some((name.clone(), value.as_str().or(value["content"].as_str())?.to_owned()))
+    };
+    named.filter_map(token).collect()
+}
+
+fn tokenizer_config(companions: &[(String, String)]) -> Option<Value> {
+    let (_, text) = companions.iter().find(|(file, _)| file == TOKENIZER_CONFIG)?;
+    serde_json::from_str(text).ok()
 }
 
 /// Fails if the tokenizer can produce tokens that the model has no row for. Fewer tokens than rows are common, because

@@ -1,7 +1,8 @@
-//! Models on disk: Hugging Face folders, read and written, and GGUF files, read.
+//! Models on disk: Hugging Face folders and adapters of PEFT, read and written, and GGUF files, read.
 
 mod gguf;
 mod huggingface;
+pub(crate) mod peft;
 pub(crate) mod safetensors;
 
 use std::path::Path;
@@ -10,6 +11,7 @@ use candle_core::Device;
 
 use crate::{
     error::{Error, Result},
+    model::chat::ChatTemplate,
     policy::Policy,
 };
 
@@ -32,8 +34,22 @@ impl Policy {
         huggingface::save(self, dir)
     }
 
-    /// Returns the chat template that came with the model, in Jinja, if there is one.
-    pub fn chat_template(&self) -> Option<String> {
-        huggingface::chat_template(&self.companions)
+    /// Writes the policy's adapters as a folder of PEFT, for the base model at `base`. The folder appears complete or not at
+    /// all; an existing folder is replaced. Returns false for a policy without adapters, and writes nothing.
+    ///
+    /// # Errors
+    /// Fails if the folder cannot be written.
+    pub fn save_adapter(&self, base: &Path, dir: &Path) -> Result<bool> {
+        peft::save(&self.transformer, base, dir)
+    }
+
+    /// Returns the chat template that came with the model, which is told `date`, as `2024-07-26`; that one unless there is
+    /// one. `None` for a model without a template.
+    ///
+    /// # Errors
+    /// [`Error::ChatTemplate`] for a template that cannot be compiled, [`Error::Setting`] for a text that is no date.
+    pub fn chat_template(&self, date: Option<&str>) -> Result<Option<ChatTemplate>> {
+        let Some(source) = huggingface::chat_template(&self.companions) else { return Ok(None) };
+        ChatTemplate::new(&source, huggingface::named_tokens(&self.companions), date).map(Some)
     }
 }

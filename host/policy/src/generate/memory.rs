@@ -81,7 +81,7 @@ impl SampleMemory {
                 * model.layers
         };
         // Weights with adapters are copied, and on a device those that are joined with others.
-        let adapted = |name: &str| lora.is_some_and(|lora| lora.targets.iter().any(|target| target == name));
+        let adapted = |name: &str| lora.is_some_and(|lora| lora.adapts(name));
         let joined = |name: &str| numbers.on_device && !["o_proj", "down_proj"].contains(&name);
         // Weights that are trained in another type are read from a copy of all.
         let masters = if lora.is_none() && numbers.bytes < size_of::<f32>() { parameters(model) } else { 0 };

@@ -22,21 +22,28 @@ pub struct LoraConfig {
     pub rank: usize,
     /// Strength of the update, which is scaled by `alpha / rank`.
     pub alpha: f64,
-    /// Projections to adapt, from `q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`, `up_proj`, `down_proj`.
+    /// Scales by `alpha / √rank` instead: rsLoRA (Kalajdzievski, arXiv 2312.03732).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub rslora: bool,
+    /// Projections to adapt, from `q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`, `up_proj`, `down_proj`; or `all-linear`,
+    /// all of them.
     pub targets: Vec<String>,
 }
 
 impl Default for LoraConfig {
     fn default() -> Self {
-        Self { rank: 16, alpha: 32.0, targets: vec!["q_proj".to_owned(), "v_proj".to_owned()] }
+        Self { rank: 16, alpha: 32.0, rslora: false, targets: vec!["q_proj".to_owned(), "v_proj".to_owned()] }
     }
 }
+
+/// The target that stands for all projections.
+const ALL: &str = "all-linear";
 
 /// The allowed values of [`LoraConfig::targets`].
 const PROJECTIONS: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
 impl LoraConfig {
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         if self.rank == 0 {
             return Err(Error::setting("lora.rank", "must be at least 1"));
         }
@@ -46,13 +53,23 @@ impl LoraConfig {
         if self.targets.is_empty() {
             return Err(Error::setting("lora.targets", format!("is empty; choose from {}", PROJECTIONS.join(", "))));
         }
-        match self.targets.iter().find(|target| !PROJECTIONS.contains(&target.as_str())) {
+        match self.targets.iter().find(|target| *target != ALL && !PROJECTIONS.contains(&target.as_str())) {
             Some(other) => Err(Error::setting(
                 "lora.targets",
                 format!("has `{other}`, which is no projection of the model; choose from {}", PROJECTIONS.join(", ")),
             )),
             None => Ok(()),
         }
+    }
+
+    /// Returns true if a projection of this name, such as `model.layers.0.self_attn.q_proj` or `q_proj`, gets an adapter.
+    pub(crate) fn adapts(&self, projection: &str) -> bool {
+        self.targets.iter().any(|target| target == ALL || projection.ends_with(target.as_str()))
+    }
+
+    /// Returns the factor of the update.
+    pub(crate) fn scale(&self) -> f64 {
+        self.alpha / if self.rslora { (self.rank as f64).sqrt() } else { self.rank as f64 }
     }
 }
 
@@ -66,7 +83,7 @@ pub(crate) fn attach(model: &Transformer, config: &LoraConfig, seed: u64) -> Res
     let mut model = model.detached()?;
     let mut normal = Normal::new(seed);
     model.visit_projections(&mut |name, projection| {
-        if !config.targets.iter().any(|target| name.ends_with(target.as_str())) {
+        if !config.adapts(name) {
             return Ok(());
         }
         let (out, width) = projection.weight.dims2()?;
@@ -75,7 +92,7 @@ pub(crate) fn attach(model: &Transformer, config: &LoraConfig, seed: u64) -> Res
         projection.adapter = Some(Adapter {
             a: Var::from_vec(a, (config.rank, width), device)?.into_inner(),
             b: candle_nn::init::ZERO.var((out, config.rank), DType::F32, device)?.into_inner(),
-            scale: config.alpha / config.rank as f64,
+            scale: config.scale(),
         });
         Ok(())
     })?;

@@ -3,9 +3,10 @@
 //! [`families`] say how models differ, in their [`config`]; [`rope`] has the frequencies of positions. [`batch`] packs
 //! sequences for the [`transformer`], [`log_probs`] scores them with it, and [`gradient`] is its backward pass. [`decoding`]
 //! prepares a model for sampling, with [`joined`] for a device. [`lora`] attaches adapters, [`init`] draws random weights,
-//! and [`tiny`] is the embedded model's configuration.
+//! and [`tiny`] is the embedded model's configuration. [`chat`] writes a conversation by the model's own template.
 
 pub(crate) mod batch;
+pub(crate) mod chat;
 pub(crate) mod config;
 pub(crate) mod decoding;
 pub(crate) mod families;

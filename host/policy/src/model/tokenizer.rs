@@ -1,7 +1,7 @@
 //! The tokenizer, from text to tokens and back. Every tokenizer can be written as Hugging Face's `tokenizer.json`, also if
 //! it was read from another format.
 
-use std::{path::Path, sync::Arc};
+use std::{borrow::Cow, path::Path, sync::Arc};
 
 use serde_json::{Value, json};
 use tokenizers::{
@@ -18,7 +18,12 @@ pub struct Tokenizer {
     inner: Arc<tokenizers::Tokenizer>,
     /// The token that the library puts in the place of text it cannot encode, if the tokenizer has one.
     unknown: Option<u32>,
+    /// The special tokens, by which a model tells its own marks from text.
+    special: Arc<Vec<String>>,
 }
+
+/// The first of the characters that stand for the texts of special tokens: planes 15 and 16 are for private use.
+const FIRST_STAND_IN: u32 = 0xF_0000;
 
 /// The rule by which a byte-level BPE splits text into words before merging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +41,16 @@ impl Tokenizer {
             tokenizers::Tokenizer::from_bytes(text.as_bytes()).map_err(Error::format(path, "tokenizer.json"))?;
         let value: Value = serde_json::from_str(text).map_err(Error::format(path, "JSON"))?;
         let unknown = value["model"]["unk_token"].as_str().and_then(|token| inner.token_to_id(token));
-        Ok(Self { inner: inner.into(), unknown })
+        Ok(Self::new(inner, unknown))
+    }
+
+    fn new(inner: tokenizers::Tokenizer, unknown: Option<u32>) -> Self {
+        let added = inner.get_added_tokens_decoder();
+        let special = added.into_values().filter(|token| token.special).map(|token| token.content);
+        let mut special: Vec<String> = special.filter(|token| token.chars().nth(1).is_some()).collect();
+        // Of two that begin alike, the longer one is meant.
+        special.sort_by(|a, b| (b.len(), a).cmp(&(a.len(), b)));
+        Self { inner: inner.into(), unknown, special: special.into() }
     }
 
     /// Builds a character tokenizer: the ids of `specials` come first, then one for each of `characters`.
@@ -90,14 +104,52 @@ impl Tokenizer {
         let tokens = |list: &[&str], special| list.iter().map(|t| AddedToken::from(*t, special)).collect::<Vec<_>>();
         inner.add_special_tokens(tokens(special, true)).map_err(failed("add special tokens"))?;
         inner.add_tokens(tokens(added, false)).map_err(failed("add special tokens"))?;
-        Ok(Self { inner: inner.into(), unknown: None })
+        Ok(Self::new(inner, None))
     }
 
-    /// Returns the tokens of a text. Special tokens such as `<|im_start|>` are recognised; none is added.
+    /// Returns a text in which nothing is a special token: what looks like one is replaced by a character that stands for it,
+    /// and [`Self::encode`] gives the tokens of its letters. So a question cannot end its own turn.
+    pub fn as_text<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let mut shown = Cow::Borrowed(text);
+        for (index, token) in self.special.iter().enumerate() {
+            if let (true, Some(stand_in)) = (shown.contains(token.as_str()), stand_in(index)) {
+                shown = shown.replace(token.as_str(), stand_in.encode_utf8(&mut [0; 4])).into();
+            }
+        }
+        shown
+    }
+
+    /// Returns the tokens of a text. Special tokens such as `<|im_start|>` are recognised, unless [`Self::as_text`] has hidden
+    /// them; none is added.
     ///
     /// # Errors
     /// [`Error::NoToken`] if the text holds a character that the tokenizer has no token for.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        let special = |character: char| {
+            let index = u32::from(character).checked_sub(FIRST_STAND_IN)?;
+            self.special.get(index as usize)
+        };
+        let mut tokens = Vec::new();
+        let mut rest = text;
+        while let Some((at, character, token)) =
+            rest.char_indices().find_map(|(at, character)| Some((at, character, special(character)?)))
+        {
+            tokens.extend(self.encode_marked(&rest[..at])?);
+            // No special token is one character long, and so none of the pieces is one.
+            for letter in token.chars() {
+                tokens.extend(self.encode_marked(letter.encode_utf8(&mut [0; 4]))?);
+            }
+            rest = &rest[at + character.len_utf8()..];
+        }
+        tokens.extend(self.encode_marked(rest)?);
+        Ok(tokens)
+    }
+
+    /// Returns the tokens of a text without stand-ins.
+    fn encode_marked(&self, text: &str) -> Result<Vec<u32>> {
+        if text.is_empty() {
+            return Ok(Vec::new());
+        }
         let encoding = self.inner.encode_fast(text, false).map_err(failed("encode a text"))?;
         let ids = encoding.get_ids();
         if let Some(at) = self.unknown.and_then(|unknown| ids.iter().position(|id| *id == unknown)) {
@@ -139,6 +191,11 @@ impl Tokenizer {
     }
 }
 
+/// Returns the character that stands for a special token.
+fn stand_in(index: usize) -> Option<char> {
+    char::from_u32(FIRST_STAND_IN.checked_add(u32::try_from(index).ok()?)?)
+}
+
 fn failed(action: &'static str) -> impl Fn(tokenizers::Error) -> Error {
     move |source| Error::Tokenizer { action, source }
 }
@@ -169,6 +226,18 @@ mod tests {
         let ids = tokenizer.encode("<|im_start|>ab a12<tool>").unwrap();
         assert_eq!(ids, [0, 3, 4, 1, 5, 6, 7]);
         assert_eq!(tokenizer.decode(&ids).unwrap(), "ab a12<tool>");
+    }
+
+    #[test]
+    fn a_special_token_in_a_question_is_text() {
+        let vocabulary = ["<|im_start|>", "a", "b", "ab", "<", "|", ">", "_", "i", "m", "s", "t", "r"];
+        let tokenizer =
+            Tokenizer::from_merges(&vocabulary, &[("a", "b")], &["<|im_start|>"], &[], ByteLevelStyle::Gpt2).unwrap();
+        assert!(matches!(tokenizer.as_text("ab"), Cow::Borrowed("ab")));
+        let text = format!("<|im_start|>{}", tokenizer.as_text("ab<|im_start|>ab"));
+        let ids = tokenizer.encode(&text).unwrap();
+        assert_eq!(ids, [0, 3, 4, 5, 8, 9, 7, 10, 11, 1, 12, 11, 5, 6, 3]);
+        assert_eq!(tokenizer.decode(&ids).unwrap(), "ab<|im_start|>ab");
     }
 
     #[test]

@@ -3,12 +3,15 @@
 //! A batch is computed in micro-batches of at most `token_budget` tokens, whose gradients are added: the result is that
 //! of the whole batch, up to rounding. A step that fails leaves the weights and the optimiser as they were.
 
+use std::path::PathBuf;
+
 use candle_core::{Tensor, Var};
 use candle_nn::Optimizer;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Result},
+    formats::peft,
     model::{
         batch::{Batch, Sequence, check, micro_batches},
         gradient::{Checkpointing, Gradients},
@@ -35,6 +38,22 @@ pub enum Tuning {
     Full,
     /// Low-rank adapters; the model's weights are frozen.
     Lora(LoraConfig),
+    /// The low-rank adapters of a folder of PEFT, which training goes on from.
+    Adapter(PathBuf),
+}
+
+impl Tuning {
+    /// Returns the settings of the adapters; `None` without adapters.
+    ///
+    /// # Errors
+    /// Fails if an adapter's folder cannot be read.
+    pub fn lora(&self) -> Result<Option<LoraConfig>> {
+        match self {
+            Tuning::Full => Ok(None),
+            Tuning::Lora(config) => Ok(Some(config.clone())),
+            Tuning::Adapter(folder) => peft::config(folder).map(Some),
+        }
+    }
 }
 
 /// The settings of the optimiser in one phase of training.
@@ -124,6 +143,7 @@ impl Trainer {
                 policy.transformer.map(&mut |_, weight| Ok(Var::from_tensor(&weight.detach().copy()?)?.into_inner()))?
             }
             Tuning::Lora(config) => lora::attach(&policy.transformer, config, seed)?,
+            Tuning::Adapter(folder) => peft::attach(&policy.transformer, folder)?,
         };
         let variables = transformer.trainable();
         Ok(Self {

@@ -7,8 +7,8 @@ use alft_game::estimator::SurprisalEstimator;
 use alft_game::{AdvantageConfig, Combine, TargetConfig};
 use alft_plugin_host::Limits;
 use alft_policy::{
-    AdamWConfig, DevicePreference, GrpoConfig, KlPenalty, LoraConfig, OptimiserConfig, Precision, SampleConfig,
-    Schedule,
+    AdamWConfig, DevicePreference, GrpoConfig, KlPenalty, LoraConfig, Message, OptimiserConfig, Precision,
+    SampleConfig, Schedule,
 };
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +68,9 @@ pub struct Model {
     pub dtype: Precision,
     /// Low-rank adapters, trained in place of all weights.
     pub lora: Option<LoraConfig>,
+    /// A folder of PEFT, whose adapters are trained further in place of all weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<PathBuf>,
 }
 
 /// A model that comes with alft.
@@ -86,9 +89,26 @@ pub struct Prompts {
     pub train: PathBuf,
     /// JSON lines kept out of training, for the evaluation before and after.
     pub eval: Option<PathBuf>,
-    /// The text that the policy reads; `{prompt}` stands for the question.
+    /// The text that the policy reads, in which `{prompt}` stands for the question; or `chat`, the model's chat template.
     #[serde(default = "bare_template")]
     pub template: String,
+    /// With the chat template: the message of the system, before all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+    /// With the chat template: messages between that of the system and the question, such as solved examples.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub messages: Vec<Message>,
+    /// With the chat template: further variables of the template.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub chat_template_kwargs: serde_json::Map<String, serde_json::Value>,
+    /// With the chat template: the date that it is told, such as `2024-07-26`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<String>,
+}
+
+impl Prompts {
+    /// The value of `template` that stands for the model's chat template.
+    pub(crate) const CHAT: &str = "chat";
 }
 
 fn bare_template() -> String {
@@ -243,7 +263,7 @@ impl RunFile {
             let joined = folder.join(&*path);
             *path = std::path::absolute(&joined).unwrap_or(joined);
         };
-        self.model.path.iter_mut().for_each(absolute);
+        self.model.path.iter_mut().chain(&mut self.model.adapter).for_each(absolute);
         absolute(&mut self.prompts.train);
         self.prompts.eval.iter_mut().for_each(absolute);
         self.warm_start.iter_mut().for_each(|warm_start| absolute(&mut warm_start.data));
@@ -259,6 +279,10 @@ impl RunFile {
         if self.model.embedded.is_some() == self.model.path.is_some() {
             return wrong("model", "needs either `embedded = \"tiny\"` or `path`, and not both".into());
         }
+        if self.model.lora.is_some() && self.model.adapter.is_some() {
+            let reason = "goes on from adapters that have their settings; leave `lora` out";
+            return wrong("model.adapter", reason.into());
+        }
         if self.game.group < 2 {
             let reason = "must be at least 2, for an answer is judged against the others of its group";
             return wrong("game.group", format!("{reason}, not {}", self.game.group));
@@ -273,8 +297,21 @@ impl RunFile {
                           price; set it to \"loss\", or game.advantage.combine to \"sum_then_normalize\"";
             return wrong("train.loss.kl", reason.into());
         }
-        if !self.prompts.template.contains("{prompt}") {
-            return wrong("prompts.template", "must contain {prompt}, or no question reaches the policy".into());
+        let Prompts { template, system, messages, chat_template_kwargs, date, .. } = &self.prompts;
+        if template != Prompts::CHAT {
+            if !template.contains("{prompt}") {
+                let reason = "must contain {prompt}, or no question reaches the policy, or be \"chat\"";
+                return wrong("prompts.template", reason.into());
+            }
+            let of_chat = [
+                ("prompts.system", system.is_some()),
+                ("prompts.messages", !messages.is_empty()),
+                ("prompts.chat_template_kwargs", !chat_template_kwargs.is_empty()),
+                ("prompts.date", date.is_some()),
+            ];
+            if let Some((key, _)) = of_chat.iter().find(|(_, given)| *given) {
+                return wrong(key, "needs `template = \"chat\"`".into());
+            }
         }
         if !(MIN_TARGET_RATE..=1.0).contains(&self.target.rate) {
             return wrong("target.rate", format!("must be from {MIN_TARGET_RATE} to 1, not {}", self.target.rate));
@@ -390,6 +427,11 @@ path = "a.wasm"
             ("game.group=1", "`game.group` must be at least 2"),
             ("model.path=x", "not both"),
             ("prompts.template=hello", "`prompts.template` must contain {prompt}"),
+            (
+                "model={ embedded = \"tiny\", adapter = \"a\", lora = { rank = 2 } }",
+                "`model.adapter` goes on from adapters",
+            ),
+            ("prompts.system=hello", "`prompts.system` needs `template = \"chat\"`"),
             ("train.save_every=0", "`train.save_every` must be at least 1"),
             ("plugin.a.crate=x", "not both"),
             ("plugin.a.weight=-1", "`plugin.a.weight` must be 0 or more"),

@@ -53,6 +53,11 @@ impl RunDir {
         self.path.join("model")
     }
 
+    /// The adapters of a run that trains some, as a folder of PEFT.
+    pub fn adapter(&self) -> PathBuf {
+        self.path.join("adapter")
+    }
+
     /// The model after a step, as a Hugging Face folder.
     pub fn checkpoint(&self, step: u64) -> PathBuf {
         self.checkpoints().join(format!("step-{step:06}"))

@@ -1,0 +1,176 @@
+//! Chat templates: the Jinja text that came with a model, which writes a conversation as the model was trained to read it.
+//!
+//! Templates are rendered as the Python library transformers renders them: blocks take their line with them, methods of
+//! Python's texts, lists and dictionaries are known, and `raise_exception`, `strftime_now`, `bos_token` and its like exist.
+
+use std::collections::BTreeMap;
+
+use minijinja::{Environment, Error as JinjaError, ErrorKind, Value as JinjaValue, syntax::SyntaxConfig, value::Serde};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use time::{Date, format_description};
+
+use crate::error::{Error, Result};
+
+/// A message of a conversation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Message {
+    /// The author: `system`, `user` or `assistant`.
+    pub role: String,
+    /// The text.
+    pub content: String,
+}
+
+impl Message {
+    /// Creates a message.
+    pub fn new(role: &str, content: impl Into<String>) -> Self {
+        Self { role: role.to_owned(), content: content.into() }
+    }
+}
+
+/// A chat template that is ready to render.
+#[derive(Debug)]
+pub struct ChatTemplate {
+    environment: Environment<'static>,
+    /// `bos_token`, `eos_token` and the others that the tokenizer names.
+    tokens: BTreeMap<String, String>,
+}
+
+/// The name of the only template in the environment.
+const NAME: &str = "chat";
+
+/// The date that templates are told unless another is asked for: a run is then the same on every day.
+const DATE: (i32, time::Month, u8) = (2024, time::Month::July, 26);
+
+impl ChatTemplate {
+    /// Compiles a template. `tokens` are the tokens that it may name, such as `bos_token`. `date`, as `2024-07-26`, is the one
+    /// that it is told.
+    ///
+    /// # Errors
+    /// [`Error::ChatTemplate`] for a text that is no template. [`Error::Setting`] for a text that is no date.
+    pub(crate) fn new(source: &str, tokens: BTreeMap<String, String>, date: Option<&str>) -> Result<Self> {
+        let date = date.map_or_else(default_date, parse_date)?;
+        let failed = |source| Error::ChatTemplate { action: "compiled", source };
+        let mut environment = Environment::new();
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(failed)?;
+        environment.set_syntax(syntax);
+        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.add_function("raise_exception", |message: String| -> std::result::Result<String, JinjaError> {
+            Err(JinjaError::new(ErrorKind::InvalidOperation, message))
+        });
+        environment.add_function("strftime_now", move |format: String| strftime(date, &format));
+        environment.add_template_owned(NAME, without_generation_marks(source)).map_err(failed)?;
+        Ok(Self { environment, tokens })
+    }
+
+    /// Writes a conversation, up to the point where the model goes on. `variables` are further ones of the template, such as
+    /// `enable_thinking`.
+    ///
+    /// # Errors
+    /// [`Error::ChatTemplate`] if the template fails, for example because it refuses a role.
+    pub fn render(&self, messages: &[Message], variables: &Map<String, Value>) -> Result<String> {
+        let mut context: Map<String, Value> =
+            self.tokens.iter().map(|(name, token)| (name.clone(), Value::from(token.as_str()))).collect();
+        context.insert("add_generation_prompt".to_owned(), true.into());
+        context.extend(variables.clone());
+        let messages =
+            messages.iter().map(|message| serde_json::json!({"role": message.role, "content": message.content}));
+        context.insert("messages".to_owned(), messages.collect());
+        let context = JinjaValue::from(Serde(context));
+        let rendered = self.environment.get_template(NAME).and_then(|template| template.render(context));
+        rendered.map_err(|source| Error::ChatTemplate { action: "rendered", source })
+    }
+}
+
+/// Replaces the tags around a model's own words, which trainers in Python read, by ones that do nothing.
+fn without_generation_marks(source: &str) -> String {
+    let mut text = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(start) = rest.find("{%") {
+        let Some(length) = rest[start..].find("%}") else { break };
+        let (before, tag) = (&rest[..start], &rest[start..start + length + 2]);
+        let name = tag.trim_matches(['{', '}', '%', '-', '+', ' ', '\n']);
+        let instead = match name {
+            "generation" => tag.replace(name, "if true"),
+            "endgeneration" => tag.replace(name, "endif"),
+            _ => tag.to_owned(),
+        };
+        text.push_str(before);
+        text.push_str(&instead);
+        rest = &rest[start + length + 2..];
+    }
+    text.push_str(rest);
+    text
+}
+
+fn default_date() -> Result<Date> {
+    Date::from_calendar_date(DATE.0, DATE.1, DATE.2).map_err(|error| Error::setting("date", error.to_string()))
+}
+
+fn parse_date(text: &str) -> Result<Date> {
+    let wrong = || Error::setting("date", format!("is `{text}`; it must be a date such as 2024-07-26"));
+    let format = format_description::parse_borrowed::<2>("[year]-[month]-[day]").map_err(|_| wrong())?;
+    Date::parse(text, &format).map_err(|_| wrong())
+}
+
+/// Writes a date, at midnight, in the format of C's `strftime`.
+fn strftime(date: Date, format: &str) -> std::result::Result<String, JinjaError> {
+    let failed = |error: String| JinjaError::new(ErrorKind::InvalidOperation, format!("strftime_now: {error}"));
+    let format = format_description::parse_strftime_owned(format).map_err(|error| failed(error.to_string()))?;
+    date.midnight().assume_utc().format(&format).map_err(|error| failed(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn template(source: &str) -> ChatTemplate {
+        let tokens = [("bos_token".to_owned(), "<s>".to_owned())].into();
+        ChatTemplate::new(source, tokens, None).unwrap()
+    }
+
+    #[test]
+    fn blocks_methods_dates_and_refusals_are_those_of_transformers() {
+        let source = "{{ bos_token }}{{ strftime_now('%d %b %Y') }}\n\
+                      {% for message in messages %}\n\
+                      \x20 {% if message['role'] == 'tool' %}\n\
+                      {{ raise_exception('no tools here') }}\n\
+                      \x20 {% endif %}\n\
+                      {{ message.role.upper() }}: {% generation %}{{ message['content'].strip() }}{% endgeneration %}|\n\
+                      {% endfor %}\n\
+                      {%- if add_generation_prompt %}A:{% endif %}{{ extra }}";
+        let messages = [Message::new("user", " hi "), Message::new("assistant", "ho")];
+        let variables = [("extra".to_owned(), Value::from("!"))].into_iter().collect();
+        let rendered = template(source).render(&messages, &variables).unwrap();
+        assert_eq!(rendered, "<s>26 Jul 2024\nUSER: hi|\nASSISTANT: ho|\nA:!");
+        let error = template(source).render(&[Message::new("tool", "x")], &Map::new()).unwrap_err();
+        assert!(std::error::Error::source(&error).unwrap().to_string().contains("no tools here"));
+    }
+
+    #[test]
+    fn conversations_are_written_as_transformers_writes_them() {
+        #[derive(Deserialize)]
+        struct Case {
+            messages: Vec<Message>,
+            text: String,
+        }
+        let data: Value = serde_json::from_str(include_str!("../../tests/data/chat.json")).unwrap();
+        let tokens = serde_json::from_value(data["tokens"].clone()).unwrap();
+        let template = ChatTemplate::new(data["template"].as_str().unwrap(), tokens, None).unwrap();
+        let cases: Vec<Case> = serde_json::from_value(data["cases"].clone()).unwrap();
+        assert_eq!(cases.len(), 30);
+        for Case { messages, text } in cases {
+            assert_eq!(template.render(&messages, &Map::new()).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_no_template_or_no_date_is_an_error() {
+        let compile = |source, date| ChatTemplate::new(source, BTreeMap::new(), date).unwrap_err().to_string();
+        assert!(compile("{% if %}", None).contains("cannot be compiled"));
+        assert!(compile("", Some("yesterday")).contains("`yesterday`"));
+        let template = ChatTemplate::new("{{ strftime_now('%Y') }}", BTreeMap::new(), Some("2031-02-03")).unwrap();
+        assert_eq!(template.render(&[], &Map::new()).unwrap(), "2031");
+    }
+}

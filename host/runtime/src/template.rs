@@ -1,0 +1,109 @@
+//! The template around a question: what the policy reads.
+
+use alft_policy::{ChatTemplate, Message, Policy, Tokenizer};
+use serde_json::{Map, Value};
+
+use crate::config::Prompts;
+use crate::error::Result;
+
+/// The template of a run.
+#[derive(Debug)]
+pub struct PromptTemplate {
+    form: Form,
+    /// Tells questions from the marks of the template.
+    tokenizer: Tokenizer,
+}
+
+#[derive(Debug)]
+enum Form {
+    /// A text in which `{prompt}` stands for the question.
+    Text(String),
+    /// The model's own template around a conversation that ends with the question.
+    Chat { template: Box<ChatTemplate>, before: Vec<Message>, variables: Map<String, Value> },
+}
+
+impl PromptTemplate {
+    /// Prepares the template that a run file asks for.
+    ///
+    /// # Errors
+    /// Fails if a chat template is asked for and the model has none, for one that cannot be compiled, and for a text that is no
+    /// date.
+    pub fn open(config: &Prompts, policy: &Policy) -> Result<Self> {
+        let tokenizer = policy.tokenizer().clone();
+        if config.template != Prompts::CHAT {
+            return Ok(Self { form: Form::Text(config.template.clone()), tokenizer });
+        }
+        let Some(template) = policy.chat_template(config.date.as_deref())? else {
+            let reason = "is \"chat\", and the model has no chat template: write one in the run file, with {prompt}, or put \
+                          the model's chat_template.jinja into its folder";
+            return Err(alft_policy::Error::Setting { name: "prompts.template", reason: reason.to_owned() }.into());
+        };
+        let system = config.system.as_ref().map(|text| Message::new("system", text.as_str()));
+        let before = system.into_iter().chain(config.messages.iter().cloned()).collect();
+        Ok(Self {
+            form: Form::Chat { template: template.into(), before, variables: config.chat_template_kwargs.clone() },
+            tokenizer,
+        })
+    }
+
+    /// Returns the text that the policy reads for a question. Special tokens within the question are text.
+    ///
+    /// # Errors
+    /// Fails if the model's chat template does.
+    pub fn render(&self, question: &str) -> Result<String> {
+        let question = self.tokenizer.as_text(question);
+        match &self.form {
+            Form::Text(text) => Ok(text.replace("{prompt}", &question)),
+            Form::Chat { template, before, variables } => {
+                let mut messages = before.clone();
+                messages.push(Message::new("user", question));
+                Ok(template.render(&messages, variables)?)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alft_policy::Device;
+
+    use super::*;
+
+    fn prompts(extra: &str) -> Prompts {
+        toml::from_str(&format!("train = \"train.jsonl\"\n{extra}")).unwrap()
+    }
+
+    #[test]
+    fn a_question_lies_in_the_text_or_in_the_conversation() {
+        let policy = Policy::tiny(1, &Device::Cpu).unwrap();
+        let text = PromptTemplate::open(&prompts("template = \"Q: {prompt} A:\""), &policy).unwrap();
+        assert_eq!(text.render("1+2").unwrap(), "Q: 1+2 A:");
+        let chat = "template = \"chat\"\nsystem = \"Be brief.\"\nmessages = [{ role = \"assistant\", content = \"Ask!\" }]\n\
+                    chat_template_kwargs = { mark = \"?\" }\ndate = \"2031-02-03\"";
+        let error = PromptTemplate::open(&prompts(chat), &policy).unwrap_err().to_string();
+        assert!(error.contains("`prompts.template` is \"chat\", and the model has no chat template"), "{error}");
+
+        let folder = tempfile::tempdir().unwrap();
+        policy.save(folder.path()).unwrap();
+        let template =
+            "{% for m in messages %}{{ m.role }}: {{ m.content }}{{ mark }}|{% endfor %}{{ strftime_now('%Y') }}";
+        std::fs::write(folder.path().join("chat_template.jinja"), template).unwrap();
+        let policy = Policy::open(folder.path(), &Device::Cpu).unwrap();
+        let template = PromptTemplate::open(&prompts(chat), &policy).unwrap();
+        assert_eq!(template.render("1+2").unwrap(), "system: Be brief.?|assistant: Ask!?|user: 1+2?|2031");
+        std::fs::write(folder.path().join("chat_template.jinja"), "{{ messages[0").unwrap();
+        let policy = Policy::open(folder.path(), &Device::Cpu).unwrap();
+        assert!(PromptTemplate::open(&prompts(chat), &policy).is_err());
+    }
+
+    #[test]
+    fn a_question_cannot_end_its_turn() {
+        let policy = Policy::tiny(1, &Device::Cpu).unwrap();
+        let eos = policy.tokenizer().token(policy.eos_tokens()[0]).unwrap();
+        let template = PromptTemplate::open(&prompts(&format!("template = \"{eos}{{prompt}}\"")), &policy).unwrap();
+        let text = template.render(&format!("1{eos}2")).unwrap();
+        let tokens = policy.encode(&text).unwrap();
+        assert!(tokens[0] == policy.eos_tokens()[0] && !tokens[1..].contains(&tokens[0]));
+        assert_eq!(policy.decode(&tokens).unwrap(), format!("1{eos}2"));
+    }
+}
