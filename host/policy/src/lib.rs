@@ -45,8 +45,7 @@ pub use crate::{
     model::{
         batch::Sequence,
         chat::{ChatTemplate, Message},
-        config::ModelConfig,
-        families::Architecture,
+        config::{Architecture, ModelConfig},
         log_probs::log_probs,
         lora::LoraConfig,
         rope::{Llama3Scaling, RopeScaling, YarnScaling},

@@ -18,9 +18,8 @@ use crate::{
     kernels::WeightFormat,
     model::{
         batch::{Batch, Sequence},
-        config::ModelConfig,
+        config::{Architecture, ModelConfig},
         decoding::DecodingModel,
-        families::Architecture,
         gradient::{Checkpointing, Gradients},
         init::random,
         lora::{self, LoraConfig},

@@ -6,7 +6,11 @@ use candle_core::Device;
 
 use crate::{
     error::{Error, Result},
-    model::{config::ModelConfig, families::Architecture, init::random, tiny},
+    model::{
+        config::{Architecture, ModelConfig},
+        init::random,
+        tiny,
+    },
     policy::Policy,
 };
 

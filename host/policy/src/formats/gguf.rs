@@ -12,8 +12,7 @@ use crate::{
     error::{Error, Result},
     formats::huggingface,
     model::{
-        config::ModelConfig,
-        families::Architecture,
+        config::{Architecture, ModelConfig},
         tokenizer::{ByteLevelStyle, Tokenizer},
         transformer::Transformer,
     },

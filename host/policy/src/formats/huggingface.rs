@@ -12,12 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     error::{Error, Result},
     formats::safetensors,
-    model::{
-        config::{ModelConfig, TokenIds},
-        lora,
-        tokenizer::Tokenizer,
-        transformer::Transformer,
-    },
+    model::{config::ModelConfig, config_json::TokenIds, lora, tokenizer::Tokenizer, transformer::Transformer},
     policy::Policy,
 };
 

@@ -1,15 +1,17 @@
 //! The model: configuration, weights and forward pass of a decoder-only transformer, its tokenizer and its adapters.
 //!
-//! [`families`] say how models differ, in their [`config`]; [`rope`] has the frequencies of positions. [`batch`] packs
-//! sequences for the [`transformer`], [`log_probs`] scores them with it, and [`gradient`] is its backward pass. [`decoding`]
-//! prepares a model for sampling, with [`joined`] for a device. [`lora`] attaches adapters, [`init`] draws random weights,
-//! and [`tiny`] is the embedded model's configuration. [`chat`] writes a conversation by the model's own template.
+//! [`families`] say how models differ in their [`config`], which [`config_json`] reads and writes; [`rope`] has the
+//! frequencies of positions. [`batch`] packs sequences for the [`transformer`], [`log_probs`] scores them with it, and
+//! [`gradient`] is its backward pass. [`decoding`] prepares a model for sampling, with [`joined`] for a device. [`lora`]
+//! attaches adapters, [`init`] draws random weights, and [`tiny`] is the embedded model's configuration. [`chat`] writes a
+//! conversation by the model's own template.
 
 pub(crate) mod batch;
 pub(crate) mod chat;
 pub(crate) mod config;
+pub(crate) mod config_json;
 pub(crate) mod decoding;
-pub(crate) mod families;
+mod families;
 pub(crate) mod gradient;
 pub(crate) mod init;
 pub(crate) mod joined;

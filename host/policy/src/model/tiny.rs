@@ -3,7 +3,10 @@
 
 use crate::{
     error::Result,
-    model::{config::ModelConfig, families::Architecture, tokenizer::Tokenizer},
+    model::{
+        config::{Architecture, ModelConfig},
+        tokenizer::Tokenizer,
+    },
 };
 
 /// Returns the tokenizer: one token for each character of printable ASCII, and for the newline.

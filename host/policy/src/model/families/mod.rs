@@ -11,22 +11,7 @@ mod smollm3;
 
 use serde_json::Value;
 
-use super::config::ModelConfig;
-
-/// A model family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Architecture {
-    /// `LlamaForCausalLM`: Llama, SmolLM 1 and 2, and many others.
-    Llama,
-    /// `MistralForCausalLM`.
-    Mistral,
-    /// `Qwen2ForCausalLM`: Qwen2 and Qwen2.5.
-    Qwen2,
-    /// `Qwen3ForCausalLM`.
-    Qwen3,
-    /// `SmolLM3ForCausalLM`.
-    SmolLm3,
-}
+use super::config::{Architecture, ModelConfig};
 
 /// The differences of a family from Llama.
 pub(super) struct Family {
@@ -42,26 +27,24 @@ pub(super) struct Family {
     pub(super) write: fn(&ModelConfig, &mut Value),
 }
 
-impl Architecture {
-    const ALL: [Architecture; 5] = [Self::Llama, Self::Mistral, Self::Qwen2, Self::Qwen3, Self::SmolLm3];
+/// The list in [`crate::Error::Architecture`].
+pub(super) const SUPPORTED: &str =
+    "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM and SmolLM3ForCausalLM";
 
-    /// The list in [`crate::Error::Architecture`].
-    pub(crate) const SUPPORTED: &'static str =
-        "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM and SmolLM3ForCausalLM";
+/// Returns the family whose models have this class.
+pub(super) fn of_class(class: &str) -> Option<Architecture> {
+    use Architecture::{Llama, Mistral, Qwen2, Qwen3, SmolLm3};
+    [Llama, Mistral, Qwen2, Qwen3, SmolLm3].into_iter().find(|architecture| of(*architecture).class == class)
+}
 
-    /// Returns the family whose models have this class.
-    pub(super) fn of_class(class: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|architecture| architecture.family().class == class)
-    }
-
-    pub(super) fn family(self) -> &'static Family {
-        match self {
-            Self::Llama => &llama::FAMILY,
-            Self::Mistral => &mistral::FAMILY,
-            Self::Qwen2 => &qwen2::FAMILY,
-            Self::Qwen3 => &qwen3::FAMILY,
-            Self::SmolLm3 => &smollm3::FAMILY,
-        }
+/// Returns the differences of a family.
+pub(super) fn of(architecture: Architecture) -> &'static Family {
+    match architecture {
+        Architecture::Llama => &llama::FAMILY,
+        Architecture::Mistral => &mistral::FAMILY,
+        Architecture::Qwen2 => &qwen2::FAMILY,
+        Architecture::Qwen3 => &qwen3::FAMILY,
+        Architecture::SmolLm3 => &smollm3::FAMILY,
     }
 }
 
