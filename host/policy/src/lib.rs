@@ -57,7 +57,7 @@ pub use crate::{
     train::{
         adamw::AdamWConfig,
         checkpoint,
-        grpo::{self, Aggregation, GrpoConfig, ImportanceSampling, KlPenalty},
+        grpo::{self, Aggregation, GrpoConfig, ImportanceSampling, KlEstimate, KlPenalty, PolicyLoss},
         memory::UpdateMemory,
         schedule::{Decay, Schedule},
         tabular,

@@ -8,8 +8,8 @@
 //! The second term is the k3 estimate of KL(π ‖ π_ref). The weights aggregate the tokens. They are fixed for the whole
 //! batch in advance, so the loss of a batch is the sum of the losses of its micro-batches.
 //!
-//! Source: Shao et al., *DeepSeekMath*, arXiv 2402.03300; for the variants see [`Aggregation`] and
-//! [`ImportanceSampling`].
+//! Source: Shao et al., *DeepSeekMath*, arXiv 2402.03300; for the variants see [`PolicyLoss`], [`Aggregation`],
+//! [`ImportanceSampling`] and [`KlEstimate`].
 
 use candle_core::{D, Result as TensorResult, Tensor};
 use serde::{Deserialize, Serialize};
@@ -41,12 +41,39 @@ pub enum ImportanceSampling {
     Sequence,
 }
 
+/// The first term of the loss, a function of the ratio ρ and the advantage A of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PolicyLoss {
+    /// `−min(ρ A, clip(ρ) A)`: a token whose ratio is beyond the bound has no gradient.
+    #[default]
+    Clipped,
+    /// `−min(ρ, 1 + clip_high) A log π`, in which the factor before log π is held constant: every token has a gradient
+    /// (CISPO, arXiv 2506.13585).
+    Cispo,
+}
+
+/// The estimate of KL(π ‖ π_ref) at a token, for a penalty in the loss. With Δ = log π_ref − log π:
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KlEstimate {
+    /// `−Δ`. Its gradient is 0 on average over samples of the policy, so it teaches nothing there.
+    K1,
+    /// `Δ² / 2`. On samples of the policy its gradient is that of KL(π ‖ π_ref).
+    K2,
+    /// `exp Δ − Δ − 1`. On samples of the policy its gradient is that of KL(π_ref ‖ π).
+    #[default]
+    K3,
+    /// k3 times the ratio ρ, whose gradient counts: it is that of KL(π ‖ π_ref).
+    K3Ratio,
+}
+
 /// The place of the KL penalty: in the loss or in the reward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KlPenalty {
-    /// In the loss, by the k3 estimate, as in GRPO. The estimate of KL(π ‖ π_ref) is unbiased, but on samples of the policy
-    /// its gradient is that of KL(π_ref ‖ π) (Tang, Munos, arXiv 2506.09477), whose equilibrium differs from the game's.
+    /// In the loss, by a [`KlEstimate`], as in GRPO. The k3 estimate of KL(π ‖ π_ref) is unbiased, but on samples of the
+    /// policy its gradient is that of KL(π_ref ‖ π) (Tang, Munos, arXiv 2506.09477), whose equilibrium differs from the game's.
     #[default]
     Loss,
     /// In the reward, from which β log(π/π_ref) of the whole completion is subtracted, as in PPO for RLHF. The gradient is
@@ -63,8 +90,18 @@ pub struct GrpoConfig {
     pub clip_low: f64,
     /// Distance of the ratio's upper clipping bound from 1.
     pub clip_high: f64,
+    /// Largest ratio that counts for a token with a negative advantage, above `1 + clip_high` (two-sided clipping, arXiv
+    /// 2505.07291). Without it one ratio may outweigh a whole batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delta: Option<f64>,
+    /// The first term of the loss.
+    #[serde(skip_serializing_if = "is_default")]
+    pub policy_loss: PolicyLoss,
     /// Coefficient of the KL penalty; 0 needs no reference.
     pub beta: f64,
+    /// Estimate of the KL divergence in the loss.
+    #[serde(skip_serializing_if = "is_default")]
+    pub kl_estimate: KlEstimate,
     /// Place of the KL penalty.
     pub kl: KlPenalty,
     /// Aggregation of tokens.
@@ -82,12 +119,19 @@ pub struct GrpoConfig {
     pub updates_per_batch: usize,
 }
 
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 impl Default for GrpoConfig {
     fn default() -> Self {
         Self {
             clip_low: 0.2,
             clip_high: 0.2,
+            delta: None,
+            policy_loss: PolicyLoss::default(),
             beta: 0.02,
+            kl_estimate: KlEstimate::default(),
             kl: KlPenalty::default(),
             aggregation: Aggregation::default(),
             importance_sampling: ImportanceSampling::default(),
@@ -108,6 +152,15 @@ impl GrpoConfig {
         for (name, value) in not_negative {
             if !(value >= 0.0 && value.is_finite()) {
                 return Err(Error::setting(name, format!("is {value}; it must be at least 0")));
+            }
+        }
+        if let Some(delta) = self.delta {
+            if !(delta > 1.0 + self.clip_high && delta.is_finite()) {
+                let least = 1.0 + self.clip_high;
+                return Err(Error::setting("delta", format!("is {delta}; it must be above 1 + clip_high, {least}")));
+            }
+            if self.policy_loss == PolicyLoss::Cispo {
+                return Err(Error::setting("delta", "has no meaning for `policy_loss = \"cispo\"`; leave it out"));
             }
         }
         if self.updates_per_batch == 0 {
@@ -145,9 +198,14 @@ impl GrpoConfig {
         lengths.iter().map(of_length).collect()
     }
 
-    /// Returns true if the ratio of a token is clipped, so that the token has no gradient.
+    /// Returns true if the ratio of a token is clipped, so that a change of the ratio does not change the loss.
     pub(crate) fn clips(&self, ratio: f64, advantage: f64) -> bool {
-        (advantage > 0.0 && ratio > 1.0 + self.clip_high) || (advantage < 0.0 && ratio < 1.0 - self.clip_low)
+        let high = ratio > 1.0 + self.clip_high;
+        if self.policy_loss == PolicyLoss::Cispo {
+            return high;
+        }
+        let too_high = self.delta.is_some_and(|delta| ratio > delta);
+        (advantage > 0.0 && high) || (advantage < 0.0 && (ratio < 1.0 - self.clip_low || too_high))
     }
 }
 
@@ -179,15 +237,31 @@ pub fn loss(inputs: &LossInputs, config: &GrpoConfig) -> Result<Tensor> {
         ImportanceSampling::Sequence => sequence_mean(&log_ratio, &inputs.mask)?,
     };
     let ratio = log_ratio.exp()?;
-    let clipped = ratio.clamp(1.0 - config.clip_low, 1.0 + config.clip_high)?;
     let advantages = inputs.advantages.unsqueeze(1)?.broadcast_as(ratio.shape())?;
-    let mut per_token = (&ratio * &advantages)?.minimum(&(clipped * &advantages)?)?.neg()?;
+    let gain = match config.policy_loss {
+        PolicyLoss::Clipped => {
+            let clipped = ratio.clamp(1.0 - config.clip_low, 1.0 + config.clip_high)?;
+            let bounded = config.delta.map_or_else(|| Ok(ratio.clone()), |delta| ratio.minimum(delta))?;
+            (bounded * &advantages)?.minimum(&(clipped * &advantages)?)?
+        }
+        PolicyLoss::Cispo => {
+            let factor = ratio.detach().minimum(1.0 + config.clip_high)?;
+            ((factor * &advantages)? * &inputs.log_probs)?
+        }
+    };
+    let mut per_token = gain.neg()?;
     let beta = config.loss_beta();
     if beta != 0.0 {
         let reference = inputs.reference_log_probs.as_ref().ok_or(Error::NoReference { beta })?;
         let delta = (reference.detach() - &inputs.log_probs)?;
-        let k3 = ((delta.exp()? - &delta)? - 1.0)?;
-        per_token = (per_token + (k3 * beta)?)?;
+        let k3 = || (delta.exp()? - &delta)? - 1.0;
+        let estimate = match config.kl_estimate {
+            KlEstimate::K1 => delta.neg()?,
+            KlEstimate::K2 => (delta.sqr()? * 0.5)?,
+            KlEstimate::K3 => k3()?,
+            KlEstimate::K3Ratio => (k3()? * &ratio)?,
+        };
+        per_token = (per_token + (estimate * beta)?)?;
     }
     let weights = inputs.mask.broadcast_mul(&inputs.token_weights.unsqueeze(1)?)?;
     Ok((per_token * weights)?.sum_all()?)
@@ -292,6 +366,80 @@ mod tests {
         }
     }
 
+    /// The losses and gradients of tests/data/losses.py.
+    #[test]
+    fn losses_and_gradients_are_those_of_trl() {
+        let golden: Value = serde_json::from_str(include_str!("../../tests/data/losses.json")).unwrap();
+        let rows = |value: &Value| -> Vec<Vec<f64>> { serde_json::from_value(value.clone()).unwrap() };
+        let matrix = |name: &str| Tensor::new(rows(&golden["batch"][name]), &Device::Cpu).unwrap();
+        let cases = golden["cases"].as_array().unwrap();
+        assert_eq!(cases.len(), 42);
+        for case in cases {
+            let (loss_type, sequence) = (case["loss_type"].as_str().unwrap(), case["level"] == "sequence");
+            let config = GrpoConfig {
+                clip_low: golden["epsilon_low"].as_f64().unwrap(),
+                clip_high: golden["epsilon_high"].as_f64().unwrap(),
+                delta: case["delta"].as_f64(),
+                policy_loss: if loss_type == "cispo" { PolicyLoss::Cispo } else { PolicyLoss::Clipped },
+                beta: case["beta"].as_f64().unwrap(),
+                kl_estimate: if case["corrected"] == true { KlEstimate::K3Ratio } else { KlEstimate::K3 },
+                aggregation: match loss_type {
+                    "grpo" => Aggregation::Grpo,
+                    "dr_grpo" => Aggregation::DrGrpo,
+                    _ => Aggregation::Dapo,
+                },
+                importance_sampling: if sequence { ImportanceSampling::Sequence } else { ImportanceSampling::Token },
+                max_completion_tokens: golden["max_completion_length"].as_u64().unwrap() as usize,
+                ..GrpoConfig::default()
+            };
+            config.check().unwrap();
+            let log_probs = Var::from_tensor(&matrix("logp")).unwrap();
+            let advantages: Vec<f64> = serde_json::from_value(golden["batch"]["advantages"].clone()).unwrap();
+            let inputs = LossInputs {
+                log_probs: log_probs.as_tensor().clone(),
+                old_log_probs: matrix("logp_old"),
+                reference_log_probs: Some(matrix("logp_ref")),
+                advantages: Tensor::new(advantages, &Device::Cpu).unwrap(),
+                mask: matrix("mask"),
+                token_weights: Tensor::new(config.token_weights(&[4, 2, 3]), &Device::Cpu).unwrap(),
+            };
+            let value = loss(&inputs, &config).unwrap();
+            let near = |got: f64, want: f64| assert!((got - want).abs() < 1e-9, "{case}: {got} is not {want}");
+            near(value.to_scalar().unwrap(), case["loss"].as_f64().unwrap());
+            let grads = value.backward().unwrap();
+            let got = grads.get(&log_probs).unwrap().to_vec2::<f64>().unwrap();
+            got.iter()
+                .flatten()
+                .zip(rows(&case["gradient"]).iter().flatten())
+                .for_each(|(got, want)| near(*got, *want));
+        }
+    }
+
+    #[test]
+    fn every_estimate_of_the_divergence_has_its_own_gradient() {
+        let (golden, cases) = cases();
+        for kl_estimate in [KlEstimate::K1, KlEstimate::K2, KlEstimate::K3, KlEstimate::K3Ratio] {
+            let config = GrpoConfig { beta: 0.3, kl_estimate, ..cases[0].0.clone() };
+            let (log_probs, inputs) = inputs(&golden, &config, 6.0);
+            let with = |beta: f64| {
+                let value = loss(&inputs, &GrpoConfig { beta, ..config.clone() }).unwrap();
+                value.backward().unwrap().get(&log_probs).unwrap().get(0).unwrap().get(0).unwrap().to_scalar::<f64>()
+            };
+            let at = |name: &str| golden["batch"][name][0][0].as_f64().unwrap();
+            let delta = at("logp_ref") - at("logp");
+            let ratio = (at("logp") - at("logp_old")).exp();
+            let slope = match kl_estimate {
+                KlEstimate::K1 => 1.0,
+                KlEstimate::K2 => -delta,
+                KlEstimate::K3 => 1.0 - delta.exp(),
+                KlEstimate::K3Ratio => -ratio * delta,
+            };
+            let weight = inputs.token_weights.get(0).unwrap().to_scalar::<f64>().unwrap();
+            let got = with(0.3).unwrap() - with(0.0).unwrap();
+            assert!((got - 0.3 * weight * slope).abs() < 1e-12, "{kl_estimate:?}: {got}");
+        }
+    }
+
     #[test]
     fn a_kl_penalty_without_a_reference_is_an_error() {
         let (golden, cases) = cases();
@@ -306,6 +454,9 @@ mod tests {
         let refused = |config: GrpoConfig| config.check().unwrap_err().to_string();
         assert!(refused(GrpoConfig { beta: f64::NAN, ..Default::default() }).contains("`beta` is NaN"));
         assert!(refused(GrpoConfig { clip_low: -0.1, ..Default::default() }).contains("`clip_low` is -0.1"));
+        assert!(refused(GrpoConfig { delta: Some(1.1), ..Default::default() }).contains("`delta` is 1.1"));
+        let cispo = GrpoConfig { delta: Some(2.0), policy_loss: PolicyLoss::Cispo, ..Default::default() };
+        assert!(refused(cispo).contains("cispo"));
         assert!(refused(GrpoConfig { updates_per_batch: 0, ..Default::default() }).contains("updates_per_batch"));
     }
 }
