@@ -79,7 +79,7 @@ mod tests {
         policy::Policy,
     };
 
-    /// What transformers computes; see tests/data/families.py.
+    /// The results of transformers; see tests/data/families.py.
     #[derive(Deserialize)]
     struct Expected {
         log_probs: Vec<Vec<f64>>,
