@@ -290,6 +290,11 @@ fn a_damaged_model_is_an_error_that_names_the_file() {
     damage("config.json", b"{");
     damage("tokenizer.json", b"{}");
     damage("generation_config.json", b"[");
+    damage("tokenizer_config.json", b"{");
+    let kept = fs::read(path.join("generation_config.json")).unwrap();
+    fs::write(path.join("generation_config.json"), b"[1]").unwrap();
+    Policy::open(path, &Device::Cpu).unwrap();
+    fs::write(path.join("generation_config.json"), kept).unwrap();
     damage("model.safetensors", b"\x05\0\0\0\0\0\0\0{}");
     damage("model.safetensors", b"");
     let whole = fs::read(path.join("model.safetensors")).unwrap();

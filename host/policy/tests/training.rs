@@ -402,6 +402,7 @@ fn an_adapter_is_written_for_peft_and_trained_further() {
     };
     assert!(refused("\"LORA\"", "\"IA3\"").contains("IA3"));
     assert!(refused("\"use_dora\": false", "\"use_dora\": true").contains("use_dora"));
+    assert!(refused("\"r\": 8", "\"r\": 8, \"init_lora_weights\": \"pissa\"").contains("pissa"));
     assert!(refused("\"r\": 8", "\"r\": 4").contains("has shape [8, 64]"));
     assert!(refused("\"q_proj\"", "\"k_proj\"").contains("k_proj"));
     assert!(refused("\"q_proj\"", "\"down_proj\"").contains("q_proj"));

@@ -394,7 +394,10 @@ impl Parts {
         if let Some(memory) = update_memory(&trainer, &config, &train, longest_prompt) {
             observer(&RunEvent::UpdateMemory(&memory));
         }
-        let fingerprint = ConfigFingerprint::new(&config)?;
+        let mut fingerprint = ConfigFingerprint::new(&config)?;
+        if let Some(source) = template.chat_source() {
+            fingerprint = fingerprint.with_text("prompts.template", source);
+        }
         let data = RunData { template, train, eval, examples };
         Ok(Self { config, plugins, opener, data, trainer, fingerprint, observer, begun })
     }

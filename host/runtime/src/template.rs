@@ -46,6 +46,14 @@ impl PromptTemplate {
         })
     }
 
+    /// Returns the text of the model's chat template, if the run uses it.
+    pub(crate) fn chat_source(&self) -> Option<&str> {
+        match &self.form {
+            Form::Text(_) => None,
+            Form::Chat { template, .. } => Some(template.source()),
+        }
+    }
+
     /// Returns the text that the policy reads for a question. Special tokens within the question are text.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! GGUF files of the llama architecture. Weights of any quantisation are converted to `f32`.
 
-use std::{fs::File, io::BufReader, path::Path};
+use std::{collections::BTreeSet, fs::File, io::BufReader, path::Path};
 
 use candle_core::{
     Device, Tensor,
@@ -34,12 +34,14 @@ pub(super) fn load(path: &Path, device: &Device) -> Result<Policy> {
     let tokenizer = tokenizer(&metadata)?;
     huggingface::check_vocab_size(&tokenizer, &config, path)?;
 
+    let mut unread: BTreeSet<&str> = content.tensor_infos.keys().map(String::as_str).collect();
     let transformer = Transformer::build(&config, &mut |name, shape| {
         let stored =
             stored_name(name).ok_or_else(|| Error::content(path, format!("the format has no name for `{name}`")))?;
         if !content.tensor_infos.contains_key(&stored) {
             return Err(Error::content(path, format!("there is no tensor `{stored}`")));
         }
+        unread.remove(stored.as_str());
         let failed = |source: candle_core::Error| Error::ReadTensor {
             path: path.to_owned(),
             tensor: stored.clone(),
@@ -62,6 +64,10 @@ pub(super) fn load(path: &Path, device: &Device) -> Result<Policy> {
         }
         Ok(tensor.to_device(device)?)
     })?;
+    if let Some(name) = unread.first() {
+        let reason = format!("no part of the model reads the tensor `{name}`; load the Hugging Face folder instead");
+        return Err(Error::content(path, reason));
+    }
     Ok(Policy { companions: companions(&metadata), config, tokenizer, transformer })
 }
 

@@ -42,11 +42,15 @@ pub(super) fn load(dir: &Path, device: &Device) -> Result<Policy> {
             companions.push((name.to_owned(), read(&path)?));
         }
     }
+    if let Some((_, text)) = companions.iter().find(|(name, _)| name == TOKENIZER_CONFIG) {
+        let path = dir.join(TOKENIZER_CONFIG);
+        serde_json::from_str::<Value>(text).map_err(Error::format(&path, "JSON"))?;
+    }
     // The generation configuration's end-of-sequence tokens take precedence over those of `config.json`.
     if let Some((_, text)) = companions.iter().find(|(name, _)| name == GENERATION_CONFIG) {
         let path = dir.join(GENERATION_CONFIG);
-        let mut value: Value = serde_json::from_str(text).map_err(Error::format(&path, "JSON"))?;
-        if let Ok(ids) = serde_json::from_value::<TokenIds>(value["eos_token_id"].take()) {
+        let value: Value = serde_json::from_str(text).map_err(Error::format(&path, "JSON"))?;
+        if let Ok(ids) = serde_json::from_value::<TokenIds>(value["eos_token_id"].clone()) {
             config.eos_tokens = ids.into_vec();
             config.check(&path)?;
         }

@@ -41,7 +41,15 @@ struct PeftConfig {
     modules_to_save: Option<Vec<String>>,
     rank_pattern: Option<serde_json::Map<String, Value>>,
     alpha_pattern: Option<serde_json::Map<String, Value>>,
+    #[serde(default)]
+    init_lora_weights: Value,
+    #[serde(default)]
+    alora_invocation_tokens: Value,
 }
+
+/// The ways of drawing an adapter's first weights that leave the model's as they are. PEFT also knows some that change them, and
+/// changes them again whenever it loads the adapter.
+const PLAIN_STARTS: [&str; 3] = ["gaussian", "eva", "orthogonal"];
 
 /// Reads the settings of an adapter.
 pub(crate) fn config(dir: &Path) -> Result<LoraConfig> {
@@ -54,6 +62,14 @@ pub(crate) fn config(dir: &Path) -> Result<LoraConfig> {
     }
     if config.use_dora || config.fan_in_fan_out {
         return refused("use_dora and fan_in_fan_out are not supported; they must be false");
+    }
+    if let Some(start) = config.init_lora_weights.as_str().filter(|start| !PLAIN_STARTS.contains(start)) {
+        return refused(&format!(
+            "init_lora_weights is {start}, which changes the model's weights; it is not supported"
+        ));
+    }
+    if !config.alora_invocation_tokens.is_null() {
+        return refused("alora_invocation_tokens is not supported; it must be null");
     }
     if config.bias.is_some_and(|bias| bias != "none") {
         return refused("bias is not supported; it must be none");

@@ -33,9 +33,13 @@ impl Message {
 #[derive(Debug)]
 pub struct ChatTemplate {
     environment: Environment<'static>,
+    source: String,
     /// `bos_token`, `eos_token` and the others that the tokenizer names.
     tokens: BTreeMap<String, String>,
 }
+
+/// Steps that a template may take, which bounds its time and memory: a template comes from a stranger.
+const FUEL: u64 = 10_000_000;
 
 /// The name of the only template in the environment.
 const NAME: &str = "chat";
@@ -55,13 +59,21 @@ impl ChatTemplate {
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(failed)?;
         environment.set_syntax(syntax);
+        environment.set_fuel(Some(FUEL));
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_function("raise_exception", |message: String| -> std::result::Result<String, JinjaError> {
             Err(JinjaError::new(ErrorKind::InvalidOperation, message))
         });
+        // That of the library escapes texts for the web.
+        environment.add_filter("tojson", |value: Serde<Value>| value.0.to_string());
         environment.add_function("strftime_now", move |format: String| strftime(date, &format));
         environment.add_template_owned(NAME, without_generation_marks(source)).map_err(failed)?;
-        Ok(Self { environment, tokens })
+        Ok(Self { environment, source: source.to_owned(), tokens })
+    }
+
+    /// Returns the template's text.
+    pub fn source(&self) -> &str {
+        &self.source
     }
 
     /// Writes a conversation, up to the point where the model goes on. `variables` are further ones of the template, such as
@@ -73,6 +85,8 @@ impl ChatTemplate {
         let mut context: Map<String, Value> =
             self.tokens.iter().map(|(name, token)| (name.clone(), Value::from(token.as_str()))).collect();
         context.insert("add_generation_prompt".to_owned(), true.into());
+        // Templates ask for these by name, and tell none from missing.
+        context.extend(["tools", "documents"].map(|name| (name.to_owned(), Value::Null)));
         context.extend(variables.clone());
         let messages =
             messages.iter().map(|message| serde_json::json!({"role": message.role, "content": message.content}));
@@ -168,6 +182,10 @@ mod tests {
     #[test]
     fn a_text_that_is_no_template_or_no_date_is_an_error() {
         let compile = |source, date| ChatTemplate::new(source, BTreeMap::new(), date).unwrap_err().to_string();
+        let endless = "{% for i in range(99999) %}{% for j in range(99999) %}{{ j }}{% endfor %}{% endfor %}";
+        assert!(template(endless).render(&[], &Map::new()).is_err());
+        let kinds = template("{{ tools is none }} {{ '<a>' | tojson }}").render(&[], &Map::new()).unwrap();
+        assert_eq!(kinds.to_lowercase(), "true \"<a>\"");
         assert!(compile("{% if %}", None).contains("cannot be compiled"));
         assert!(compile("", Some("yesterday")).contains("`yesterday`"));
         let template = ChatTemplate::new("{{ strftime_now('%Y') }}", BTreeMap::new(), Some("2031-02-03")).unwrap();

@@ -85,6 +85,10 @@ impl ModelConfig {
                 return invalid(format!("{name} is {size}; it must lie between 1 and {LIMIT}"));
             }
         }
+        const WIDEST_HEAD: usize = 1 << 16;
+        if self.head_dim > WIDEST_HEAD {
+            return invalid(format!("head_dim is {}; it must be at most {WIDEST_HEAD}", self.head_dim));
+        }
         if !self.heads.is_multiple_of(self.kv_heads) {
             return invalid(format!(
                 "num_key_value_heads ({}) must divide num_attention_heads ({})",
@@ -110,6 +114,6 @@ impl ModelConfig {
 
     /// Returns the rotation of queries and keys by their positions.
     pub(crate) fn frequencies(&self) -> Frequencies {
-        Frequencies::new(self.head_dim, self.rope_theta, self.rope_scaling, self.context_length)
+        Frequencies::new(self.head_dim, self.rope_theta, self.rope_scaling)
     }
 }

@@ -90,8 +90,12 @@ impl ModelConfig {
             head_dim: hf.head_dim.unwrap_or(hf.hidden_size / hf.num_attention_heads.max(1)),
             context_length: hf.max_position_embeddings,
             rms_norm_eps: hf.rms_norm_eps,
-            rope_theta: rope_theta.unwrap_or(10_000.0),
-            rope_scaling: rope.as_ref().map(|rope| rope::read(rope, path)).transpose()?.flatten(),
+            rope_theta: rope_theta.unwrap_or(family.rope_theta),
+            rope_scaling: rope
+                .as_ref()
+                .map(|rope| rope::read(rope, hf.max_position_embeddings, path))
+                .transpose()?
+                .flatten(),
             unrotated_layers: Vec::new(),
             qk_norm: false,
             tie_word_embeddings: hf.tie_word_embeddings.unwrap_or(family.tied),
@@ -140,6 +144,7 @@ impl ModelConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::rope::RopeScaling;
 
     fn parse(edit: impl FnOnce(&mut Value)) -> Result<ModelConfig> {
         let mut value = json!({
@@ -187,6 +192,26 @@ mod tests {
     }
 
     #[test]
+    fn a_window_ends_the_context_and_not_that_of_a_scaling() {
+        let config = parse(|value| {
+            value["architectures"] = json!(["Qwen2ForCausalLM"]);
+            value["use_sliding_window"] = json!(true);
+            value["sliding_window"] = json!(32);
+            value["rope_scaling"] = json!({"type": "yarn", "factor": 4.0});
+        })
+        .unwrap();
+        let RopeScaling::Yarn(scaling) = config.rope_scaling.unwrap() else { panic!("{config:?}") };
+        assert_eq!((config.context_length, scaling.original_max_position_embeddings), (32, 128));
+        let of = |edit: fn(&mut Value)| parse(edit).unwrap().context_length;
+        assert_eq!(of(|value| value["architectures"] = json!(["MistralForCausalLM"])), 128);
+        let mistral = |value: &mut Value| {
+            value["architectures"] = json!(["MistralForCausalLM"]);
+            value["max_position_embeddings"] = json!(32_768);
+        };
+        assert_eq!(of(mistral), 4096);
+    }
+
+    #[test]
     fn an_unsupported_or_inconsistent_configuration_is_an_error_with_a_reason() {
         let message = |edit: fn(&mut Value)| parse(edit).unwrap_err().to_string();
         assert!(
@@ -199,6 +224,7 @@ mod tests {
         assert!(message(|v| v["vocab_size"] = json!("x")).contains("config.json"));
         assert!(message(|v| v["rope_scaling"] = json!({"type": "longrope"})).contains("longrope"));
         assert!(message(|v| v["rope_scaling"] = json!({"type": "linear", "factor": 0.0})).contains("not finite"));
+        assert!(message(|v| v["head_dim"] = json!(1 << 20)).contains("at most 65536"));
         assert!(message(|v| v["quantization_config"] = json!({"quant_method": "gptq"})).contains("quantised by gptq"));
         assert!(message(|v| v["eos_token_id"] = json!(64)).contains("outside the vocabulary"));
     }

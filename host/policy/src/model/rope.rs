@@ -42,9 +42,8 @@ pub struct Llama3Scaling {
 pub struct YarnScaling {
     /// Divisor of low frequencies.
     pub factor: f64,
-    /// Context length of pre-training, in tokens; that of the model if the file names none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub original_max_position_embeddings: Option<usize>,
+    /// Context length of pre-training, in tokens; `max_position_embeddings` if the file names none.
+    pub original_max_position_embeddings: usize,
     /// A frequency is unchanged if it makes more turns than this in the original context; 32 if the file names none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beta_fast: Option<f64>,
@@ -79,8 +78,9 @@ pub(crate) struct Frequencies {
     pub(crate) scale: f64,
 }
 
-/// Reads a scaling from `rope_parameters` or `rope_scaling`; `None` for none. Errors name `path`.
-pub(super) fn read(value: &Value, path: &Path) -> Result<Option<RopeScaling>> {
+/// Reads a scaling from `rope_parameters` or `rope_scaling` of a model with this `max_position_embeddings`; `None` for none.
+/// Errors name `path`.
+pub(super) fn read(value: &Value, context: usize, path: &Path) -> Result<Option<RopeScaling>> {
     if value.is_null() {
         return Ok(None);
     }
@@ -91,6 +91,9 @@ pub(super) fn read(value: &Value, path: &Path) -> Result<Option<RopeScaling>> {
         "linear" | "llama3" | "yarn" => {
             let mut value = value.clone();
             value["rope_type"] = json!(kind);
+            if kind == "yarn" && value["original_max_position_embeddings"].is_null() {
+                value["original_max_position_embeddings"] = json!(context);
+            }
             serde_json::from_value(value).map(Some).map_err(Error::format(path, "config.json"))
         }
         other => {
@@ -103,8 +106,8 @@ pub(super) fn read(value: &Value, path: &Path) -> Result<Option<RopeScaling>> {
 }
 
 impl Frequencies {
-    /// Computes the frequencies of heads of this width, for a model with this context.
-    pub(super) fn new(head_dim: usize, theta: f64, scaling: Option<RopeScaling>, context: usize) -> Self {
+    /// Computes the frequencies of heads of this width.
+    pub(super) fn new(head_dim: usize, theta: f64, scaling: Option<RopeScaling>) -> Self {
         let plain: Vec<f64> = (0..head_dim / 2).map(|i| theta.powf(-2.0 * i as f64 / head_dim as f64)).collect();
         let unscaled = |angles| Self { angles, scale: 1.0 };
         match scaling {
@@ -114,7 +117,7 @@ impl Frequencies {
                 unscaled(plain.into_iter().map(|angle| scaling.scaled(angle)).collect())
             }
             Some(RopeScaling::Yarn(scaling)) => {
-                let angles = scaling.angles(plain, theta, context);
+                let angles = scaling.angles(plain, theta);
                 Self { angles, scale: scaling.attention_factor() }
             }
         }
@@ -132,9 +135,9 @@ impl Llama3Scaling {
 
 impl YarnScaling {
     /// Scales the angles of pairs: those before a range of pairs are kept, and those after it are divided by the factor.
-    fn angles(self, plain: Vec<f64>, theta: f64, context: usize) -> Vec<f64> {
+    fn angles(self, plain: Vec<f64>, theta: f64) -> Vec<f64> {
         let pairs = plain.len() as f64;
-        let original = self.original_max_position_embeddings.unwrap_or(context) as f64;
+        let original = self.original_max_position_embeddings as f64;
         // The pair that makes this many turns in the original context.
         let pair_of = |turns: f64| pairs * (original / (turns * TAU)).ln() / theta.ln();
         let (first, last) = (pair_of(self.beta_fast.unwrap_or(32.0)), pair_of(self.beta_slow.unwrap_or(1.0)));

@@ -22,8 +22,9 @@ pub struct Tokenizer {
     special: Arc<Vec<String>>,
 }
 
-/// The first of the characters that stand for the texts of special tokens: planes 15 and 16 are for private use.
-const FIRST_STAND_IN: u32 = 0xF_0000;
+/// The first of the characters that stand for the texts of special tokens, in the plane for private use that fonts and texts
+/// hardly use.
+const FIRST_STAND_IN: u32 = 0x10_0000;
 
 /// The rule by which a byte-level BPE splits text into words before merging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -34,6 +34,7 @@ impl ConfigFingerprint {
             "/train/activation_checkpointing",
             "/model/device",
             "/model/path",
+            "/model/adapter",
             "/sampling/max_batch",
             "/sampling/cache_mib",
             "/prompts/train",
@@ -50,7 +51,9 @@ impl ConfigFingerprint {
             settings.pointer_mut(key).map(Value::take);
         }
         let examples = run.warm_start.as_ref().map(|warm_start| &warm_start.data);
+        let adapter = run.model.adapter.as_ref().map(|folder| folder.join("adapter_config.json"));
         let data = [
+            ("model.adapter", adapter.as_ref()),
             ("prompts.train", Some(&run.prompts.train)),
             ("prompts.eval", run.prompts.eval.as_ref()),
             ("warm_start.data", examples),
@@ -61,6 +64,12 @@ impl ConfigFingerprint {
             files.insert(key.into(), blake3::hash(&bytes).to_hex().to_string());
         }
         Ok(Self { settings, files })
+    }
+
+    /// Adds a text that the run depends on and that is in none of its files.
+    pub(crate) fn with_text(mut self, key: &str, text: &str) -> Self {
+        self.files.insert(key.into(), blake3::hash(text.as_bytes()).to_hex().to_string());
+        self
     }
 
     /// The keys and files in which `now` differs.

@@ -8,6 +8,7 @@ pub(super) const FAMILY: Family = Family {
     class: "LlamaForCausalLM",
     model_type: "llama",
     tied: false,
+    rope_theta: 10_000.0,
     read: |config, model| {
         model.qkv_bias = flag(config, "attention_bias");
         model.output_bias = model.qkv_bias;

@@ -21,6 +21,8 @@ pub(super) struct Family {
     pub(super) model_type: &'static str,
     /// True if the output head is the embedding unless `tie_word_embeddings` is there.
     pub(super) tied: bool,
+    /// The base of the rotary frequencies of a `config.json` without `rope_theta`.
+    pub(super) rope_theta: f64,
     /// Sets what differs, given the whole `config.json`; an error is a reason.
     pub(super) read: fn(&Value, &mut ModelConfig) -> Result<(), String>,
     /// Adds the family's keys to a `config.json`.
@@ -53,9 +55,13 @@ fn flag(config: &Value, key: &str) -> bool {
     config[key].as_bool().unwrap_or(false)
 }
 
+/// The window of a `config.json` without `sliding_window`. `null` means none.
+const WINDOW: u64 = 4096;
+
 /// Ends the context where a sliding window would begin to leave keys out: attention is over all keys.
-fn end_context_at(window: &Value, model: &mut ModelConfig) {
-    if let Some(window) = window.as_u64() {
+fn end_context_at_window(config: &Value, model: &mut ModelConfig) {
+    let window = config.get("sliding_window").map_or(Some(WINDOW), Value::as_u64);
+    if let Some(window) = window {
         model.context_length = model.context_length.min(usize::try_from(window).unwrap_or(usize::MAX));
     }
 }

@@ -2,18 +2,19 @@
 
 use serde_json::json;
 
-use super::{Family, end_context_at, flag};
+use super::{Family, end_context_at_window, flag};
 
 pub(super) const FAMILY: Family = Family {
     class: "Qwen3ForCausalLM",
     model_type: "qwen3",
     tied: false,
+    rope_theta: 10_000.0,
     read: |config, model| {
         model.qk_norm = true;
         model.qkv_bias = flag(config, "attention_bias");
         model.output_bias = model.qkv_bias;
         if flag(config, "use_sliding_window") {
-            end_context_at(&config["sliding_window"], model);
+            end_context_at_window(config, model);
         }
         Ok(())
     },

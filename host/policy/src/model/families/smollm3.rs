@@ -9,6 +9,7 @@ pub(super) const FAMILY: Family = Family {
     class: "SmolLM3ForCausalLM",
     model_type: "smollm3",
     tied: true,
+    rope_theta: 2_000_000.0,
     read: |config, model| {
         model.qkv_bias = flag(config, "attention_bias");
         model.output_bias = model.qkv_bias;
@@ -30,7 +31,10 @@ pub(super) const FAMILY: Family = Family {
 fn unrotated_layers(config: &Value, model: &ModelConfig) -> Result<Vec<usize>, String> {
     let every = config["no_rope_layer_interval"].as_u64().unwrap_or(4).max(1) as usize;
     let rotates: Vec<bool> = match config["no_rope_layers"].as_array() {
-        Some(listed) => listed.iter().map(|rotates| rotates.as_u64() != Some(0)).collect(),
+        Some(listed) => {
+            let rotates = listed.iter().map(|entry| entry.as_u64().filter(|entry| *entry <= 1).map(|entry| entry == 1));
+            rotates.collect::<Option<_>>().ok_or("no_rope_layers must have a 0 or a 1 for each layer")?
+        }
         None => (1..=model.layers).map(|layer| !layer.is_multiple_of(every)).collect(),
     };
     if rotates.len() != model.layers {
