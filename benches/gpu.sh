@@ -57,7 +57,7 @@ part 80 "decoding beside torch" "${peer[@]}" --model $smollm2 "${bf16[@]}" --par
 part 80 "updates beside torch" "${peer[@]}" --model $smollm2 "${bf16[@]}" --parts log-probs,update-lora,update-full --sequences 64
 part 60 "Qwen2.5-0.5B beside torch" "${peer[@]}" --model $qwen "${bf16[@]}" --parts decode --batch 256 --new-tokens 64 --repeat 1
 if [[ -n ${MODEL:-} ]]; then
-    # MODEL: a folder in Hugging Face's format. PLUGINS: one of components, where they cannot be built.
+    # MODEL: a folder in Hugging Face's format. PLUGINS: one of components (see peer_trl.py), where they cannot be built.
     plugins=(${PLUGINS:+--plugins "$PLUGINS"})
     for tuning in --full ""; do
         part 90 "a GRPO step beside TRL" "$python" "$here/peer_trl.py" --alft "$alft" --model "$MODEL" --device cuda \

@@ -20,7 +20,7 @@ pub enum Architecture {
     SmolLm3,
 }
 
-/// The configuration of a decoder-only transformer of the llama family.
+/// The configuration of a decoder-only transformer of one of the families.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelConfig {
     /// The family.

@@ -1,4 +1,4 @@
-//! LoRA, low-rank adapters: `y = x Wᵀ + (alpha / rank) · (x Aᵀ) Bᵀ`, with `W` frozen, `A` (rank, in) and `B` (out,
+//! LoRA, low-rank adapters: `y = x Wᵀ + scale · (x Aᵀ) Bᵀ`, with `W` frozen, `A` (rank, in) and `B` (out,
 //! rank) trained. `B` starts at zero, so an untrained adapter does not change the output.
 //!
 //! Source: Hu et al., *LoRA: Low-Rank Adaptation of Large Language Models*, arXiv 2106.09685.

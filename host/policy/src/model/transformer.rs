@@ -15,7 +15,7 @@ use crate::{
     ops::{Packed, Prediction, Rotary, add, add_product, attend, linear, predict, rms_norm, swiglu},
 };
 
-/// The weights of a decoder-only transformer of the llama family (RMSNorm, rotary positions, grouped queries, SwiGLU).
+/// The weights of a decoder-only transformer with RMSNorm, rotary positions, grouped queries and SwiGLU.
 ///
 /// Cloning shares the weights.
 #[derive(Debug, Clone)]
