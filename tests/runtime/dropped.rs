@@ -46,7 +46,7 @@ impl Objective for Literal {
 
 fn question() -> Question {
     let prompt = |id: &str| Prompt { id: id.into(), text: id.into(), ..Prompt::default() };
-    Question { id: "q".into(), prompts: vec![prompt("q/0"), prompt("q/1")] }
+    Question::of_texts("q".into(), vec![prompt("q/0"), prompt("q/1")])
 }
 
 fn rollout<'a>(question: &'a Question, texts: [&[&str]; 2]) -> Rollout<'a> {

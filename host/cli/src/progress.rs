@@ -82,6 +82,7 @@ impl RunReporter {
     pub(crate) fn event(&mut self, event: &RunEvent<'_>) {
         match event {
             RunEvent::Device(device) => self.line(&format!("alft {} on {device}", env!("CARGO_PKG_VERSION"))),
+            RunEvent::Download(download) => self.line(&download.to_string()),
             RunEvent::SampleMemory(memory) => self.line(&memory.to_string()),
             RunEvent::UpdateMemory(memory) => self.line(&memory.to_string()),
             RunEvent::Plugin(PluginEvent::Build { event, .. }) => self.line(&event.to_string()),

@@ -70,6 +70,40 @@ pub enum Error {
         /// The architectures that can be loaded.
         supported: &'static str,
     },
+    /// There is nothing where a model should be.
+    #[error(
+        "there is no model at {}: write the path of a folder in Hugging Face's format or of a GGUF file; a run file names a model of \
+         a hub as `hub = \"owner/model\"`",
+        path.display()
+    )]
+    NoModel {
+        /// The folder or file.
+        path: PathBuf,
+    },
+    /// A model of a hub was asked for in a build that fetches none.
+    #[error(
+        "this build fetches no models: build alft with `--features hub`, or put {files} of `{model}` (revision `{revision}`) into a \
+         folder and write its path"
+    )]
+    HubNotBuilt {
+        /// The model's repository.
+        model: String,
+        /// The branch, tag or commit.
+        revision: String,
+        /// The files that are needed.
+        files: String,
+    },
+    /// A model could not be fetched from a hub.
+    #[error(
+        "cannot fetch `{model}`; check its name, the connection to the hub (HF_ENDPOINT names another one) and, if the model asks for \
+         one, your token (HF_TOKEN)"
+    )]
+    Hub {
+        /// The model's repository.
+        model: String,
+        /// The library's error.
+        source: BoxError,
+    },
     /// The tokenizer can produce tokens that the model has no embedding for.
     #[error(
         "{}: the tokenizer has {tokenizer} tokens and the model only {model}; use the tokenizer that came with the model",

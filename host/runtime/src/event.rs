@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use alft_policy::{SampleMemory, UpdateMemory};
+use alft_policy::{Download, SampleMemory, UpdateMemory};
 
 use crate::plugins::PluginEvent;
 use crate::record::{GameLine, WarmStartLine};
@@ -15,6 +15,8 @@ use crate::stats::Averages;
 pub enum RunEvent<'a> {
     /// The device was opened; its name for people.
     Device(&'a str),
+    /// A file of a model is being fetched from a hub.
+    Download(Download<'a>),
     /// The largest memory that sampling takes.
     SampleMemory(&'a SampleMemory),
     /// The largest memory that an update takes.

@@ -154,9 +154,10 @@ pub fn sample_rollouts<'a>(
     sampling: &SampleConfig,
     (run, step): (u64, u64),
 ) -> Result<Vec<Rollout<'a>>> {
-    let prompts = || questions.iter().flat_map(|question| &question.prompts);
-    let texts = prompts().map(|prompt| template.render(&prompt.text)).collect::<Result<Vec<String>>>()?;
-    let encoded: Vec<(&Prompt, Vec<u32>)> = prompts().zip(policy.encode_batch(&texts)?).collect();
+    let phrasings = || questions.iter().flat_map(|question| question.phrasings());
+    let texts = phrasings().map(|(history, prompt)| template.render(history, &prompt.text));
+    let tokens = policy.encode_batch(&texts.collect::<Result<Vec<String>>>()?)?;
+    let encoded: Vec<(&Prompt, Vec<u32>)> = phrasings().map(|(_, prompt)| prompt).zip(tokens).collect();
     let requests: Vec<Request<'_>> = encoded
         .iter()
         .flat_map(|(_, tokens)| std::iter::repeat_n(tokens, group))

@@ -185,8 +185,9 @@ impl Run {
         self.session.logs.sync()?;
         let policy = self.session.trainer.policy();
         policy.save(&self.dir.model())?;
-        policy.save_adapter(self.session.config.model.path.as_deref().unwrap_or(Path::new("")), &self.dir.adapter())?;
         let Session { state, config, .. } = &self.session;
+        let base = config.model.hub.as_ref().map(Path::new).or(config.model.path.as_deref()).unwrap_or(Path::new(""));
+        policy.save_adapter(base, &self.dir.adapter())?;
         let totals = || state.totals.iter().map(|(name, totals)| (name.clone(), totals));
         let failed = totals().filter(|(_, totals)| !totals.failures.is_empty());
         let summary = Summary {
@@ -367,7 +368,11 @@ impl Parts {
             PluginSource::RunFile(opener) => (opener.open(&config, &mut observer)?, Some(opener)),
             PluginSource::Linked(plugins) => (plugins, None),
         };
-        let policy = match (&config.model.embedded, &config.model.path) {
+        let fetched = match config.model.hub()? {
+            Some(model) => Some(model.fetch(&mut |download| observer(&RunEvent::Download(download)))?),
+            None => None,
+        };
+        let policy = match (&config.model.embedded, fetched.as_ref().or(config.model.path.as_ref())) {
             (Some(Embedded::Tiny), _) => Policy::tiny(config.seed, &device)?,
             (None, Some(path)) => Policy::open(path, &device)?,
             (None, None) => unreachable!("the run file was checked"),
@@ -386,7 +391,7 @@ impl Parts {
             observer(&RunEvent::SampleMemory(&memory));
         }
         let encode = |example: &SftExample| -> Result<Sequence> {
-            Ok(policy.example(&template.render(&example.prompt)?, &example.completion)?)
+            Ok(policy.example(&template.render(&[], &example.prompt)?, &example.completion)?)
         };
         let examples = examples.iter().map(encode).collect::<Result<_, _>>()?;
         let trainer = Trainer::new(policy, &tuning, config.first_optimiser(), config.train.token_budget, config.seed)?
@@ -465,10 +470,10 @@ fn check_questions(
     let files = [(&config.prompts.train, train), (eval_path, eval)];
     let context = policy.config().context_length;
     for (path, question) in files.into_iter().flat_map(|(path, questions)| std::iter::repeat(path).zip(questions)) {
-        for prompt in &question.prompts {
+        for (history, prompt) in question.phrasings() {
             let wrong = |reason: String| Error::Data { path: path.clone(), reason };
             let tokens = template
-                .render(&prompt.text)
+                .render(history, &prompt.text)
                 .and_then(|text| Ok(policy.encode(&text)?))
                 .map_err(|error| wrong(format!("the policy cannot read question {}: {}", prompt.id, chain(&error))))?;
             if tokens.len() + config.sampling.max_new_tokens > context {

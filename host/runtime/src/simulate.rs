@@ -199,7 +199,7 @@ impl Trial<'_> {
         let mut targets = TargetState::default();
         let reference_marginals = instance.game.by_answer(&instance.game.reference());
         targets.references.insert(instance.name.clone(), reference_marginals);
-        let question = Question { id: instance.name.clone(), prompts: instance.prompts.clone() };
+        let question = Question::of_texts(instance.name.clone(), instance.prompts.clone());
         let loss = GrpoConfig { beta: instance.game.beta(), kl: self.config.kl, ..GrpoConfig::default() };
         let config = RewardConfig {
             step: 0,

@@ -14,6 +14,9 @@ pub struct PromptTemplate {
     tokenizer: Tokenizer,
 }
 
+/// The role of the message that tells the model how to behave, before all others.
+const SYSTEM: &str = "system";
+
 #[derive(Debug)]
 enum Form {
     /// A text in which `{prompt}` stands for the question.
@@ -38,7 +41,7 @@ impl PromptTemplate {
                           the model's chat_template.jinja into its folder";
             return Err(alft_policy::Error::Setting { name: "prompts.template", reason: reason.to_owned() }.into());
         };
-        let system = config.system.as_ref().map(|text| Message::new("system", text.as_str()));
+        let system = config.system.as_ref().map(|text| Message::new(SYSTEM, text.as_str()));
         let before = system.into_iter().chain(config.messages.iter().cloned()).collect();
         Ok(Self {
             form: Form::Chat { template: template.into(), before, variables: config.chat_template_kwargs.clone() },
@@ -54,16 +57,29 @@ impl PromptTemplate {
         }
     }
 
-    /// Returns the text that the policy reads for a question. Special tokens within the question are text.
+    /// Returns the text that the policy reads for a question, which is the last message of its conversation after those of
+    /// `history`. Special tokens within question and history are text. A history that begins with a message of the system
+    /// has it in place of the run file's.
     ///
     /// # Errors
-    /// Fails if the model's chat template does.
-    pub fn render(&self, question: &str) -> Result<String> {
+    /// Fails if the model's chat template does, and for a history in a template that is a text.
+    pub fn render(&self, history: &[Message], question: &str) -> Result<String> {
         let question = self.tokenizer.as_text(question);
         match &self.form {
+            Form::Text(_) if !history.is_empty() => {
+                let reason = "is a text, and the question is a list of messages: write \"chat\"".to_owned();
+                Err(alft_policy::Error::Setting { name: "prompts.template", reason }.into())
+            }
             Form::Text(text) => Ok(text.replace("{prompt}", &question)),
             Form::Chat { template, before, variables } => {
-                let mut messages = before.clone();
+                let is_system = |message: &&Message| message.role == SYSTEM;
+                let own_system = history.first().filter(is_system);
+                let shared = before.iter().filter(|message| own_system.is_none() || !is_system(message));
+                let rest = &history[usize::from(own_system.is_some())..];
+                let as_text = |message: &Message| Message::new(&message.role, self.tokenizer.as_text(&message.content));
+                let mut messages: Vec<Message> = own_system.map(as_text).into_iter().collect();
+                messages.extend(shared.cloned());
+                messages.extend(rest.iter().map(as_text));
                 messages.push(Message::new("user", question));
                 Ok(template.render(&messages, variables)?)
             }
@@ -85,7 +101,7 @@ mod tests {
     fn a_question_lies_in_the_text_or_in_the_conversation() {
         let policy = Policy::tiny(1, &Device::Cpu).unwrap();
         let text = PromptTemplate::open(&prompts("template = \"Q: {prompt} A:\""), &policy).unwrap();
-        assert_eq!(text.render("1+2").unwrap(), "Q: 1+2 A:");
+        assert_eq!(text.render(&[], "1+2").unwrap(), "Q: 1+2 A:");
         let chat = "template = \"chat\"\nsystem = \"Be brief.\"\nmessages = [{ role = \"assistant\", content = \"Ask!\" }]\n\
                     chat_template_kwargs = { mark = \"?\" }\ndate = \"2031-02-03\"";
         let error = PromptTemplate::open(&prompts(chat), &policy).unwrap_err().to_string();
@@ -98,7 +114,12 @@ mod tests {
         std::fs::write(folder.path().join("chat_template.jinja"), template).unwrap();
         let policy = Policy::open(folder.path(), &Device::Cpu).unwrap();
         let template = PromptTemplate::open(&prompts(chat), &policy).unwrap();
-        assert_eq!(template.render("1+2").unwrap(), "system: Be brief.?|assistant: Ask!?|user: 1+2?|2031");
+        assert_eq!(template.render(&[], "1+2").unwrap(), "system: Be brief.?|assistant: Ask!?|user: 1+2?|2031");
+        let own = [("system", "Be long."), ("user", "0+1")].map(|(role, content)| Message::new(role, content));
+        let rendered = template.render(&own, "1+2").unwrap();
+        assert_eq!(rendered, "system: Be long.?|assistant: Ask!?|user: 0+1?|user: 1+2?|2031");
+        let error = text.render(&own, "1+2").unwrap_err().to_string();
+        assert!(error.contains("the question is a list of messages"), "{error}");
         std::fs::write(folder.path().join("chat_template.jinja"), "{{ messages[0").unwrap();
         let policy = Policy::open(folder.path(), &Device::Cpu).unwrap();
         assert!(PromptTemplate::open(&prompts(chat), &policy).is_err());
@@ -109,7 +130,7 @@ mod tests {
         let policy = Policy::tiny(1, &Device::Cpu).unwrap();
         let eos = policy.tokenizer().token(policy.eos_tokens()[0]).unwrap();
         let template = PromptTemplate::open(&prompts(&format!("template = \"{eos}{{prompt}}\"")), &policy).unwrap();
-        let text = template.render(&format!("1{eos}2")).unwrap();
+        let text = template.render(&[], &format!("1{eos}2")).unwrap();
         let tokens = policy.encode(&text).unwrap();
         assert!(tokens[0] == policy.eos_tokens()[0] && !tokens[1..].contains(&tokens[0]));
         assert_eq!(policy.decode(&tokens).unwrap(), format!("1{eos}2"));

@@ -16,16 +16,17 @@ use crate::{
     policy::Policy,
 };
 
-const CONFIG: &str = "config.json";
-const TOKENIZER: &str = "tokenizer.json";
+pub(super) const CONFIG: &str = "config.json";
+pub(super) const TOKENIZER: &str = "tokenizer.json";
 pub(super) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 const GENERATION_CONFIG: &str = "generation_config.json";
 const CHAT_TEMPLATE: &str = "chat_template.jinja";
-const WEIGHTS: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+pub(super) const WEIGHTS: &str = "model.safetensors";
+pub(super) const INDEX: &str = "model.safetensors.index.json";
 
 /// Files that are kept as text and exported with the model.
-const COMPANIONS: [&str; 4] = [TOKENIZER_CONFIG, GENERATION_CONFIG, "special_tokens_map.json", CHAT_TEMPLATE];
+pub(super) const COMPANIONS: [&str; 4] =
+    [TOKENIZER_CONFIG, GENERATION_CONFIG, "special_tokens_map.json", CHAT_TEMPLATE];
 
 /// Loads a folder. Weights in `f16` and `bf16` are converted to `f32`.
 pub(super) fn load(dir: &Path, device: &Device) -> Result<Policy> {

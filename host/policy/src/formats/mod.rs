@@ -1,6 +1,7 @@
-//! Models on disk: Hugging Face folders and adapters of PEFT, read and written, and GGUF files, read.
+//! Models on disk: Hugging Face folders and adapters of PEFT, read and written, and GGUF files, read; and models of a hub.
 
 mod gguf;
+pub(crate) mod hub;
 mod huggingface;
 pub(crate) mod peft;
 pub(crate) mod safetensors;
@@ -21,6 +22,9 @@ impl Policy {
     /// # Errors
     /// Fails if files are missing or damaged, and for an architecture that is not supported.
     pub fn open(path: &Path, device: &Device) -> Result<Self> {
+        if !path.try_exists().map_err(Error::read(path))? {
+            return Err(Error::NoModel { path: path.to_owned() });
+        }
         let metadata = std::fs::metadata(path).map_err(Error::read(path))?;
         if metadata.is_dir() { huggingface::load(path, device) } else { gguf::load(path, device) }
     }

@@ -7,7 +7,7 @@ use alft_game::estimator::SurprisalEstimator;
 use alft_game::{AdvantageConfig, Combine, TargetConfig};
 use alft_plugin_host::Limits;
 use alft_policy::{
-    AdamWConfig, DevicePreference, GrpoConfig, KlPenalty, LoraConfig, Message, OptimiserConfig, Precision,
+    AdamWConfig, DevicePreference, GrpoConfig, HubModel, KlPenalty, LoraConfig, Message, OptimiserConfig, Precision,
     SampleConfig, Schedule,
 };
 use serde::{Deserialize, Serialize};
@@ -52,7 +52,7 @@ pub struct RunFile {
     pub plugins: Vec<PluginEntry>,
 }
 
-/// The policy: `embedded` or `path`.
+/// The policy: `embedded`, `path` or `hub`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
@@ -60,6 +60,12 @@ pub struct Model {
     pub embedded: Option<Embedded>,
     /// A folder in Hugging Face's format, or a GGUF file.
     pub path: Option<PathBuf>,
+    /// A model of a hub, as `owner/model` or `owner/model/FILE.gguf`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hub: Option<String>,
+    /// The branch, tag or commit of a model of a hub.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
     /// The device of the weights.
     #[serde(default)]
     pub device: DevicePreference,
@@ -71,6 +77,16 @@ pub struct Model {
     /// A folder of PEFT, whose adapters are trained further in place of all weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapter: Option<PathBuf>,
+}
+
+impl Model {
+    /// Returns the model of a hub that the run file names, if it names one.
+    ///
+    /// # Errors
+    /// [`alft_policy::Error::Setting`] for a text that is no such name.
+    pub(crate) fn hub(&self) -> Result<Option<HubModel>, alft_policy::Error> {
+        self.hub.as_deref().map(|name| HubModel::new(name, self.revision.as_deref())).transpose()
+    }
 }
 
 /// A model that comes with alft.
@@ -276,8 +292,12 @@ impl RunFile {
     /// Finds the first setting that cannot work.
     fn check(&self) -> Result<(), InvalidSetting> {
         let wrong = |key: &str, reason: String| Err(InvalidSetting::new(key, reason));
-        if self.model.embedded.is_some() == self.model.path.is_some() {
-            return wrong("model", "needs either `embedded = \"tiny\"` or `path`, and not both".into());
+        let Model { embedded, path, hub, revision, .. } = &self.model;
+        if [embedded.is_some(), path.is_some(), hub.is_some()].into_iter().filter(|given| *given).count() != 1 {
+            return wrong("model", "needs one of `embedded = \"tiny\"`, `path` and `hub`, and not two".into());
+        }
+        if revision.is_some() && hub.is_none() {
+            return wrong("model.revision", "is that of a model of a hub; write `hub`".into());
         }
         if self.model.lora.is_some() && self.model.adapter.is_some() {
             let reason = "goes on from adapters that have their settings; leave `lora` out";
@@ -330,6 +350,7 @@ impl RunFile {
         }
         let warm_start = self.warm_start.as_ref();
         let tables = [
+            ("model", self.model.hub().map(drop)),
             ("sampling", self.sampling.check()),
             ("train.loss", self.train.loss.check()),
             ("train.schedule", self.train.schedule.check()),
@@ -425,12 +446,14 @@ path = "a.wasm"
     fn settings_that_cannot_work_are_refused() {
         for (set, expected) in [
             ("game.group=1", "`game.group` must be at least 2"),
-            ("model.path=x", "not both"),
+            ("model.path=x", "not two"),
             ("prompts.template=hello", "`prompts.template` must contain {prompt}"),
             (
                 "model={ embedded = \"tiny\", adapter = \"a\", lora = { rank = 2 } }",
                 "`model.adapter` goes on from adapters",
             ),
+            ("model={ hub = \"SmolLM2\" }", "`model.hub` is \"SmolLM2\"; it must be a name such as"),
+            ("model.revision=main", "`model.revision` is that of a model of a hub"),
             ("prompts.system=hello", "`prompts.system` needs `template = \"chat\"`"),
             ("train.save_every=0", "`train.save_every` must be at least 1"),
             ("plugin.a.crate=x", "not both"),

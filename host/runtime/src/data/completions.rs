@@ -60,10 +60,11 @@ pub fn read_completions(path: &Path) -> Result<Vec<AnsweredQuestion>> {
         match answered.iter_mut().find(|answered| answered.question.id == bundle) {
             Some(answered) => {
                 answered.question.prompts.push(prompt);
+                answered.question.history.push(Vec::new());
                 answered.completions.push(completions);
             }
             None => answered.push(AnsweredQuestion {
-                question: Question { id: bundle, prompts: vec![prompt] },
+                question: Question::of_texts(bundle, vec![prompt]),
                 completions: vec![completions],
             }),
         }

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use alft_policy::Message;
 use alft_sdk::Prompt;
 use serde::Deserialize;
+use serde_json::{Map, Value, json};
 
 use super::lines::read_lines;
 use crate::error::{Error, Result};
@@ -16,6 +18,21 @@ pub struct Question {
     pub id: String,
     /// The phrasings. They share the gold answer and the metadata.
     pub prompts: Vec<Prompt>,
+    /// For each phrasing, the messages of its conversation before the last one, which is the prompt's text. Empty for a
+    /// phrasing that is a text.
+    pub history: Vec<Vec<Message>>,
+}
+
+impl Question {
+    /// A question whose phrasings are texts.
+    pub fn of_texts(id: String, prompts: Vec<Prompt>) -> Self {
+        Self { id, history: vec![Vec::new(); prompts.len()], prompts }
+    }
+
+    /// The phrasings, each after the messages before it.
+    pub fn phrasings(&self) -> impl Iterator<Item = (&[Message], &Prompt)> {
+        self.history.iter().map(Vec::as_slice).zip(&self.prompts)
+    }
 }
 
 /// A worked example: a prompt and the completion that the policy should learn to write.
@@ -32,13 +49,44 @@ pub struct SftExample {
 #[derive(Debug, Deserialize)]
 struct Line {
     id: Option<String>,
-    prompt: Option<String>,
-    prompts: Option<Vec<String>>,
+    prompt: Option<Phrasing>,
+    prompts: Option<Vec<Phrasing>>,
     /// `reference` is the name in other tools' files.
     #[serde(alias = "reference")]
     gold: Option<Gold>,
     #[serde(flatten)]
-    metadata: serde_json::Map<String, serde_json::Value>,
+    metadata: Map<String, Value>,
+}
+
+/// A phrasing in a questions file.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "a prompt is a text, or a list of messages {\"role\": \"…\", \"content\": \"…\"}")]
+enum Phrasing {
+    Text(String),
+    Conversation(Vec<Message>),
+}
+
+/// The key of a conversation in the metadata that plugins see.
+const MESSAGES: &str = "messages";
+
+impl Phrasing {
+    /// Returns the messages before the last one, and the text of the last one.
+    fn into_parts(self) -> Result<(Vec<Message>, String), String> {
+        let (history, text) = match self {
+            Self::Text(text) => (Vec::new(), text),
+            Self::Conversation(mut messages) => {
+                let last = messages.pop().ok_or("has no messages")?;
+                if last.role != "user" {
+                    return Err(format!(
+                        "ends with a message of the role \"{}\"; the last must be of the user",
+                        last.role
+                    ));
+                }
+                (messages, last.content)
+            }
+        };
+        if text.trim().is_empty() { Err("is empty".to_owned()) } else { Ok((history, text)) }
+    }
 }
 
 /// Data sets write answers as text or as numbers.
@@ -56,7 +104,8 @@ pub(super) fn gold_text(gold: Gold) -> String {
     }
 }
 
-const SHAPE: &str = "a line is {\"id\": …, \"prompts\": [\"…\", …], \"gold\": \"…\"}, or has one \"prompt\"";
+const SHAPE: &str = "a line is {\"id\": …, \"prompts\": [\"…\", …], \"gold\": \"…\"}, or has one \"prompt\"; a prompt is a \
+                     text, or a list of messages that ends with the user's";
 
 /// Reads questions. An id defaults to the line's number; ids must differ.
 ///
@@ -67,32 +116,45 @@ pub fn read_questions(path: &Path) -> Result<Vec<Question>> {
     let mut ids = HashMap::new();
     for (number, line) in read_lines::<Line>(path, SHAPE)? {
         let wrong = |reason: String| Error::DataLine { path: path.into(), line: number, reason, help: SHAPE };
-        let texts = match (line.prompt, line.prompts) {
+        let phrasings = match (line.prompt, line.prompts) {
             (Some(one), None) => vec![one],
             (None, Some(many)) if !many.is_empty() => many,
             (None, Some(_)) => return Err(wrong("`prompts` is empty".into())),
             (Some(_), Some(_)) => return Err(wrong("the line has both `prompt` and `prompts`".into())),
             (None, None) => return Err(wrong("the line has no `prompt` or `prompts`".into())),
         };
-        if let Some(empty) = texts.iter().position(|text| text.trim().is_empty()) {
-            return Err(wrong(format!("prompt {} is empty", empty + 1)));
-        }
         let id = line.id.unwrap_or_else(|| number.to_string());
         if let Some(before) = ids.insert(id.clone(), number) {
             return Err(wrong(format!("the id \"{id}\" is that of line {before}")));
         }
         let gold = line.gold.map(gold_text);
-        let metadata = serde_json::Value::Object(line.metadata).to_string();
-        let single = texts.len() == 1;
-        let prompt = |(phrasing, text)| Prompt {
-            id: if single { id.clone() } else { format!("{id}/{phrasing}") },
-            text,
-            gold: gold.clone(),
-            metadata: metadata.clone(),
-        };
-        questions.push(Question { prompts: texts.into_iter().enumerate().map(prompt).collect(), id });
+        let single = phrasings.len() == 1;
+        let (mut prompts, mut history) = (Vec::new(), Vec::new());
+        for (number, phrasing) in phrasings.into_iter().enumerate() {
+            let (before, text) =
+                phrasing.into_parts().map_err(|reason| wrong(format!("prompt {} {reason}", number + 1)))?;
+            prompts.push(Prompt {
+                id: if single { id.clone() } else { format!("{id}/{number}") },
+                metadata: metadata(&line.metadata, &before, &text),
+                text,
+                gold: gold.clone(),
+            });
+            history.push(before);
+        }
+        questions.push(Question { id, prompts, history });
     }
     Ok(questions)
+}
+
+/// Returns the metadata that plugins see: that of the line, and a phrasing's whole conversation unless it is one text.
+fn metadata(line: &Map<String, Value>, history: &[Message], text: &str) -> String {
+    let mut metadata = line.clone();
+    if !history.is_empty() {
+        let last = Message::new("user", text);
+        let messages = history.iter().chain([&last]).map(|message| json!(message)).collect();
+        metadata.entry(MESSAGES).or_insert(messages);
+    }
+    Value::Object(metadata).to_string()
 }
 
 /// Reads worked examples.
@@ -127,6 +189,17 @@ mod tests {
     }
 
     #[test]
+    fn a_conversation_ends_with_the_question() {
+        let text = br#"{"id": "q", "prompts": ["1+1=", [{"role": "system", "content": "Add."}, {"role": "user", "content": "1 1"}]]}"#;
+        let questions = read_questions(file(text).path()).unwrap();
+        let [(none, first), (before, second)] = questions[0].phrasings().collect::<Vec<_>>()[..] else { panic!() };
+        assert_eq!((none, first.text.as_str(), first.metadata.as_str()), (&[][..], "1+1=", "{}"));
+        assert_eq!((before, second.text.as_str()), (&[Message::new("system", "Add.")][..], "1 1"));
+        let metadata: Value = serde_json::from_str(&second.metadata).unwrap();
+        assert_eq!(metadata[MESSAGES][1], json!({"role": "user", "content": "1 1"}));
+    }
+
+    #[test]
     fn reference_is_another_name_of_gold() {
         let questions = read_questions(file(br#"{"prompt": "1+1=", "reference": "2"}"#).path()).unwrap();
         assert_eq!(questions[0].prompts[0].gold.as_deref(), Some("2"));
@@ -138,6 +211,9 @@ mod tests {
             (&b"{\"prompt\": \"a\"}\n{\"prompt\": "[..], 2, "EOF"),
             (b"{\"prompts\": []}", 1, "empty"),
             (b"{\"prompt\": \"\"}", 1, "empty"),
+            (b"{\"prompt\": []}", 1, "no messages"),
+            (b"{\"prompt\": [{\"role\": \"user\", \"text\": \"a\"}]}", 1, "or a list of messages"),
+            (b"{\"prompt\": [{\"role\": \"system\", \"content\": \"a\"}]}", 1, "of the role \"system\""),
             (b"{\"question\": \"a\"}", 1, "no `prompt`"),
             (b"{\"id\": \"x\", \"prompt\": \"a\"}\n{\"id\": \"x\", \"prompt\": \"b\"}", 2, "line 1"),
             (b"{\"prompt\": \"a\"}\n\xff\n", 2, "UTF-8"),
