@@ -66,6 +66,8 @@ impl ChatTemplate {
         });
         // That of the library escapes texts for the web.
         environment.add_filter("tojson", |value: Serde<Value>| value.0.to_string());
+        // In Python nothing can be iterated in `None`, which is how templates tell that there are no tools.
+        environment.add_test("iterable", |value: &JinjaValue| !value.is_none() && value.try_iter().is_ok());
         environment.add_function("strftime_now", move |format: String| strftime(date, &format));
         environment.add_template_owned(NAME, without_generation_marks(source)).map_err(failed)?;
         Ok(Self { environment, source: source.to_owned(), tokens })
@@ -165,17 +167,23 @@ mod tests {
     #[test]
     fn conversations_are_written_as_transformers_writes_them() {
         #[derive(Deserialize)]
-        struct Case {
-            messages: Vec<Message>,
-            text: String,
+        struct Golden {
+            conversations: Vec<Vec<Message>>,
+            templates: BTreeMap<String, Rendered>,
         }
-        let data: Value = serde_json::from_str(include_str!("../../tests/data/chat.json")).unwrap();
-        let tokens = serde_json::from_value(data["tokens"].clone()).unwrap();
-        let template = ChatTemplate::new(data["template"].as_str().unwrap(), tokens, None).unwrap();
-        let cases: Vec<Case> = serde_json::from_value(data["cases"].clone()).unwrap();
-        assert_eq!(cases.len(), 30);
-        for Case { messages, text } in cases {
-            assert_eq!(template.render(&messages, &Map::new()).unwrap(), text);
+        #[derive(Deserialize)]
+        struct Rendered {
+            template: String,
+            tokens: BTreeMap<String, String>,
+            texts: Vec<String>,
+        }
+        let golden: Golden = serde_json::from_str(include_str!("../../tests/data/chat.json")).unwrap();
+        assert_eq!((golden.conversations.len(), golden.templates.len()), (30, 7));
+        for (family, Rendered { template, tokens, texts }) in golden.templates {
+            let template = ChatTemplate::new(&template, tokens, None).unwrap();
+            for (messages, text) in golden.conversations.iter().zip(texts) {
+                assert_eq!(template.render(messages, &Map::new()).unwrap(), text, "{family}: {messages:?}");
+            }
         }
     }
 
@@ -184,8 +192,8 @@ mod tests {
         let compile = |source, date| ChatTemplate::new(source, BTreeMap::new(), date).unwrap_err().to_string();
         let endless = "{% for i in range(99999) %}{% for j in range(99999) %}{{ j }}{% endfor %}{% endfor %}";
         assert!(template(endless).render(&[], &Map::new()).is_err());
-        let kinds = template("{{ tools is none }} {{ '<a>' | tojson }}").render(&[], &Map::new()).unwrap();
-        assert_eq!(kinds.to_lowercase(), "true \"<a>\"");
+        let kinds = template("{{ tools is none }} {{ tools is iterable }} {{ '<a>' | tojson }}").render(&[], &Map::new()).unwrap();
+        assert_eq!(kinds.to_lowercase(), "true false \"<a>\"");
         assert!(compile("{% if %}", None).contains("cannot be compiled"));
         assert!(compile("", Some("yesterday")).contains("`yesterday`"));
         let template = ChatTemplate::new("{{ strftime_now('%Y') }}", BTreeMap::new(), Some("2031-02-03")).unwrap();
