@@ -99,6 +99,7 @@ impl RunReporter {
                 }
             }
             RunEvent::PluginFailed(message) => self.line(message),
+            RunEvent::Warning(warning) => self.line(&format!("warning: {warning}")),
             RunEvent::ConfigChanged { step, changes, replayed } => {
                 let again = if *replayed { ", as before" } else { "" };
                 self.line(&format!("from step {step} on{again}: {}", changes.join("; ")));
