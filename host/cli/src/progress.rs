@@ -104,9 +104,7 @@ impl RunReporter {
                 let again = if *replayed { ", as before" } else { "" };
                 self.line(&format!("from step {step} on{again}: {}", changes.join("; ")));
             }
-            RunEvent::ConfigRefused(error) => {
-                self.line(&format!("the run file is refused, and the run keeps its plugins: {}", chain(error)));
-            }
+            RunEvent::ConfigRefused(error) => self.line(&format!("the run file's change is refused: {}", chain(error))),
             _ => {}
         }
     }

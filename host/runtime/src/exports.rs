@@ -49,9 +49,8 @@ pub(crate) fn prune(dir: &RunDir, train: &Train, best: Option<BestCheckpoint>, d
     exported.retain(|(step, _)| *step <= done);
     let newest = exported.iter().rev().map(|(step, _)| *step).filter(|step| regular(*step));
     let newest: Vec<u64> = newest.take(train.keep.unwrap_or(usize::MAX)).collect();
-    let superseded = exported.into_iter().filter(|(step, _)| {
-        !newest.contains(step) && best.is_none_or(|best| best.step != *step)
-    });
+    let superseded =
+        exported.into_iter().filter(|(step, _)| !newest.contains(step) && best.is_none_or(|best| best.step != *step));
     superseded.map(|(_, path)| remove(path)).collect()
 }
 
@@ -82,7 +81,7 @@ mod tests {
         ] {
             let home = tempfile::tempdir().unwrap();
             let dir = RunDir { path: home.path().to_path_buf() };
-            all.map(|step| std::fs::create_dir_all(dir.checkpoint(step)).unwrap());
+            all.iter().for_each(|step| std::fs::create_dir_all(dir.checkpoint(*step)).unwrap());
             let other = dir.path.join("checkpoints/mine");
             std::fs::create_dir(&other).unwrap();
             prune(&dir, &train(text), best, 8).unwrap();

@@ -204,9 +204,7 @@ pub(crate) fn log_ratios(rollouts: &mut [Rollout<'_>], trainer: &Trainer, temper
 }
 
 /// The samples that have an advantage, as GRPO takes them: a sequence and an advantage each.
-pub(crate) fn training_batch<'r, 'a: 'r>(
-    rollouts: impl Iterator<Item = &'r Rollout<'a>>,
-) -> (Vec<Sequence>, Vec<f64>) {
+pub(crate) fn training_batch<'r, 'a: 'r>(rollouts: impl Iterator<Item = &'r Rollout<'a>>) -> (Vec<Sequence>, Vec<f64>) {
     let groups = rollouts.flat_map(|rollout| &rollout.groups);
     let samples = groups.flat_map(|group| group.samples.iter().map(move |sample| (group, sample)));
     samples.filter_map(|(group, sample)| Some((sequence(group, sample), sample.advantage?))).unzip()

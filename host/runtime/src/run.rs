@@ -325,9 +325,11 @@ impl Run {
                 "the saved state has the weights that lead there, so start a new run with a lower learning rate from a model \
                  exported earlier, such as model.path = {model:?}"
             ),
-            None => "the saved state has the weights that lead there, so start a new run with a lower learning rate, and \
+            None => {
+                "the saved state has the weights that lead there, so start a new run with a lower learning rate, and \
                      set train.checkpoint_every to have models to go back to"
-                .into(),
+                    .into()
+            }
         };
         Error::NotFinite { step: state.step + 1, remedy, source }
     }

@@ -3,8 +3,7 @@
 //! A run goes through its questions in passes, each in another order. With `game.questions = "adaptive"` a question is
 //! asked with a probability that follows from its pass rate p: of a group of K completions, all are right or all wrong with
 //! the probability p^K + (1 − p)^K, and then the verifier teaches nothing. A question that is passed over waits for the
-//! next pass. Each pass halves the weight of what was seen before it, so an old estimate goes back to one half, and the
-//! question is asked again.
+//! next pass.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,31 +26,22 @@ pub(crate) struct QuestionSampler {
     pub(crate) rates: BTreeMap<String, PassRate>,
 }
 
-/// The share of right answers to a question, over samples of which later ones count more.
+/// The share of right answers to a question lately: whenever it is asked, what was seen before counts half.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct PassRate {
     /// Sum of the samples' accuracies, each from 0 to 1.
     right: f64,
     /// Number of samples.
     samples: f64,
-    /// The pass in which the question was asked last.
-    pass: u64,
 }
 
+/// The weight of what was seen before a question is asked again.
+const DECAY: f64 = 0.5;
+
 impl PassRate {
-    /// The estimate when the question was asked last.
+    /// The estimate: half a right and half a wrong sample more than were seen.
     pub(crate) fn estimate(&self) -> f64 {
-        self.estimate_in(self.pass)
-    }
-
-    /// The estimate in a pass: half a right and half a wrong sample more than were seen.
-    fn estimate_in(&self, pass: u64) -> f64 {
-        let kept = self.kept(pass);
-        (kept * self.right + 0.5) / (kept * self.samples + 1.0)
-    }
-
-    fn kept(&self, pass: u64) -> f64 {
-        0.5f64.powi(pass.saturating_sub(self.pass).min(1000) as i32)
+        (self.right + 0.5) / (self.samples + 1.0)
     }
 }
 
@@ -77,8 +67,7 @@ impl QuestionSampler {
             let asked = match config.game.questions {
                 QuestionOrder::Shuffled => true,
                 QuestionOrder::Adaptive => {
-                    let share = self.share(&questions[index].id, *place / questions.len() as u64, config.game.group);
-                    asks(config.seed, *place, share)
+                    asks(config.seed, *place, self.share(&questions[index].id, config.game.group))
                 }
             };
             *place += 1;
@@ -90,31 +79,27 @@ impl QuestionSampler {
     }
 
     /// The probability with which a question is asked in a pass.
-    fn share(&self, question: &str, pass: u64, group: usize) -> f64 {
+    fn share(&self, question: &str, group: usize) -> f64 {
         let spread = |rate: f64| {
             let (right, wrong) = without_spread(rate, group);
             1.0 - right - wrong
         };
-        let rate = self.rates.get(question).map_or(0.5, |rate| rate.estimate_in(pass));
+        let rate = self.rates.get(question).map_or(0.5, PassRate::estimate);
         LEAST + (1.0 - LEAST) * spread(rate) / spread(0.5)
     }
 
     /// Goes on from `place`, and learns from the accuracies of samples. A question without a verifier has none.
-    pub(crate) fn learn(&mut self, place: u64, rollouts: &[Rollout<'_>], questions: usize) {
+    pub(crate) fn learn(&mut self, place: u64, rollouts: &[Rollout<'_>]) {
         self.place = place;
-        let pass = place / questions as u64;
         for rollout in rollouts {
             let accuracies = || rollout.samples().filter_map(|sample| sample.accuracy);
             if accuracies().next().is_none() {
                 continue;
             }
             let rate = self.rates.entry(rollout.question.id.clone()).or_default();
-            let kept = rate.kept(pass);
-            *rate = PassRate {
-                right: kept * rate.right + accuracies().map(|accuracy| accuracy.clamp(0.0, 1.0)).sum::<f64>(),
-                samples: kept * rate.samples + accuracies().count() as f64,
-                pass,
-            };
+            let right: f64 = accuracies().map(|accuracy| accuracy.clamp(0.0, 1.0)).sum();
+            rate.right = DECAY * rate.right + right;
+            rate.samples = DECAY * rate.samples + accuracies().count() as f64;
         }
     }
 }

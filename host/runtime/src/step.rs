@@ -48,7 +48,7 @@ pub(crate) fn game_step(session: &mut Session) -> Result<GameLine> {
     let update = trainer.grpo_step(&batch, &advantages, &loss)?;
     let update_time = updating.elapsed();
     state.targets.commit(std::mem::take(&mut draws.targets), plugins, &draws.stats);
-    state.sampler.learn(draws.place, &draws.rollouts, data.train.len());
+    state.sampler.learn(draws.place, &draws.rollouts);
 
     // Record: a line for each sample, one for each question, and one for the step.
     SampleLine::append_all(&mut logs.samples, done + 1, &draws.rollouts, plugins)?;

@@ -50,7 +50,11 @@ impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::FewGroupsTeach { step, share, cause } => {
-                write!(f, "step {step}: {:.0}% of the latest groups have equal rewards and teach nothing: ", 100.0 * share)?;
+                write!(
+                    f,
+                    "step {step}: {:.0}% of the latest groups have equal rewards and teach nothing: ",
+                    100.0 * share
+                )?;
                 f.write_str(cause.reason())
             }
             Self::Spike { step, quantity, value, median } => write!(

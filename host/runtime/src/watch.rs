@@ -134,3 +134,59 @@ impl Asked {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alft_policy::Completion;
+    use alft_sdk::Prompt;
+
+    use super::*;
+    use crate::data::Question;
+    use crate::rollout::Group;
+
+    /// The causes that are told in ten steps of three questions, each with four samples: the accuracy and the reward of
+    /// the first sample, and those of the others.
+    fn told(gold: Option<&str>, answer: &Answer, accuracies: Option<[f64; 2]>, rewards: [f64; 2]) -> Vec<IdleCause> {
+        let text = "output = \"x\"\nmodel = { embedded = \"tiny\" }\nprompts = { train = \"t\" }\ntrain = { steps = 3 }\n\
+                    game = { group = 4 }";
+        let config = RunFile::parse(std::path::Path::new("run.toml"), text, &[]).unwrap();
+        let prompt = Prompt { id: "q".into(), gold: gold.map(str::to_owned), ..Prompt::default() };
+        let question = Question { id: "q".into(), prompts: vec![prompt] };
+        let completion = Completion { tokens: Vec::new(), log_probs: Vec::new(), text: String::new(), finished: true };
+        let mut group = Group::new(&question.prompts[0], Vec::new(), vec![completion; 4]);
+        for (number, sample) in group.samples.iter_mut().enumerate() {
+            let place = usize::from(number > 0);
+            sample.answer = answer.clone();
+            sample.accuracy = accuracies.map(|accuracies| accuracies[place]);
+            sample.reward = Some(rewards[place]);
+            sample.advantage = Some(rewards[place] - rewards[1]);
+        }
+        let rollouts = vec![Rollout { question: &question, groups: vec![group] }; 3];
+        let (mut watch, mut sampler) = (Watch::default(), QuestionSampler::default());
+        let mut causes = Vec::new();
+        for step in 1..=10 {
+            sampler.learn(3 * step, &rollouts);
+            // A watch that was saved and restored tells nothing twice.
+            watch = serde_json::from_str(&serde_json::to_string(&watch).unwrap()).unwrap();
+            for warning in watch.game_step(step, &config, &rollouts, &sampler, &GrpoStats::default()) {
+                let Warning::FewGroupsTeach { step, share, cause } = warning else { panic!("{warning}") };
+                assert_eq!((step, share), (8, 1.0), "as soon as 24 questions were asked");
+                causes.push(cause);
+            }
+        }
+        causes
+    }
+
+    #[test]
+    fn groups_that_teach_nothing_are_told_once_with_their_cause() {
+        let key = Answer::Key("1".into());
+        assert_eq!(told(Some("1"), &key, Some([1.0, 1.0]), [1.0, 1.0]), [IdleCause::AllRight]);
+        assert_eq!(told(Some("1"), &key, Some([0.0, 0.0]), [0.0, 0.0]), [IdleCause::AllWrong]);
+        assert_eq!(told(None, &key, Some([0.0, 0.0]), [0.0, 0.0]), [IdleCause::NoGold]);
+        assert_eq!(told(Some("1"), &Answer::Unreadable, Some([0.0, 0.0]), [0.0, 0.0]), [IdleCause::Unreadable]);
+        assert_eq!(told(None, &key, None, [0.3, 0.3]), [IdleCause::NoVerifier]);
+        // Answers that differ in being right, and answers that are all wrong but otherwise rewarded, do teach.
+        assert_eq!(told(Some("1"), &key, Some([1.0, 0.0]), [1.0, 0.0]), []);
+        assert_eq!(told(Some("1"), &key, Some([0.0, 0.0]), [0.3, 0.1]), []);
+    }
+}

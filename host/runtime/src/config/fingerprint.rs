@@ -124,4 +124,46 @@ mod tests {
         let keys: Vec<String> = differences(&a, &b, "").into_iter().map(|(key, ..)| key).collect();
         assert_eq!(keys, ["plugin.0.weight", "train.loss.beta"]);
     }
+
+    /// The files by which two fingerprints of the run with these keys differ, after the file `changed` was written anew.
+    fn changed_file(keys: &str, folder: &Path, changed: &str) -> Vec<String> {
+        let text = format!("output = \"x\"\nprompts = {{ train = \"train.jsonl\" }}\ntrain = {{ steps = 3 }}\n{keys}");
+        let run = RunFile::parse(&folder.join("run.toml"), &text, &[]).unwrap();
+        let before = ConfigFingerprint::new(&run).unwrap();
+        let bytes = std::fs::read(folder.join(changed)).unwrap();
+        std::fs::write(folder.join(changed), [&bytes[..], b"x"].concat()).unwrap();
+        let after = ConfigFingerprint::new(&run).unwrap();
+        std::fs::write(folder.join(changed), bytes).unwrap();
+        before.changes(&after)
+    }
+
+    #[test]
+    fn the_files_of_the_model_and_the_adapter_are_named_when_they_change() {
+        let folder = tempfile::tempdir().unwrap();
+        for folder in ["one", "shards", "adapter"].map(|name| folder.path().join(name)) {
+            std::fs::create_dir(folder).unwrap();
+        }
+        let one = ["config.json", "tokenizer.json", "model.safetensors"].map(|name| format!("one/{name}"));
+        let shards = ["config.json", "model.safetensors.index.json", "model-00001-of-00001.safetensors"];
+        let adapter = ["adapter_config.json", "adapter_model.safetensors"];
+        let shards = shards.map(|name| format!("shards/{name}"));
+        let adapter = adapter.map(|name| format!("adapter/{name}"));
+        for name in one.iter().chain(&shards).chain(&adapter).map(String::as_str).chain(["train.jsonl", "model.gguf"]) {
+            std::fs::write(folder.path().join(name), name).unwrap();
+        }
+        let name_of = |file: &str| file.split_once('/').unwrap().1.to_owned();
+        let keys = "model = { path = \"one\", adapter = \"adapter\" }";
+        for file in &one {
+            assert_eq!(changed_file(keys, folder.path(), file), [format!("model.path/{}", name_of(file))]);
+        }
+        for file in &adapter {
+            assert_eq!(changed_file(keys, folder.path(), file), [format!("model.adapter/{}", name_of(file))]);
+        }
+        for file in &shards {
+            let changed = changed_file("model = { path = \"shards\" }", folder.path(), file);
+            assert_eq!(changed, [format!("model.path/{}", name_of(file))]);
+        }
+        let changed = changed_file("model = { path = \"model.gguf\" }", folder.path(), "model.gguf");
+        assert_eq!(changed, ["model.path"]);
+    }
 }

@@ -303,7 +303,11 @@ impl RunFile {
     fn check_exports(&self) -> Result<(), InvalidSetting> {
         let Train { keep, best, checkpoint_every, .. } = self.train;
         let needs = [
-            ("eval.every", self.eval.every > 0 && self.prompts.eval.is_none(), "`prompts.eval`, the questions kept out"),
+            (
+                "eval.every",
+                self.eval.every > 0 && self.prompts.eval.is_none(),
+                "`prompts.eval`, the questions kept out",
+            ),
             ("train.best", best.is_some() && self.eval.every == 0, "`eval.every`, the steps between two evaluations"),
             ("train.keep", keep.is_some() && checkpoint_every == 0, "`train.checkpoint_every`, or nothing is exported"),
         ];

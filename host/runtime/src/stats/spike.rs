@@ -69,7 +69,8 @@ mod tests {
 
     #[test]
     fn heavy_tails_and_a_rise_are_no_spikes() {
-        let tails: Vec<f64> = (0..200).map(|step| if step % 11 == 0 { 4.0 } else { 1.0 + 0.1 * f64::from(step % 5) }).collect();
+        let tails: Vec<f64> =
+            (0..200).map(|step| if step % 11 == 0 { 4.0 } else { 1.0 + 0.1 * f64::from(step % 5) }).collect();
         assert_eq!(spikes(&tails, 0.0), [0; 0]);
         let rise: Vec<f64> = (0..200).map(|step| 1.05f64.powi(step)).collect();
         assert_eq!(spikes(&rise, 0.0), [0; 0]);
