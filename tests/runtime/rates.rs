@@ -27,6 +27,9 @@ fn another_learning_rate_is_on_record_and_a_resumed_run_takes_it_at_the_same_ste
     run_to(&mut run, 3);
     let changes = run.apply(config(&scratch, "run", second)).unwrap();
     assert_eq!(changes, ["train.schedule.learning_rate is 0.0005 (was 0.001)"]);
+    // The change is on record, and the state that knows of it is not saved yet.
+    drop(run);
+    let mut run = resume(&scratch, "run", second);
     run_to(&mut run, 6);
     drop(run);
     finish(resume(&scratch, "run", third));

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use alft_policy::{OptimiserConfig, Trainer, checkpoint};
 use serde::{Deserialize, Serialize};
 
+use crate::best::BestCheckpoint;
 use crate::config::{ConfigFingerprint, RunFile};
 use crate::error::{Error, Result, chain};
-use crate::exports::BestCheckpoint;
 use crate::plugins::{ActiveConfig, ConfigChange};
 use crate::question_log::{QuestionLog, QuestionLogPosition};
 use crate::record::{LogLengths, RunDir};

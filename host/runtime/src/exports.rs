@@ -1,40 +1,31 @@
-//! The models that a run exports while it goes on, and which of them are kept.
+//! The models that a run exports while it goes on: the best one by its evaluations, and which of the others are kept.
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
-
-use crate::config::{Best, EvalMetric, Train};
+use crate::best::BestCheckpoint;
+use crate::config::Train;
 use crate::error::{Error, Result};
-use crate::record::RunDir;
+use crate::evaluate;
+use crate::event::Phase;
+use crate::record::{EvaluationLine, RunDir};
+use crate::session::Session;
 use crate::stats::Averages;
 
-/// The best evaluation while training, whose model is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct BestCheckpoint {
-    /// Steps of the game that were done.
-    pub step: u64,
-    /// The metric that was compared.
-    pub metric: EvalMetric,
-    /// Its value.
-    pub value: f64,
-}
-
-impl BestCheckpoint {
-    /// The evaluation after `step` steps, if it is better than `before`, the best one so far. A best one by another metric
-    /// is no measure.
-    pub(crate) fn next(best: Best, before: Option<Self>, step: u64, averages: &Averages) -> Option<Self> {
-        let value = match best.metric {
-            EvalMetric::Accuracy => averages.accuracy?,
-            EvalMetric::Reward => averages.reward,
-            EvalMetric::Entropy => averages.entropy,
-            EvalMetric::Jsd => averages.jsd?,
-            EvalMetric::Unreadable => averages.unreadable,
-        };
-        let before = before.filter(|before| before.metric == best.metric);
-        let better = before.is_none_or(|before| best.prefers(value, before.value));
-        better.then_some(Self { step, metric: best.metric, value })
+/// Evaluates the policy. A run that evaluates while training has each evaluation in its metrics, and exports the model if it
+/// is the best so far.
+pub(crate) fn evaluate(session: &mut Session, dir: &RunDir, phase: Phase) -> Result<Option<Averages>> {
+    let averages = evaluate::evaluate(session, phase)?;
+    let Session { config, state, logs, trainer, .. } = session;
+    if let Some(averages) = averages.filter(|_| config.eval.every > 0) {
+        logs.metrics.append(&EvaluationLine { phase: "evaluation", step: state.step, averages })?;
+        state.evaluation = Some((state.step, averages));
+        let next = config.train.best.and_then(|best| BestCheckpoint::next(best, state.best, state.step, &averages));
+        if next.is_some() {
+            trainer.policy().save(&dir.checkpoint(state.step))?;
+            state.best = next;
+        }
     }
+    Ok(averages)
 }
 
 /// Removes the exported models that are not to be kept: all but the best one and the newest `train.keep` of those that are
@@ -61,6 +52,7 @@ fn remove(path: PathBuf) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::EvalMetric;
 
     fn train(text: &str) -> Train {
         toml::from_str(&format!("steps = 9\n{text}")).unwrap()
@@ -89,20 +81,5 @@ mod tests {
             assert_eq!(left, kept, "{text}");
             assert!(other.exists(), "no folder of the user's is removed");
         }
-    }
-
-    #[test]
-    fn the_better_end_is_that_of_the_metric_unless_it_is_set() {
-        let averages = |jsd| Averages { jsd: Some(jsd), ..Averages::default() };
-        let next = |text: &str, before: f64, value: f64| {
-            let best: Best = toml::from_str(text).unwrap();
-            let before = BestCheckpoint::next(best, None, 1, &averages(before));
-            BestCheckpoint::next(best, before, 2, &averages(value)).is_some()
-        };
-        let jsd = "metric = \"jsd\"";
-        assert!(next(jsd, 0.5, 0.4) && !next(jsd, 0.5, 0.5) && !next(jsd, 0.5, 0.6));
-        assert!(next("metric = \"jsd\"\nmode = \"max\"", 0.5, 0.6));
-        let accuracy: Best = toml::from_str("metric = \"accuracy\"").unwrap();
-        assert_eq!(BestCheckpoint::next(accuracy, None, 1, &averages(0.5)), None, "without a verifier there is none");
     }
 }

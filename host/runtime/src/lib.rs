@@ -84,7 +84,7 @@
 //! | `session` | the parts of a run that its steps work on |
 //! | `checkpoint`, `question_log` | the state that a resumed run goes on from; its file of questions |
 //! | `evaluate`, `reference` | the evaluation before, after and while training; the reference policy's answers |
-//! | `exports` | the models that a run exports while it goes on, and which are kept |
+//! | `exports`, [`BestCheckpoint`] | the models that a run exports while it goes on; the best of them |
 //! | [`Warning`], `watch` | warnings of a run that goes on, but not as it should |
 //! | `memory` | the memory that sampling needs, told before the run starts |
 //! | [`conformance`] | the conformance tests on a plugin's file |
@@ -93,6 +93,7 @@
 //! | [`RunEvent`] | progress and messages |
 //! | [`Error`] | everything that can end a run |
 
+mod best;
 mod checkpoint;
 pub mod config;
 pub mod conformance;
@@ -120,9 +121,9 @@ mod template;
 mod warning;
 mod watch;
 
+pub use best::BestCheckpoint;
 pub use error::{Error, Result, chain};
 pub use event::{Observer, Phase, RunEvent};
-pub use exports::BestCheckpoint;
 pub use rescore::{Comparison, ItemChange, rescore};
 pub use run::{PluginOpener, PluginSource, Run, StepLine};
 pub use simulate::{Outcome, SimulationConfig, SimulationProgress, simulate};

@@ -14,14 +14,12 @@ use crate::checkpoint::{TrainerPhase, TrainerState};
 use crate::config::{ConfigFingerprint, Embedded, QuestionOrder, RunFile, differences};
 use crate::data::{Question, SftExample, read_examples, read_questions};
 use crate::error::{Error, Result, chain};
-use crate::evaluate::evaluate;
 use crate::event::{Observer, Phase, RunEvent};
-use crate::exports::{BestCheckpoint, prune};
+use crate::exports::{evaluate, prune};
 use crate::memory::{sample_memory, update_memory};
 use crate::plugins::{ActiveConfig, ChangeLog, ConfigChange, PinSource, PluginError, PluginSet};
-use crate::record::{EvaluationLine, GameLine, RunDir, RunLogs, Summary, UsageLine, WarmStartLine};
+use crate::record::{GameLine, RunDir, RunLogs, Summary, UsageLine, WarmStartLine};
 use crate::session::{RunData, Session};
-use crate::stats::Averages;
 use crate::step::{game_step, warm_start_step};
 use crate::template::PromptTemplate;
 
@@ -150,8 +148,9 @@ impl Run {
     }
 
     /// Goes on with a new configuration from the next step: other plugins, weights, roles and limits, and another learning
-    /// rate. The change is checked first, its plugins are opened, and the change is on record before it is used. Returns the changes in
-    /// words; none if nothing changed, or if the run has recorded changes to make again before it follows new ones.
+    /// rate. The change is checked first, its plugins are opened, and the change is on record before it is used. Returns the
+    /// changes in words; none if nothing changed, or if the run has recorded changes to make again before it follows new
+    /// ones.
     ///
     /// # Errors
     /// A plugin cannot be opened, or a setting changed that is fixed: then the run keeps what it has.
@@ -164,15 +163,21 @@ impl Run {
             self.deferred = Some(config);
             return Ok(Vec::new());
         }
-        if let Some(opener) = &self.opener {
-            let plugins = opener.open(&config, &mut self.session.observer)?;
-            check_order(&config, &plugins)?;
-            plugins.keep_files(&self.dir)?;
+        let plugins = match &self.opener {
+            Some(opener) => {
+                let plugins = opener.open(&config, &mut self.session.observer)?;
+                check_order(&config, &plugins)?;
+                plugins.keep_files(&self.dir)?;
+                Some(plugins)
+            }
+            None if tables_differ(&self.session.config, &config) => return Err(Error::LinkedPlugins),
+            None => None,
+        };
+        let active = ActiveConfig::new(&config, plugins.as_ref().unwrap_or(&self.session.plugins));
+        let changes = self.adopt(active)?;
+        if let Some(plugins) = plugins {
             self.session.plugins = plugins;
-        } else if tables_differ(&self.session.config, &config) {
-            return Err(Error::LinkedPlugins);
         }
-        let changes = self.adopt(ActiveConfig::new(&config, &self.session.plugins))?;
         self.session.config = config;
         self.write_run_file()?;
         Ok(changes)
@@ -186,7 +191,7 @@ impl Run {
         (self.session.observer)(&RunEvent::PhaseFinished);
         let after = match self.session.state.evaluation {
             Some((step, averages)) if step == self.session.state.step => Some(averages),
-            _ => self.evaluate(Phase::EvaluationAfter)?,
+            _ => evaluate(&mut self.session, &self.dir, Phase::EvaluationAfter)?,
         };
         if self.session.config.eval.every > 0 {
             self.save()?;
@@ -256,28 +261,11 @@ impl Run {
         trainer.begin_phase(OptimiserConfig { schedule, ..config.game_optimiser() })?;
         trainer.freeze_reference()?;
         state.watch.begin_phase();
-        self.session.state.before = self.evaluate(Phase::EvaluationBefore)?;
+        self.session.state.before = evaluate(&mut self.session, &self.dir, Phase::EvaluationBefore)?;
         self.session.state.phase = TrainerPhase::Game;
         self.save()?;
         self.announce();
         Ok(())
-    }
-
-    /// Evaluates the policy. A run that evaluates while training has each evaluation in its metrics, and exports the model if
-    /// it is the best so far.
-    fn evaluate(&mut self, phase: Phase) -> Result<Option<Averages>> {
-        let averages = evaluate(&mut self.session, phase)?;
-        let Session { config, state, logs, trainer, .. } = &mut self.session;
-        if let Some(averages) = averages.filter(|_| config.eval.every > 0) {
-            logs.metrics.append(&EvaluationLine { phase: "evaluation", step: state.step, averages })?;
-            state.evaluation = Some((state.step, averages));
-            let next = config.train.best.and_then(|best| BestCheckpoint::next(best, state.best, state.step, &averages));
-            if next.is_some() {
-                trainer.policy().save(&self.dir.checkpoint(state.step))?;
-                state.best = next;
-            }
-        }
-        Ok(averages)
     }
 
     /// Makes the evaluation, the export and the save that are due after a step. The export comes before the state: a run
@@ -287,7 +275,7 @@ impl Run {
         let step = self.session.state.step;
         if due(step, self.session.config.eval.every) {
             (self.session.observer)(&RunEvent::PhaseFinished);
-            self.evaluate(Phase::Evaluation)?;
+            evaluate(&mut self.session, &self.dir, Phase::Evaluation)?;
             self.announce();
         }
         let Session { config, state, trainer, .. } = &self.session;
@@ -314,22 +302,17 @@ impl Run {
     fn with_remedy(&self, error: Error) -> Error {
         let Error::Model(source @ alft_policy::Error::NonFinite { .. }) = error else { return error };
         let Session { config, state, .. } = &self.session;
-        let (saved, exported) = (self.saved_step, self.dir.exported().unwrap_or_default());
-        let again = saved < state.step || config.train.loss.updates_per_batch > 1;
-        let remedy = match exported.last() {
-            _ if again => format!(
-                "lower train.schedule.learning_rate in the run file and resume: the run goes on from step {}",
-                saved + 1
-            ),
-            Some((_, model)) => format!(
-                "the saved state has the weights that lead there, so start a new run with a lower learning rate from a model \
-                 exported earlier, such as model.path = {model:?}"
-            ),
-            None => {
-                "the saved state has the weights that lead there, so start a new run with a lower learning rate, and \
-                     set train.checkpoint_every to have models to go back to"
-                    .into()
-            }
+        let remedy = if self.saved_step < state.step || config.train.loss.updates_per_batch > 1 {
+            let next = self.saved_step + 1;
+            format!("lower train.schedule.learning_rate in the run file and resume: the run goes on from step {next}")
+        } else {
+            let model = match self.dir.exported().unwrap_or_default().pop() {
+                Some((_, model)) => format!("from a model exported earlier, such as model.path = {model:?}"),
+                None => "and set train.checkpoint_every to have models to go back to".into(),
+            };
+            let reason =
+                "the saved state has the weights that led there, so start a new run with a lower learning rate";
+            format!("{reason}, {model}")
         };
         Error::NotFinite { step: state.step + 1, remedy, source }
     }
@@ -383,8 +366,8 @@ impl Run {
             self.changes.record(&change)?;
             observer(&RunEvent::ConfigChanged { step: state.step + 1, changes: &changes, replayed: false });
             state.adopt(change);
-            self.follow_schedule()?;
         }
+        self.follow_schedule()?;
         Ok(changes)
     }
 

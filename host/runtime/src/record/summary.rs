@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::metrics::fuel_per_item;
-use crate::exports::BestCheckpoint;
+use crate::best::BestCheckpoint;
 use crate::stats::{Averages, PluginTotals};
 
 /// The run as a whole.
