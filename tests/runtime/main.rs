@@ -6,9 +6,16 @@
 //! | `resumed` | a resumed run equals one left alone |
 //! | `dropped` | a sample that a plugin fails on has no part in anything that a step computes |
 //! | `graders` | graders reward completions beside their answers |
+//! | `teaching` | further draws in place of questions that teach nothing, and an order that asks such questions less often |
+//! | `exported` | evaluations while training, and the exported models that are kept |
+//! | `rates` | another learning rate while a run goes on, and after a step that is not finite |
 
 mod changes;
 mod dropped;
+mod exported;
 mod graders;
+mod linked;
+mod rates;
 mod resumed;
 mod support;
+mod teaching;

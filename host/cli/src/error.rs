@@ -154,7 +154,7 @@ impl Error {
                 RuntimeError::DataLine { .. } | RuntimeError::Data { .. } => 4,
                 RuntimeError::Plugin { .. } | RuntimeError::Failing { .. } | RuntimeError::Engine(_) => 5,
                 RuntimeError::Lock(_) | RuntimeError::LinkedPlugins | RuntimeError::Objective { .. } => 5,
-                RuntimeError::Model(_) => 6,
+                RuntimeError::Model(_) | RuntimeError::NotFinite { .. } => 6,
                 RuntimeError::Resume { .. } => 7,
                 RuntimeError::Uncertified { .. } => 8,
                 RuntimeError::Ledger(_) => 9,

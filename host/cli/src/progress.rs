@@ -100,13 +100,12 @@ impl RunReporter {
                 }
             }
             RunEvent::PluginFailed(message) => self.line(message),
+            RunEvent::Warning(warning) => self.line(&format!("warning: {warning}")),
             RunEvent::ConfigChanged { step, changes, replayed } => {
                 let again = if *replayed { ", as before" } else { "" };
                 self.line(&format!("from step {step} on{again}: {}", changes.join("; ")));
             }
-            RunEvent::ConfigRefused(error) => {
-                self.line(&format!("the run file is refused, and the run keeps its plugins: {}", chain(error)));
-            }
+            RunEvent::ConfigRefused(error) => self.line(&format!("the run file's change is refused: {}", chain(error))),
             _ => {}
         }
     }

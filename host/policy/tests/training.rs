@@ -262,6 +262,29 @@ fn a_failing_step_leaves_the_weights_as_they_were() {
 }
 
 #[test]
+fn a_step_that_fails_at_its_second_update_leaves_weights_and_optimiser_as_they_were() {
+    let saved = |trainer: &Trainer| {
+        let dir = tempfile::tempdir().unwrap();
+        checkpoint::save(trainer, dir.path(), "").unwrap();
+        fs::read(dir.path().join("state.safetensors")).unwrap()
+    };
+    let mut trainer = trainer(&Tuning::Full, 1e-2, 24);
+    let batch = examples(trainer.policy());
+    trainer.supervised_step(&batch).unwrap();
+    let before = saved(&trainer);
+    let two = GrpoConfig { beta: 0.0, updates_per_batch: 2, ..GrpoConfig::default() };
+    let advantages = [1.0, -1.0, 1.0, -1.0, 0.5];
+    trainer.set_schedule(optimiser(1e30).schedule).unwrap();
+    let error = trainer.grpo_step(&batch, &advantages, &two).unwrap_err();
+    assert!(matches!(error, Error::NonFinite { step: 2, .. }), "the first update was made: {error}");
+    assert!(saved(&trainer) == before);
+    // As the error advises.
+    trainer.set_schedule(optimiser(1e-2).schedule).unwrap();
+    trainer.grpo_step(&batch, &advantages, &two).unwrap();
+    assert!(trainer.set_schedule(optimiser(-1.0).schedule).is_err());
+}
+
+#[test]
 fn settings_out_of_range_are_errors() {
     let error_of = |tuning: &Tuning, optimiser| {
         Trainer::new(Policy::tiny(7, &Device::Cpu).unwrap(), tuning, optimiser, 10, 0).unwrap_err().to_string()

@@ -2,17 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use alft_policy::{Trainer, checkpoint};
+use alft_policy::{OptimiserConfig, Trainer, checkpoint};
 use serde::{Deserialize, Serialize};
 
+use crate::best::BestCheckpoint;
 use crate::config::{ConfigFingerprint, RunFile};
 use crate::error::{Error, Result, chain};
-use crate::plugins::{ActivePlugins, ConfigChange};
+use crate::plugins::{ActiveConfig, ConfigChange};
+use crate::question_log::{QuestionLog, QuestionLogPosition};
 use crate::record::{LogLengths, RunDir};
 use crate::reward::TargetState;
+use crate::sampler::QuestionSampler;
 use crate::stats::{Averages, PluginTotals};
+use crate::watch::Watch;
 
-/// The position of a run. Every random choice is a function of the seed and the step, so nothing else has to be saved.
+/// The position of a run. Every random choice is a function of the seed and of what is here, so nothing else has to be
+/// saved. Targets, reference marginals and pass rates are in the state's file of questions.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct TrainerState {
     /// The phase, and its steps that are done.
@@ -21,18 +26,31 @@ pub(crate) struct TrainerState {
     pub(crate) step: u64,
     /// The target player's state.
     pub(crate) targets: TargetState,
+    /// The place in the order of the questions, and their pass rates.
+    pub(crate) sampler: QuestionSampler,
     /// The evaluation before the game.
     pub(crate) before: Option<Averages>,
+    /// The latest evaluation while training, with the steps that were done.
+    pub(crate) evaluation: Option<(u64, Averages)>,
+    /// The best evaluation while training.
+    pub(crate) best: Option<BestCheckpoint>,
+    /// The watch over losses, gradients and groups.
+    pub(crate) watch: Watch,
     /// Each plugin's usage and failures so far.
     pub(crate) totals: BTreeMap<String, PluginTotals>,
-    /// The plugins in force.
-    pub(crate) active: ActivePlugins,
-    /// Changes that led to the plugins in force: lines of `changes.jsonl`.
+    /// The plugins, limits and learning rate in force.
+    pub(crate) active: ActiveConfig,
+    /// Changes that led to them: lines of `changes.jsonl`.
     pub(crate) changes: usize,
     /// Changes, in words, that the next step's line of metrics reports.
     pub(crate) unreported_changes: Vec<String>,
     /// The lengths of the records when the state was saved.
     lengths: LogLengths,
+    /// The state's file of questions.
+    questions: QuestionLogPosition,
+    /// True if targets and references were cleared since the state was saved: their file has to be written again.
+    #[serde(skip)]
+    forgot: bool,
     /// The settings that a resumed run may not change.
     fingerprint: ConfigFingerprint,
 }
@@ -49,26 +67,48 @@ pub(crate) enum TrainerPhase {
 
 impl TrainerState {
     /// The state of a run that begins.
-    pub(crate) fn new(fingerprint: ConfigFingerprint, active: ActivePlugins) -> Self {
+    pub(crate) fn new(fingerprint: ConfigFingerprint, active: ActiveConfig) -> Self {
         Self {
             phase: TrainerPhase::WarmStart(0),
             step: 0,
             targets: TargetState::default(),
+            sampler: QuestionSampler::default(),
             before: None,
+            evaluation: None,
+            best: None,
+            watch: Watch::default(),
             totals: BTreeMap::new(),
             active,
             changes: 0,
             unreported_changes: Vec::new(),
             lengths: LogLengths::default(),
+            questions: QuestionLogPosition::default(),
+            forgot: false,
             fingerprint,
         }
     }
 
-    /// Saves the state and the trainer in one atomic write. `lengths` are those of the records, which are on disk.
-    pub(crate) fn save(&mut self, trainer: &Trainer, dir: &RunDir, lengths: LogLengths) -> Result<()> {
+    /// Saves the state and the trainer: what `log` has of the questions, and the rest in one atomic write. `lengths` are
+    /// those of the records, which are on disk.
+    pub(crate) fn save(
+        &mut self,
+        trainer: &Trainer,
+        dir: &RunDir,
+        lengths: LogLengths,
+        log: &mut QuestionLog,
+    ) -> Result<()> {
         self.lengths = lengths;
+        self.questions = log.sync(&self.targets, &self.sampler, self.forgot)?;
         let note = serde_json::to_string(self).expect("a state is plain data");
-        Ok(checkpoint::save(trainer, &dir.state(), &note)?)
+        checkpoint::save(trainer, &dir.state(), &note)?;
+        self.forgot = false;
+        log.remove_others();
+        Ok(())
+    }
+
+    /// Opens the state's file of questions and reads it.
+    pub(crate) fn open_questions(&mut self, dir: &RunDir) -> Result<QuestionLog> {
+        QuestionLog::open(&dir.state(), self.questions, &mut self.targets, &mut self.sampler)
     }
 
     /// Refuses a folder without a saved state.
@@ -100,7 +140,8 @@ impl TrainerState {
         }
         if state.phase == TrainerPhase::Game {
             // Each phase has an optimiser with its own settings.
-            trainer.begin_phase(config.game_optimiser())?;
+            let schedule = state.active.schedule.clone();
+            trainer.begin_phase(OptimiserConfig { schedule, ..config.game_optimiser() })?;
         }
         checkpoint::restore(trainer, &dir.state()).map_err(|error| wrong(chain(&error)))?;
         Ok(state)
@@ -111,7 +152,7 @@ impl TrainerState {
         self.lengths
     }
 
-    /// Goes on with other plugins. The state of those that stay is kept.
+    /// Goes on with other settings. The state of plugins that stay is kept.
     pub(crate) fn adopt(&mut self, change: ConfigChange) {
         let ConfigChange { changes, active, .. } = change;
         self.targets.multipliers.retain(|name, _| active.hashes.contains_key(name));
@@ -119,6 +160,7 @@ impl TrainerState {
             // Targets know answers by their keys, and another reader may give other keys.
             self.targets.targets.clear();
             self.targets.references.clear();
+            self.forgot = true;
         }
         for (name, totals) in &mut self.totals {
             if !self.active.keeps(name, &active) {

@@ -69,6 +69,19 @@ pub enum Error {
     #[error(transparent)]
     Model(#[from] alft_policy::Error),
 
+    /// The update of a step is not finite, so the step was not made.
+    #[error(
+        "step {step} was not made, and the policy, the optimiser and the targets are as they were before it; {remedy}"
+    )]
+    NotFinite {
+        /// The step, from 1.
+        step: u64,
+        /// The remedy.
+        remedy: String,
+        /// The number that is not finite.
+        source: alft_policy::Error,
+    },
+
     /// A run cannot be resumed.
     #[error("{}: {reason}", path.display())]
     Resume {

@@ -1,6 +1,7 @@
 //! The evaluation on questions kept out of training.
 
 use alft_game::TargetConfig;
+use alft_policy::Seed;
 
 use crate::data::Question;
 use crate::error::Result;
@@ -34,7 +35,7 @@ pub(crate) fn evaluate(session: &mut Session, phase: Phase) -> Result<Option<Ave
     let mut all = Vec::new();
     for chunk in questions.chunks(CHUNK) {
         // Training counts its draws up from 0, so the evaluation counts its own down from the top.
-        let seed = (config.seed, u64::MAX - all.len() as u64);
+        let seed = Seed { run: config.seed, step: u64::MAX - all.len() as u64, sample: 0 };
         let group = config.eval.group;
         let mut rollouts = sample_rollouts(trainer.policy(), chunk, &data.template, group, &config.sampling, seed)?;
         let stats = reward::assign(&mut rollouts, plugins, &mut targets.clone(), &rewards);

@@ -8,6 +8,7 @@ use alft_policy::{Download, SampleMemory, UpdateMemory};
 use crate::plugins::PluginEvent;
 use crate::record::{GameLine, WarmStartLine};
 use crate::stats::Averages;
+use crate::warning::Warning;
 
 /// Something that happened in a run.
 #[derive(Debug)]
@@ -47,9 +48,11 @@ pub enum RunEvent<'a> {
     },
     /// The phase that was started last is over.
     PhaseFinished,
+    /// The run goes on, but not as it should.
+    Warning(&'a Warning),
     /// A plugin failed in a way that the run has not seen yet.
     PluginFailed(&'a str),
-    /// Other plugins or limits are in force.
+    /// Other plugins, limits or another learning rate are in force.
     ConfigChanged {
         /// The first step with the new configuration.
         step: u64,
@@ -58,7 +61,7 @@ pub enum RunEvent<'a> {
         /// The change was read from the record of a resumed run.
         replayed: bool,
     },
-    /// The run file that a resumed run was given asks for a change that cannot be made; the run keeps its plugins.
+    /// The run file that a resumed run was given asks for a change that cannot be made; the run keeps what it has.
     ConfigRefused(&'a crate::Error),
 }
 
@@ -71,6 +74,8 @@ pub enum Phase {
     EvaluationBefore,
     /// The game.
     Game,
+    /// An evaluation between two steps of the game.
+    Evaluation,
     /// The evaluation after the game.
     EvaluationAfter,
 }
@@ -81,6 +86,7 @@ impl fmt::Display for Phase {
             Self::WarmStart => "warm start",
             Self::EvaluationBefore => "before",
             Self::Game => "game",
+            Self::Evaluation => "evaluation",
             Self::EvaluationAfter => "after",
         })
     }

@@ -72,6 +72,7 @@
 //! | --- | --- |
 //! | [`run`](Run) | `Run`: start, resume, step, apply, finish |
 //! | `step` | the training step: read it first |
+//! | `draws`, `sampler` | the questions of a step, drawn until enough of them teach; their order and pass rates |
 //! | [`rollout`] | the record of a sample, and sampling |
 //! | [`PromptTemplate`] | the template around a question |
 //! | [`reward`] | from completions to advantages: the plugins' part of a step |
@@ -81,8 +82,10 @@
 //! | [`stats`] | statistics of a step and of a run |
 //! | [`record`] | the run's folder and the records in it |
 //! | `session` | the parts of a run that its steps work on |
-//! | `checkpoint` | the state that a resumed run goes on from |
-//! | `evaluate`, `reference` | the evaluation before and after; the reference policy's answers |
+//! | `checkpoint`, `question_log` | the state that a resumed run goes on from; its file of questions |
+//! | `evaluate`, `reference` | the evaluation before, after and while training; the reference policy's answers |
+//! | `exports`, [`BestCheckpoint`] | the models that a run exports while it goes on; the best of them |
+//! | [`Warning`], `watch` | warnings of a run that goes on, but not as it should |
 //! | `memory` | the memory that sampling needs, told before the run starts |
 //! | [`conformance`] | the conformance tests on a plugin's file |
 //! | [`rescore()`] | another plugin on the recorded batches of a run |
@@ -90,30 +93,39 @@
 //! | [`RunEvent`] | progress and messages |
 //! | [`Error`] | everything that can end a run |
 
+mod best;
 mod checkpoint;
 pub mod config;
 pub mod conformance;
 pub mod data;
+mod draws;
 mod error;
 mod evaluate;
 mod event;
+mod exports;
 mod memory;
 pub mod plugins;
+mod question_log;
 pub mod record;
 mod reference;
 mod rescore;
 pub mod reward;
 pub mod rollout;
 mod run;
+mod sampler;
 mod session;
 mod simulate;
 pub mod stats;
 mod step;
 mod template;
+mod warning;
+mod watch;
 
+pub use best::BestCheckpoint;
 pub use error::{Error, Result, chain};
 pub use event::{Observer, Phase, RunEvent};
 pub use rescore::{Comparison, ItemChange, rescore};
 pub use run::{PluginOpener, PluginSource, Run, StepLine};
 pub use simulate::{Outcome, SimulationConfig, SimulationProgress, simulate};
 pub use template::PromptTemplate;
+pub use warning::{IdleCause, Warning};

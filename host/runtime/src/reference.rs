@@ -1,6 +1,6 @@
 //! The reference policy's answers, for objectives that compare with it.
 
-use alft_policy::Trainer;
+use alft_policy::{Seed, Trainer};
 
 use crate::config::RunFile;
 use crate::data::Question;
@@ -28,7 +28,7 @@ pub(crate) fn sample_marginals(
             continue;
         }
         let samples = config.game.reference_samples;
-        let seed = (config.seed, seed_of(&question.id));
+        let seed = Seed { run: config.seed, step: seed_of(&question.id), sample: 0 };
         let rollouts = sample_rollouts(&reference, &[question], template, samples, &config.sampling, seed)?;
         for mut rollout in rollouts {
             let marginals = answer_marginals(&mut rollout, plugins, &mut stats);

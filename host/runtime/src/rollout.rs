@@ -1,7 +1,7 @@
 //! Rollouts: the samples of a question, each one record that every later stage fills in.
 
 use alft_game::Answer;
-use alft_policy::{Completion, Policy, Request, SampleConfig, Seed, Sequence, sample};
+use alft_policy::{Completion, Policy, Request, SampleConfig, Seed, Sequence, Trainer, sample};
 use alft_sdk::Prompt;
 use alft_sdk::roles::Role;
 use std::collections::BTreeMap;
@@ -128,6 +128,16 @@ impl<'a> Group<'a> {
         self.samples.iter_mut().filter(|sample| sample.is_kept())
     }
 
+    /// Returns true if the rewards of the kept samples differ, by more than the last bits of a sum, and so do the
+    /// advantages.
+    pub fn teaches(&self) -> bool {
+        let rewards = || self.samples.iter().filter_map(|sample| sample.reward);
+        let (low, high) = (rewards().fold(f64::INFINITY, f64::min), rewards().fold(f64::NEG_INFINITY, f64::max));
+        let magnitude = low.abs().max(high.abs()).max(1e-9);
+        let moves = |sample: &Sample| sample.advantage.is_some_and(|advantage| advantage != 0.0);
+        high - low > 1e-9 * magnitude && self.samples.iter().any(moves)
+    }
+
     /// Drops every sample of the group.
     pub(crate) fn drop_for(&mut self, reason: &str) {
         self.samples.iter_mut().for_each(|sample| sample.drop_for(reason));
@@ -135,14 +145,19 @@ impl<'a> Group<'a> {
 }
 
 impl Rollout<'_> {
+    /// Returns true if a group of the question teaches.
+    pub fn teaches(&self) -> bool {
+        self.groups.iter().any(Group::teaches)
+    }
+
     /// All samples, group by group.
     pub fn samples(&self) -> impl Iterator<Item = &Sample> {
         self.groups.iter().flat_map(|group| &group.samples)
     }
 }
 
-/// Draws `group` completions of every phrasing of `questions`. `seed` is the run's seed and the number of the draw: it
-/// alone decides the random numbers.
+/// Draws `group` completions of every phrasing of `questions`. `first` is the seed of the first one, and the others count
+/// up from it: the seeds alone decide the random numbers.
 ///
 /// # Errors
 /// A question that the policy cannot encode, or a failure of the policy.
@@ -152,7 +167,7 @@ pub fn sample_rollouts<'a>(
     template: &PromptTemplate,
     group: usize,
     sampling: &SampleConfig,
-    (run, step): (u64, u64),
+    first: Seed,
 ) -> Result<Vec<Rollout<'a>>> {
     let phrasings = || questions.iter().flat_map(|question| question.phrasings());
     let texts = phrasings().map(|(history, prompt)| template.render(history, &prompt.text));
@@ -162,7 +177,7 @@ pub fn sample_rollouts<'a>(
         .iter()
         .flat_map(|(_, tokens)| std::iter::repeat_n(tokens, group))
         .enumerate()
-        .map(|(number, prompt)| Request { prompt, seed: Seed { run, step, sample: number as u64 } })
+        .map(|(number, prompt)| Request { prompt, seed: Seed { sample: first.sample + number as u64, ..first } })
         .collect();
     let mut completions = sample(policy, &requests, sampling)?.into_iter();
     let mut encoded = encoded.into_iter();
@@ -176,14 +191,22 @@ pub fn sample_rollouts<'a>(
 }
 
 /// The token sequences of all samples, in the order of questions, phrasings and samples.
-pub(crate) fn sequences(rollouts: &[Rollout<'_>]) -> Vec<Sequence> {
+fn sequences(rollouts: &[Rollout<'_>]) -> Vec<Sequence> {
     let groups = rollouts.iter().flat_map(|rollout| &rollout.groups);
     groups.flat_map(|group| group.samples.iter().map(|sample| sequence(group, sample))).collect()
 }
 
+/// Writes log(π/π_ref) of each completion into its sample.
+pub(crate) fn log_ratios(rollouts: &mut [Rollout<'_>], trainer: &Trainer, temperature: f64) -> Result<()> {
+    let ratios = trainer.log_ratios(&sequences(rollouts), temperature)?;
+    let samples = rollouts.iter_mut().flat_map(|rollout| &mut rollout.groups).flat_map(|group| &mut group.samples);
+    samples.zip(ratios).for_each(|(sample, ratio)| sample.log_ratio = Some(ratio));
+    Ok(())
+}
+
 /// The samples that have an advantage, as GRPO takes them: a sequence and an advantage each.
-pub(crate) fn training_batch(rollouts: &[Rollout<'_>]) -> (Vec<Sequence>, Vec<f64>) {
-    let groups = rollouts.iter().flat_map(|rollout| &rollout.groups);
+pub(crate) fn training_batch<'r, 'a: 'r>(rollouts: impl Iterator<Item = &'r Rollout<'a>>) -> (Vec<Sequence>, Vec<f64>) {
+    let groups = rollouts.flat_map(|rollout| &rollout.groups);
     let samples = groups.flat_map(|group| group.samples.iter().map(move |sample| (group, sample)));
     samples.filter_map(|(group, sample)| Some((sequence(group, sample), sample.advantage?))).unzip()
 }

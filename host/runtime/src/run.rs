@@ -7,16 +7,17 @@ use std::time::Instant;
 
 use alft_plugin_host::Worker;
 use alft_plugin_host::lock::Lock;
-use alft_policy::{Device, Policy, Sequence, Trainer, Tuning, device, doctor};
+use alft_policy::{Device, OptimiserConfig, Policy, Sequence, Trainer, Tuning, device, doctor};
+use alft_sdk::roles::Role;
 
 use crate::checkpoint::{TrainerPhase, TrainerState};
-use crate::config::{ConfigFingerprint, Embedded, RunFile, differences};
+use crate::config::{ConfigFingerprint, Embedded, QuestionOrder, RunFile, differences};
 use crate::data::{Question, SftExample, read_examples, read_questions};
 use crate::error::{Error, Result, chain};
-use crate::evaluate::evaluate;
 use crate::event::{Observer, Phase, RunEvent};
+use crate::exports::{evaluate, prune};
 use crate::memory::{sample_memory, update_memory};
-use crate::plugins::{ActivePlugins, ChangeLog, ConfigChange, PinSource, PluginSet};
+use crate::plugins::{ActiveConfig, ChangeLog, ConfigChange, PinSource, PluginError, PluginSet};
 use crate::record::{GameLine, RunDir, RunLogs, Summary, UsageLine, WarmStartLine};
 use crate::session::{RunData, Session};
 use crate::step::{game_step, warm_start_step};
@@ -37,6 +38,8 @@ pub struct Run {
     changes: ChangeLog,
     /// The run file that a resumed run follows once the record of its changes is at its end.
     deferred: Option<RunFile>,
+    /// Steps of the game that the saved state counts.
+    saved_step: u64,
     begun: Instant,
     /// Keeps other processes out of the run's folder.
     _lock: File,
@@ -79,7 +82,7 @@ impl Run {
         let parts = Parts::open(config, source, observer)?;
         let dir = RunDir::create(&parts.config.output)?;
         let lock = dir.lock()?;
-        let state = TrainerState::new(parts.fingerprint.clone(), ActivePlugins::new(&parts.config, &parts.plugins));
+        let state = TrainerState::new(parts.fingerprint.clone(), ActiveConfig::new(&parts.config, &parts.plugins));
         let mut run = parts.into_run(dir, lock, state)?;
         run.session.plugins.keep_files(&run.dir)?;
         run.write_run_file()?;
@@ -88,8 +91,8 @@ impl Run {
         Ok(run)
     }
 
-    /// Goes on with the run in `dir` from its last saved state. `config` must be the run's own, but for its plugins and
-    /// limits: those are followed once the changes on record were made again.
+    /// Goes on with the run in `dir` from its last saved state. `config` must be the run's own, but for its plugins, limits and
+    /// learning rate: those are followed once the changes on record were made again.
     ///
     /// # Errors
     /// As [`Run::start`]; there is no saved state, another process works on the run, or the configuration is another one.
@@ -110,8 +113,9 @@ impl Run {
             run.activate_recorded()?;
         } else {
             run.session.plugins.keep_files(&run.dir)?;
-            run.adopt(ActivePlugins::new(&run.session.config, &run.session.plugins))?;
+            run.adopt(ActiveConfig::new(&run.session.config, &run.session.plugins))?;
         }
+        run.prune()?;
         run.write_run_file()?;
         run.announce();
         Ok(run)
@@ -137,23 +141,16 @@ impl Run {
             return Ok(None);
         }
         self.apply_pending_changes()?;
-        let line = game_step(&mut self.session)?;
-        let Session { config, state, trainer, observer, .. } = &mut self.session;
-        observer(&RunEvent::GameStep(&line));
-        // The export comes before the state: a run that is killed in between makes the step and its export once more.
-        let train = &config.train;
-        if train.checkpoint_every > 0 && state.step.is_multiple_of(train.checkpoint_every) {
-            trainer.policy().save(&self.dir.checkpoint(state.step))?;
-        }
-        if state.step.is_multiple_of(train.save_every) || state.step == train.steps {
-            self.save()?;
-        }
+        let line = game_step(&mut self.session).map_err(|error| self.with_remedy(error))?;
+        (self.session.observer)(&RunEvent::GameStep(&line));
+        self.evaluate_and_save()?;
         Ok(Some(StepLine::Game(Box::new(line))))
     }
 
-    /// Goes on with a new configuration from the next step: other plugins, weights, roles and limits. The change is
-    /// checked first, its plugins are opened, and the change is on record before it is used. Returns the changes in
-    /// words; none if nothing changed, or if the run has recorded changes to make again before it follows new ones.
+    /// Goes on with a new configuration from the next step: other plugins, weights, roles and limits, and another learning
+    /// rate. The change is checked first, its plugins are opened, and the change is on record before it is used. Returns the
+    /// changes in words; none if nothing changed, or if the run has recorded changes to make again before it follows new
+    /// ones.
     ///
     /// # Errors
     /// A plugin cannot be opened, or a setting changed that is fixed: then the run keeps what it has.
@@ -166,11 +163,22 @@ impl Run {
             self.deferred = Some(config);
             return Ok(Vec::new());
         }
-        let opener = self.opener.as_ref().ok_or(Error::LinkedPlugins)?;
-        let plugins = opener.open(&config, &mut self.session.observer)?;
-        plugins.keep_files(&self.dir)?;
-        let changes = self.adopt(ActivePlugins::new(&config, &plugins))?;
-        (self.session.config, self.session.plugins) = (config, plugins);
+        let plugins = match &self.opener {
+            Some(opener) => {
+                let plugins = opener.open(&config, &mut self.session.observer)?;
+                check_order(&config, &plugins)?;
+                plugins.keep_files(&self.dir)?;
+                Some(plugins)
+            }
+            None if tables_differ(&self.session.config, &config) => return Err(Error::LinkedPlugins),
+            None => None,
+        };
+        let active = ActiveConfig::new(&config, plugins.as_ref().unwrap_or(&self.session.plugins));
+        let changes = self.adopt(active)?;
+        if let Some(plugins) = plugins {
+            self.session.plugins = plugins;
+        }
+        self.session.config = config;
         self.write_run_file()?;
         Ok(changes)
     }
@@ -181,7 +189,14 @@ impl Run {
     /// The policy or a record fails.
     pub fn finish(mut self) -> Result<Summary> {
         (self.session.observer)(&RunEvent::PhaseFinished);
-        let after = evaluate(&mut self.session, Phase::EvaluationAfter)?;
+        let after = match self.session.state.evaluation {
+            Some((step, averages)) if step == self.session.state.step => Some(averages),
+            _ => evaluate(&mut self.session, &self.dir, Phase::EvaluationAfter)?,
+        };
+        if self.session.config.eval.every > 0 {
+            self.save()?;
+            self.prune()?;
+        }
         self.session.logs.sync()?;
         let policy = self.session.trainer.policy();
         policy.save(&self.dir.model())?;
@@ -195,6 +210,7 @@ impl Run {
             seed: config.seed,
             before: state.before,
             after,
+            best: state.best,
             failures: failed.map(|(name, totals)| (name, totals.failures.clone())).collect(),
             usage: totals().map(|(name, totals)| (name, UsageLine::from(totals))).collect(),
             multipliers: state.targets.multipliers.clone(),
@@ -241,14 +257,65 @@ impl Run {
 
     /// Takes the policy as it is for the reference, and evaluates it.
     fn begin_game(&mut self) -> Result<()> {
-        let Session { config, trainer, .. } = &mut self.session;
-        trainer.begin_phase(config.game_optimiser())?;
+        let Session { config, trainer, state, .. } = &mut self.session;
+        let schedule = state.active.schedule.clone();
+        trainer.begin_phase(OptimiserConfig { schedule, ..config.game_optimiser() })?;
         trainer.freeze_reference()?;
-        self.session.state.before = evaluate(&mut self.session, Phase::EvaluationBefore)?;
+        state.watch.begin_phase();
+        self.session.state.before = evaluate(&mut self.session, &self.dir, Phase::EvaluationBefore)?;
         self.session.state.phase = TrainerPhase::Game;
         self.save()?;
         self.announce();
         Ok(())
+    }
+
+    /// Makes the evaluation, the export and the save that are due after a step. The export comes before the state: a run
+    /// that is killed in between makes the step and its export once more.
+    fn evaluate_and_save(&mut self) -> Result<()> {
+        let due = |step: u64, every: u64| every > 0 && step.is_multiple_of(every);
+        let step = self.session.state.step;
+        if due(step, self.session.config.eval.every) {
+            (self.session.observer)(&RunEvent::PhaseFinished);
+            evaluate(&mut self.session, &self.dir, Phase::Evaluation)?;
+            self.announce();
+        }
+        let Session { config, state, trainer, .. } = &self.session;
+        let is_best = state.best.is_some_and(|best| best.step == step);
+        let export = due(step, config.train.checkpoint_every);
+        if export && !is_best {
+            trainer.policy().save(&self.dir.checkpoint(step))?;
+        }
+        // A model that is the best or that others give way to must be known to the state.
+        if export || is_best || due(step, config.train.save_every) || step == config.train.steps {
+            self.save()?;
+            self.prune()?;
+        }
+        Ok(())
+    }
+
+    /// Removes exported models that are not to be kept.
+    fn prune(&self) -> Result<()> {
+        let Session { config, state, .. } = &self.session;
+        prune(&self.dir, &config.train, state.best, state.step)
+    }
+
+    /// Adds to an update that is not finite the remedy that this run can take.
+    fn with_remedy(&self, error: Error) -> Error {
+        let Error::Model(source @ alft_policy::Error::NonFinite { .. }) = error else { return error };
+        let Session { config, state, .. } = &self.session;
+        let remedy = if self.saved_step < state.step || config.train.loss.updates_per_batch > 1 {
+            let next = self.saved_step + 1;
+            format!("lower train.schedule.learning_rate in the run file and resume: the run goes on from step {next}")
+        } else {
+            let model = match self.dir.exported().unwrap_or_default().pop() {
+                Some((_, model)) => format!("from a model exported earlier, such as model.path = {model:?}"),
+                None => "and set train.checkpoint_every to have models to go back to".into(),
+            };
+            let reason =
+                "the saved state has the weights that led there, so start a new run with a lower learning rate";
+            format!("{reason}, {model}")
+        };
+        Error::NotFinite { step: state.step + 1, remedy, source }
     }
 
     /// Makes the recorded changes that are due before the next step again, and then the change that the run file of a
@@ -269,18 +336,30 @@ impl Run {
         Ok(())
     }
 
-    /// Opens the plugins that the state has in force, from the files that the run's folder kept.
+    /// Goes on with what the state has in force: opens its plugins, from the files that the run's folder kept.
     fn activate_recorded(&mut self) -> Result<()> {
-        let opener = self.opener.as_ref().ok_or(Error::LinkedPlugins)?;
         let Session { config, plugins, state, observer, .. } = &mut self.session;
         config.plugins.clone_from(&state.active.plugins);
         config.limits.clone_from(&state.active.limits);
-        *plugins = opener.open_recorded(&state.active, &self.dir, observer)?;
+        config.train.schedule.clone_from(&state.active.schedule);
+        if let Some(opener) = &self.opener {
+            *plugins = opener.open_recorded(&state.active, &self.dir, observer)?;
+        }
+        self.follow_schedule()?;
         self.write_run_file()
     }
 
+    /// Goes on at the learning rate in force. Before the game begins it is that of the warm start.
+    fn follow_schedule(&mut self) -> Result<()> {
+        let Session { state, trainer, .. } = &mut self.session;
+        if state.phase == TrainerPhase::Game {
+            trainer.set_schedule(state.active.schedule.clone())?;
+        }
+        Ok(())
+    }
+
     /// Records a change and adopts it, if `active` is one.
-    fn adopt(&mut self, active: ActivePlugins) -> Result<Vec<String>> {
+    fn adopt(&mut self, active: ActiveConfig) -> Result<Vec<String>> {
         let Session { state, observer, .. } = &mut self.session;
         let changes = state.active.changes(&active);
         if !changes.is_empty() {
@@ -289,14 +368,17 @@ impl Run {
             observer(&RunEvent::ConfigChanged { step: state.step + 1, changes: &changes, replayed: false });
             state.adopt(change);
         }
+        self.follow_schedule()?;
         Ok(changes)
     }
 
     /// Puts the records on disk, and then the state that counts them.
     fn save(&mut self) -> Result<()> {
-        let Session { state, trainer, logs, .. } = &mut self.session;
+        let Session { state, trainer, logs, questions, .. } = &mut self.session;
         let lengths = logs.sync()?;
-        state.save(trainer, &self.dir, lengths)
+        state.save(trainer, &self.dir, lengths, questions)?;
+        self.saved_step = state.step;
+        Ok(())
     }
 
     fn write_run_file(&self) -> Result<()> {
@@ -318,12 +400,28 @@ impl Run {
     }
 }
 
-/// The keys, except plugins and limits, in which two configurations differ.
+/// Returns true if two configurations differ in the tables of plugins or in the limits.
+fn tables_differ(a: &RunFile, b: &RunFile) -> bool {
+    let tables = |run: &RunFile| serde_json::to_value((&run.plugins, &run.limits)).expect("tables print");
+    tables(a) != tables(b)
+}
+
+/// Refuses an order of the questions that goes by a verifier's scores where there is no verifier.
+fn check_order(config: &RunFile, plugins: &PluginSet) -> Result<()> {
+    if config.game.questions == QuestionOrder::Adaptive && plugins.with_role(Role::Verifier).next().is_none() {
+        let names: Vec<&str> = plugins.iter().map(|plugin| plugin.name.as_str()).collect();
+        return Err(Error::Plugin { name: names.join("\", \""), source: PluginError::NoVerifier.into() });
+    }
+    Ok(())
+}
+
+/// The keys, except plugins, limits and the learning rate, in which two configurations differ.
 fn fixed_settings_that_differ(a: &RunFile, b: &RunFile) -> Vec<String> {
     let fixed = |config: &RunFile| {
         let mut settings = serde_json::to_value(config).expect("a run file prints");
         let table = settings.as_object_mut().expect("a run file is a table");
         ["plugin", "limits"].iter().for_each(|key| drop(table.remove(*key)));
+        drop(table["train"].as_object_mut().and_then(|train| train.remove("schedule")));
         settings
     };
     differences(&fixed(a), &fixed(b), "").into_iter().map(|(key, ..)| key).collect()
@@ -368,6 +466,7 @@ impl Parts {
             PluginSource::RunFile(opener) => (opener.open(&config, &mut observer)?, Some(opener)),
             PluginSource::Linked(plugins) => (plugins, None),
         };
+        check_order(&config, &plugins)?;
         let fetched = match config.model.hub()? {
             Some(model) => Some(model.fetch(&mut |download| observer(&RunEvent::Download(download)))?),
             None => None,
@@ -407,10 +506,12 @@ impl Parts {
         Ok(Self { config, plugins, opener, data, trainer, fingerprint, observer, begun })
     }
 
-    fn into_run(mut self, dir: RunDir, lock: File, state: TrainerState) -> Result<Run> {
+    fn into_run(mut self, dir: RunDir, lock: File, mut state: TrainerState) -> Result<Run> {
         (self.observer)(&RunEvent::RunDir(&dir.path));
         let logs = RunLogs::open(&dir, state.lengths())?;
+        let questions = state.open_questions(&dir)?;
         Ok(Run {
+            saved_step: state.step,
             changes: ChangeLog::open(&dir, state.changes)?,
             session: Session {
                 config: self.config,
@@ -419,6 +520,7 @@ impl Parts {
                 trainer: self.trainer,
                 state,
                 logs,
+                questions,
                 observer: self.observer,
             },
             opener: self.opener,
@@ -439,8 +541,8 @@ impl PluginOpener {
     }
 
     /// Opens the plugins that a run had in force, from the files that its folder kept.
-    fn open_recorded(&self, active: &ActivePlugins, dir: &RunDir, observer: &mut Observer) -> Result<PluginSet> {
-        let ActivePlugins { plugins, limits, hashes, .. } = active;
+    fn open_recorded(&self, active: &ActiveConfig, dir: &RunDir, observer: &mut Observer) -> Result<PluginSet> {
+        let ActiveConfig { plugins, limits, hashes, .. } = active;
         let pins = PinSource::Record(hashes, dir);
         PluginSet::open(plugins, limits, pins, &self.worker, &mut |event| observer(&RunEvent::Plugin(event)))
     }

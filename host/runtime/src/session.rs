@@ -7,6 +7,7 @@ use crate::config::RunFile;
 use crate::data::Question;
 use crate::event::Observer;
 use crate::plugins::PluginSet;
+use crate::question_log::QuestionLog;
 use crate::record::RunLogs;
 use crate::template::PromptTemplate;
 
@@ -18,6 +19,7 @@ pub(crate) struct Session {
     pub(crate) trainer: Trainer,
     pub(crate) state: TrainerState,
     pub(crate) logs: RunLogs,
+    pub(crate) questions: QuestionLog,
     pub(crate) observer: Observer,
 }
 

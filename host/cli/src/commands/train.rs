@@ -16,7 +16,8 @@ use crate::{engine, plots, report};
 #[command(after_help = "\
 Example: alft train examples/quickstart/run.toml --set plugin.coherence.weight=0 --seed 1\n\n\
 A run's folder holds metrics.jsonl, samples.jsonl, summary.json, curves.svg, the model in Hugging Face's format, and \
-the state from which --resume goes on. Edits of the run file's plugins and limits are taken over between two steps.")]
+the state from which --resume goes on. Edits of the run file's plugins, limits and learning rate are taken over \
+between two steps.")]
 pub(crate) struct TrainArgs {
     /// The run file
     #[arg(value_name = "RUN.toml")]

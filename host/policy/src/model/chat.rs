@@ -192,7 +192,9 @@ mod tests {
         let compile = |source, date| ChatTemplate::new(source, BTreeMap::new(), date).unwrap_err().to_string();
         let endless = "{% for i in range(99999) %}{% for j in range(99999) %}{{ j }}{% endfor %}{% endfor %}";
         assert!(template(endless).render(&[], &Map::new()).is_err());
-        let kinds = template("{{ tools is none }} {{ tools is iterable }} {{ '<a>' | tojson }}").render(&[], &Map::new()).unwrap();
+        let kinds = template("{{ tools is none }} {{ tools is iterable }} {{ '<a>' | tojson }}")
+            .render(&[], &Map::new())
+            .unwrap();
         assert_eq!(kinds.to_lowercase(), "true false \"<a>\"");
         assert!(compile("{% if %}", None).contains("cannot be compiled"));
         assert!(compile("", Some("yesterday")).contains("`yesterday`"));

@@ -28,6 +28,7 @@ use crate::{
         reference::Reference,
         samples::{Samples, TokenSums},
         schedule::Schedule,
+        snapshot::Snapshot,
     },
 };
 
@@ -216,6 +217,17 @@ impl Trainer {
         Ok(())
     }
 
+    /// Changes the learning rate of the phase from its next step on. The weights, the optimiser and the number of its steps
+    /// stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for settings out of range. The schedule is then unchanged.
+    pub fn set_schedule(&mut self, schedule: Schedule) -> Result<()> {
+        schedule.check()?;
+        self.schedule = schedule;
+        Ok(())
+    }
+
     /// Makes the policy in its current state the reference of the KL penalty. This copies the trainable weights. For
     /// untrained adapters it copies nothing, because the reference is the policy without its adapters.
     ///
@@ -252,8 +264,8 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Self::supervised_step`]. [`Error::Setting`] for settings out of range, and unless there is one finite advantage
-    /// for each sequence. [`Error::NoReference`] if there is a KL penalty in the loss and no reference was frozen. Updates
-    /// before a failing one are kept.
+    /// for each sequence. [`Error::NoReference`] if there is a KL penalty in the loss and no reference was frozen. The
+    /// weights and the optimiser are then as before the first update.
     pub fn grpo_step(&mut self, batch: &[Sequence], advantages: &[f64], config: &GrpoConfig) -> Result<GrpoStats> {
         config.check()?;
         if advantages.len() != batch.len() || !advantages.iter().all(|advantage| advantage.is_finite()) {
@@ -287,12 +299,20 @@ impl Trainer {
 
         let mut sums = TokenSums::default();
         let (mut loss, mut grad_norm, mut learning_rate) = (0.0, 0.0, 0.0);
+        // A single update that fails has changed nothing.
+        let several = config.updates_per_batch > 1;
+        let mut before = several.then(|| Snapshot::new(&self.variables, &self.optimiser)).transpose()?;
         for _ in 0..config.updates_per_batch {
-            let (update_loss, grads) =
-                self.gradients(batch, &computed, config.temperature, |indices, prediction| {
-                    samples.loss(batch, indices, prediction, config, &mut sums)
-                })?;
-            let (norm, rate) = self.update(grads)?;
+            let gradients = self.gradients(batch, &computed, config.temperature, |indices, prediction| {
+                samples.loss(batch, indices, prediction, config, &mut sums)
+            });
+            let update = gradients.and_then(|(loss, grads)| Ok((loss, self.update(grads)?)));
+            if update.is_err()
+                && let Some(before) = before.take()
+            {
+                before.restore(&self.variables, &mut self.optimiser)?;
+            }
+            let (update_loss, (norm, rate)) = update?;
             loss += update_loss / config.updates_per_batch as f64;
             grad_norm += norm / config.updates_per_batch as f64;
             learning_rate = rate;

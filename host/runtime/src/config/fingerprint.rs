@@ -1,20 +1,22 @@
 //! The settings and files that a run may not change when it is resumed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::Path;
 
-use alft_policy::Decay;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::model_files::{adapter_files, model_files};
 use super::run_file::RunFile;
 use crate::error::{Error, Result};
 
-/// Everything that a resumed run must have in common with the run that was saved. Plugins and limits may change: see
-/// [`ActivePlugins`](crate::plugins::ActivePlugins).
+/// Everything that a resumed run must have in common with the run that was saved. Plugins, limits and the learning rate may change:
+/// see [`ActiveConfig`](crate::plugins::ActiveConfig).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ConfigFingerprint {
     settings: Value,
-    /// BLAKE3 of the files of questions and worked examples.
+    /// BLAKE3 of the files of questions, worked examples, model and adapter.
     files: BTreeMap<String, String>,
 }
 
@@ -25,12 +27,18 @@ impl ConfigFingerprint {
     /// A file cannot be read.
     pub fn new(run: &RunFile) -> Result<Self> {
         let mut settings = serde_json::to_value(run).expect("a run file prints");
-        // A run may be moved, saved more often, and continued on another device or with other memory, which neither completions
-        // nor gradients depend on. The content of its files is hashed below.
-        let mut free = vec![
+        // A run may be moved, saved, evaluated and made longer otherwise, and continued on another device or with other memory,
+        // which neither completions nor gradients depend on. Changes of the learning rate are on record by themselves. The
+        // content of the run's files is hashed below.
+        let free = [
             "/output",
             "/train/save_every",
             "/train/checkpoint_every",
+            "/train/keep",
+            "/train/best",
+            "/train/schedule",
+            "/train/steps",
+            "/eval/every",
             "/train/activation_checkpointing",
             "/model/device",
             "/model/path",
@@ -43,27 +51,21 @@ impl ConfigFingerprint {
             "/plugin",
             "/limits",
         ];
-        if run.train.schedule.decay == Decay::Constant {
-            // The learning rate does not depend on the run's length, so the run may be made longer.
-            free.push("/train/steps");
-        }
         for key in free {
             settings.pointer_mut(key).map(Value::take);
         }
         let examples = run.warm_start.as_ref().map(|warm_start| &warm_start.data);
-        let adapter = run.model.adapter.as_ref().map(|folder| folder.join("adapter_config.json"));
         let data = [
-            ("model.adapter", adapter.as_ref()),
             ("prompts.train", Some(&run.prompts.train)),
             ("prompts.eval", run.prompts.eval.as_ref()),
             ("warm_start.data", examples),
         ];
-        let mut files = BTreeMap::new();
-        for (key, path) in data.into_iter().filter_map(|(key, path)| Some((key, path?))) {
-            let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-            files.insert(key.into(), blake3::hash(&bytes).to_hex().to_string());
-        }
-        Ok(Self { settings, files })
+        let data = data.into_iter().filter_map(|(key, path)| Some((key.to_owned(), path?.clone())));
+        // Adapters are trained on top of weights that the state does not hold, and the reference policy may be them.
+        let model = run.model.path.iter().flat_map(|path| model_files(path));
+        let adapter = run.model.adapter.iter().flat_map(|folder| adapter_files(folder));
+        let hashed = data.chain(model).chain(adapter).map(|(key, path)| Ok((key, hash(&path)?)));
+        Ok(Self { settings, files: hashed.collect::<Result<_>>()? })
     }
 
     /// Adds a text that the run depends on and that is in none of its files.
@@ -80,6 +82,14 @@ impl ConfigFingerprint {
         changed.extend(names.into_iter().filter(|name| self.files.get(*name) != now.files.get(*name)).cloned());
         changed
     }
+}
+
+/// The BLAKE3 of a file, in hexadecimal. It is read in pieces: the weights may be larger than the memory.
+fn hash(path: &Path) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    let read = File::open(path).and_then(|file| hasher.update_reader(file).map(drop));
+    read.map_err(Error::io("read", path))?;
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 /// The keys below `key` at which two JSON values differ, with the value in each.
@@ -113,5 +123,47 @@ mod tests {
         let b = serde_json::json!({"train": {"steps": 1, "loss": {"beta": 0.2}}, "plugin": [{"weight": 2}]});
         let keys: Vec<String> = differences(&a, &b, "").into_iter().map(|(key, ..)| key).collect();
         assert_eq!(keys, ["plugin.0.weight", "train.loss.beta"]);
+    }
+
+    /// The files by which two fingerprints of the run with these keys differ, after the file `changed` was written anew.
+    fn changed_file(keys: &str, folder: &Path, changed: &str) -> Vec<String> {
+        let text = format!("output = \"x\"\nprompts = {{ train = \"train.jsonl\" }}\ntrain = {{ steps = 3 }}\n{keys}");
+        let run = RunFile::parse(&folder.join("run.toml"), &text, &[]).unwrap();
+        let before = ConfigFingerprint::new(&run).unwrap();
+        let bytes = std::fs::read(folder.join(changed)).unwrap();
+        std::fs::write(folder.join(changed), [&bytes[..], b"x"].concat()).unwrap();
+        let after = ConfigFingerprint::new(&run).unwrap();
+        std::fs::write(folder.join(changed), bytes).unwrap();
+        before.changes(&after)
+    }
+
+    #[test]
+    fn the_files_of_the_model_and_the_adapter_are_named_when_they_change() {
+        let folder = tempfile::tempdir().unwrap();
+        for folder in ["one", "shards", "adapter"].map(|name| folder.path().join(name)) {
+            std::fs::create_dir(folder).unwrap();
+        }
+        let one = ["config.json", "tokenizer.json", "model.safetensors"].map(|name| format!("one/{name}"));
+        let shards = ["config.json", "model.safetensors.index.json", "model-00001-of-00001.safetensors"];
+        let adapter = ["adapter_config.json", "adapter_model.safetensors"];
+        let shards = shards.map(|name| format!("shards/{name}"));
+        let adapter = adapter.map(|name| format!("adapter/{name}"));
+        for name in one.iter().chain(&shards).chain(&adapter).map(String::as_str).chain(["train.jsonl", "model.gguf"]) {
+            std::fs::write(folder.path().join(name), name).unwrap();
+        }
+        let name_of = |file: &str| file.split_once('/').unwrap().1.to_owned();
+        let keys = "model = { path = \"one\", adapter = \"adapter\" }";
+        for file in &one {
+            assert_eq!(changed_file(keys, folder.path(), file), [format!("model.path/{}", name_of(file))]);
+        }
+        for file in &adapter {
+            assert_eq!(changed_file(keys, folder.path(), file), [format!("model.adapter/{}", name_of(file))]);
+        }
+        for file in &shards {
+            let changed = changed_file("model = { path = \"shards\" }", folder.path(), file);
+            assert_eq!(changed, [format!("model.path/{}", name_of(file))]);
+        }
+        let changed = changed_file("model = { path = \"model.gguf\" }", folder.path(), "model.gguf");
+        assert_eq!(changed, ["model.path"]);
     }
 }

@@ -7,12 +7,14 @@ use alft_game::estimator::SurprisalEstimator;
 use alft_game::{AdvantageConfig, Combine, TargetConfig};
 use alft_plugin_host::Limits;
 use alft_policy::{
-    AdamWConfig, DevicePreference, GrpoConfig, HubModel, KlPenalty, LoraConfig, Message, OptimiserConfig, Precision,
-    SampleConfig, Schedule,
+    AdamWConfig, Decay, DevicePreference, GrpoConfig, HubModel, KlPenalty, LoraConfig, Message, OptimiserConfig,
+    Precision, SampleConfig, Schedule,
 };
 use serde::{Deserialize, Serialize};
 
+use super::best::Best;
 use super::plugin::PluginEntry;
+use super::questions::{DynamicSampling, QuestionOrder};
 use super::source::{InvalidSetting, RunFileError, Source};
 
 /// A run file. Paths are relative to the file that they stand in; `output` is relative to the current folder.
@@ -39,7 +41,7 @@ pub struct RunFile {
     pub target: TargetConfig,
     /// The training of the policy.
     pub train: Train,
-    /// The evaluation before and after training.
+    /// The evaluation before, after and while training.
     #[serde(default)]
     pub eval: Eval,
     /// The limits of one call of a plugin.
@@ -145,6 +147,11 @@ pub struct Game {
     pub reference_samples: usize,
     /// From rewards to advantages.
     pub advantage: AdvantageConfig,
+    /// The order of the questions.
+    pub questions: QuestionOrder,
+    /// Further draws in place of questions that teach nothing; none by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dynamic_sampling: Option<DynamicSampling>,
 }
 
 impl Default for Game {
@@ -155,6 +162,8 @@ impl Default for Game {
             estimator: SurprisalEstimator::default(),
             reference_samples: 64,
             advantage: AdvantageConfig::default(),
+            questions: QuestionOrder::default(),
+            dynamic_sampling: None,
         }
     }
 }
@@ -187,6 +196,12 @@ pub struct Train {
     /// Steps between two exports of a model folder; 0 exports at the end alone.
     #[serde(default)]
     pub checkpoint_every: u64,
+    /// The exported model folders that are kept, the newest ones; all by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<usize>,
+    /// Exports the model whenever an evaluation while training is the best so far, and keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<Best>,
 }
 
 fn token_budget() -> usize {
@@ -197,7 +212,7 @@ fn one() -> u64 {
     1
 }
 
-/// The evaluation before and after training.
+/// The evaluation before and after training, and every so many steps.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Eval {
@@ -205,11 +220,13 @@ pub struct Eval {
     pub bundles: usize,
     /// Completions sampled for each phrasing.
     pub group: usize,
+    /// Steps of the game between two evaluations while training; 0 makes none.
+    pub every: u64,
 }
 
 impl Default for Eval {
     fn default() -> Self {
-        Self { bundles: 100, group: 8 }
+        Self { bundles: 100, group: 8, every: 0 }
     }
 }
 
@@ -251,10 +268,19 @@ impl RunFile {
         Ok(run)
     }
 
+    /// The learning rate over the steps of the game.
+    pub(crate) fn game_schedule(&self) -> Schedule {
+        // A constant rate does not depend on the run's length: a longer run has the same schedule.
+        let total_steps = match self.train.schedule.decay {
+            Decay::Constant => Schedule::default().total_steps,
+            Decay::Cosine | Decay::Linear => self.train.steps,
+        };
+        Schedule { total_steps, ..self.train.schedule.clone() }
+    }
+
     /// The optimiser of the game.
     pub(crate) fn game_optimiser(&self) -> OptimiserConfig {
-        let schedule = Schedule { total_steps: self.train.steps, ..self.train.schedule.clone() };
-        OptimiserConfig { schedule, adamw: self.train.adamw.clone() }
+        OptimiserConfig { schedule: self.game_schedule(), adamw: self.train.adamw.clone() }
     }
 
     /// The optimiser of the run's first phase: the warm start's, or the game's where there is none.
@@ -286,6 +312,24 @@ impl RunFile {
         for plugin in &mut self.plugins {
             plugin.path.iter_mut().for_each(absolute);
             plugin.source.iter_mut().for_each(absolute);
+        }
+    }
+
+    /// Finds a setting of evaluations and exports that lacks another one.
+    fn check_exports(&self) -> Result<(), InvalidSetting> {
+        let Train { keep, best, checkpoint_every, .. } = self.train;
+        let needs = [
+            (
+                "eval.every",
+                self.eval.every > 0 && self.prompts.eval.is_none(),
+                "`prompts.eval`, the questions kept out",
+            ),
+            ("train.best", best.is_some() && self.eval.every == 0, "`eval.every`, the steps between two evaluations"),
+            ("train.keep", keep.is_some() && checkpoint_every == 0, "`train.checkpoint_every`, or nothing is exported"),
+        ];
+        match needs.into_iter().find(|(_, lacks, _)| *lacks) {
+            Some((key, _, needed)) => Err(InvalidSetting::new(key, format!("needs {needed}"))),
+            None => Ok(()),
         }
     }
 
@@ -343,11 +387,14 @@ impl RunFile {
             ("train.save_every", self.train.save_every),
             ("eval.bundles", self.eval.bundles as u64),
             ("eval.group", self.eval.group as u64),
+            ("train.keep", self.train.keep.map_or(1, |keep| keep as u64)),
+            ("game.dynamic_sampling.max_rounds", self.game.dynamic_sampling.map_or(1, |set| set.max_rounds as u64)),
             ("warm_start.batch", self.warm_start.as_ref().map_or(1, |warm_start| warm_start.batch as u64)),
         ];
         if let Some((key, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
             return wrong(key, "must be at least 1".into());
         }
+        self.check_exports()?;
         let warm_start = self.warm_start.as_ref();
         let tables = [
             ("model", self.model.hub().map(drop)),
@@ -471,6 +518,11 @@ path = "a.wasm"
             ("plugin.a.group_objective={kind=\"max-rl\"}", "undone"),
             ("plugin.a.group_objective={kind=\"max-at-k\",k=9}", "1 to 8"),
             ("game.reference_samples=0", "at least 1"),
+            ("game.dynamic_sampling={max_rounds=0}", "at least 1"),
+            ("game.questions=hard", "unknown variant `hard`"),
+            ("train.keep=2", "`train.keep` needs `train.checkpoint_every`"),
+            ("train.best={metric=\"accuracy\"}", "`train.best` needs `eval.every`"),
+            ("eval.every=5", "`eval.every` needs `prompts.eval`"),
             ("game.estimator=leave-one-out", "always"),
         ] {
             let message = refused(SMALL, &[set]).message;

@@ -1,13 +1,13 @@
 //! Data files: JSON lines of questions, worked examples, stored completions and exact games, and the order in which a run meets them.
 
-mod batches;
 mod completions;
 mod games;
 mod lines;
+mod order;
 mod questions;
 
-pub(crate) use batches::{GAME_ORDER, WARM_START_ORDER, batch_indices};
 pub use completions::{AnsweredQuestion, read_completions};
 pub use games::{Instance, Trace, linear_term, read_games};
 pub use lines::read_lines;
+pub(crate) use order::{GAME_ORDER, Order, WARM_START_ORDER, asks};
 pub use questions::{Question, SftExample, read_examples, read_questions};

@@ -1,13 +1,14 @@
-//! Changes of plugins and limits while a run goes on.
+//! Changes of plugins, limits and the learning rate while a run goes on.
 //!
 //! A change that is adopted is first written to `changes.jsonl`, with the step that it comes before, and then used. A
 //! resumed run finds there which changes it made after its state was saved, and makes them again at the same steps. Only
-//! when that record is at its end does the run follow the run file that it was given: where the file asks for other
-//! plugins than the active ones, that is one more change at that step, as if the file had been edited between two steps.
+//! when that record is at its end does the run follow the run file that it was given: where the file asks for something
+//! else than what is active, that is one more change at that step, as if the file had been edited between two steps.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use alft_plugin_host::{Limits, source};
+use alft_policy::Schedule;
 use serde::{Deserialize, Serialize};
 
 use super::set::PluginSet;
@@ -15,32 +16,35 @@ use crate::config::{PluginEntry, RunFile, differences};
 use crate::error::{Error, Result};
 use crate::record::{JsonlWriter, RunDir};
 
-/// The plugins of a run from some step on, with their settings and limits.
+/// The settings of a run that may change while it goes on, as they are from some step on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ActivePlugins {
+pub struct ActiveConfig {
     /// The plugins' tables of the run file.
     #[serde(rename = "plugin")]
     pub plugins: Vec<PluginEntry>,
     /// The run file's `[limits]`.
     pub limits: Limits,
+    /// The learning rate over the steps of the game.
+    pub schedule: Schedule,
     /// BLAKE3 of each plugin's file, by the plugin's name.
     pub hashes: BTreeMap<String, String>,
     /// The name of the plugin that reads the answers.
     reader: String,
 }
 
-impl ActivePlugins {
-    /// The plugins of a run file, as they were opened.
+impl ActiveConfig {
+    /// The settings of a run file, with its plugins as they were opened.
     pub(crate) fn new(run: &RunFile, plugins: &PluginSet) -> Self {
         Self {
             plugins: run.plugins.clone(),
             limits: run.limits.clone(),
+            schedule: run.game_schedule(),
             hashes: plugins.iter().map(|plugin| (plugin.name.clone(), plugin.hash.clone())).collect(),
             reader: plugins.reader().1.name.clone(),
         }
     }
 
-    /// The differences between these plugins and `next`, in words; empty where both are the same.
+    /// The differences between these settings and `next`, in words; empty where both are the same.
     pub fn changes(&self, next: &Self) -> Vec<String> {
         let mut words = Vec::new();
         let names = |active: &Self| active.plugins.iter().map(|entry| entry.name.clone()).collect::<Vec<_>>();
@@ -63,6 +67,8 @@ impl ActivePlugins {
         }
         let limits = |active: &Self| serde_json::to_value(&active.limits).expect("limits print");
         words.extend(described("limits", &limits(self), &limits(next)));
+        let schedule = |active: &Self| serde_json::to_value(&active.schedule).expect("a schedule prints");
+        words.extend(described("train.schedule", &schedule(self), &schedule(next)));
         words
     }
 
@@ -105,9 +111,9 @@ pub struct ConfigChange {
     /// The change in words.
     #[serde(rename = "what")]
     pub changes: Vec<String>,
-    /// The plugins from here on.
+    /// Everything that may change, as it is from here on.
     #[serde(flatten)]
-    pub active: ActivePlugins,
+    pub active: ActiveConfig,
 }
 
 /// The record of a run's changes.

@@ -29,6 +29,13 @@ pub enum PluginError {
     #[error("none of the plugins reads answers; add one with the reader role, such as plugins/arithmetic")]
     NoReader,
 
+    /// The order of the questions goes by a verifier's scores, and there is none.
+    #[error(
+        "none of the plugins is a verifier, and game.questions = \"adaptive\" goes by the scores of one; add a verifier, or \
+         leave the questions shuffled"
+    )]
+    NoVerifier,
+
     /// Several plugins read answers.
     #[error(
         "more than one plugin would read the answers; take the role from all but one with `roles = [\"verifier\"]`"

@@ -7,7 +7,7 @@ mod scorer;
 mod set;
 
 pub(crate) use changes::ChangeLog;
-pub use changes::{ActivePlugins, ConfigChange};
+pub use changes::{ActiveConfig, ConfigChange};
 pub use error::PluginError;
 pub use open::{UNTRUSTED, open_file};
 pub use scorer::Scorer;

@@ -7,10 +7,12 @@ use alft_game::Target;
 use alft_policy::{GrpoStats, SupervisedStats};
 use serde::Serialize;
 
+use crate::draws::Draws;
 use crate::plugins::PluginSet;
 use crate::reward::TargetState;
 use crate::rollout::{Group, Rollout};
 use crate::stats::{Averages, Mean, PluginStepStats, StepStats};
+use crate::warning::Warning;
 
 /// A step of supervised training.
 #[derive(Debug, Clone, Serialize)]
@@ -25,6 +27,21 @@ pub struct WarmStartLine {
     pub grad_norm: f64,
     /// The learning rate used.
     pub learning_rate: f64,
+    /// Warnings of the step.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// An evaluation, where the run makes some while training.
+#[derive(Debug, Clone, Serialize)]
+pub struct EvaluationLine {
+    /// `"evaluation"`.
+    pub phase: &'static str,
+    /// Steps of the game that were done.
+    pub step: u64,
+    /// Averages over the samples of the questions kept out of training.
+    #[serde(flatten)]
+    pub averages: Averages,
 }
 
 /// A step of the game.
@@ -37,6 +54,9 @@ pub struct GameLine {
     /// The changes of plugins and limits before this step, in words: see `changes.jsonl`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<String>,
+    /// Warnings of the step.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Averages over the step's samples.
     #[serde(flatten)]
     pub averages: Averages,
@@ -57,6 +77,10 @@ pub struct GameLine {
     pub completion_tokens: f64,
     /// Share of completions ended by the limit on tokens.
     pub truncated: f64,
+    /// Tokens of all completions.
+    pub sampled_tokens: usize,
+    /// Questions that were drawn in place of others, which taught nothing.
+    pub resampled: usize,
     /// `rewards/<name>` and `rewards/<name>/std`: mean and standard deviation of each plugin's unweighted rewards.
     #[serde(flatten)]
     pub rewards: BTreeMap<String, f64>,
@@ -123,9 +147,10 @@ pub struct TimeLine {
 }
 
 impl WarmStartLine {
-    pub(crate) fn new(step: u64, report: &SupervisedStats) -> Self {
+    pub(crate) fn new(step: u64, report: &SupervisedStats, warnings: &[Warning]) -> Self {
         let SupervisedStats { loss, grad_norm, learning_rate } = *report;
-        Self { phase: "warm-start", step, loss, grad_norm, learning_rate }
+        let warnings = warnings.iter().map(Warning::to_string).collect();
+        Self { phase: "warm-start", step, loss, grad_norm, learning_rate, warnings }
     }
 }
 
@@ -133,13 +158,13 @@ impl GameLine {
     /// The line of the step that comes after `done` steps.
     pub(crate) fn new(
         done: u64,
-        changes: Vec<String>,
-        rollouts: &[Rollout<'_>],
+        (changes, warnings): (Vec<String>, &[Warning]),
+        draws: &Draws<'_>,
         (plugins, targets): (&PluginSet, &TargetState),
-        stats: &StepStats,
         update: &GrpoStats,
         time: TimeLine,
     ) -> Self {
+        let Draws { rollouts, stats, .. } = draws;
         let samples = || rollouts.iter().flat_map(Rollout::samples);
         let count = samples().count() as f64;
         let tokens: usize = samples().map(|sample| sample.completion.tokens.len()).sum();
@@ -148,6 +173,7 @@ impl GameLine {
             phase: "game",
             step: done + 1,
             changes,
+            warnings: warnings.iter().map(Warning::to_string).collect(),
             averages: stats.averages,
             // In the reward the penalty is the policy's own estimate, without the terms that keep k3 positive.
             kl: log_ratios.map_or(update.kl, |ratios| ratios / tokens as f64),
@@ -158,6 +184,8 @@ impl GameLine {
             learning_rate: update.learning_rate,
             completion_tokens: tokens as f64 / count,
             truncated: samples().filter(|sample| !sample.completion.finished).count() as f64 / count,
+            sampled_tokens: tokens,
+            resampled: draws.resampled(),
             rewards: rewards(plugins, stats),
             plugins: plugin_lines(done, plugins, stats, targets),
             target: TargetLine::new(targets, rollouts),

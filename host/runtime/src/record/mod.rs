@@ -9,7 +9,7 @@ mod summary;
 
 pub use jsonl::JsonlWriter;
 pub(crate) use logs::{LogLengths, RunLogs};
-pub use metrics::{GameLine, PluginLine, TargetLine, TimeLine, WarmStartLine};
+pub use metrics::{EvaluationLine, GameLine, PluginLine, TargetLine, TimeLine, WarmStartLine};
 pub use run_dir::RunDir;
 pub use samples::SampleLine;
 pub use summary::{Summary, UsageLine};

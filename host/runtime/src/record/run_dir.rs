@@ -63,6 +63,22 @@ impl RunDir {
         self.checkpoints().join(format!("step-{step:06}"))
     }
 
+    /// The exported models after a step, each with its step, in their order.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn exported(&self) -> Result<Vec<(u64, PathBuf)>> {
+        let folder = self.checkpoints();
+        let entries = match std::fs::read_dir(&folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(Error::io("read the folder", &folder))?,
+        };
+        let step = |path: PathBuf| Some((path.file_name()?.to_str()?.strip_prefix("step-")?.parse().ok()?, path));
+        let mut exported: Vec<(u64, PathBuf)> = entries.flatten().filter_map(|entry| step(entry.path())).collect();
+        exported.sort();
+        Ok(exported)
+    }
+
     fn checkpoints(&self) -> PathBuf {
         self.path.join("checkpoints")
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::metrics::fuel_per_item;
+use crate::best::BestCheckpoint;
 use crate::stats::{Averages, PluginTotals};
 
 /// The run as a whole.
@@ -18,6 +19,9 @@ pub struct Summary {
     pub before: Option<Averages>,
     /// The evaluation after the game.
     pub after: Option<Averages>,
+    /// The best evaluation while training, if the run keeps its model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub best: Option<BestCheckpoint>,
     /// The failures of each plugin that failed, by kind.
     pub failures: BTreeMap<String, BTreeMap<String, u64>>,
     /// Each plugin's usage, evaluations included.

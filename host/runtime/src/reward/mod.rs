@@ -1,6 +1,6 @@
 //! From completions to advantages: the plugins' part of a step, one stage a file.
 //!
-//! [`assign`] serves training, evaluation, simulation and scoring alike. It knows no model: rollouts come in with their
+//! [`assign`] serves evaluation, simulation and scoring, and training its two halves. It knows no model: rollouts come in with their
 //! completions and leave with answers, rewards and advantages. Every stage writes into the samples' own records.
 //!
 //! | stage | asks | writes |
@@ -25,6 +25,8 @@ mod read;
 mod targets;
 mod verify;
 
+use alft_game::Target;
+
 use crate::plugins::PluginSet;
 use crate::rollout::Rollout;
 use crate::stats::StepStats;
@@ -39,6 +41,19 @@ pub fn assign(
     targets: &mut TargetState,
     config: &RewardConfig<'_>,
 ) -> StepStats {
+    let (stats, moved) = evaluate(rollouts, plugins, targets, config);
+    targets.commit(moved, plugins, &stats);
+    stats
+}
+
+/// Turns completions into advantages. Returns the questions' new targets, which [`TargetState::commit`] moves to: a step
+/// whose update fails leaves the target player where it was.
+pub(crate) fn evaluate(
+    rollouts: &mut [Rollout<'_>],
+    plugins: &PluginSet,
+    targets: &TargetState,
+    config: &RewardConfig<'_>,
+) -> (StepStats, Vec<(String, Target)>) {
     let mut stats = StepStats::new(plugins);
     read::answers(rollouts, plugins, &mut stats);
     grade::completions(rollouts, plugins, config, &mut stats);
@@ -47,9 +62,9 @@ pub fn assign(
     let mut bundles = bundle::build(rollouts, plugins, targets, config);
     price::objectives(&mut bundles, plugins, targets, &mut stats);
     advantage::assign(&mut bundles, plugins, config);
-    targets.commit(bundle::targets(bundles), plugins, &stats);
+    let moved = bundle::targets(bundles).collect();
     stats.summarize(rollouts);
-    stats
+    (stats, moved)
 }
 
 pub(crate) use read::answer_marginals;

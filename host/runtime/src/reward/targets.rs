@@ -9,14 +9,16 @@ use crate::data::Question;
 use crate::plugins::PluginSet;
 use crate::stats::StepStats;
 
-/// The target player's state: part of every checkpoint.
+/// The target player's state: part of every checkpoint. Targets and references are in the state's file of questions.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct TargetState {
     /// The prices of constraints by the plugins' names, moved by dual ascent from 0.
     pub multipliers: BTreeMap<String, f64>,
     /// The targets by question; empty where targets are best responses, which remember nothing.
+    #[serde(skip)]
     pub targets: BTreeMap<String, Target>,
     /// By question, for each phrasing: the reference policy's answer marginal, for plugins that ask for it.
+    #[serde(skip)]
     pub references: BTreeMap<String, Vec<BTreeMap<String, f64>>>,
 }
 
@@ -44,12 +46,7 @@ impl TargetState {
 
     /// Moves the target player after a step: to the new targets of the questions that were not dropped, and by dual
     /// ascent to the next prices of the constraints that were evaluated.
-    pub(super) fn commit(
-        &mut self,
-        targets: impl Iterator<Item = (String, Target)>,
-        plugins: &PluginSet,
-        stats: &StepStats,
-    ) {
+    pub(crate) fn commit(&mut self, targets: Vec<(String, Target)>, plugins: &PluginSet, stats: &StepStats) {
         self.targets.extend(targets);
         for (plugin, stats) in plugins.iter().zip(&stats.plugins) {
             if let Some(violation) = stats.violation.get() {

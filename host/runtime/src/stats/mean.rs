@@ -14,6 +14,12 @@ impl Mean {
         self.count += 1;
     }
 
+    /// Adds the values of another mean.
+    pub fn extend(&mut self, other: Self) {
+        self.sum += other.sum;
+        self.count += other.count;
+    }
+
     /// The mean; `None` of no values.
     pub fn get(self) -> Option<f64> {
         (self.count > 0).then(|| self.sum / self.count as f64)

@@ -77,6 +77,23 @@ impl StepStats {
         Self { plugins: plugins.iter().map(|_| PluginStepStats::default()).collect(), averages: Averages::default() }
     }
 
+    /// Adds the plugins' statistics of another round of the same step. The calls and the diagnostics of that round are on
+    /// record by themselves, and averages are not added up.
+    pub(crate) fn add(&mut self, other: Self) {
+        for (own, other) in self.plugins.iter_mut().zip(other.plugins) {
+            own.usage.add(other.usage);
+            own.items += other.items;
+            own.failed += other.failed;
+            for (kind, (count, first)) in other.failures {
+                own.failures.entry(kind).or_insert((0, first)).0 += count;
+            }
+            own.reward.extend(other.reward);
+            own.reward_squared.extend(other.reward_squared);
+            own.utility.extend(other.utility);
+            own.violation.extend(other.violation);
+        }
+    }
+
     /// The statistics of the plugin at this place of the run file.
     pub(crate) fn plugin(&mut self, place: usize) -> &mut PluginStepStats {
         &mut self.plugins[place]
@@ -172,10 +189,7 @@ impl Averages {
             jsd: average(answers.iter().filter_map(jsd)),
             unreadable: average(kept().map(|sample| indicator(sample.answer == Answer::Unreadable))).unwrap_or(0.0),
             reward: average(samples().filter_map(|sample| sample.reward)).unwrap_or(0.0),
-            groups_without_spread: average(groups().map(|group| {
-                indicator(group.samples.iter().filter_map(|sample| sample.advantage).all(|advantage| advantage == 0.0))
-            }))
-            .unwrap_or(0.0),
+            groups_without_spread: average(groups().map(|group| indicator(!group.teaches()))).unwrap_or(0.0),
             dropped: samples().filter(|sample| !sample.is_kept()).count() as u64,
         }
     }

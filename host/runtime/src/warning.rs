@@ -1,0 +1,95 @@
+//! Warnings of a run that goes on, but not as it should.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A warning, with its reason and the remedy.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Warning {
+    /// Most groups have no spread in reward. Told once for each cause.
+    FewGroupsTeach {
+        /// The step, from 1.
+        step: u64,
+        /// The share of groups without spread, lately.
+        share: f64,
+        /// The cause of most of them.
+        cause: IdleCause,
+    },
+    /// A number of an update is far above its usual size.
+    Spike {
+        /// The step of the phase, from 1.
+        step: u64,
+        /// The number: `loss` or `grad_norm`, as in `metrics.jsonl`.
+        quantity: &'static str,
+        /// Its value.
+        value: f64,
+        /// Its median over the steps before.
+        median: f64,
+    },
+}
+
+/// The cause for which groups have no spread in reward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IdleCause {
+    /// Every answer is right.
+    AllRight,
+    /// Every answer is wrong.
+    AllWrong,
+    /// No answer can be read.
+    Unreadable,
+    /// The questions have no gold answer, and the verifier finds no answer right.
+    NoGold,
+    /// No verifier tells right from wrong, and what else rewards gives all samples the same.
+    NoVerifier,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FewGroupsTeach { step, share, cause } => {
+                write!(
+                    f,
+                    "step {step}: {:.0}% of the latest groups have equal rewards and teach nothing: ",
+                    100.0 * share
+                )?;
+                f.write_str(cause.reason())
+            }
+            Self::Spike { step, quantity, value, median } => write!(
+                f,
+                "step {step}: {quantity} is {value:.3e}, and its median over the steps before {median:.3e}; if that comes \
+                 again, lower the learning rate"
+            ),
+        }
+    }
+}
+
+impl IdleCause {
+    /// The reason and the remedy.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::AllRight => {
+                "nearly all answers are right; take harder questions, or set game.questions = \"adaptive\" and \
+                 game.dynamic_sampling"
+            }
+            Self::AllWrong => {
+                "nearly all answers are wrong; take easier questions, a larger game.group or a warm start, or check the \
+                 verifier on a completion in samples.jsonl"
+            }
+            Self::Unreadable => {
+                "no answer can be read from most completions; check the reader's configuration, prompts.template and \
+                 sampling.max_new_tokens on completions in samples.jsonl"
+            }
+            Self::NoGold => {
+                "the verifier finds no answer right, and most questions have no gold answer; add `gold` to the questions, \
+                 or take an objective that needs none"
+            }
+            Self::NoVerifier => {
+                "no verifier tells right from wrong, and the other plugins reward all samples of a group alike; add a \
+                 verifier, or raise sampling.temperature"
+            }
+        }
+    }
+}
