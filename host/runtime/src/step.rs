@@ -39,7 +39,7 @@ pub(crate) fn game_step(session: &mut Session) -> Result<GameLine> {
 
     // Update: a GRPO step on the samples that have an advantage.
     let updating = Instant::now();
-    let (batch, advantages) = training_batch(&rollouts);
+    let (batch, advantages) = training_batch(&rollouts, loss.mask_truncated);
     let update = trainer.grpo_step(&batch, &advantages, &loss)?;
     let update_time = updating.elapsed();
 
