@@ -68,10 +68,11 @@ fn the_same_seed_gives_the_same_outcomes() {
     assert_eq!(run(0), outcomes);
     assert_ne!(run(2), outcomes);
     let kind = |outcome: &Value| {
-        assert_keys(outcome, &["game", "estimator", "group", "regret", "regret_error", "distance", "distance_error"]);
-        json!([outcome["game"], outcome["estimator"], outcome["group"]])
+        let ends = ["regret", "regret_error", "distance", "distance_error"];
+        assert_keys(outcome, &[&["game", "kl", "estimator", "group"][..], &ends].concat());
+        json!([outcome["game"], outcome["kl"], outcome["estimator"], outcome["group"]])
     };
-    let named = |group: u32| json!(["g", "variance-optimal", group]);
+    let named = |group: u32| json!(["g", "reward", "variance-optimal", group]);
     assert_eq!(outcomes.iter().map(kind).collect::<Vec<_>>(), [named(2), named(4)]);
 }
 
@@ -90,11 +91,13 @@ fn the_right_answer_is_learnt_from_samples() {
 }
 
 #[test]
-fn a_penalty_in_the_loss_has_another_equilibrium() {
-    let games = rare();
-    let end = |kl: &str| distances(games.simulate(&format!("--group 4 --steps 1000 --kl {kl}")))[0];
-    let (reward, loss) = (end("reward"), end("loss"));
-    assert!((reward - loss).abs() > 1e-3, "{reward} and {loss}");
+fn a_penalty_whose_gradient_is_that_of_the_divergence_keeps_the_equilibrium() {
+    let games = Games::new(&[game(json!([{"kind": "correctness", "weight": 0.1, "reward": {"C": 1.0}}]))]);
+    let args = "--group 16 --steps 600 --leave-one-out --kl reward,k2,k3-ratio,k3,k1";
+    let ends = distances(games.simulate(args));
+    assert!(ends[..3].iter().all(|end| *end < 0.02), "reward, k2 and k3-ratio: {ends:?}");
+    assert!(ends[3] > 0.03 && ends[4] > 0.1, "k3 and k1: {ends:?}");
+    fail(&mut games.simulate("--kl loss"), 2, &["reward, k1, k2, k3, k3-ratio"]);
 }
 
 #[test]

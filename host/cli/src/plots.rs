@@ -141,7 +141,7 @@ fn draw_games(solved: &[(Instance, Solution)], file: &Path) -> Drawn {
     Ok(())
 }
 
-/// Regret and distance by group size, a line for each estimator: means over the games.
+/// Regret and distance by group size, a line for each estimator, and KL penalty if there are several: means over the games.
 pub(crate) fn draw_outcomes(outcomes: &[Outcome], file: &Path) -> Result<()> {
     draw_lines(outcomes, file).map_err(plot_error(file))
 }
@@ -160,7 +160,9 @@ fn draw_lines(outcomes: &[Outcome], file: &Path) -> Drawn {
     for (area, (title, of)) in root.split_evenly((1, 2)).iter().zip(panels) {
         let mut lines: Vec<(String, Sums)> = Vec::new();
         for outcome in outcomes {
-            let name = outcome.estimator.to_string();
+            let several = outcomes.iter().any(|other| other.kl != outcome.kl);
+            let name =
+                outcome.estimator.to_string() + &if several { format!(", {}", outcome.kl) } else { String::new() };
             let at = lines.iter().position(|(line, _)| *line == name).unwrap_or_else(|| {
                 lines.push((name, BTreeMap::new()));
                 lines.len() - 1

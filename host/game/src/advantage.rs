@@ -1,6 +1,16 @@
-//! GRPO advantages: A_k = g(z_k) − mean over the group, optionally divided by the group's standard deviation. Source: Shao
-//! et al., *DeepSeekMath*, arXiv 2402.03300; normalising each plugin's rewards before they are summed: GDPO, arXiv
-//! 2601.05242.
+//! Advantages of a group's samples, A_k = (z_k − baseline) / scale, from their rewards z.
+//!
+//! | setting | value | source |
+//! | --- | --- | --- |
+//! | baseline `mean` | mean of the group's rewards | GRPO: Shao et al., *DeepSeekMath*, arXiv 2402.03300 |
+//! | baseline `leave-one-out` | mean of the rewards of the group's others: n / (n − 1) times the centred reward | RLOO: Ahmadian et al., arXiv 2402.14740 |
+//! | scale `group` | standard deviation of the group's rewards | GRPO |
+//! | scale `batch` | standard deviation of the rewards of all groups of the step | REINFORCE++: arXiv 2501.03262; *Lite PPO*, arXiv 2508.08221 |
+//! | scale `none` | 1 | Dr. GRPO: arXiv 2503.20783 |
+//!
+//! Normalising each plugin's rewards before they are summed: GDPO, arXiv 2601.05242.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,13 +27,26 @@ pub enum Combine {
     NormalizeThenSum,
 }
 
-/// The divisor of centred rewards.
+/// The number that is subtracted from a reward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Baseline {
+    /// The mean of the group, as in GRPO.
+    #[default]
+    Mean,
+    /// The mean of the group's other samples, as in RLOO: it does not depend on the sample.
+    LeaveOneOut,
+}
+
+/// The divisor of a reward less its baseline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scale {
     /// The group's standard deviation (with n − 1), as in GRPO.
     #[default]
-    Std,
+    Group,
+    /// The standard deviation over all groups of the step.
+    Batch,
     /// No divisor, as in Dr. GRPO: the advantage is in the units of the reward.
     None,
 }
@@ -34,62 +57,133 @@ pub enum Scale {
 pub struct AdvantageConfig {
     /// The order of summing and normalising.
     pub combine: Combine,
-    /// The divisor of centred rewards.
+    /// The number that is subtracted from a reward.
+    pub baseline: Baseline,
+    /// The divisor of a reward less its baseline.
     pub scale: Scale,
+}
+
+/// The samples of a group: their answers, and their rewards by each plugin.
+#[derive(Debug, Clone)]
+pub struct GroupRewards {
+    /// The answer of each sample.
+    pub answers: Vec<Answer>,
+    /// The rewards by each plugin.
+    pub rewards: Vec<Weighted>,
 }
 
 /// The rewards of a group's samples by one plugin, and the plugin's weight.
 #[derive(Debug, Clone)]
 pub struct Weighted {
+    /// The plugin and its role, as a number that is the same in every group.
+    pub source: usize,
     /// The factor of the rewards.
     pub weight: f64,
     /// The reward of each sample; `None` for a dropped one.
     pub rewards: Vec<Option<f64>>,
 }
 
-/// Returns the advantage of each sample of a group. A dropped sample has none, and no sample has one if fewer than two are
-/// kept, for then there is nothing to compare.
-pub fn advantages(answers: &[Answer], rewards: &[Weighted], config: AdvantageConfig) -> Vec<Option<f64>> {
-    let kept: Vec<usize> = (0..answers.len()).filter(|&k| answers[k] != Answer::Dropped).collect();
-    let mut out = vec![None; answers.len()];
-    if kept.len() < 2 {
-        return out;
-    }
-    let of = |plugin: &Weighted| -> Vec<f64> {
-        kept.iter().map(|&k| plugin.rewards[k].expect("a kept sample has a reward")).collect()
+/// Returns the advantage of each sample of each group of a step. A dropped sample has none, and no sample of a group has one
+/// if fewer than two are kept, for then there is nothing to compare.
+pub fn advantages(groups: &[GroupRewards], config: AdvantageConfig) -> Vec<Vec<Option<f64>>> {
+    let groups: Vec<Kept> = groups.iter().map(|group| Kept::new(group, config.combine)).collect();
+    let deviations = match config.scale {
+        Scale::Batch => batch_deviations(&groups),
+        Scale::Group | Scale::None => BTreeMap::new(),
     };
-    let mut totals = vec![0.0; kept.len()];
-    for plugin in rewards {
-        let own = match config.combine {
-            Combine::SumThenNormalize => of(plugin),
-            Combine::NormalizeThenSum => normalized(&of(plugin), config.scale),
-        };
-        totals.iter_mut().zip(own).for_each(|(total, own)| *total += plugin.weight * own);
-    }
-    if config.combine == Combine::SumThenNormalize {
-        totals = normalized(&totals, config.scale);
-    }
-    for (k, total) in kept.into_iter().zip(totals) {
-        out[k] = Some(total);
-    }
-    out
+    let of_group = |group: &Kept| {
+        let mut out = vec![None; group.size];
+        if group.samples.len() < 2 {
+            return out;
+        }
+        let mut totals = vec![0.0; group.samples.len()];
+        for Column { source, weight, rewards } in &group.columns {
+            let own = normalized(rewards, config, deviations.get(source).copied());
+            totals.iter_mut().zip(own).for_each(|(total, own)| *total += weight * own);
+        }
+        for (sample, total) in group.samples.iter().zip(totals) {
+            out[*sample] = Some(total);
+        }
+        out
+    };
+    groups.iter().map(of_group).collect()
 }
 
-/// Returns the rewards centred, and scaled if asked for. Returns exact zeros for rewards without spread, which teach nothing.
-fn normalized(rewards: &[f64], scale: Scale) -> Vec<f64> {
-    let n = rewards.len() as f64;
-    let mean = rewards.iter().sum::<f64>() / n;
-    let std = (rewards.iter().map(|r| (r - mean) * (r - mean)).sum::<f64>() / (n - 1.0)).sqrt();
+/// The kept samples of a group.
+struct Kept {
+    /// Number of samples, the dropped ones included.
+    size: usize,
+    /// Indices of the kept samples.
+    samples: Vec<usize>,
+    columns: Vec<Column>,
+}
+
+/// Rewards that are normalised together, one for each kept sample.
+struct Column {
+    source: usize,
+    weight: f64,
+    rewards: Vec<f64>,
+}
+
+impl Kept {
+    fn new(group: &GroupRewards, combine: Combine) -> Self {
+        let samples: Vec<usize> = (0..group.answers.len()).filter(|k| group.answers[*k] != Answer::Dropped).collect();
+        let of = |plugin: &Weighted| Column {
+            source: plugin.source,
+            weight: plugin.weight,
+            rewards: samples.iter().map(|k| plugin.rewards[*k].expect("a kept sample has a reward")).collect(),
+        };
+        let columns = match combine {
+            Combine::NormalizeThenSum => group.rewards.iter().map(of).collect(),
+            Combine::SumThenNormalize => {
+                let mut totals = vec![0.0; samples.len()];
+                for Column { weight, rewards, .. } in group.rewards.iter().map(of) {
+                    totals.iter_mut().zip(rewards).for_each(|(total, reward)| *total += weight * reward);
+                }
+                vec![Column { source: 0, weight: 1.0, rewards: totals }]
+            }
+        };
+        Self { size: group.answers.len(), samples, columns }
+    }
+}
+
+/// Returns the standard deviation of each source's rewards over all groups in which samples are compared.
+fn batch_deviations(groups: &[Kept]) -> BTreeMap<usize, f64> {
+    let mut all: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+    for Column { source, rewards, .. } in
+        groups.iter().filter(|group| group.samples.len() >= 2).flat_map(|group| &group.columns)
+    {
+        all.entry(*source).or_default().extend(rewards);
+    }
+    all.into_iter().map(|(source, rewards)| (source, mean_and_deviation(&rewards).1)).collect()
+}
+
+fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    (mean, (values.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>() / (n - 1.0)).sqrt())
+}
+
+/// Returns a group's rewards less their baseline, and scaled if asked for. Returns exact zeros for rewards without spread,
+/// which teach nothing.
+fn normalized(rewards: &[f64], config: AdvantageConfig, batch_deviation: Option<f64>) -> Vec<f64> {
+    let (mean, deviation) = mean_and_deviation(rewards);
     // Rounding gives equal rewards a spread of some last bits. Division by it would give advantages of the usual size.
     let magnitude = rewards.iter().fold(0.0f64, |most, r| most.max(r.abs()));
-    if std <= 1e-9 * magnitude.max(1e-9) {
+    if deviation <= 1e-9 * magnitude.max(1e-9) {
         return vec![0.0; rewards.len()];
     }
-    let divisor = match scale {
-        Scale::Std => std,
+    let n = rewards.len() as f64;
+    let factor = match config.baseline {
+        Baseline::Mean => 1.0,
+        Baseline::LeaveOneOut => n / (n - 1.0),
+    };
+    let divisor = match config.scale {
+        Scale::Group => deviation,
+        Scale::Batch => batch_deviation.unwrap_or(deviation),
         Scale::None => 1.0,
     };
-    rewards.iter().map(|r| (r - mean) / divisor).collect()
+    rewards.iter().map(|r| factor * (r - mean) / divisor).collect()
 }
 
 #[cfg(test)]
@@ -105,46 +199,82 @@ mod tests {
         rewards.iter().copied().map(Some).collect()
     }
 
+    fn weighted(source: usize, weight: f64, rewards: &[f64]) -> Weighted {
+        Weighted { source, weight, rewards: some(rewards) }
+    }
+
+    /// Returns the advantages of one group.
+    fn of_group(answers: &[Answer], rewards: &[Weighted], config: AdvantageConfig) -> Vec<Option<f64>> {
+        advantages(&[GroupRewards { answers: answers.to_vec(), rewards: rewards.to_vec() }], config).remove(0)
+    }
+
     #[test]
     fn advantages_are_centred_and_of_unit_spread() {
-        let one = [Weighted { weight: 1.0, rewards: some(&[1.0, 0.0, 0.0, 1.0]) }];
+        let one = [weighted(0, 1.0, &[1.0, 0.0, 0.0, 1.0])];
         let std = (1.0f64 / 3.0).sqrt();
         assert_eq!(
-            advantages(&kept(4), &one, AdvantageConfig::default()),
+            of_group(&kept(4), &one, AdvantageConfig::default()),
             some(&[0.5 / std, -0.5 / std, -0.5 / std, 0.5 / std])
         );
         let plain = AdvantageConfig { scale: Scale::None, ..AdvantageConfig::default() };
-        assert_eq!(advantages(&kept(4), &one, plain), some(&[0.5, -0.5, -0.5, 0.5]));
+        assert_eq!(of_group(&kept(4), &one, plain), some(&[0.5, -0.5, -0.5, 0.5]));
     }
 
     #[test]
     fn equal_rewards_give_no_advantage() {
-        let equal = [Weighted { weight: 3.0, rewards: some(&[0.1, 0.1, 0.1]) }];
-        assert_eq!(advantages(&kept(3), &equal, AdvantageConfig::default()), some(&[0.0; 3]));
-        assert_eq!(advantages(&kept(3), &[], AdvantageConfig::default()), some(&[0.0; 3]));
+        let equal = [weighted(0, 3.0, &[0.1, 0.1, 0.1])];
+        assert_eq!(of_group(&kept(3), &equal, AdvantageConfig::default()), some(&[0.0; 3]));
+        assert_eq!(of_group(&kept(3), &[], AdvantageConfig::default()), some(&[0.0; 3]));
     }
 
     #[test]
     fn dropped_samples_have_no_part_in_the_baseline() {
         let mut answers = kept(3);
         answers[1] = Answer::Dropped;
-        let rewards = [Weighted { weight: 1.0, rewards: vec![Some(1.0), None, Some(0.0)] }];
+        let rewards = [Weighted { source: 0, weight: 1.0, rewards: vec![Some(1.0), None, Some(0.0)] }];
         let plain = AdvantageConfig { scale: Scale::None, ..AdvantageConfig::default() };
-        assert_eq!(advantages(&answers, &rewards, plain), [Some(0.5), None, Some(-0.5)]);
-        assert_eq!(advantages(&answers, &[], plain), [Some(0.0), None, Some(0.0)], "without any plugin");
-        let alone = [Weighted { weight: 1.0, rewards: vec![Some(1.0), None] }];
-        assert_eq!(advantages(&answers[..2], &alone, plain), [None, None]);
+        assert_eq!(of_group(&answers, &rewards, plain), [Some(0.5), None, Some(-0.5)]);
+        assert_eq!(of_group(&answers, &[], plain), [Some(0.0), None, Some(0.0)], "without any plugin");
+        let alone = [Weighted { source: 0, weight: 1.0, rewards: vec![Some(1.0), None] }];
+        assert_eq!(of_group(&answers[..2], &alone, plain), [None, None]);
     }
 
     #[test]
     fn normalising_first_makes_the_scale_of_a_plugins_rewards_irrelevant() {
-        let rewards = [
-            Weighted { weight: 1.0, rewards: some(&[100.0, 0.0]) },
-            Weighted { weight: 1.0, rewards: some(&[0.0, 1.0]) },
-        ];
+        let rewards = [weighted(0, 1.0, &[100.0, 0.0]), weighted(1, 1.0, &[0.0, 1.0])];
         let own = AdvantageConfig { combine: Combine::NormalizeThenSum, ..AdvantageConfig::default() };
-        assert_eq!(advantages(&kept(2), &rewards, own), some(&[0.0, 0.0]));
-        assert!(advantages(&kept(2), &rewards, AdvantageConfig::default())[0] > Some(0.0));
+        assert_eq!(of_group(&kept(2), &rewards, own), some(&[0.0, 0.0]));
+        assert!(of_group(&kept(2), &rewards, AdvantageConfig::default())[0] > Some(0.0));
+    }
+
+    #[test]
+    fn a_baseline_of_the_others_is_their_mean() {
+        let one = [weighted(0, 1.0, &[4.0, 1.0, 1.0])];
+        let others = AdvantageConfig { baseline: Baseline::LeaveOneOut, scale: Scale::None, ..Default::default() };
+        assert_eq!(of_group(&kept(3), &one, others), some(&[3.0, -1.5, -1.5]));
+    }
+
+    #[test]
+    fn the_scale_of_a_batch_is_the_deviation_of_all_its_rewards() {
+        let group = |rewards: &[f64]| GroupRewards { answers: kept(2), rewards: vec![weighted(7, 2.0, rewards)] };
+        let mut alone = group(&[50.0, 60.0]);
+        alone.answers[1] = Answer::Dropped;
+        let groups = [group(&[1.0, 3.0]), group(&[5.0, 5.0]), group(&[0.0, 10.0]), alone];
+        // Of 1, 3, 5, 5, 0, 10, whose mean is 4: squares 9, 1, 1, 1, 16, 36 over 5.
+        let deviation = (64.0f64 / 5.0).sqrt();
+        for (combine, weight) in [(Combine::SumThenNormalize, 1.0), (Combine::NormalizeThenSum, 2.0)] {
+            let got = advantages(&groups, AdvantageConfig { combine, scale: Scale::Batch, ..Default::default() });
+            let near = |got: &[Option<f64>], want: &[f64]| {
+                assert!(
+                    got.iter().zip(want).all(|(g, w)| (g.unwrap() - weight * w / deviation).abs() < 1e-12),
+                    "{got:?}"
+                );
+            };
+            near(&got[0], &[-1.0, 1.0]);
+            near(&got[1], &[0.0, 0.0]);
+            near(&got[2], &[-5.0, 5.0]);
+            assert_eq!(got[3], [None, None]);
+        }
     }
 
     proptest! {
@@ -154,11 +284,15 @@ mod tests {
             constant in -100.0..100.0f64,
         ) {
             for combine in [Combine::SumThenNormalize, Combine::NormalizeThenSum] {
-                for scale in [Scale::Std, Scale::None] {
-                    let config = AdvantageConfig { combine, scale };
+                for (baseline, scale) in [
+                    (Baseline::Mean, Scale::Group),
+                    (Baseline::LeaveOneOut, Scale::Batch),
+                    (Baseline::LeaveOneOut, Scale::None),
+                ] {
+                    let config = AdvantageConfig { combine, baseline, scale };
                     let of = |shift: f64| {
                         let shifted: Vec<f64> = rewards.iter().map(|r| r + shift).collect();
-                        let out = advantages(&kept(rewards.len()), &[Weighted { weight: 2.0, rewards: some(&shifted) }], config);
+                        let out = of_group(&kept(rewards.len()), &[weighted(0, 2.0, &shifted)], config);
                         out.into_iter().flatten().collect::<Vec<f64>>()
                     };
                     let (plain, shifted) = (of(0.0), of(constant));

@@ -32,7 +32,7 @@ pub mod metrics;
 pub mod reward;
 pub mod target;
 
-pub use advantage::{AdvantageConfig, Combine, Scale};
+pub use advantage::{AdvantageConfig, Baseline, Combine, Scale};
 pub use answer::Answer;
 pub use estimator::{EstimatorKind, SurprisalEstimator};
 pub use group::GroupObjective;

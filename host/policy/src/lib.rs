@@ -58,7 +58,7 @@ pub use crate::{
     train::{
         adamw::AdamWConfig,
         checkpoint,
-        grpo::{self, Aggregation, GrpoConfig, ImportanceSampling, KlEstimate, KlPenalty, PolicyLoss},
+        loss::{self, Aggregation, GrpoConfig, ImportanceSampling, KlPenalty, PolicyLoss},
         memory::UpdateMemory,
         schedule::{Decay, Schedule},
         tabular,

@@ -25,7 +25,7 @@ use crate::{
         lora::{self, LoraConfig},
         transformer::Transformer,
     },
-    ops::{Packed, Places, attend, noise},
+    ops::{Packed, Places, Prediction, Tracked, attend, noise},
     policy::Policy,
     train::{
         adamw::AdamWConfig,
@@ -87,7 +87,8 @@ fn batch() -> (Batch, Vec<f32>) {
     (Batch::from_sequences(&texts.iter().collect::<Vec<_>>()), vec![0.5, -1.0, 2.0, 1.0, -0.25, 1.5, 1.0])
 }
 
-/// Returns the model with all weights trained, or with trained adapters at every projection, in the element type.
+/// Returns the model with all weights trained, or with trained adapters at every projection whose inputs are dropped at
+/// random, in the element type.
 fn trainable(model: &Transformer, full: bool, dtype: DType) -> Transformer {
     let adapted = if full { model.clone() } else { with_adapters(model) };
     let variable =
@@ -96,13 +97,13 @@ fn trainable(model: &Transformer, full: bool, dtype: DType) -> Transformer {
         .map(&mut |name, weight| {
             if full || name.contains("lora") { variable(weight) } else { Ok(weight.detach().to_dtype(dtype)?) }
         })
+        .and_then(|model| lora::with_dropout(&model.computing_in(dtype), [1, 2, 3]))
         .unwrap()
-        .computing_in(dtype)
 }
 
 fn with_adapters(model: &Transformer) -> Transformer {
     let targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"].map(String::from);
-    let config = LoraConfig { rank: 2, alpha: 3.0, targets: targets.to_vec(), ..LoraConfig::default() };
+    let config = LoraConfig { rank: 2, alpha: 3.0, dropout: 0.25, targets: targets.to_vec(), ..LoraConfig::default() };
     let model = lora::attach(model, &config, 7).unwrap();
     // An untrained B is 0, and the gradient of A with it.
     model
@@ -113,14 +114,19 @@ fn with_adapters(model: &Transformer) -> Transformer {
         .unwrap()
 }
 
+/// The weight of a token's entropy beside its log-probability.
+const ENTROPY: f64 = 0.3;
+
 /// Returns the loss and the gradients of all variables by the backward pass by hand.
 fn by_hand(model: &Transformer, temperature: f64, checkpointing: Checkpointing) -> Vec<Tensor> {
     let (batch, weights) = batch();
     let mut grads = Gradients::default();
-    let loss = model.add_gradient(&batch, temperature, checkpointing, &mut grads, &mut |_, prediction| {
+    let mut loss = |_, prediction: &Prediction| {
         let weights = Tensor::new(weights.as_slice(), &Device::Cpu)?.to_dtype(prediction.log_probs.dtype())?;
-        Ok((&prediction.log_probs * weights)?.sum_all()?)
-    });
+        let values = (&prediction.log_probs - (&prediction.entropies * ENTROPY)?)?;
+        Ok((values * weights)?.sum_all()?)
+    };
+    let loss = model.add_gradient(&batch, temperature, checkpointing, Tracked::Entropies, &mut grads, &mut loss);
     let grads = grads.into_inner();
     let of =
         |(name, variable): &(String, Var)| grads.get(variable).unwrap_or_else(|| panic!("{name} has none")).clone();
@@ -139,8 +145,10 @@ fn by_candle(model: &Transformer, temperature: f64) -> Vec<Tensor> {
     let all = logits.broadcast_sub(&logits.exp().unwrap().sum_keepdim(1).unwrap().log().unwrap()).unwrap();
     let ids = Tensor::new(batch.targets, &Device::Cpu).unwrap().unsqueeze(1).unwrap();
     let log_probs = all.gather(&ids, 1).unwrap().squeeze(1).unwrap();
+    let entropies = (all.exp().unwrap() * &all).unwrap().sum(1).unwrap().neg().unwrap();
     let weights = Tensor::new(weights, &Device::Cpu).unwrap().to_dtype(log_probs.dtype()).unwrap();
-    let loss = (log_probs * weights).unwrap().sum_all().unwrap();
+    let values = (log_probs - (entropies * ENTROPY).unwrap()).unwrap();
+    let loss = (values * weights).unwrap().sum_all().unwrap();
     let grads = loss.backward().unwrap();
     let of = |(_, variable): (String, Var)| grads.get(&variable).unwrap().clone();
     [vec![loss.reshape(1).unwrap().detach()], model.trainable().into_iter().map(of).collect()].concat()

@@ -1,6 +1,6 @@
 //! Tests of training: every trainable weight learns, and a resumed run continues bit for bit.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use alft_policy::{
     AdamWConfig, Aggregation, Decay, Device, Error, GrpoConfig, GrpoStats, ImportanceSampling, LoraConfig,
@@ -25,6 +25,12 @@ fn all_projections() -> Tuning {
     })
 }
 
+/// Adapters with dropout, and the embedding and the norms trained whole.
+fn with_whole_modules() -> Tuning {
+    let modules_to_save = ["embed_tokens", "norm"].map(String::from).to_vec();
+    Tuning::Lora(LoraConfig { dropout: 0.1, modules_to_save, ..LoraConfig::default() })
+}
+
 fn trainer(tuning: &Tuning, learning_rate: f64, token_budget: usize) -> Trainer {
     Trainer::new(Policy::tiny(7, &Device::Cpu).unwrap(), tuning, optimiser(learning_rate), token_budget, 5).unwrap()
 }
@@ -42,7 +48,11 @@ fn weights(trainer: &Trainer) -> Vec<(String, Vec<f32>)> {
 
 #[test]
 fn every_trainable_weight_moves() {
-    for (tuning, count) in [(Tuning::Full, 1 + 3 * 9 + 1), (all_projections(), 3 * 7 * 2)] {
+    for (tuning, count) in [
+        (Tuning::Full, 1 + 3 * 9 + 1),
+        (all_projections(), 3 * 7 * 2),
+        (with_whole_modules(), 3 * 2 * 2 + 1 + 3 * 2 + 1),
+    ] {
         // Without weight decay, a weight without a gradient does not move.
         let mut trainer = trainer(&tuning, 1e-2, 4096);
         let plain = AdamWConfig { weight_decay: 0.0, ..AdamWConfig::default() };
@@ -92,7 +102,7 @@ fn the_micro_batches_of_a_step_add_up_to_the_batch() {
             trainer.freeze_reference().unwrap();
             trainer.supervised_step(&batch).unwrap();
             let config = GrpoConfig { beta: 0.5, ..GrpoConfig::default() };
-            (supervised, trainer.grpo_step(&batch, &[1.0, -1.0, 0.5, 0.0, -0.5], &config).unwrap())
+            (supervised, trainer.grpo_step(&batch, &[1.0, -1.0, 0.5, 0.0, -0.5].map(Some), &config).unwrap())
         };
         let ((one_s, one_g), (many_s, many_g)) = (run(4096), run(8));
         for (one, many) in [
@@ -148,7 +158,7 @@ fn reward_one_token(trainer: &mut Trainer, config: &GrpoConfig, steps: u64) -> (
         let drawn = sample(trainer.policy(), &requests, &sampling).unwrap();
         let rewards: Vec<f64> = drawn.iter().map(|c| f64::from(c.text.starts_with('a'))).collect();
         let mean = rewards.iter().sum::<f64>() / 128.0;
-        let advantages: Vec<f64> = rewards.iter().map(|reward| reward - mean).collect();
+        let advantages: Vec<Option<f64>> = rewards.iter().map(|reward| Some(reward - mean)).collect();
         let batch: Vec<Sequence> =
             drawn.into_iter().map(|c| Sequence { prompt: prompt.clone(), completion: c.tokens }).collect();
         last = trainer.grpo_step(&batch, &advantages, config).unwrap();
@@ -210,6 +220,71 @@ fn the_reference_of_untrained_adapters_is_the_base_model_and_of_trained_ones_a_c
 }
 
 #[test]
+fn the_reference_has_the_first_values_of_modules_that_are_trained_whole() {
+    let mut trainer = trainer(&with_whole_modules(), 1e-2, 4096);
+    let batch = examples(trainer.policy());
+    let base = Policy::tiny(7, &Device::Cpu).unwrap();
+    let of = |model: &Transformer| log_probs(model, &batch, 1.0, 4096).unwrap();
+    trainer.freeze_reference().unwrap();
+    trainer.supervised_step(&batch).unwrap();
+    assert_eq!(of(trainer.reference().unwrap()), of(base.transformer()));
+    assert_ne!(of(trainer.policy().transformer()), of(base.transformer()));
+}
+
+#[test]
+fn dropout_depends_on_the_seed_and_the_step_and_is_off_in_scoring() {
+    let train = |dropout: f64, seed: u64| {
+        let tuning = Tuning::Lora(LoraConfig { dropout, ..LoraConfig::default() });
+        let policy = Policy::tiny(7, &Device::Cpu).unwrap();
+        let mut trainer = Trainer::new(policy, &tuning, optimiser(1e-2), 4096, seed).unwrap();
+        let batch = examples(trainer.policy());
+        trainer.supervised_step(&batch).unwrap();
+        let losses = [trainer.supervised_step(&batch).unwrap().loss, trainer.supervised_step(&batch).unwrap().loss];
+        let scores = log_probs(trainer.policy().transformer(), &batch, 1.0, 4096).unwrap();
+        let merged = trainer.policy().merged().unwrap();
+        let of_merged = log_probs(merged.transformer(), &batch, 1.0, 4096).unwrap();
+        scores.iter().flatten().zip(of_merged.iter().flatten()).for_each(|(a, b)| assert!((a - b).abs() < 2e-5));
+        (losses, scores)
+    };
+    assert_eq!(train(0.5, 5), train(0.5, 5));
+    assert_ne!(train(0.5, 5).0, train(0.0, 5).0);
+    assert_ne!(train(0.5, 5).0, train(0.5, 6).0);
+}
+
+#[test]
+fn masked_completions_count_among_the_sequences_and_teach_nothing() {
+    let config = GrpoConfig { beta: 0.0, aggregation: Aggregation::Grpo, entropy_coef: 0.1, ..GrpoConfig::default() };
+    let step = |advantages: &[Option<f64>], count: usize| {
+        let mut trainer = trainer(&Tuning::Full, 1e-2, 4096);
+        let batch = examples(trainer.policy());
+        let stats = trainer.grpo_step(&batch[..count], advantages, &config).unwrap();
+        (stats, weights(&trainer))
+    };
+    let (masked, moved) = step(&[Some(1.0), Some(-1.0), None, None], 4);
+    let (alone, _) = step(&[Some(1.0), Some(-1.0)], 2);
+    // The policy's loss is a mean over sequences, of which the masked ones are two more; the entropy's is a mean over tokens.
+    assert_eq!((masked.tokens, masked.entropy), (alone.tokens, alone.entropy));
+    let bonus = 0.1 * alone.entropy;
+    assert!((2.0 * (masked.loss + bonus) - (alone.loss + bonus)).abs() < 1e-5, "{masked:?} {alone:?}");
+    assert_ne!(moved, weights(&trainer(&Tuning::Full, 1e-2, 4096)));
+    let (nothing, kept) = step(&[None, None], 2);
+    assert_eq!((nothing, kept), (GrpoStats::default(), weights(&trainer(&Tuning::Full, 1e-2, 4096))));
+}
+
+#[test]
+fn an_entropy_bonus_raises_the_entropy() {
+    let run = |entropy_coef: f64| {
+        let mut trainer = trainer(&all_projections(), 1e-2, 4096);
+        let config = GrpoConfig { beta: 0.0, entropy_coef, updates_per_batch: 8, ..GrpoConfig::default() };
+        let batch = examples(trainer.policy());
+        trainer.grpo_step(&batch, &[Some(0.0); 5], &config).unwrap();
+        trainer.grpo_step(&batch, &[Some(0.0); 5], &GrpoConfig { entropy_coef: 1e-9, ..config }).unwrap().entropy
+    };
+    let (lower, same, higher) = (run(-1.0), run(1e-9), run(1.0));
+    assert!(lower < same - 0.05 && same < higher, "{lower} {same} {higher}");
+}
+
+#[test]
 fn log_ratios_sum_over_the_completion_and_are_zero_if_the_policy_is_its_reference() {
     let mut trainer = trainer(&Tuning::Full, 1e-2, 4096);
     let batch = examples(trainer.policy());
@@ -231,11 +306,11 @@ fn without_a_kl_penalty_advantages_of_zero_leave_the_weights() {
     let batch = examples(trainer.policy());
     let before = weights(&trainer);
     let config = GrpoConfig { beta: 0.0, ..GrpoConfig::default() };
-    let report = trainer.grpo_step(&batch, &[0.0; 5], &config).unwrap();
+    let report = trainer.grpo_step(&batch, &[Some(0.0); 5], &config).unwrap();
     assert_eq!((report, trainer.step()), (GrpoStats::default(), 0));
     assert_eq!(before, weights(&trainer));
     // A sequence that is not computed still counts in the mean.
-    let only = trainer.grpo_step(&batch, &[0.0, 0.0, 2.0, 0.0, 0.0], &config).unwrap();
+    let only = trainer.grpo_step(&batch, &[0.0, 0.0, 2.0, 0.0, 0.0].map(Some), &config).unwrap();
     let tokens: usize = batch.iter().map(|s| s.completion.len()).sum();
     assert_eq!(only.tokens, 3);
     assert!((only.loss + 2.0 * 3.0 / tokens as f64).abs() < 1e-5, "{only:?}");
@@ -248,12 +323,15 @@ fn a_failing_step_leaves_the_weights_as_they_were() {
     let before = weights(&trainer);
     let plain = GrpoConfig { beta: 0.0, ..GrpoConfig::default() };
     let mut failure =
-        |advantages: &[f64], config: &GrpoConfig| trainer.grpo_step(&batch, advantages, config).unwrap_err();
-    assert!(matches!(failure(&[1e300; 5], &plain), Error::NonFinite { step: 0, .. }));
-    assert!(matches!(failure(&[f64::NAN; 5], &plain), Error::Setting { name: "advantages", .. }));
-    assert!(matches!(failure(&[1.0; 4], &plain), Error::Setting { name: "advantages", .. }));
-    assert!(matches!(failure(&[1.0; 5], &GrpoConfig { beta: 0.1, ..plain.clone() }), Error::NoReference { .. }));
-    assert!(matches!(failure(&[1.0; 5], &GrpoConfig { beta: -0.1, ..plain }), Error::Setting { name: "beta", .. }));
+        |advantages: &[Option<f64>], config: &GrpoConfig| trainer.grpo_step(&batch, advantages, config).unwrap_err();
+    assert!(matches!(failure(&[Some(1e300); 5], &plain), Error::NonFinite { step: 0, .. }));
+    assert!(matches!(failure(&[Some(f64::NAN); 5], &plain), Error::Setting { name: "advantages", .. }));
+    assert!(matches!(failure(&[Some(1.0); 4], &plain), Error::Setting { name: "advantages", .. }));
+    assert!(matches!(failure(&[Some(1.0); 5], &GrpoConfig { beta: 0.1, ..plain.clone() }), Error::NoReference { .. }));
+    assert!(matches!(
+        failure(&[Some(1.0); 5], &GrpoConfig { beta: -0.1, ..plain }),
+        Error::Setting { name: "beta", .. }
+    ));
     assert!(trainer.supervised_step(&[]).is_err());
     let long = Sequence { prompt: vec![5; 500], completion: vec![5; 20] };
     assert!(matches!(trainer.supervised_step(&[long]), Err(Error::ContextLength { .. })));
@@ -299,6 +377,15 @@ fn settings_out_of_range_are_errors() {
     };
     assert!(error_of(&lora(0, &["q_proj"]), optimiser(1.0)).contains("lora.rank"));
     assert!(error_of(&lora(1, &[]), optimiser(1.0)).contains("lora.targets"));
+    let saving = |targets: &[&str], module: &str| match lora(1, targets) {
+        Tuning::Lora(config) => Tuning::Lora(LoraConfig { modules_to_save: vec![module.to_owned()], ..config }),
+        other => other,
+    };
+    assert!(error_of(&saving(&["q_proj"], "q_proj"), optimiser(1.0)).contains("in `lora.targets` too"));
+    assert!(error_of(&saving(&["q_proj"], "classifier"), optimiser(1.0)).contains("no module of the model"));
+    assert!(error_of(&saving(&["q_proj"], "lm_head"), optimiser(1.0)).contains("name `embed_tokens`"));
+    let all = LoraConfig { dropout: 1.0, ..LoraConfig::default() };
+    assert!(error_of(&Tuning::Lora(all), optimiser(1.0)).contains("lora.dropout"));
     assert!(error_of(&lora(1, &["query"]), optimiser(1.0)).contains("has `query`, which is no projection"));
     assert!(error_of(&Tuning::Full, optimiser(f64::NAN)).contains("learning_rate"));
 }
@@ -309,7 +396,7 @@ fn advance(trainer: &mut Trainer, from: u64, to: u64) -> Vec<GrpoStats> {
     let config = GrpoConfig { beta: 0.1, updates_per_batch: 2, ..GrpoConfig::default() };
     let step = |step: u64| {
         trainer.supervised_step(&batch).unwrap();
-        let advantages: Vec<f64> = (0..5).map(|i| ((step + i) % 3) as f64 - 1.0).collect();
+        let advantages: Vec<Option<f64>> = (0..5).map(|i| Some(((step + i) % 3) as f64 - 1.0)).collect();
         trainer.grpo_step(&batch, &advantages, &config).unwrap()
     };
     (from..to).map(step).collect()
@@ -329,7 +416,7 @@ fn activation_checkpointing_changes_no_bit() {
 
 #[test]
 fn a_resumed_run_equals_an_uninterrupted_one_bit_for_bit() {
-    for tuning in [Tuning::Full, all_projections()] {
+    for tuning in [Tuning::Full, all_projections(), with_whole_modules()] {
         for warm in [0, 2] {
             let dir = tempfile::tempdir().unwrap();
             let start = || {
@@ -362,7 +449,7 @@ fn a_resumed_run_equals_an_uninterrupted_one_bit_for_bit() {
             let mut files: Vec<_> =
                 fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
             files.sort();
-            let has_reference_file = tuning == Tuning::Full || warm > 0;
+            let has_reference_file = tuning != all_projections() || warm > 0;
             assert_eq!(files.len(), 1 + usize::from(has_reference_file), "{files:?}");
             assert_eq!(files.last().unwrap(), "state.safetensors");
         }
@@ -393,6 +480,46 @@ fn a_checkpoint_that_does_not_fit_is_an_error_and_changes_nothing() {
     let reference = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().path()).find(|p| *p != path).unwrap();
     fs::remove_file(&reference).unwrap();
     assert!(message(&mut full).contains("reference-"));
+}
+
+/// The adapters of tests/data/adapters.py.
+#[test]
+fn adapters_of_peft_are_read_and_written_with_their_whole_modules() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    for (name, dropped) in [("llama", 0.1), ("qwen2", 0.1)] {
+        let policy = Policy::open(&data.join("families").join(name), &Device::Cpu).unwrap();
+        let folder = data.join("adapters").join(name);
+        let tuning = Tuning::Adapter(folder.clone());
+        assert_eq!(tuning.lora().unwrap().unwrap().dropout, dropped);
+        let trainer = Trainer::new(policy, &tuning, optimiser(1e-2), 4096, 1).unwrap();
+        let text = fs::read_to_string(folder.join("expected.json")).unwrap();
+        let expected: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let want: Vec<Vec<f64>> = serde_json::from_value(expected["log_probs"].clone()).unwrap();
+        let sequences = [40, 9].map(|count| {
+            let tokens: Vec<u32> = (0..count).map(|i| (7 * i + 3) % 40).collect();
+            Sequence { prompt: tokens[..1].to_vec(), completion: tokens[1..].to_vec() }
+        });
+        for policy in [trainer.policy(), &trainer.policy().merged().unwrap()] {
+            let got = log_probs(policy.transformer(), &sequences, 1.0, 4096).unwrap();
+            for (got, want) in got.iter().flatten().zip(want.iter().flatten()) {
+                assert!((f64::from(*got) - want).abs() < 1e-4 * (1.0 + want.abs()), "{name}: {got} is not {want}");
+            }
+        }
+
+        let written = tempfile::tempdir().unwrap();
+        let written = written.path().join("adapter");
+        trainer.policy().save_adapter(Path::new(name), &written).unwrap();
+        let load = |folder: &Path| {
+            let tensors =
+                candle_core::safetensors::load(folder.join("adapter_model.safetensors"), &Device::Cpu).unwrap();
+            let numbers = |tensor: candle_core::Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            tensors.into_iter().map(|(name, tensor)| (name, numbers(tensor))).collect::<BTreeMap<_, _>>()
+        };
+        assert_eq!(load(&written), load(&folder), "{name}");
+        let own = Tuning::Adapter(written).lora().unwrap().unwrap();
+        assert!((own.scale() - tuning.lora().unwrap().unwrap().scale()).abs() < 1e-12);
+        assert_eq!(own.dropout, dropped);
+    }
 }
 
 #[test]

@@ -204,11 +204,20 @@ pub(crate) fn log_ratios(rollouts: &mut [Rollout<'_>], trainer: &Trainer, temper
     Ok(())
 }
 
-/// The samples that have an advantage, as GRPO takes them: a sequence and an advantage each.
-pub(crate) fn training_batch<'r, 'a: 'r>(rollouts: impl Iterator<Item = &'r Rollout<'a>>) -> (Vec<Sequence>, Vec<f64>) {
+/// The samples that have an advantage, as training takes them: a sequence and an advantage each, or none for a completion
+/// that is masked because it was ended by the largest number of tokens.
+pub(crate) fn training_batch<'r, 'a: 'r>(
+    rollouts: impl Iterator<Item = &'r Rollout<'a>>,
+    mask_truncated: bool,
+) -> (Vec<Sequence>, Vec<Option<f64>>) {
     let groups = rollouts.flat_map(|rollout| &rollout.groups);
     let samples = groups.flat_map(|group| group.samples.iter().map(move |sample| (group, sample)));
-    samples.filter_map(|(group, sample)| Some((sequence(group, sample), sample.advantage?))).unzip()
+    let entry = |(group, sample): (&Group<'_>, &Sample)| {
+        let advantage = sample.advantage?;
+        let masked = mask_truncated && !sample.completion.finished;
+        Some((sequence(group, sample), (!masked).then_some(advantage)))
+    };
+    samples.filter_map(entry).unzip()
 }
 
 fn sequence(group: &Group<'_>, sample: &Sample) -> Sequence {

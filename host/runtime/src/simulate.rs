@@ -1,8 +1,8 @@
 //! Exact games played from samples, by a tabular policy in place of a language model.
 //!
 //! Everything else is that of a training run: groups, estimates, objectives, target, advantages, the GRPO loss and AdamW.
-//! The exact equilibrium is known, so a simulation shows how far sampled training ends from it, by estimator and group
-//! size.
+//! The exact equilibrium is known, so a simulation shows how far sampled training ends from it, by form of the KL
+//! penalty, estimator and group size.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ use alft_game::estimator::SurprisalEstimator;
 use alft_game::exact::objective::{Oracle, Price};
 use alft_game::exact::solve::Config;
 use alft_game::exact::{Certificate, Solution, solve};
-use alft_game::{AdvantageConfig, Scale, TargetConfig};
+use alft_game::{AdvantageConfig, Baseline, Scale, TargetConfig};
 use alft_policy::tabular::{TabularPolicy, sample_index};
 use alft_policy::{Completion, Decay, GrpoConfig, KlPenalty, OptimiserConfig, Schedule};
 use alft_sdk::{Manifest, Plugin, Prompt, Reader, linked, manifest};
@@ -33,7 +33,7 @@ const MULTIPLIER_RATE: f64 = 0.1;
 /// The largest duality gap of an equilibrium that training is measured against.
 const TOLERANCE: f64 = 1e-6;
 
-/// The settings of a simulation. Every combination of estimator and group size is played with every seed.
+/// The settings of a simulation. Every combination of KL penalty, estimator and group size is played with every seed.
 #[derive(Debug, Clone)]
 pub struct SimulationConfig {
     /// K: traces sampled for each prompt and step.
@@ -48,17 +48,21 @@ pub struct SimulationConfig {
     pub seeds: u64,
     /// The highest learning rate; it falls to 0 along a cosine.
     pub learning_rate: f64,
-    /// The place of the KL penalty.
-    pub kl: KlPenalty,
+    /// Forms of the KL penalty.
+    pub kl: Vec<KlPenalty>,
+    /// The baseline of advantages.
+    pub baseline: Baseline,
     /// The dynamics of the target player.
     pub target: TargetConfig,
 }
 
-/// The end of sampled training of one game with one estimator and group size, over seeds.
+/// The end of sampled training of one game with one KL penalty, estimator and group size, over seeds.
 #[derive(Debug, Clone, Serialize)]
 pub struct Outcome {
     /// The game's name.
     pub game: String,
+    /// The form of the KL penalty.
+    pub kl: KlPenalty,
     /// The estimator of −log ν.
     pub estimator: SurprisalEstimator,
     /// K.
@@ -80,7 +84,7 @@ pub struct SimulationProgress<'a> {
     pub done: u64,
     /// Training runs in all.
     pub total: u64,
-    /// The game, estimator and group size of the latest.
+    /// The game, KL penalty, estimator and group size of the latest.
     pub latest: &'a str,
 }
 
@@ -90,6 +94,7 @@ struct Trial<'a> {
     path: &'a Path,
     instance: &'a Instance,
     equilibrium: &'a Solution,
+    kl: KlPenalty,
     estimator: SurprisalEstimator,
     group: usize,
     seed: u64,
@@ -124,10 +129,12 @@ pub fn simulate(
         instances.iter().map(|instance| equilibrium(path, instance)).collect::<Result<_>>()?;
     let mut trials = Vec::new();
     for (instance, equilibrium) in instances.iter().zip(&equilibria) {
-        for &estimator in &config.estimators {
-            for &group in &config.groups {
-                let trial = |seed| Trial { config, path, instance, equilibrium, estimator, group, seed };
-                trials.extend((0..config.seeds).map(|seed| trial(config.seed.wrapping_add(seed))));
+        for &kl in &config.kl {
+            for &estimator in &config.estimators {
+                for &group in &config.groups {
+                    let trial = |seed| Trial { config, path, instance, equilibrium, kl, estimator, group, seed };
+                    trials.extend((0..config.seeds).map(|seed| trial(config.seed.wrapping_add(seed))));
+                }
             }
         }
     }
@@ -167,8 +174,8 @@ fn play_all(trials: &[Trial<'_>], observer: &(dyn Fn(SimulationProgress<'_>) + S
         {
             let end = trial.play()?;
             ends.lock().expect("no trial panics")[index] = Some(end);
-            let Trial { instance, estimator, group, .. } = trial;
-            let latest = format!("{} {estimator} K = {group}", instance.name);
+            let Trial { instance, kl, estimator, group, .. } = trial;
+            let latest = format!("{} {kl} {estimator} K = {group}", instance.name);
             let done = done.fetch_add(1, Ordering::Relaxed) as u64 + 1;
             observer(SimulationProgress { done, total: trials.len() as u64, latest: &latest });
         }
@@ -200,12 +207,16 @@ impl Trial<'_> {
         let reference_marginals = instance.game.by_answer(&instance.game.reference());
         targets.references.insert(instance.name.clone(), reference_marginals);
         let question = Question::of_texts(instance.name.clone(), instance.prompts.clone());
-        let loss = GrpoConfig { beta: instance.game.beta(), kl: self.config.kl, ..GrpoConfig::default() };
+        let loss = GrpoConfig { beta: instance.game.beta(), kl: self.kl, ..GrpoConfig::default() };
         let config = RewardConfig {
             step: 0,
             estimator: &self.estimator,
             target: self.config.target,
-            advantage: AdvantageConfig { scale: Scale::None, ..AdvantageConfig::default() },
+            advantage: AdvantageConfig {
+                baseline: self.config.baseline,
+                scale: Scale::None,
+                ..AdvantageConfig::default()
+            },
             kl_penalty: (loss.kl == KlPenalty::Reward).then_some(loss.beta),
         };
         let tail = steps - steps / 5;
@@ -293,8 +304,8 @@ impl Outcome {
     fn over(trial: &Trial<'_>, ends: &[End]) -> Self {
         let (regret, regret_error) = mean_and_error(ends.iter().map(|end| end.regret));
         let (distance, distance_error) = mean_and_error(ends.iter().map(|end| end.distance));
-        let Trial { instance, estimator, group, .. } = *trial;
-        Self { game: instance.name.clone(), estimator, group, regret, regret_error, distance, distance_error }
+        let Trial { instance, kl, estimator, group, .. } = *trial;
+        Self { game: instance.name.clone(), kl, estimator, group, regret, regret_error, distance, distance_error }
     }
 }
 

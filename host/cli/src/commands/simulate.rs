@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use alft_game::estimator::SurprisalEstimator;
-use alft_game::{TargetConfig, TargetDynamics};
+use alft_game::{Baseline, TargetConfig, TargetDynamics};
 use alft_policy::KlPenalty;
 use alft_runtime::data::read_games;
 use alft_runtime::{Outcome, SimulationConfig, SimulationProgress, simulate};
@@ -44,9 +44,12 @@ pub(crate) struct SimulateArgs {
     /// The highest learning rate; it falls to 0 along a cosine
     #[arg(long, value_name = "RATE", default_value_t = 0.03, value_parser = positive)]
     learning_rate: f64,
-    /// The place of the price of leaving the reference
-    #[arg(long, value_enum, default_value_t)]
-    kl: KlName,
+    /// The price of leaving the reference: in the reward, or k1, k2, k3 or k3-ratio in the loss; several with commas
+    #[arg(long, value_name = "FORM", value_delimiter = ',', default_value = "reward")]
+    kl: Vec<KlPenalty>,
+    /// Compare a sample with the others of its group, not with the mean of all
+    #[arg(long)]
+    leave_one_out: bool,
     /// The way in which the target moves
     #[arg(long, value_enum, default_value_t)]
     target: TargetName,
@@ -59,16 +62,6 @@ pub(crate) struct SimulateArgs {
     /// Print one JSON object a line
     #[arg(long)]
     json: bool,
-}
-
-/// [`KlPenalty`] by the names of the command line.
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-enum KlName {
-    /// β log(π/π_ref) off the reward: the game's own equilibrium
-    #[default]
-    Reward,
-    /// k3 in the loss, as in GRPO: another equilibrium
-    Loss,
 }
 
 /// [`TargetDynamics`] by the names of the command line.
@@ -103,11 +96,11 @@ pub(crate) fn run(args: &SimulateArgs) -> Result<()> {
         }
         return Ok(());
     }
-    say!("{:<20}{:<18}{:>6}{:>24}{:>24}", "game", "estimator", "group", "regret", "distance");
-    for Outcome { game, estimator, group, regret, regret_error, distance, distance_error } in &outcomes {
+    say!("{:<20}{:<10}{:<18}{:>6}{:>24}{:>24}", "game", "kl", "estimator", "group", "regret", "distance");
+    for Outcome { game, kl, estimator, group, regret, regret_error, distance, distance_error } in &outcomes {
         let regret = format!("{regret:.6} ± {regret_error:.6}");
         let distance = format!("{distance:.5} ± {distance_error:.5}");
-        say!("{game:<20}{estimator:<18}{group:>6}{regret:>24}{distance:>24}");
+        say!("{game:<20}{kl:<10}{estimator:<18}{group:>6}{regret:>24}{distance:>24}");
     }
     Ok(())
 }
@@ -126,10 +119,8 @@ impl SimulateArgs {
             seed: self.seed,
             seeds: self.seeds,
             learning_rate: self.learning_rate,
-            kl: match self.kl {
-                KlName::Reward => KlPenalty::Reward,
-                KlName::Loss => KlPenalty::Loss,
-            },
+            kl: self.kl.clone(),
+            baseline: if self.leave_one_out { Baseline::LeaveOneOut } else { Baseline::Mean },
             target: TargetConfig { dynamics, rate: self.target_rate },
         }
     }

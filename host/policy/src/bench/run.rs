@@ -24,7 +24,7 @@ use crate::{
     policy::Policy,
     profile::{self, OperationTime},
     train::{
-        grpo::GrpoConfig,
+        loss::GrpoConfig,
         trainer::{OptimiserConfig, Trainer, Tuning},
     },
 };
@@ -185,7 +185,8 @@ impl Bench<'_> {
                 return self.repeat((part, batch.len()), config.profile, &mut score);
             }
         };
-        let advantages: Vec<f64> = (0..batch.len()).map(|index| if index % 2 == 0 { 1.0 } else { -1.0 }).collect();
+        let advantages: Vec<Option<f64>> =
+            (0..batch.len()).map(|index| Some(if index % 2 == 0 { 1.0 } else { -1.0 })).collect();
         let mut trainer = Trainer::new(policy, &tuning, OptimiserConfig::default(), config.token_budget, 1)?;
         let grpo = GrpoConfig { beta: 0.0, ..GrpoConfig::default() };
         let mut update = || trainer.grpo_step(&batch, &advantages, &grpo).map(drop);

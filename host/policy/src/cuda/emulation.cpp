@@ -163,6 +163,7 @@ extern "C" int emulate(const char *name, unsigned grid_x, unsigned grid_y, unsig
 #include "attention.cu"
 #include "decoding.cu"
 #include "draw.cu"
+#include "dropout.cu"
 #include "embed.cu"
 #include "merge.cu"
 #include "rms_norm.cu"

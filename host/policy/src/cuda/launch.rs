@@ -134,12 +134,13 @@ mod cuda {
     /// Shared memory of a block that needs no permission.
     const SHARED: usize = 48 << 10;
 
-    pub(super) const MODULES: [(&str, &str); 12] = [
+    pub(super) const MODULES: [(&str, &str); 13] = [
         ("adamw", ptx::ADAMW),
         ("add_rows", ptx::ADD_ROWS),
         ("attention", ptx::ATTENTION),
         ("decoding", ptx::DECODING),
         ("draw", ptx::DRAW),
+        ("dropout", ptx::DROPOUT),
         ("embed", ptx::EMBED),
         ("merge", ptx::MERGE),
         ("rms_norm", ptx::RMS_NORM),

@@ -5,6 +5,7 @@
 //! | `launch` | a launch, on a device or in tests on the emulation of one |
 //! | `rms_norm`, `rotary`, `swiglu`, `attention`, `token_stats` | a kernel with its backward pass |
 //! | `add_rows` | the gradient of the selection of rows |
+//! | `dropout` | the dropout of the adapters' inputs |
 //! | `adamw` | the optimiser's step, and the norm of a gradient |
 //! | `runs` | the division of a list of tensors between blocks |
 //! | `merge` | the weights of a model in the form that decoding reads |
@@ -20,6 +21,7 @@ pub(crate) mod add_rows;
 pub(crate) mod attention;
 pub(crate) mod decoding;
 pub(crate) mod draw;
+pub(crate) mod dropout;
 pub(crate) mod embed;
 #[cfg(test)]
 mod emulation;

@@ -28,3 +28,22 @@ pub(crate) fn in_place(logits: &Tensor, targets: &Tensor, slopes: bool) -> Resul
     .run()?;
     Ok((log_probs, entropies))
 }
+
+/// Returns the gradient of the entropy of each row of `logits` (rows, vocabulary) for them.
+pub(crate) fn entropy_slopes(logits: &Tensor) -> Result<Tensor> {
+    let (rows, width) = logits.dims2()?;
+    let [slopes] = Launch {
+        module: "token_stats",
+        kernel: format!("entropy_slopes_{}", suffix(&[logits])?),
+        grid: [rows, 1],
+        threads: row_threads(width, THREADS),
+        shared: 0,
+        inputs: &[logits],
+        updates: &[],
+        outputs: &[(&[rows, width], logits.dtype())],
+        lists: &[],
+        numbers: &[count(width)?],
+    }
+    .run()?;
+    Ok(slopes)
+}

@@ -160,22 +160,26 @@ fn token_stats_error(device: &Device, dtype: DType) -> Result<f64> {
     let logits = (numbers(&mut Normal::new(7), &[rows, width], &Device::Cpu)? * 4.0)?.to_dtype(dtype)?;
     let targets: Vec<u32> = (0..rows as u32).map(|row| row * 97 % width as u32).collect();
     let on_device = logits.to_device(device)?.copy()?;
+    let entropy_slopes = cuda::token_stats::entropy_slopes(&on_device)?;
     let (log_probs, entropies) =
         cuda::token_stats::in_place(&on_device, &Tensor::new(targets.as_slice(), device)?, true)?;
 
     let rows = logits.to_dtype(DType::F64)?.to_vec2::<f64>()?;
     let (mut want_log_probs, mut want_entropies, mut want_slopes) = (Vec::new(), Vec::new(), Vec::new());
+    let mut want_entropy_slopes = Vec::new();
     for (row, target) in rows.iter().zip(&targets) {
         let log_sum = row.iter().map(|logit| logit.exp()).sum::<f64>().ln();
         want_log_probs.push(row[*target as usize] - log_sum);
-        want_entropies.push(-row.iter().map(|logit| (logit - log_sum).exp() * (logit - log_sum)).sum::<f64>());
+        let entropy = -row.iter().map(|logit| (logit - log_sum).exp() * (logit - log_sum)).sum::<f64>();
+        want_entropies.push(entropy);
+        want_entropy_slopes.extend(row.iter().map(|l| -(l - log_sum).exp() * (l - log_sum + entropy)));
         let slope =
             |(token, logit): (usize, &f64)| f64::from(u8::from(token == *target as usize)) - (logit - log_sum).exp();
         want_slopes.extend(row.iter().enumerate().map(slope));
     }
     let tensor = |values: Vec<f64>| Tensor::new(values, &Device::Cpu);
-    let want = [tensor(want_log_probs)?, tensor(want_entropies)?, tensor(want_slopes)?];
-    largest(&[log_probs, entropies, on_device], &want)
+    let want = [tensor(want_log_probs)?, tensor(want_entropies)?, tensor(want_slopes)?, tensor(want_entropy_slopes)?];
+    largest(&[log_probs, entropies, on_device, entropy_slopes], &want)
 }
 
 /// Makes a step on two weights, of which one is longer than a block's run.

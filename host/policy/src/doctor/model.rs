@@ -64,9 +64,14 @@ fn gradients_error(device: &Device, dtype: DType) -> Result<f64> {
         let batch = Batch::from_sequences(&sequences.iter().collect::<Vec<_>>());
         let tokens = batch.targets.len() as f64;
         let mut grads = Gradients::default();
-        model.add_gradient(&batch, 1.0, Checkpointing::Off, &mut grads, &mut |_, prediction| {
-            Ok((prediction.log_probs.sum_all()? / tokens)?)
-        })?;
+        model.add_gradient(
+            &batch,
+            1.0,
+            Checkpointing::Off,
+            crate::ops::Tracked::LogProbs,
+            &mut grads,
+            &mut |_, prediction| Ok((prediction.log_probs.sum_all()? / tokens)?),
+        )?;
         let grads = grads.into_inner();
         let of_variable = |(_, variable): (String, Var)| match grads.get(&variable) {
             Some(grad) => Ok(grad.clone()),

@@ -10,7 +10,7 @@ use crate::{
     kernels::{Group, Heads},
     model::init::Normal,
     ops::{
-        Packed, Rotary, attend,
+        Dropout, Packed, Rotary, attend,
         path::{Op, Path},
         rms_norm, swiglu,
     },
@@ -70,6 +70,11 @@ impl Case {
                 }),
             ),
             case(Op::SwiGlu, vec![vec![rows, width]; 2], Box::new(|args| swiglu(&args[0], &args[1]))),
+            case(
+                Op::Dropout,
+                vec![vec![rows, width]],
+                Box::new(|args| Dropout { rate: 0.1, key: Some(1) }.apply(&args[0])),
+            ),
             case(
                 Op::Attention,
                 vec![vec![rows, q_width], vec![rows, kv_width], vec![rows, kv_width]],

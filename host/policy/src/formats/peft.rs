@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Result},
     formats::safetensors,
     model::{
-        lora::LoraConfig,
+        lora::{self, LoraConfig},
         transformer::{Adapter, Transformer},
     },
 };
@@ -23,6 +23,8 @@ const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
 /// The beginning of the names of weights.
 const PREFIX: &str = "base_model.model.";
+const EMBEDDING: &str = "model.embed_tokens.weight";
+const HEAD: &str = "lm_head.weight";
 
 /// The fields of `adapter_config.json` that change the computation.
 #[derive(Deserialize)]
@@ -32,6 +34,8 @@ struct PeftConfig {
     lora_alpha: f64,
     target_modules: Value,
     #[serde(default)]
+    lora_dropout: f64,
+    #[serde(default)]
     use_rslora: bool,
     #[serde(default)]
     use_dora: bool,
@@ -39,6 +43,8 @@ struct PeftConfig {
     fan_in_fan_out: bool,
     bias: Option<String>,
     modules_to_save: Option<Vec<String>>,
+    #[serde(default)]
+    ensure_weight_tying: bool,
     rank_pattern: Option<serde_json::Map<String, Value>>,
     alpha_pattern: Option<serde_json::Map<String, Value>>,
     #[serde(default)]
@@ -53,6 +59,11 @@ const PLAIN_STARTS: [&str; 3] = ["gaussian", "eva", "orthogonal"];
 
 /// Reads the settings of an adapter.
 pub(crate) fn config(dir: &Path) -> Result<LoraConfig> {
+    Ok(read_config(dir)?.0)
+}
+
+/// Reads the settings of an adapter, and if an embedding that is also the head stays so.
+fn read_config(dir: &Path) -> Result<(LoraConfig, bool)> {
     let path = dir.join(CONFIG);
     let text = fs::read_to_string(&path).map_err(Error::read(&path))?;
     let config: PeftConfig = serde_json::from_str(&text).map_err(Error::format(&path, "adapter_config.json"))?;
@@ -74,9 +85,6 @@ pub(crate) fn config(dir: &Path) -> Result<LoraConfig> {
     if config.bias.is_some_and(|bias| bias != "none") {
         return refused("bias is not supported; it must be none");
     }
-    if config.modules_to_save.is_some_and(|modules| !modules.is_empty()) {
-        return refused("modules_to_save is not supported; it must be empty");
-    }
     if [config.rank_pattern, config.alpha_pattern].into_iter().flatten().any(|pattern| !pattern.is_empty()) {
         return refused("rank_pattern and alpha_pattern are not supported; they must be empty");
     }
@@ -85,45 +93,67 @@ pub(crate) fn config(dir: &Path) -> Result<LoraConfig> {
         Value::String(name) => vec![name],
         _ => Vec::new(),
     };
-    let lora = LoraConfig { rank: config.r, alpha: config.lora_alpha, targets, rslora: config.use_rslora };
+    let modules_to_save = config.modules_to_save.unwrap_or_default();
+    let lora = LoraConfig {
+        rank: config.r,
+        alpha: config.lora_alpha,
+        targets,
+        rslora: config.use_rslora,
+        dropout: config.lora_dropout,
+        modules_to_save,
+    };
     lora.check().map_err(|error| Error::content(&path, error.to_string()))?;
-    Ok(lora)
+    Ok((lora, config.ensure_weight_tying))
 }
 
-/// Returns the model with the adapter of a folder at every target. The adapter's weights are the only variables.
+/// Returns the model with the adapter of a folder at every target, and with the modules that the folder has whole. Their
+/// weights are the only variables.
 pub(crate) fn attach(model: &Transformer, dir: &Path) -> Result<Transformer> {
-    let config = config(dir)?;
+    let (config, keeps_tied) = read_config(dir)?;
+    let saved = config.saved(model).map_err(|error| Error::content(&dir.join(CONFIG), error.to_string()))?;
+    let tied_and_saved = saved.contains(EMBEDDING) && model.head_is_embedding();
+    if tied_and_saved && !keeps_tied {
+        let reason = "modules_to_save has the embedding of a model whose head is its embedding, and the adapter was trained \
+                      with two; that is not supported without ensure_weight_tying";
+        return Err(Error::content(&dir.join(CONFIG), reason));
+    }
     let path = dir.join(WEIGHTS);
     let weights = safetensors::map(&path)?;
     let mut unread: BTreeSet<String> = weights.tensors().into_iter().map(|(name, _)| name).collect();
-    let mut model = model.detached()?;
+    let device = model.device().clone();
+    let mut read = |name: &str, shape: &[usize]| -> Result<Tensor> {
+        let name = format!("{PREFIX}{name}");
+        let tensor = weights.load(&name, &device).map_err(|source| Error::ReadTensor {
+            path: path.clone(),
+            tensor: name.clone(),
+            source: source.into(),
+        })?;
+        if tensor.dims() != shape {
+            let found = tensor.dims();
+            return Err(Error::content(&path, format!("`{name}` has shape {found:?}; the model calls for {shape:?}")));
+        }
+        unread.remove(&name);
+        Ok(tensor.to_dtype(DType::F32)?)
+    };
+    let mut model = lora::frozen_but(model, &mut |name, weight| {
+        saved.contains(name).then(|| read(name, weight.dims())).transpose()
+    })?;
     model.visit_projections(&mut |name, projection| {
         if !config.adapts(name) {
             return Ok(());
         }
         let (out, width) = projection.weight.dims2()?;
-        let mut weight = |part: &str, shape: [usize; 2]| -> Result<Tensor> {
-            let name = format!("{PREFIX}{name}.{part}.weight");
-            let device = projection.weight.device();
-            let tensor = weights.load(&name, device).map_err(|source| Error::ReadTensor {
-                path: path.clone(),
-                tensor: name.clone(),
-                source: source.into(),
-            })?;
-            if tensor.dims() != shape {
-                let found = tensor.dims();
-                return Err(Error::content(
-                    &path,
-                    format!("`{name}` has shape {found:?}; the model calls for {shape:?}"),
-                ));
-            }
-            unread.remove(&name);
-            Ok(Var::from_tensor(&tensor.to_dtype(DType::F32)?)?.into_inner())
+        let mut variable = |part: &str, shape: [usize; 2]| -> Result<Tensor> {
+            Ok(Var::from_tensor(&read(&format!("{name}.{part}.weight"), &shape)?)?.into_inner())
         };
-        let (a, b) = (weight("lora_A", [config.rank, width])?, weight("lora_B", [out, config.rank])?);
-        projection.adapter = Some(Adapter { a, b, scale: config.scale() });
+        let (a, b) = (variable("lora_A", [config.rank, width])?, variable("lora_B", [out, config.rank])?);
+        projection.adapter = Some(Adapter { a, b, scale: config.scale(), dropout: config.dropout() });
         Ok(())
     })?;
+    if tied_and_saved {
+        // PEFT writes the embedding a second time, under the head's name.
+        unread.remove(&format!("{PREFIX}{HEAD}"));
+    }
     match unread.first() {
         Some(name) => {
             Err(Error::content(&path, format!("no target of the adapter in the model reads the tensor `{name}`")))
@@ -132,33 +162,45 @@ pub(crate) fn attach(model: &Transformer, dir: &Path) -> Result<Transformer> {
     }
 }
 
-/// Writes the adapters of a model, which was made of the one at `base`, as a folder. Returns false for a model without
-/// adapters, and writes nothing.
+/// Writes the adapters of a model, which was made of the one at `base`, and its modules that are trained whole, as a folder.
+/// Returns false for a model without adapters, and writes nothing.
 pub(crate) fn save(model: &Transformer, base: &Path, dir: &Path) -> Result<bool> {
     let (mut weights, mut targets, mut settings) = (BTreeMap::new(), BTreeSet::new(), None);
     model.clone().visit_projections(&mut |name, projection| {
-        if let Some(Adapter { a, b, scale }) = &projection.adapter {
+        if let Some(Adapter { a, b, scale, dropout }) = &projection.adapter {
             weights.insert(format!("{PREFIX}{name}.lora_A.weight"), a.to_dtype(DType::F32)?);
             weights.insert(format!("{PREFIX}{name}.lora_B.weight"), b.to_dtype(DType::F32)?);
             targets.insert(name.rsplit('.').next().unwrap_or(name).to_owned());
-            settings = Some((a.dim(0)?, *scale));
+            settings = Some((a.dim(0)?, *scale, dropout.rate));
         }
         Ok(())
     })?;
-    let Some((rank, scale)) = settings else { return Ok(false) };
+    let Some((rank, scale, dropout)) = settings else { return Ok(false) };
+    let mut modules = BTreeSet::new();
+    for (name, weight) in model.weights() {
+        if weight.is_variable() && !lora::is_adapter(&name) {
+            modules.insert(lora::module_of(&name).to_owned());
+            weights.insert(format!("{PREFIX}{name}"), weight.to_dtype(DType::F32)?);
+        }
+    }
+    let keeps_tied = model.head_is_embedding() && weights.contains_key(&format!("{PREFIX}{EMBEDDING}"));
+    if keeps_tied {
+        weights.insert(format!("{PREFIX}{HEAD}"), model.head().to_dtype(DType::F32)?);
+    }
     let config = json!({
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": base,
         "r": rank,
         "lora_alpha": scale * rank as f64,
-        "lora_dropout": 0.0,
+        "lora_dropout": dropout,
         "target_modules": targets,
         "bias": "none",
         "fan_in_fan_out": false,
         "use_rslora": false,
         "use_dora": false,
-        "modules_to_save": null,
+        "modules_to_save": (!modules.is_empty()).then_some(modules),
+        "ensure_weight_tying": keeps_tied,
         "inference_mode": true,
     });
     alft_fs::folder(dir, |dir| {

@@ -4,6 +4,7 @@
 
 mod adamw;
 mod attention;
+mod dropout;
 mod elementwise;
 mod gemm;
 mod huge_array;
@@ -17,6 +18,7 @@ pub use self::packed_gemm::WeightFormat;
 pub(crate) use self::{
     adamw::{AdamWStep, adamw},
     attention::{CachedGroup, Group, Heads, attend_cached, packed_attention, packed_attention_backward},
+    dropout::{DropoutMask, dropout},
     elementwise::{
         add, add_rows, rms_norm, rms_norm_backward, rms_norm_weight_gradient, rotate, sum_of_squares, swiglu,
         swiglu_backward,
@@ -25,5 +27,5 @@ pub(crate) use self::{
     packed_gemm::PackedWeight,
     parallel::PARALLEL_ELEMENTS,
     skinny_gemm::skinny_gemm,
-    softmax::{TokenStats, softmax_in_place, token_stats},
+    softmax::{TokenStats, entropy_slopes, softmax_in_place, token_stats},
 };

@@ -14,6 +14,8 @@ pub(crate) struct TokenStats {
     pub(crate) log_prob: f32,
     /// Entropy of the distribution, in nats.
     pub(crate) entropy: f32,
+    /// Logarithm of the sum of exponentials of the logits.
+    log_sum: f32,
 }
 
 vectorised! {
@@ -70,7 +72,34 @@ vectorised! {
             *value *= -inverse;
         }
         row[target] += 1.0;
+        let log_sum = sum.ln();
         // H = log Σ − Σ p · logit, where the largest logit is subtracted from all.
-        TokenStats { log_prob: shifted_target - sum.ln(), entropy: sum.ln() - fold(weighted) * inverse }
+        TokenStats {
+            log_prob: shifted_target - log_sum,
+            entropy: log_sum - fold(weighted) * inverse,
+            log_sum: top + log_sum,
+        }
+    }
+}
+
+/// Replaces rows of logits (rows, vocabulary) by the gradient of each row's entropy for them, `−p (log p + H)`, given the
+/// statistics of each row.
+pub(crate) fn entropy_slopes(logits: &mut [f32], vocabulary: usize, stats: &[TokenStats]) {
+    let of_row = |(row, stats): (&mut [f32], &TokenStats)| entropy_slopes_of_row(row, stats.log_sum, stats.entropy);
+    if logits.len() < PARALLEL_ELEMENTS {
+        logits.chunks_exact_mut(vocabulary).zip(stats).for_each(of_row);
+    } else {
+        logits.par_chunks_exact_mut(vocabulary).zip(stats).for_each(of_row);
+    }
+}
+
+vectorised! {
+    fn entropy_slopes_of_row(row: &mut [f32], log_sum: f32, entropy: f32) {
+        for value in row.iter_mut() {
+            let log_p = *value - log_sum;
+            let p = exp::<FMA>(log_p);
+            // A logit of minus infinity has probability 0, and no slope.
+            *value = if p > 0.0 { -p * (log_p + entropy) } else { 0.0 };
+        }
     }
 }

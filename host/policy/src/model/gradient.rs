@@ -20,8 +20,8 @@ use crate::{
         transformer::{Activations, Adapter, Projection, Transformer},
     },
     ops::{
-        Packed, Prediction, Rotary, add, add_product, add_rows, attend, attend_backward, head_rows, linear, matmul,
-        predict_for_gradient, rms_norm, rms_norm_backward, swiglu, swiglu_backward,
+        Packed, Prediction, PredictionGradient, Rotary, Tracked, add, add_product, add_rows, attend, attend_backward,
+        head_rows, linear, matmul, predict_for_gradient, rms_norm, rms_norm_backward, swiglu, swiglu_backward,
     },
 };
 
@@ -89,12 +89,13 @@ struct Pass<'a> {
 impl Transformer {
     /// Adds the gradient of a loss on a batch's predictions to `grads`, and returns the loss. The batch's sequences are
     /// predicted in ranges, one after the other. `loss(range, prediction)` returns the contribution of a range to the loss, a
-    /// tracked scalar; the whole loss is their sum.
+    /// tracked scalar; the whole loss is their sum. It may depend on what is `tracked` of the prediction.
     pub(crate) fn add_gradient(
         &self,
         batch: &Batch,
         temperature: f64,
         checkpointing: Checkpointing,
+        tracked: Tracked,
         grads: &mut Gradients,
         loss: &mut dyn FnMut(Range<usize>, &Prediction) -> Result<Tensor>,
     ) -> Result<f64> {
@@ -108,21 +109,27 @@ impl Transformer {
         for (sequences, tokens) in batch.head_ranges(head_rows(head)) {
             let rows = hidden.narrow(0, tokens.start, tokens.len())?;
             let targets = &batch.targets[tokens];
-            let (prediction, state) = predict_for_gradient(&rows, head, targets, own_head.is_variable())?;
-            let leaf = Var::from_tensor(&prediction.log_probs)?;
-            let tracked = Prediction { log_probs: leaf.as_tensor().clone(), entropies: prediction.entropies };
-            let contribution = loss(sequences, &tracked)?;
-            total += contribution.to_dtype(DType::F64)?.to_scalar::<f64>()?;
-            let for_log_probs = match contribution.backward()?.remove(&leaf) {
-                Some(grad) => grad,
-                // The loss does not depend on the predictions, for example if every ratio is clipped.
-                None => leaf.zeros_like()?,
+            let (prediction, state) = predict_for_gradient(&rows, head, targets, tracked, own_head.is_variable())?;
+            let log_probs = Var::from_tensor(&prediction.log_probs)?;
+            let entropies = Var::from_tensor(&prediction.entropies)?;
+            let prediction = Prediction {
+                log_probs: log_probs.as_tensor().clone(),
+                entropies: match tracked {
+                    Tracked::LogProbs => prediction.entropies,
+                    Tracked::Entropies => entropies.as_tensor().clone(),
+                },
             };
-            for_hidden.push(state.for_hidden(&for_log_probs)?);
+            let contribution = loss(sequences, &prediction)?;
+            total += contribution.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+            let mut found = contribution.backward()?;
+            // Without a gradient the loss does not depend on them, for example if every ratio is clipped.
+            let mut of = |leaf: &Var| found.remove(leaf).map_or_else(|| leaf.zeros_like(), Ok);
+            let for_predictions = PredictionGradient { log_probs: of(&log_probs)?, entropies: of(&entropies)? };
+            for_hidden.push(state.for_hidden(&for_predictions)?);
             if own_head.is_variable() {
                 grads.update(own_head, |sum| {
                     let sum = sum.map_or_else(|| own_head.zeros_like(), Ok)?;
-                    state.add_for_weight(sum, &rows, head, targets, &for_log_probs)
+                    state.add_for_weight(sum, &rows, head, targets, &for_predictions)
                 })?;
             }
         }
@@ -282,12 +289,17 @@ impl Projection {
             grads.add(bias, wide.sum(0)?)?;
         }
         let mut for_input = sum;
-        if let (Some(input), Some(Adapter { a, b, scale }), Some(own)) = (input, &self.adapter, &own.adapter) {
-            let narrow = (linear(input, a)? * *scale)?;
+        if let (Some(input), Some(Adapter { a, b, scale, dropout }), Some(own)) = (input, &self.adapter, &own.adapter) {
+            let dropped = dropout.apply(input)?;
+            let narrow = (linear(&dropped, a)? * *scale)?;
             grads.add_product(&own.b, Transpose::Lhs, grad, &narrow)?;
             let for_narrow = (matmul(Transpose::Neither, grad, b)? * *scale)?;
-            grads.add_product(&own.a, Transpose::Lhs, &for_narrow, input)?;
-            for_input = Some(product_or_sum(for_input, &for_narrow, a)?);
+            grads.add_product(&own.a, Transpose::Lhs, &for_narrow, &dropped)?;
+            for_input = Some(match (dropout.is_active(), for_input) {
+                (false, sum) => product_or_sum(sum, &for_narrow, a)?,
+                (true, None) => dropout.apply(&product_or_sum(None, &for_narrow, a)?)?,
+                (true, Some(sum)) => add(sum, &dropout.apply(&product_or_sum(None, &for_narrow, a)?)?)?,
+            });
         }
         product_or_sum(for_input, grad, &self.weight)
     }

@@ -60,7 +60,8 @@ fn join_rows(projections: &mut [&mut Projection], dtype: DType, merges: &mut Vec
         let merged = joined.narrow(0, row, weight.dim(0)?)?;
         row += weight.dim(0)?;
         projection.weight = merged.clone();
-        let adapter = projection.adapter.take().map(|Adapter { a, b, scale }| (a.detach(), b.detach(), scale as f32));
+        let adapter =
+            projection.adapter.take().map(|Adapter { a, b, scale, .. }| (a.detach(), b.detach(), scale as f32));
         merges.push(Merge { weight, adapter, merged });
     }
     Ok(joined)

@@ -1,7 +1,10 @@
 //! LoRA, low-rank adapters: `y = x Wᵀ + scale · (x Aᵀ) Bᵀ`, with `W` frozen, `A` (rank, in) and `B` (out,
-//! rank) trained. `B` starts at zero, so an untrained adapter does not change the output.
+//! rank) trained. `B` starts at zero, so an untrained adapter does not change the output. In training, elements of the `x`
+//! of the second term may be dropped at random. Some modules may be trained whole beside the adapters.
 //!
 //! Source: Hu et al., *LoRA: Low-Rank Adaptation of Large Language Models*, arXiv 2106.09685.
+
+use std::collections::BTreeSet;
 
 use candle_core::{DType, Tensor, Var};
 use serde::{Deserialize, Serialize};
@@ -12,6 +15,7 @@ use crate::{
         init::Normal,
         transformer::{Adapter, Transformer},
     },
+    ops::Dropout,
 };
 
 /// The settings of LoRA.
@@ -28,11 +32,28 @@ pub struct LoraConfig {
     /// Projections to adapt, from `q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`, `up_proj`, `down_proj`; or `all-linear`,
     /// all of them.
     pub targets: Vec<String>,
+    /// Probability that an element of an adapter's input is dropped in training.
+    #[serde(skip_serializing_if = "is_default")]
+    pub dropout: f64,
+    /// Modules that are trained whole, by the end of their names, such as `embed_tokens`, `lm_head` or `norm`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub modules_to_save: Vec<String>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Default for LoraConfig {
     fn default() -> Self {
-        Self { rank: 16, alpha: 32.0, rslora: false, targets: vec!["q_proj".to_owned(), "v_proj".to_owned()] }
+        Self {
+            rank: 16,
+            alpha: 32.0,
+            rslora: false,
+            targets: vec!["q_proj".to_owned(), "v_proj".to_owned()],
+            dropout: 0.0,
+            modules_to_save: Vec::new(),
+        }
     }
 }
 
@@ -50,6 +71,20 @@ impl LoraConfig {
         if !self.alpha.is_finite() || self.alpha == 0.0 {
             return Err(Error::setting("lora.alpha", format!("is {}; it must be a finite number, not 0", self.alpha)));
         }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(Error::setting(
+                "lora.dropout",
+                format!("is {}; it must be at least 0 and below 1", self.dropout),
+            ));
+        }
+        if let Some(both) = self.modules_to_save.iter().find(|module| self.targets.contains(module)) {
+            let reason =
+                format!("has `{both}`, which is in `lora.targets` too: a module has adapters or is trained whole");
+            return Err(Error::setting("lora.modules_to_save", reason));
+        }
+        if self.modules_to_save.iter().any(String::is_empty) {
+            return Err(Error::setting("lora.modules_to_save", "has an empty name, which stands for every module"));
+        }
         if self.targets.is_empty() {
             return Err(Error::setting("lora.targets", format!("is empty; choose from {}", PROJECTIONS.join(", "))));
         }
@@ -64,23 +99,66 @@ impl LoraConfig {
 
     /// Returns true if a projection of this name, such as `model.layers.0.self_attn.q_proj` or `q_proj`, gets an adapter.
     pub(crate) fn adapts(&self, projection: &str) -> bool {
-        self.targets.iter().any(|target| target == ALL || projection.ends_with(target.as_str()))
+        let target = self.targets.iter().any(|target| target == ALL || projection.ends_with(target.as_str()));
+        target && !self.saves(projection)
+    }
+
+    /// Returns true if a module of this name, such as `model.embed_tokens`, is trained whole.
+    fn saves(&self, module: &str) -> bool {
+        self.modules_to_save.iter().any(|name| module.ends_with(name.as_str()))
+    }
+
+    /// Returns the modules of a model that are trained whole: their weights, by name.
+    pub(crate) fn saved(&self, model: &Transformer) -> Result<BTreeSet<String>> {
+        let names: BTreeSet<String> = model.weights().into_iter().map(|(name, _)| name).collect();
+        for entry in &self.modules_to_save {
+            if names.iter().any(|name| module_of(name).ends_with(entry.as_str())) {
+                continue;
+            }
+            let reason = match module_of("lm_head.weight").ends_with(entry.as_str()) {
+                true => {
+                    format!("has `{entry}`; this model's head is its embedding: name `embed_tokens`, which trains both")
+                }
+                false => format!("has `{entry}`, which is no module of the model"),
+            };
+            return Err(Error::setting("lora.modules_to_save", reason));
+        }
+        Ok(names.into_iter().filter(|name| self.saves(module_of(name))).collect())
+    }
+
+    /// Returns the dropout of an adapter outside of training.
+    pub(crate) fn dropout(&self) -> Dropout {
+        Dropout { rate: self.dropout, key: None }
     }
 
     /// Returns the factor of the update.
-    pub(crate) fn scale(&self) -> f64 {
+    pub fn scale(&self) -> f64 {
         self.alpha / if self.rslora { (self.rank as f64).sqrt() } else { self.rank as f64 }
     }
 }
 
-/// Returns the model with a new adapter at every target. The adapters are the only variables; the model's weights are
-/// shared and frozen. `A` is normal with variance 1 / in, drawn from `seed`.
+/// Returns the name of the module that a weight is of.
+pub(crate) fn module_of(weight: &str) -> &str {
+    weight.rsplit_once('.').map_or(weight, |(module, _)| module)
+}
+
+/// Returns true if a weight of this name is an adapter's.
+pub(crate) fn is_adapter(weight: &str) -> bool {
+    weight.ends_with(".lora_A.weight") || weight.ends_with(".lora_B.weight")
+}
+
+/// Returns the model with a new adapter at every target. The adapters, and copies of the modules that are trained whole, are
+/// the only variables; the model's other weights are shared and frozen. `A` is normal with variance 1 / in, drawn from
+/// `seed`.
 ///
 /// # Errors
 /// Fails if a setting is out of range.
 pub(crate) fn attach(model: &Transformer, config: &LoraConfig, seed: u64) -> Result<Transformer> {
     config.check()?;
-    let mut model = model.detached()?;
+    let saved = config.saved(model)?;
+    let mut model = frozen_but(model, &mut |name, weight| {
+        Ok(if saved.contains(name) { Some(weight.to_dtype(DType::F32)?.copy()?) } else { None })
+    })?;
     let mut normal = Normal::new(seed);
     model.visit_projections(&mut |name, projection| {
         if !config.adapts(name) {
@@ -93,15 +171,52 @@ pub(crate) fn attach(model: &Transformer, config: &LoraConfig, seed: u64) -> Res
             a: Var::from_vec(a, (config.rank, width), device)?.into_inner(),
             b: candle_nn::init::ZERO.var((out, config.rank), DType::F32, device)?.into_inner(),
             scale: config.scale(),
+            dropout: config.dropout(),
         });
         Ok(())
     })?;
     Ok(model)
 }
 
+/// Returns the model with its weights frozen, in the type of activations, except those that `trained(name, weight)` returns
+/// the first value of.
+pub(crate) fn frozen_but(
+    model: &Transformer,
+    trained: &mut dyn FnMut(&str, &Tensor) -> Result<Option<Tensor>>,
+) -> Result<Transformer> {
+    let compute = model.dtype();
+    model.map(&mut |name, weight| match trained(name, &weight.detach())? {
+        Some(first) => Ok(Var::from_tensor(&first)?.into_inner()),
+        None => Ok(weight.detach().to_dtype(compute)?),
+    })
+}
+
+/// Returns the model for one pass of training, in which every adapter drops elements of its input by a mask of its own, drawn
+/// from `seed`. Without dropout, it is the same model.
+pub(crate) fn with_dropout(model: &Transformer, seed: [u64; 3]) -> Result<Transformer> {
+    let mut model = model.clone();
+    let mut key = seed.into_iter().fold(0, |key: u64, part| mix(key ^ part));
+    model.visit_projections(&mut |_, projection| {
+        key = mix(key);
+        if let Some(adapter) = projection.adapter.as_mut().filter(|adapter| adapter.dropout.rate > 0.0) {
+            adapter.dropout.key = Some(key);
+        }
+        Ok(())
+    })?;
+    Ok(model)
+}
+
+/// Returns the next number of the generator SplitMix64.
+fn mix(state: u64) -> u64 {
+    let mut x = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^ (x >> 31)
+}
+
 /// Returns the model with each adapter merged into its weight, `W + scale · B A`. A model without adapters is unchanged.
 pub(crate) fn merge(model: &Transformer) -> Result<Transformer> {
-    edit_adapted(model, |weight, Adapter { a, b, scale }| {
+    edit_adapted(model, |weight, Adapter { a, b, scale, .. }| {
         // The sum of a small change and a large weight is rounded once, to the weight's type.
         let change = (b.to_dtype(DType::F32)?.matmul(&a.to_dtype(DType::F32)?)? * *scale)?;
         if weight.dtype() == DType::BF16 {
@@ -111,7 +226,7 @@ pub(crate) fn merge(model: &Transformer) -> Result<Transformer> {
     })
 }
 
-/// Returns the model without its adapters, that is, the base model.
+/// Returns the model without its adapters: the base model, unless modules of it were trained whole.
 pub(crate) fn drop_adapters(model: &Transformer) -> Result<Transformer> {
     edit_adapted(model, |weight, _| Ok(weight.clone()))
 }

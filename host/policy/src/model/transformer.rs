@@ -12,7 +12,7 @@ use crate::{
     error::Result,
     kernels::{Heads, Transpose},
     model::{batch::Batch, config::ModelConfig, rope::Frequencies},
-    ops::{Packed, Prediction, Rotary, add, add_product, attend, linear, predict, rms_norm, swiglu},
+    ops::{Dropout, Packed, Prediction, Rotary, add, add_product, attend, linear, predict, rms_norm, swiglu},
 };
 
 /// The weights of a decoder-only transformer with RMSNorm, rotary positions, grouped queries and SwiGLU.
@@ -124,13 +124,15 @@ pub(crate) struct Adapter {
     pub(crate) b: Tensor,
     /// The factor alpha / rank.
     pub(crate) scale: f64,
+    /// The dropout of the adapter's input.
+    pub(crate) dropout: Dropout,
 }
 
 impl Projection {
     fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
         let mut y = self.add_bias(linear(x, &self.weight)?)?;
-        if let Some(Adapter { a, b, scale }) = &self.adapter {
-            let narrow = (linear(x, a)? * *scale)?;
+        if let Some(Adapter { a, b, scale, dropout }) = &self.adapter {
+            let narrow = (linear(&dropout.apply(x)?, a)? * *scale)?;
             y = if y.track_op() || b.track_op() {
                 (y + linear(&narrow, b)?)?
             } else {
@@ -431,6 +433,11 @@ impl Transformer {
     /// Returns the logits of hidden states, (rows, vocabulary).
     pub(crate) fn logits(&self, hidden: &Tensor) -> TensorResult<Tensor> {
         linear(hidden, self.head())
+    }
+
+    /// Returns true if the output head is the embedding.
+    pub(crate) fn head_is_embedding(&self) -> bool {
+        self.head.is_none()
     }
 
     /// Returns the weight of the output head, (vocabulary, hidden).

@@ -5,6 +5,7 @@
 
 mod attention;
 mod cache;
+mod dropout;
 mod floats;
 mod function;
 mod gather;
@@ -24,8 +25,9 @@ pub(crate) use self::twins::noise;
 pub(crate) use self::{
     attention::{Packed, attend, attend_backward},
     cache::{BLOCK, Cache, Places, Reads, StepRows, Writes},
+    dropout::Dropout,
     floats::{kernels_apply, with_floats, with_floats_mut},
-    head::{Prediction, head_rows, predict, predict_for_gradient},
+    head::{Prediction, PredictionGradient, Tracked, head_rows, predict, predict_for_gradient},
     in_place::{add, add_product, add_rows},
     linear::{linear, matmul},
     packed::PackedLinear,

@@ -19,6 +19,7 @@ pub(crate) enum Op {
     DecodingStep,
     TokenStats,
     Draw,
+    Dropout,
     AddRows,
     AdamW,
     /// The weights of a model in the form that a step of fused kernels reads.
@@ -26,7 +27,7 @@ pub(crate) enum Op {
 }
 
 impl Op {
-    pub(crate) const ALL: [Op; 11] = [
+    pub(crate) const ALL: [Op; 12] = [
         Op::RmsNorm,
         Op::Rotary,
         Op::SwiGlu,
@@ -35,6 +36,7 @@ impl Op {
         Op::DecodingStep,
         Op::TokenStats,
         Op::Draw,
+        Op::Dropout,
         Op::AddRows,
         Op::AdamW,
         Op::Merge,
@@ -51,6 +53,7 @@ impl Op {
             Op::DecodingStep => "decoding_step",
             Op::TokenStats => "token_stats",
             Op::Draw => "draw",
+            Op::Dropout => "dropout",
             Op::AddRows => "add_rows",
             Op::AdamW => "adamw",
             Op::Merge => "merge",

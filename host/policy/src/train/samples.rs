@@ -6,15 +6,17 @@ use crate::{
     error::Result,
     model::batch::Sequence,
     ops::Prediction,
-    train::grpo::{self, GrpoConfig, LossInputs},
+    train::loss::{self, EntropyBonus, GrpoConfig, LossInputs},
 };
 
 /// The data of a batch of samples that the loss needs besides the policy's log-probabilities.
 pub(crate) struct Samples<'a> {
-    /// Advantage of each sequence.
+    /// Advantage of each sequence; 0 for a masked one, which is not computed.
     pub(crate) advantages: &'a [f64],
     /// Weight in the loss of each token of each sequence.
     pub(crate) weights: Vec<f64>,
+    /// Weight in the loss of the entropy at each token; 0 without an entropy bonus.
+    pub(crate) entropy_weight: f64,
     /// Log-probabilities of each sequence under the reference, in nats; `None` without a KL penalty in the loss.
     pub(crate) reference: Option<Vec<Vec<f32>>>,
     /// Log-probabilities of each sequence under the policy that drew it, in nats; `None` if that is the current one.
@@ -72,21 +74,26 @@ impl Samples<'_> {
             }
         }
         sums.tokens += token;
-        sums.entropy += prediction.entropies.to_vec1::<f32>()?.iter().map(|h| f64::from(*h)).sum::<f64>();
+        sums.entropy += prediction.entropies.detach().to_vec1::<f32>()?.iter().map(|h| f64::from(*h)).sum::<f64>();
 
         let matrix = |values: Vec<f32>| Tensor::from_vec(values, (rows, columns), device);
         let column = |values: &[f64]| {
             Tensor::from_vec(indices.iter().map(|&i| values[i] as f32).collect::<Vec<_>>(), rows, device)
         };
         let places = Tensor::from_vec(places, rows * columns, device)?;
+        let padded = |values: &Tensor| values.index_select(&places, 0)?.reshape((rows, columns));
+        let bonus = |weight: f64| -> Result<EntropyBonus> {
+            Ok(EntropyBonus { entropies: padded(&prediction.entropies)?, weight })
+        };
         let inputs = LossInputs {
-            log_probs: prediction.log_probs.index_select(&places, 0)?.reshape((rows, columns))?,
+            log_probs: padded(&prediction.log_probs)?,
             old_log_probs: matrix(old)?,
             reference_log_probs: self.reference.is_some().then(|| matrix(reference)).transpose()?,
             advantages: column(self.advantages)?,
             mask: matrix(mask)?,
             token_weights: column(&self.weights)?,
+            entropy: Some(self.entropy_weight).filter(|weight| *weight != 0.0).map(bonus).transpose()?,
         };
-        grpo::loss(&inputs, config)
+        loss::loss(&inputs, config)
     }
 }

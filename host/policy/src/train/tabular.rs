@@ -10,7 +10,7 @@ use crate::{
     error::{Error, Result},
     train::{
         adamw::AdamW,
-        grpo::{self, GrpoConfig, LossInputs},
+        loss::{self, EntropyBonus, GrpoConfig, LossInputs},
         schedule::Schedule,
         trainer::OptimiserConfig,
     },
@@ -93,7 +93,8 @@ impl TabularPolicy {
     /// [`Error::Setting`] for settings out of range. [`Error::NonFinite`] for a gradient that is not finite.
     pub fn grpo_step(&mut self, samples: &[(usize, usize, f64)], config: &GrpoConfig) -> Result<()> {
         config.check()?;
-        let log_probs = Tensor::cat(&self.log_probs()?, 0)?;
+        let own = self.log_probs()?;
+        let log_probs = Tensor::cat(&own, 0)?;
         let reference = Tensor::cat(&self.reference, 0)?;
         let starts: Vec<usize> =
             self.sizes.iter().scan(0, |sum, size| Some(std::mem::replace(sum, *sum + size))).collect();
@@ -102,16 +103,25 @@ impl TabularPolicy {
         let places = Tensor::from_vec(places, rows, &Device::Cpu)?;
         let column = |values: Vec<f32>| Tensor::from_vec(values, rows, &Device::Cpu);
         let log_probs = log_probs.index_select(&places, 0)?.unsqueeze(1)?;
-        let weights = config.token_weights(&vec![1; rows]);
+        let lengths = vec![1; rows];
+        let weights = config.token_weights(&lengths);
+        let bonus = |weight: f64| -> Result<EntropyBonus> {
+            let entropy = |prompt: &Tensor| (prompt.exp()? * prompt)?.sum_keepdim(0)?.neg();
+            let entropies = Tensor::cat(&own.iter().map(entropy).collect::<Result<Vec<_>, _>>()?, 0)?;
+            let prompts = samples.iter().map(|(prompt, ..)| *prompt as u32).collect();
+            let prompts = Tensor::from_vec(prompts, rows, &Device::Cpu)?;
+            Ok(EntropyBonus { entropies: entropies.index_select(&prompts, 0)?.unsqueeze(1)?, weight })
+        };
         let inputs = LossInputs {
             old_log_probs: log_probs.detach(),
             reference_log_probs: Some(reference.index_select(&places, 0)?.unsqueeze(1)?),
             advantages: column(samples.iter().map(|(_, _, advantage)| *advantage as f32).collect())?,
             mask: Tensor::ones((rows, 1), DType::F32, &Device::Cpu)?,
             token_weights: column(weights.into_iter().map(|weight| weight as f32).collect())?,
+            entropy: Some(config.entropy_weight(&lengths)).filter(|weight| *weight != 0.0).map(bonus).transpose()?,
             log_probs,
         };
-        let grads = grpo::loss(&inputs, config)?.backward()?;
+        let grads = loss::loss(&inputs, config)?.backward()?;
         let rate = self.schedule.rate(self.optimiser.steps);
         self.optimiser.clipped_step(&grads, rate)?;
         Ok(())
@@ -135,7 +145,7 @@ mod tests {
     use rand_chacha::rand_core::SeedableRng;
 
     use super::*;
-    use crate::train::{adamw::AdamWConfig, grpo::KlPenalty, schedule::Decay};
+    use crate::train::{adamw::AdamWConfig, loss::KlPenalty, schedule::Decay};
 
     fn optimiser(rate: f64) -> OptimiserConfig {
         let schedule = Schedule { learning_rate: rate, warmup_steps: 0, decay: Decay::Constant, ..Schedule::default() };

@@ -19,11 +19,11 @@ use crate::{
         lora::{self, LoraConfig},
         transformer::Transformer,
     },
-    ops::Prediction,
+    ops::{Prediction, Tracked},
     policy::Policy,
     train::{
         adamw::{AdamW, AdamWConfig},
-        grpo::GrpoConfig,
+        loss::GrpoConfig,
         memory::UpdateMemory,
         reference::Reference,
         samples::{Samples, TokenSums},
@@ -91,7 +91,7 @@ pub struct SupervisedStats {
 }
 
 /// The step stats of a GRPO step. With several updates per batch they are means over the updates. All are 0 if no
-/// optimiser step was made because every advantage was 0 and so was the KL penalty in the loss.
+/// optimiser step was made because every advantage was 0 and the loss has neither a KL penalty nor an entropy bonus.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct GrpoStats {
     /// Loss before each update.
@@ -121,11 +121,12 @@ pub struct Trainer {
     pub(crate) reference: Option<Reference>,
     token_budget: usize,
     checkpointing: Checkpointing,
+    seed: u64,
 }
 
 impl Trainer {
-    /// Creates a trainer and makes the weights chosen by `tuning` trainable. The adapters' initial weights are drawn from
-    /// `seed`. `token_budget` bounds the number of tokens (prompts and completions) computed at once, and so the memory.
+    /// Creates a trainer and makes the weights chosen by `tuning` trainable. The adapters' initial weights, and the masks of
+    /// their dropout at each step, are drawn from `seed`. `token_budget` bounds the number of tokens (prompts and completions) computed at once, and so the memory.
     ///
     /// # Errors
     /// [`Error::Setting`] for settings out of range and for adapter targets that the model does not have.
@@ -155,6 +156,7 @@ impl Trainer {
             reference: None,
             token_budget,
             checkpointing: Checkpointing::Off,
+            seed,
         })
     }
 
@@ -229,12 +231,13 @@ impl Trainer {
     }
 
     /// Makes the policy in its current state the reference of the KL penalty. This copies the trainable weights. For
-    /// untrained adapters it copies nothing, because the reference is the policy without its adapters.
+    /// untrained adapters alone it copies nothing, because the reference is the policy without its adapters.
     ///
     /// # Errors
     /// Fails if the tensor library does.
     pub fn freeze_reference(&mut self) -> Result<()> {
-        let weights = if self.policy.transformer.has_untrained_adapters()? {
+        let adapters_alone = self.variables.iter().all(|(name, _)| lora::is_adapter(name));
+        let weights = if adapters_alone && self.policy.transformer.has_untrained_adapters()? {
             Vec::new()
         } else {
             // A detached variable shares its storage and would change with the policy, so each is copied.
@@ -252,37 +255,49 @@ impl Trainer {
     pub fn supervised_step(&mut self, batch: &[Sequence]) -> Result<SupervisedStats> {
         let tokens: usize = batch.iter().map(|sequence| sequence.completion.len()).sum();
         let all: Vec<usize> = (0..batch.len()).collect();
-        let (loss, grads) = self.gradients(batch, &all, 1.0, |_, prediction| {
+        let (loss, grads) = self.gradients(batch, &all, 1.0, Tracked::LogProbs, |_, prediction| {
             Ok((prediction.log_probs.sum_all()? * (-1.0 / tokens.max(1) as f64))?)
         })?;
         let (grad_norm, learning_rate) = self.update(grads)?;
         Ok(SupervisedStats { loss, grad_norm, learning_rate })
     }
 
-    /// Makes `updates_per_batch` optimiser steps on the GRPO loss, given an advantage for each sequence. Sequences of
-    /// advantage 0 matter for the KL penalty in the loss only; without it they are not computed.
+    /// Makes `updates_per_batch` optimiser steps on the loss, given an advantage for each sequence. A sequence without one is
+    /// masked: it counts among the sequences of the batch, and none of its tokens is in the loss. Sequences of advantage 0
+    /// matter for a KL penalty in the loss and an entropy bonus only; without them they are not computed.
     ///
     /// # Errors
-    /// As [`Self::supervised_step`]. [`Error::Setting`] for settings out of range, and unless there is one finite advantage
-    /// for each sequence. [`Error::NoReference`] if there is a KL penalty in the loss and no reference was frozen. The
+    /// As [`Self::supervised_step`]. [`Error::Setting`] for settings out of range, and unless there is one finite advantage,
+    /// or none, for each sequence. [`Error::NoReference`] if there is a KL penalty in the loss and no reference was frozen. The
     /// weights and the optimiser are then as before the first update.
-    pub fn grpo_step(&mut self, batch: &[Sequence], advantages: &[f64], config: &GrpoConfig) -> Result<GrpoStats> {
+    pub fn grpo_step(
+        &mut self,
+        batch: &[Sequence],
+        advantages: &[Option<f64>],
+        config: &GrpoConfig,
+    ) -> Result<GrpoStats> {
         config.check()?;
-        if advantages.len() != batch.len() || !advantages.iter().all(|advantage| advantage.is_finite()) {
+        if advantages.len() != batch.len() || !advantages.iter().flatten().all(|advantage| advantage.is_finite()) {
             let reason = format!("must be one finite number for each of the {} sequences", batch.len());
             return Err(Error::setting("advantages", reason));
         }
         check(batch, self.policy.transformer.vocab_size(), self.policy.transformer.context_length())?;
         let beta = config.loss_beta();
-        let computed: Vec<usize> = (0..batch.len()).filter(|&index| beta != 0.0 || advantages[index] != 0.0).collect();
+        let every = beta != 0.0 || config.entropy_coef != 0.0;
+        let matters = |index: &usize| advantages[*index].is_some_and(|advantage| every || advantage != 0.0);
+        let computed: Vec<usize> = (0..batch.len()).filter(matters).collect();
         if computed.is_empty() {
             return Ok(GrpoStats::default());
         }
 
-        let lengths: Vec<usize> = batch.iter().map(|sequence| sequence.completion.len()).collect();
+        let length =
+            |(sequence, advantage): (&Sequence, &Option<f64>)| advantage.map_or(0, |_| sequence.completion.len());
+        let lengths: Vec<usize> = batch.iter().zip(advantages).map(length).collect();
+        let advantages: Vec<f64> = advantages.iter().map(|advantage| advantage.unwrap_or_default()).collect();
         let samples = Samples {
             weights: config.token_weights(&lengths),
-            advantages,
+            entropy_weight: config.entropy_weight(&lengths),
+            advantages: &advantages,
             reference: match (&self.reference, beta) {
                 (_, 0.0) => None,
                 (None, beta) => return Err(Error::NoReference { beta }),
@@ -297,13 +312,14 @@ impl Trainer {
             },
         };
 
+        let tracked = if config.entropy_coef == 0.0 { Tracked::LogProbs } else { Tracked::Entropies };
         let mut sums = TokenSums::default();
         let (mut loss, mut grad_norm, mut learning_rate) = (0.0, 0.0, 0.0);
         // A single update that fails has changed nothing.
         let several = config.updates_per_batch > 1;
         let mut before = several.then(|| Snapshot::new(&self.variables, &self.optimiser)).transpose()?;
         for _ in 0..config.updates_per_batch {
-            let gradients = self.gradients(batch, &computed, config.temperature, |indices, prediction| {
+            let gradients = self.gradients(batch, &computed, config.temperature, tracked, |indices, prediction| {
                 samples.loss(batch, indices, prediction, config, &mut sums)
             });
             let update = gradients.and_then(|(loss, grads)| Ok((loss, self.update(grads)?)));
@@ -352,6 +368,7 @@ impl Trainer {
         batch: &[Sequence],
         indices: &[usize],
         temperature: f64,
+        tracked: Tracked,
         mut loss: impl FnMut(&[usize], &Prediction) -> Result<Tensor>,
     ) -> Result<(f64, Gradients)> {
         let model = &self.policy.transformer;
@@ -361,12 +378,12 @@ impl Trainer {
         }
         let mut total = 0.0;
         let mut grads = Gradients::default();
-        for indices in micro_batches(batch, indices, self.token_budget) {
+        for (part, indices) in micro_batches(batch, indices, self.token_budget).into_iter().enumerate() {
             let picked: Vec<&Sequence> = indices.iter().map(|&index| &batch[index]).collect();
             let picked = Batch::from_sequences(&picked);
             let tokens = picked.tokens.len();
-            let value = model
-                .add_gradient(&picked, temperature, self.checkpointing, &mut grads, &mut |range, of| {
+            let value = lora::with_dropout(model, [self.seed, self.optimiser.steps, part as u64])?
+                .add_gradient(&picked, temperature, self.checkpointing, tracked, &mut grads, &mut |range, of| {
                     loss(&indices[range], of)
                 })
                 .map_err(|error| {

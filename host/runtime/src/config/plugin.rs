@@ -164,7 +164,7 @@ impl PluginEntry {
             {
                 return wrong("group_objective.k", format!("must be from 1 to {group}, the size of a group, not {k}"));
             }
-            Some(GroupObjective::PassAtK { .. } | GroupObjective::MaxRl {}) if scale == Scale::Std => {
+            Some(GroupObjective::PassAtK { .. } | GroupObjective::MaxRl {}) if scale == Scale::Group => {
                 let reason = "is undone by dividing by the group's deviation; set game.advantage.scale = \"none\"";
                 return wrong("group_objective", reason.into());
             }

@@ -355,10 +355,10 @@ impl RunFile {
             let reason = "must be above 0: greedy samples are all the same, and there is nothing to learn from";
             return wrong("sampling.temperature", reason.into());
         }
-        let AdvantageConfig { combine, scale } = self.game.advantage;
+        let AdvantageConfig { combine, scale, .. } = self.game.advantage;
         if self.train.loss.kl == KlPenalty::Reward && combine == Combine::NormalizeThenSum {
             let reason = "cannot be \"reward\" with normalize_then_sum: normalised by itself the KL term is no longer a \
-                          price; set it to \"loss\", or game.advantage.combine to \"sum_then_normalize\"";
+                          price; set it to \"k3-ratio\", or game.advantage.combine to \"sum_then_normalize\"";
             return wrong("train.loss.kl", reason.into());
         }
         let Prompts { template, system, messages, chat_template_kwargs, date, .. } = &self.prompts;

@@ -1,6 +1,7 @@
 //! From rewards to GRPO advantages.
 
-use alft_game::{advantage, advantage::Weighted, reward};
+use alft_game::advantage::{self, GroupRewards, Weighted};
+use alft_game::reward;
 use alft_sdk::roles::Role;
 
 use super::bundle::{PluginValuation, RolloutBundle};
@@ -8,9 +9,10 @@ use super::config::RewardConfig;
 use crate::plugins::PluginSet;
 use crate::rollout::{Group, Reward};
 
-/// Adds the objectives' rewards to each kept sample, sums them by weight and takes the group's baseline.
+/// Adds the objectives' rewards to each kept sample, sums them by weight, and takes them relative to the groups of the
+/// step.
 pub(super) fn assign(bundles: &mut [RolloutBundle<'_, '_>], plugins: &PluginSet, config: &RewardConfig<'_>) {
-    for RolloutBundle { rollout, bundle, valuations, .. } in bundles {
+    for RolloutBundle { rollout, bundle, valuations, .. } in bundles.iter_mut() {
         for group in &mut rollout.groups {
             for PluginValuation { plugin, valuation } in valuations.iter() {
                 let groups = bundle.groups.iter().zip(&valuation.rewards);
@@ -28,9 +30,12 @@ pub(super) fn assign(bundles: &mut [RolloutBundle<'_, '_>], plugins: &PluginSet,
                 }
             }
             sum_rewards(group);
-            let advantages = advantages(group, config);
-            group.samples.iter_mut().zip(advantages).for_each(|(sample, advantage)| sample.advantage = advantage);
         }
+    }
+    let groups: Vec<&mut Group<'_>> = bundles.iter_mut().flat_map(|bundle| &mut bundle.rollout.groups).collect();
+    let rewards: Vec<GroupRewards> = groups.iter().map(|group| group_rewards(group, config)).collect();
+    for (group, advantages) in groups.into_iter().zip(advantage::advantages(&rewards, config.advantage)) {
+        group.samples.iter_mut().zip(advantages).for_each(|(sample, advantage)| sample.advantage = advantage);
     }
 }
 
@@ -43,20 +48,22 @@ fn sum_rewards(group: &mut Group<'_>) {
     }
 }
 
-fn advantages(group: &Group<'_>, config: &RewardConfig<'_>) -> Vec<Option<f64>> {
+/// The rewards of a group by each plugin and role, the KL penalty among them.
+fn group_rewards(group: &Group<'_>, config: &RewardConfig<'_>) -> GroupRewards {
     // Every kept sample of a group is rewarded by the same plugins in the same roles.
     let sources = group.kept().next().map_or(&[][..], |sample| &sample.rewards);
     let mut weighted: Vec<Weighted> = sources
         .iter()
         .enumerate()
-        .map(|(source, Reward { weight, .. })| {
-            let rewards = group.samples.iter().map(|sample| sample.rewards.get(source).map(|reward| reward.value));
-            Weighted { weight: *weight, rewards: rewards.collect() }
+        .map(|(place, Reward { plugin, role, weight, .. })| {
+            let rewards = group.samples.iter().map(|sample| sample.rewards.get(place).map(|reward| reward.value));
+            let role = Role::ALL.iter().position(|other| other == role).unwrap_or_default();
+            Weighted { source: 1 + plugin * Role::ALL.len() + role, weight: *weight, rewards: rewards.collect() }
         })
         .collect();
     if let Some(beta) = config.kl_penalty {
         let paid = group.samples.iter().map(|sample| sample.log_ratio.filter(|_| sample.is_kept()).map(|ratio| -ratio));
-        weighted.push(Weighted { weight: beta, rewards: paid.collect() });
+        weighted.push(Weighted { source: 0, weight: beta, rewards: paid.collect() });
     }
-    advantage::advantages(&group.answers(), &weighted, config.advantage)
+    GroupRewards { answers: group.answers(), rewards: weighted }
 }

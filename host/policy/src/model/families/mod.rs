@@ -109,7 +109,7 @@ mod tests {
         let mut grads = Gradients::default();
         let scale = -1.0 / batch.targets.len() as f64;
         let loss = &mut |_, prediction: &crate::ops::Prediction| Ok((prediction.log_probs.sum_all()? * scale)?);
-        model.add_gradient(&batch, 1.0, checkpointing, &mut grads, loss).unwrap();
+        model.add_gradient(&batch, 1.0, checkpointing, crate::ops::Tracked::LogProbs, &mut grads, loss).unwrap();
         let grads = grads.into_inner();
         let summary = |(name, weight): (String, Tensor)| {
             let grad = grads.get(&weight).unwrap_or_else(|| panic!("{name} has no gradient"));
