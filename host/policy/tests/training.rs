@@ -353,12 +353,12 @@ fn a_step_that_fails_at_its_second_update_leaves_weights_and_optimiser_as_they_w
     let two = GrpoConfig { beta: 0.0, updates_per_batch: 2, ..GrpoConfig::default() };
     let advantages = [1.0, -1.0, 1.0, -1.0, 0.5];
     trainer.set_schedule(optimiser(1e30).schedule).unwrap();
-    let error = trainer.grpo_step(&batch, &advantages, &two).unwrap_err();
+    let error = trainer.grpo_step(&batch, &advantages.map(Some), &two).unwrap_err();
     assert!(matches!(error, Error::NonFinite { step: 2, .. }), "the first update was made: {error}");
     assert!(saved(&trainer) == before);
     // As the error advises.
     trainer.set_schedule(optimiser(1e-2).schedule).unwrap();
-    trainer.grpo_step(&batch, &advantages, &two).unwrap();
+    trainer.grpo_step(&batch, &advantages.map(Some), &two).unwrap();
     assert!(trainer.set_schedule(optimiser(-1.0).schedule).is_err());
 }
 

@@ -151,7 +151,7 @@ mod tests {
                     game = { group = 4 }";
         let config = RunFile::parse(std::path::Path::new("run.toml"), text, &[]).unwrap();
         let prompt = Prompt { id: "q".into(), gold: gold.map(str::to_owned), ..Prompt::default() };
-        let question = Question { id: "q".into(), prompts: vec![prompt] };
+        let question = Question::of_texts("q".into(), vec![prompt]);
         let completion = Completion { tokens: Vec::new(), log_probs: Vec::new(), text: String::new(), finished: true };
         let mut group = Group::new(&question.prompts[0], Vec::new(), vec![completion; 4]);
         for (number, sample) in group.samples.iter_mut().enumerate() {
