@@ -23,16 +23,19 @@ pub(crate) struct Tiles {
     /// For each tile of queries: first row, rows, first row and rows of the prompt (0 for a prompt itself), first row of the part;
     /// (tiles, 5).
     queries: Tensor,
-    /// For each tile of keys: first row, rows, and the end of the rows that attend to it; (tiles, 3).
+    /// For each tile of keys: first row, rows, and the end of the rows that may attend to it; (tiles, 3).
     keys: Tensor,
+    /// The position of each row in its prompt and completion, (rows,).
+    positions: Tensor,
 }
 
 impl Tiles {
     pub(crate) fn new(groups: &[Group], device: &Device) -> Result<Self> {
-        let (mut queries, mut keys) = (Vec::new(), Vec::new());
+        let (mut queries, mut keys, mut positions) = (Vec::new(), Vec::new(), Vec::<u32>::new());
         for group in groups {
             for (row, rows, prompt) in group.parts() {
                 let part = group.start + row;
+                positions.extend((prompt..prompt + rows).map(|position| position as u32));
                 // All rows of the group after a prompt's key attend to it; of a completion's key, those of the completion.
                 let end = if row == 0 && group.prompt > 0 { group.start + group.rows() } else { part + rows };
                 for first in (part..part + rows).step_by(TILE) {
@@ -50,7 +53,11 @@ impl Tiles {
             Tensor::from_vec(values, (tiles, width), device)
         };
         let flat = |values: &[usize]| values.iter().map(|value| *value as u32).collect::<Vec<_>>();
-        Ok(Self { queries: table(flat(queries.as_flattened()), 5)?, keys: table(flat(keys.as_flattened()), 3)? })
+        Ok(Self {
+            queries: table(flat(queries.as_flattened()), 5)?,
+            keys: table(flat(keys.as_flattened()), 3)?,
+            positions: Tensor::new(positions, device)?,
+        })
     }
 }
 
@@ -62,7 +69,7 @@ struct Kernels {
     threads: usize,
     /// Bytes of a tile of rows, and of a tile of scores.
     bytes: [usize; 2],
-    numbers: [Number; 4],
+    numbers: [Number; 5],
 }
 
 impl Kernels {
@@ -71,8 +78,10 @@ impl Kernels {
             bail!("the attention kernels have heads of at most {} elements, not {}", WIDTHS[2], heads.dim);
         };
         let kind = suffix(tensors)?;
-        let scale = Number::F32(heads.scale() as f32);
-        let numbers = [count(heads.query)?, count(heads.repeats())?, count(heads.dim)?, scale];
+        // No sequence is as long as the largest number.
+        let window = Number::U32(heads.window.min(i32::MAX as usize) as u32);
+        let scale = Number::F32(heads.scale as f32);
+        let numbers = [count(heads.query)?, count(heads.repeats())?, count(heads.dim)?, scale, window];
         // Tensor cores multiply numbers of 16 bits, which are read eight at a time.
         Ok(if kind == "bf16" && heads.dim.is_multiple_of(8) {
             let bytes = [2 * TILE * (width + TENSOR_GAP), 0];
@@ -183,7 +192,7 @@ pub(crate) fn backward(
         grid: [tiles.keys.dim(0)?, if on_tensor_cores { heads.query } else { heads.kv }],
         threads: kernels.threads,
         shared: kernels.shared(4, 2),
-        inputs: &[&q, &k, &v, &grad, &tiles.keys, &log_sums, &means],
+        inputs: &[&q, &k, &v, &grad, &tiles.keys, &tiles.positions, &log_sums, &means],
         updates: &[],
         outputs: &[parts, parts],
         lists: &[],

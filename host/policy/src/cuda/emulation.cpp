@@ -164,10 +164,10 @@ extern "C" int emulate(const char *name, unsigned grid_x, unsigned grid_y, unsig
 #include "decoding.cu"
 #include "draw.cu"
 #include "embed.cu"
+#include "glu.cu"
 #include "merge.cu"
 #include "rms_norm.cu"
 #include "rotary.cu"
-#include "swiglu.cu"
 #include "tensor_attention.cu"
 #include "token_stats.cu"
 

@@ -141,10 +141,10 @@ mod cuda {
         ("decoding", ptx::DECODING),
         ("draw", ptx::DRAW),
         ("embed", ptx::EMBED),
+        ("glu", ptx::GLU),
         ("merge", ptx::MERGE),
         ("rms_norm", ptx::RMS_NORM),
         ("rotary", ptx::ROTARY),
-        ("swiglu", ptx::SWIGLU),
         ("tensor_attention", ptx::TENSOR_ATTENTION),
         ("token_stats", ptx::TOKEN_STATS),
     ];

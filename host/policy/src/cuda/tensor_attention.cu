@@ -121,11 +121,12 @@ __device__ void store_rows(T *x, size_t stride, int dim, int row, int count, con
 // Writes the output and the log-sum-exp of each row and head; only the latter if `sums_only`.
 template <int DIM>
 __device__ void forward(const bf16 *q, const bf16 *k, const bf16 *v, const uint32_t *tiles, bf16 *out, float *log_sums,
-                        int heads, int repeats, int dim, float scale, uint32_t sums_only) {
+                        int heads, int repeats, int dim, float scale, int window,
+                        uint32_t sums_only) {
     DYNAMIC_SHARED(Eight<bf16>, shared);
     const int SIZE = TILE * (DIM + GAP), head = blockIdx.y;
     bf16 *query_tile = (bf16 *)shared, *key_tile = query_tile + SIZE, *value_tile = key_tile + SIZE;
-    const Queries tile(tiles + blockIdx.x * 5);
+    const Queries tile(tiles + blockIdx.x * 5, window);
     const Lane lane;
     const size_t q_stride = (size_t)heads * dim, kv_stride = (size_t)(heads / repeats) * dim;
     q += (size_t)head * dim, out += (size_t)head * dim;
@@ -133,7 +134,7 @@ __device__ void forward(const bf16 *q, const bf16 *k, const bf16 *v, const uint3
 
     load_rows<DIM>(query_tile, q, q_stride, dim, tile.count, [&](int i) { return tile.row + i; });
     float most[2] = {-INFINITY, -INFINITY}, sum[2] = {}, sums[DIM / 8][SUMS] = {};
-    for (int first = 0; first < tile.keys(); first += TILE) {
+    for (int first = tile.first_key(); first < tile.keys(); first += TILE) {
         const int count = tile.keys() - first < TILE ? tile.keys() - first : TILE;
         auto row_of = [&](int i) { return tile.key_row(first + i); };
         __syncthreads();
@@ -184,12 +185,12 @@ __device__ void forward(const bf16 *q, const bf16 *k, const bf16 *v, const uint3
 template <int DIM>
 __device__ void backward_queries(const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *grad, const uint32_t *tiles,
                                  const float *log_sums, const float *mean, bf16 *dq, int heads, int repeats, int dim,
-                                 float scale) {
+                                 float scale, int window) {
     DYNAMIC_SHARED(Eight<bf16>, shared);
     const int SIZE = TILE * (DIM + GAP), head = blockIdx.y;
     bf16 *query_tile = (bf16 *)shared, *grad_tile = query_tile + SIZE, *key_tile = grad_tile + SIZE;
     bf16 *value_tile = key_tile + SIZE;
-    const Queries tile(tiles + blockIdx.x * 5);
+    const Queries tile(tiles + blockIdx.x * 5, window);
     const Lane lane;
     const size_t q_stride = (size_t)heads * dim, kv_stride = (size_t)(heads / repeats) * dim;
     q += (size_t)head * dim, grad += (size_t)head * dim, dq += (size_t)head * dim;
@@ -204,7 +205,7 @@ __device__ void backward_queries(const bf16 *q, const bf16 *k, const bf16 *v, co
             const size_t at = ((size_t)tile.row + lane.row + half * 8) * heads + head;
             log_sum[half] = log_sums[at], row_mean[half] = mean[at];
         }
-    for (int first = 0; first < tile.keys(); first += TILE) {
+    for (int first = tile.first_key(); first < tile.keys(); first += TILE) {
         const int count = tile.keys() - first < TILE ? tile.keys() - first : TILE;
         auto row_of = [&](int i) { return tile.key_row(first + i); };
         __syncthreads();
@@ -234,15 +235,15 @@ __device__ void backward_queries(const bf16 *q, const bf16 *k, const bf16 *v, co
 // and the block that has them is the last one to end.
 template <int DIM>
 __device__ void backward_keys(const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *grad, const uint32_t *tiles,
-                              const float *log_sums, const float *mean, float *dk, float *dv, int heads, int repeats,
-                              int dim, float scale) {
+                              const uint32_t *positions, const float *log_sums, const float *mean, float *dk,
+                              float *dv, int heads, int repeats, int dim, float scale, int window) {
     DYNAMIC_SHARED(Eight<bf16>, shared);
     __shared__ float query_sums[TILE], query_means[TILE];
     const int SIZE = TILE * (DIM + GAP), head = blockIdx.y, kv = head / repeats;
     bf16 *query_tile = (bf16 *)shared, *grad_tile = query_tile + SIZE, *key_tile = grad_tile + SIZE;
     bf16 *value_tile = key_tile + SIZE;
-    const uint32_t *table = tiles + blockIdx.x * 3;
-    const int key_row = table[0], key_count = table[1], end = table[2];
+    const Keys tile(tiles + blockIdx.x * 3, positions, window);
+    const int key_row = tile.row, key_count = tile.count, end = tile.end;
     const Lane lane;
     const size_t q_stride = (size_t)heads * dim, kv_stride = (size_t)(heads / repeats) * dim;
     k += (size_t)kv * dim, v += (size_t)kv * dim, dk += (size_t)head * dim, dv += (size_t)head * dim;
@@ -271,7 +272,7 @@ __device__ void backward_keys(const bf16 *q, const bf16 *k, const bf16 *v, const
 #pragma unroll
             for (int i = 0; i < SUMS; i++) {
                 const int key = lane.row + i / 2 * 8, query = 8 * n + lane.column + i % 2;
-                const bool seen = key < key_count && query < count && first + query >= key_row + key;
+                const bool seen = tile.seen(key, first + query);
                 const float weight = seen ? expf(weights[n][i] * scale - query_sums[query]) : 0.0f;
                 slopes[n][i] = weight * (slopes[n][i] - query_means[query]) * scale;
                 weights[n][i] = weight;
@@ -296,21 +297,23 @@ __device__ inline void join_heads(const float *parts, bf16 *out, uint32_t i, uin
 
 #undef FOR_DIM
 #define FOR_DIM(DIM)                                                                                                  \
-    extern "C" __global__ void tensor_attention_##DIM(const bf16 *q, const bf16 *k, const bf16 *v,                    \
-                                                      const uint32_t *tiles, bf16 *out, float *log_sums,              \
-                                                      uint32_t heads, uint32_t repeats, uint32_t dim, float scale,    \
-                                                      uint32_t sums_only) {                                           \
-        tensor::forward<DIM>(q, k, v, tiles, out, log_sums, heads, repeats, dim, scale, sums_only);                           \
+    extern "C" __global__ void tensor_attention_##DIM(                                                                \
+        const bf16 *q, const bf16 *k, const bf16 *v, const uint32_t *tiles, bf16 *out, float *log_sums,               \
+        uint32_t heads, uint32_t repeats, uint32_t dim, float scale, uint32_t window, uint32_t sums_only) {           \
+        tensor::forward<DIM>(q, k, v, tiles, out, log_sums, heads, repeats, dim, scale, window, sums_only);           \
     }                                                                                                                 \
     extern "C" __global__ void tensor_attention_queries_##DIM(                                                        \
-        const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *grad, const uint32_t *tiles, const float *log_sums,  \
-        const float *mean, bf16 *dq, uint32_t heads, uint32_t repeats, uint32_t dim, float scale) {                   \
-        tensor::backward_queries<DIM>(q, k, v, grad, tiles, log_sums, mean, dq, heads, repeats, dim, scale);                  \
+        const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *grad, const uint32_t *tiles,                         \
+        const float *log_sums, const float *mean, bf16 *dq, uint32_t heads, uint32_t repeats, uint32_t dim,           \
+        float scale, uint32_t window) {                                                                               \
+        tensor::backward_queries<DIM>(q, k, v, grad, tiles, log_sums, mean, dq, heads, repeats, dim, scale, window);  \
     }                                                                                                                 \
     extern "C" __global__ void tensor_attention_keys_##DIM(                                                           \
-        const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *grad, const uint32_t *tiles, const float *log_sums,  \
-        const float *mean, float *dk, float *dv, uint32_t heads, uint32_t repeats, uint32_t dim, float scale) {         \
-        tensor::backward_keys<DIM>(q, k, v, grad, tiles, log_sums, mean, dk, dv, heads, repeats, dim, scale);                 \
+        const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *grad, const uint32_t *tiles,                         \
+        const uint32_t *positions, const float *log_sums, const float *mean, float *dk, float *dv, uint32_t heads,    \
+        uint32_t repeats, uint32_t dim, float scale, uint32_t window) {                                               \
+        tensor::backward_keys<DIM>(q, k, v, grad, tiles, positions, log_sums, mean, dk, dv, heads, repeats, dim,      \
+                                   scale, window);                                                                    \
     }                                                                                                                 \
     KERNEL(tensor_attention_##DIM)                                                                                    \
     KERNEL(tensor_attention_queries_##DIM)                                                                            \

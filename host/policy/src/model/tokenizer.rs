@@ -186,6 +186,13 @@ impl Tokenizer {
         self.inner.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1)
     }
 
+    /// Returns one more than the largest id of the tokens that a text can have, special tokens left out.
+    pub(crate) fn text_vocab_size(&self) -> usize {
+        let added = self.inner.get_added_tokens_decoder();
+        let special = |id: &u32| added.get(id).is_some_and(|token| token.special);
+        self.inner.get_vocab(true).into_values().filter(|id| !special(id)).max().map_or(0, |id| id as usize + 1)
+    }
+
     /// Returns the text of a `tokenizer.json`.
     pub(crate) fn to_json(&self) -> Result<String> {
         self.inner.to_string(true).map_err(failed("write its tokenizer.json"))

@@ -8,6 +8,7 @@ mod cache;
 mod floats;
 mod function;
 mod gather;
+mod glu;
 mod head;
 mod in_place;
 mod linear;
@@ -15,7 +16,6 @@ mod packed;
 pub(crate) mod path;
 mod rms_norm;
 mod rotary;
-mod swiglu;
 #[cfg(test)]
 mod twins;
 
@@ -25,11 +25,11 @@ pub(crate) use self::{
     attention::{Packed, attend, attend_backward},
     cache::{BLOCK, Cache, Places, Reads, StepRows, Writes},
     floats::{kernels_apply, with_floats, with_floats_mut},
+    glu::{glu, glu_backward},
     head::{Prediction, head_rows, predict, predict_for_gradient},
     in_place::{add, add_product, add_rows},
     linear::{linear, matmul},
     packed::PackedLinear,
     rms_norm::{rms_norm, rms_norm_backward},
     rotary::Rotary,
-    swiglu::{swiglu, swiglu_backward},
 };
