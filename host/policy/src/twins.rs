@@ -73,7 +73,7 @@ pub(crate) fn gemma3() -> ModelConfig {
             norms_from_one: true,
             output_norms: true,
             scaled_embedding: true,
-            query_pre_attn_scalar: Some(11.0),
+            query_pre_attn_scalar: Some(11),
             window: Some(window),
         },
         ..config()

@@ -193,7 +193,8 @@ __device__ void backward_keys(const T *q, const T *k, const T *v, const T *grad,
     float *query_tile = shared, *grad_tile = shared + SIZE, *key_tile = shared + 2 * SIZE;
     float *value_tile = shared + 3 * SIZE, *weights = shared + 4 * SIZE, *slopes = weights + TILE * (TILE + PAD);
     const int group = threadIdx.x / LANES, lane = threadIdx.x % LANES, kv = blockIdx.y;
-    const Keys tile(tiles + blockIdx.x * 3, positions, window);
+    __shared__ int query_ahead[TILE];
+    const Keys tile(tiles + blockIdx.x * 3, window);
     const int key_row = tile.row, key_count = tile.count, end = tile.end;
     const size_t q_stride = (size_t)heads * dim, kv_stride = (size_t)(heads / repeats) * dim;
     k += (size_t)kv * dim, v += (size_t)kv * dim, dk += (size_t)kv * dim, dv += (size_t)kv * dim;
@@ -208,6 +209,7 @@ __device__ void backward_keys(const T *q, const T *k, const T *v, const T *grad,
             __syncthreads();
             load_tile<DIM>(query_tile, q + (size_t)head * dim, q_stride, dim, count, row_of);
             load_tile<DIM>(grad_tile, grad + (size_t)head * dim, q_stride, dim, count, row_of);
+            if ((int)threadIdx.x < TILE) query_ahead[threadIdx.x] = tile.ahead(positions, first + threadIdx.x);
             __syncthreads();
             float scores[ROWS][TILE / LANES] = {}, for_weights[ROWS][TILE / LANES] = {};
             row_products<DIM>(key_tile, query_tile, scores);
@@ -219,7 +221,7 @@ __device__ void backward_keys(const T *q, const T *k, const T *v, const T *grad,
                 for (int c = 0; c < TILE / LANES; c++) {
                     int query = lane + LANES * c;
                     float weight = 0.0f, slope = 0.0f;
-                    if (tile.seen(key, first + query)) {
+                    if (tile.seen(key, query_ahead[query])) {
                         size_t at = ((size_t)first + query) * heads + head;
                         weight = expf(scores[r][c] * scale - log_sums[at]);
                         slope = weight * (for_weights[r][c] - mean[at]) * scale;

@@ -25,16 +25,18 @@ struct Queries {
     }
 };
 
-// A tile of keys: its first row, the number of rows, and the end of the rows that may attend to it. Among those a query
-// attends to a key whose row is not after its own, because a completion's rows come after its prompt's, and whose position
-// is in its window.
+// A tile of keys: its first row, the number of rows, and the end of the rows that may attend to it. Those are the rest of its
+// part and, for a prompt, all completions of it, in which positions are later.
 struct Keys {
-    int row, count, end, window;
-    const uint32_t *positions;
-    __device__ Keys(const uint32_t *table, const uint32_t *positions, int window)
-        : row(table[0]), count(table[1]), end(table[2]), window(window), positions(positions) {}
-    __device__ bool seen(int key, int query_row) const {
-        if (key >= count || query_row >= end || query_row < row + key) return false;
-        return window == 0x7fffffff || (int)positions[query_row] - (int)positions[row + key] < window;
+    int row, count, end;
+    uint32_t window;
+    __device__ Keys(const uint32_t *table, uint32_t window)
+        : row(table[0]), count(table[1]), end(table[2]), window(window) {}
+    // The position of a query less that of the tile's first key; negative for a row that attends to no key.
+    __device__ int ahead(const uint32_t *positions, int query_row) const {
+        return query_row < end ? (int)(positions[query_row] - positions[row]) : -1;
     }
+    // A query attends to the keys up to its own, of which the first ones are before its window. A key beyond the tile may seem
+    // to be seen; its sums are never written.
+    __device__ bool seen(int key, int ahead) const { return (uint32_t)(ahead - key) < window; }
 };

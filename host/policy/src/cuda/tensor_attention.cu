@@ -239,10 +239,11 @@ __device__ void backward_keys(const bf16 *q, const bf16 *k, const bf16 *v, const
                               float *dv, int heads, int repeats, int dim, float scale, int window) {
     DYNAMIC_SHARED(Eight<bf16>, shared);
     __shared__ float query_sums[TILE], query_means[TILE];
+    __shared__ int query_ahead[TILE];
     const int SIZE = TILE * (DIM + GAP), head = blockIdx.y, kv = head / repeats;
     bf16 *query_tile = (bf16 *)shared, *grad_tile = query_tile + SIZE, *key_tile = grad_tile + SIZE;
     bf16 *value_tile = key_tile + SIZE;
-    const Keys tile(tiles + blockIdx.x * 3, positions, window);
+    const Keys tile(tiles + blockIdx.x * 3, window);
     const int key_row = tile.row, key_count = tile.count, end = tile.end;
     const Lane lane;
     const size_t q_stride = (size_t)heads * dim, kv_stride = (size_t)(heads / repeats) * dim;
@@ -262,6 +263,7 @@ __device__ void backward_keys(const bf16 *q, const bf16 *k, const bf16 *v, const
             const size_t at = ((size_t)first + threadIdx.x) * heads + head;
             query_sums[threadIdx.x] = (int)threadIdx.x < count ? log_sums[at] : 0.0f;
             query_means[threadIdx.x] = (int)threadIdx.x < count ? mean[at] : 0.0f;
+            query_ahead[threadIdx.x] = tile.ahead(positions, first + threadIdx.x);
         }
         __syncthreads();
         float weights[TILE / 8][SUMS] = {}, slopes[TILE / 8][SUMS] = {};
@@ -272,7 +274,7 @@ __device__ void backward_keys(const bf16 *q, const bf16 *k, const bf16 *v, const
 #pragma unroll
             for (int i = 0; i < SUMS; i++) {
                 const int key = lane.row + i / 2 * 8, query = 8 * n + lane.column + i % 2;
-                const bool seen = tile.seen(key, first + query);
+                const bool seen = tile.seen(key, query_ahead[query]);
                 const float weight = seen ? expf(weights[n][i] * scale - query_sums[query]) : 0.0f;
                 slopes[n][i] = weight * (slopes[n][i] - query_means[query]) * scale;
                 weights[n][i] = weight;

@@ -124,7 +124,7 @@ fn step_error(device: &Device, dtype: DType) -> Result<f64> {
         norms_from_one: true,
         output_norms: true,
         scaled_embedding: true,
-        query_pre_attn_scalar: Some(20.0),
+        query_pre_attn_scalar: Some(20),
         window: Some(window),
     };
     let gemma3 = ModelConfig { qk_norm: true, variant, ..plain.clone() };

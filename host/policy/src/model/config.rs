@@ -37,7 +37,7 @@ pub struct Variant {
     /// True if the embedding of a token is multiplied by the root of `hidden_size`.
     pub scaled_embedding: bool,
     /// Square of the divisor of attention scores; `head_dim` if `None`.
-    pub query_pre_attn_scalar: Option<f64>,
+    pub query_pre_attn_scalar: Option<usize>,
     /// The sliding window of some layers, if any.
     pub window: Option<SlidingWindow>,
 }
@@ -137,8 +137,8 @@ impl ModelConfig {
             return invalid("rms_norm_eps must be at least 0 and rope_theta above 0".to_owned());
         }
         let Variant { query_pre_attn_scalar, window, .. } = &self.variant;
-        if query_pre_attn_scalar.is_some_and(|scalar| !(scalar > 0.0 && scalar.is_finite())) {
-            return invalid("query_pre_attn_scalar must be above 0".to_owned());
+        if *query_pre_attn_scalar == Some(0) {
+            return invalid("query_pre_attn_scalar is 0; it must be at least 1".to_owned());
         }
         if let Some(SlidingWindow { size, rope_theta, .. }) = window {
             if *size == 0 || *size > LIMIT {
@@ -174,7 +174,7 @@ impl ModelConfig {
         let heads = Heads::new(self.heads, self.kv_heads, self.head_dim);
         let Variant { query_pre_attn_scalar, window, .. } = &self.variant;
         Heads {
-            scale: query_pre_attn_scalar.map_or(heads.scale, |scalar| 1.0 / scalar.sqrt()),
+            scale: query_pre_attn_scalar.map_or(heads.scale, |scalar| 1.0 / (scalar as f64).sqrt()),
             window: match window {
                 Some(window) if window.layers.contains(&layer) => window.size,
                 _ => heads.window,

@@ -319,7 +319,8 @@ mod tests {
         assert!(gemma("layer_types", || json!(["full_attention"])).contains("1 entries for 7 layers"));
         assert!(gemma("layer_types", || json!(vec!["chunked"; 7])).contains("chunked"));
         assert!(gemma("rope_parameters", || json!({"rope_type": "default"})).contains("full_attention"));
-        assert!(gemma("query_pre_attn_scalar", || json!(0)).contains("query_pre_attn_scalar"));
+        assert!(gemma("query_pre_attn_scalar", || json!(0)).contains("query_pre_attn_scalar is 0"));
+        assert!(gemma("query_pre_attn_scalar", || json!(1.5)).contains("1.5; it must be a whole number"));
         assert!(message(|v| v["num_key_value_heads"] = json!(3)).contains("must divide"));
         assert!(message(|v| v["num_attention_heads"] = json!(0)).contains("num_attention_heads is 0"));
         assert!(message(|v| v["vocab_size"] = json!("x")).contains("config.json"));

@@ -38,7 +38,7 @@ pub(super) const FAMILY: Family = Family {
             norms_from_one: true,
             output_norms: true,
             scaled_embedding: true,
-            query_pre_attn_scalar: Some(config["query_pre_attn_scalar"].as_f64().unwrap_or(256.0)),
+            query_pre_attn_scalar: Some(query_pre_attn_scalar(&config["query_pre_attn_scalar"])?),
             window: sliding_window(config, model)?,
         };
         Ok(())
@@ -53,6 +53,16 @@ pub(super) const FAMILY: Family = Family {
         }
     },
 };
+
+fn query_pre_attn_scalar(value: &Value) -> Result<usize, String> {
+    match value {
+        Value::Null => Ok(256),
+        value => {
+            let whole = value.as_u64().and_then(|scalar| usize::try_from(scalar).ok());
+            whole.ok_or_else(|| format!("query_pre_attn_scalar is {value}; it must be a whole number"))
+        }
+    }
+}
 
 /// Reads the window of the layers between those that attend to all tokens, every sixth unless `config.json` says otherwise.
 fn sliding_window(config: &Value, model: &ModelConfig) -> Result<Option<SlidingWindow>, String> {
