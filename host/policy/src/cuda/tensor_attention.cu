@@ -74,9 +74,9 @@ __device__ inline void row_products(const bf16 *a, const bf16 *b, float out[TILE
     }
 }
 
-// Adds the products of the warp's weights with the columns of b.
-template <int DIM>
-__device__ inline void weighted_sums(const float weights[TILE / 8][SUMS], const bf16 *b, float out[DIM / 8][SUMS]) {
+// Adds the products of the warp's weights with OUT columns of b.
+template <int DIM, int OUT>
+__device__ inline void weighted_sums(const float weights[TILE / 8][SUMS], const bf16 *b, float out[OUT / 8][SUMS]) {
     const int stride = DIM + GAP, other = threadIdx.x % 32 / 4;
     const Lane lane;
 #pragma unroll
@@ -85,7 +85,7 @@ __device__ inline void weighted_sums(const float weights[TILE / 8][SUMS], const 
         const uint32_t left[4] = {pack(low[0], low[1]), pack(low[2], low[3]), pack(high[0], high[1]), pack(high[2], high[3])};
         const int row = 16 * k + lane.column;
 #pragma unroll
-        for (int n = 0; n < DIM / 8; n++)
+        for (int n = 0; n < OUT / 8; n++)
             multiply(out[n], left, down(b, stride, row, 8 * n + other), down(b, stride, row + 8, 8 * n + other));
     }
 }
@@ -171,7 +171,7 @@ __device__ void forward(const bf16 *q, const bf16 *k, const bf16 *v, const uint3
 #pragma unroll
                 for (int i = 2 * half; i < 2 * half + 2; i++) sums[n][i] *= kept;
         }
-        if (!sums_only) weighted_sums<DIM>(scores, value_tile, sums);
+        if (!sums_only) weighted_sums<DIM, DIM>(scores, value_tile, sums);
     }
     for (int half = 0; half < 2; half++) {
         const int query = lane.row + half * 8;
@@ -224,7 +224,7 @@ __device__ void backward_queries(const bf16 *q, const bf16 *k, const bf16 *v, co
                 const float weight = expf(slopes[n][i] * scale - log_sum[half]);
                 slopes[n][i] = seen ? weight * (for_weights[n][i] - row_mean[half]) * scale : 0.0f;
             }
-        weighted_sums<DIM>(slopes, key_tile, sums);
+        weighted_sums<DIM, DIM>(slopes, key_tile, sums);
     }
     const float one[2] = {1.0f, 1.0f};
     store_rows<DIM>(dq, q_stride, dim, tile.row, tile.count, sums, one);
@@ -232,27 +232,30 @@ __device__ void backward_queries(const bf16 *q, const bf16 *k, const bf16 *v, co
 
 // Writes the part of one query head in the gradients for the keys and values of a tile, as attention.cu describes it: the
 // rows are keys. Query heads that share keys are not added up here, because a prompt's keys have a whole group's queries,
-// and the block that has them is the last one to end.
-template <int DIM>
+// and the block that has them is the last one to end. A block has OUT columns, because registers hold no more: those of
+// wider heads have a block for each OUT of them.
+template <int DIM, int OUT>
 __device__ void backward_keys(const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *grad, const uint32_t *tiles,
                               const uint32_t *positions, const float *log_sums, const float *mean, float *dk,
                               float *dv, int heads, int repeats, int dim, float scale, int window) {
     DYNAMIC_SHARED(Eight<bf16>, shared);
     __shared__ float query_sums[TILE], query_means[TILE];
     __shared__ int query_ahead[TILE];
-    const int SIZE = TILE * (DIM + GAP), head = blockIdx.y, kv = head / repeats;
+    const int SIZE = TILE * (DIM + GAP), head = OUT < DIM ? blockIdx.y % heads : blockIdx.y, kv = head / repeats;
+    const int column = OUT < DIM ? blockIdx.y / heads * OUT : 0;
     bf16 *query_tile = (bf16 *)shared, *grad_tile = query_tile + SIZE, *key_tile = grad_tile + SIZE;
     bf16 *value_tile = key_tile + SIZE;
     const Keys tile(tiles + blockIdx.x * 3, window);
     const int key_row = tile.row, key_count = tile.count, end = tile.end;
     const Lane lane;
     const size_t q_stride = (size_t)heads * dim, kv_stride = (size_t)(heads / repeats) * dim;
-    k += (size_t)kv * dim, v += (size_t)kv * dim, dk += (size_t)head * dim, dv += (size_t)head * dim;
+    k += (size_t)kv * dim, v += (size_t)kv * dim;
+    dk += (size_t)head * dim + column, dv += (size_t)head * dim + column;
     q += (size_t)head * dim, grad += (size_t)head * dim;
 
     load_rows<DIM>(key_tile, k, kv_stride, dim, key_count, [&](int i) { return key_row + i; });
     load_rows<DIM>(value_tile, v, kv_stride, dim, key_count, [&](int i) { return key_row + i; });
-    float key_sums[DIM / 8][SUMS] = {}, value_sums[DIM / 8][SUMS] = {};
+    float key_sums[OUT / 8][SUMS] = {}, value_sums[OUT / 8][SUMS] = {};
     for (int first = key_row; first < end; first += TILE) {
         const int count = end - first < TILE ? end - first : TILE;
         auto row_of = [&](int i) { return first + i; };
@@ -279,12 +282,12 @@ __device__ void backward_keys(const bf16 *q, const bf16 *k, const bf16 *v, const
                 slopes[n][i] = weight * (slopes[n][i] - query_means[query]) * scale;
                 weights[n][i] = weight;
             }
-        weighted_sums<DIM>(weights, grad_tile, value_sums);
-        weighted_sums<DIM>(slopes, query_tile, key_sums);
+        weighted_sums<DIM, OUT>(weights, grad_tile + column, value_sums);
+        weighted_sums<DIM, OUT>(slopes, query_tile + column, key_sums);
     }
     const float one[2] = {1.0f, 1.0f};
-    store_rows<DIM>(dk, q_stride, dim, key_row, key_count, key_sums, one);
-    store_rows<DIM>(dv, q_stride, dim, key_row, key_count, value_sums, one);
+    store_rows<OUT>(dk, q_stride, dim - column, key_row, key_count, key_sums, one);
+    store_rows<OUT>(dv, q_stride, dim - column, key_row, key_count, value_sums, one);
 }
 
 // Adds up the parts of the query heads that share keys, (rows, kv heads, repeats, dim), to (rows, kv heads, dim). A thread
@@ -314,8 +317,8 @@ __device__ inline void join_heads(const float *parts, bf16 *out, uint32_t i, uin
         const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *grad, const uint32_t *tiles,                         \
         const uint32_t *positions, const float *log_sums, const float *mean, float *dk, float *dv, uint32_t heads,    \
         uint32_t repeats, uint32_t dim, float scale, uint32_t window) {                                               \
-        tensor::backward_keys<DIM>(q, k, v, grad, tiles, positions, log_sums, mean, dk, dv, heads, repeats, dim,      \
-                                   scale, window);                                                                    \
+        tensor::backward_keys<DIM, (DIM < 128 ? DIM : 128)>(q, k, v, grad, tiles, positions, log_sums, mean, dk, dv,  \
+                                                            heads, repeats, dim, scale, window);                      \
     }                                                                                                                 \
     KERNEL(tensor_attention_##DIM)                                                                                    \
     KERNEL(tensor_attention_queries_##DIM)                                                                            \
@@ -324,6 +327,7 @@ __device__ inline void join_heads(const float *parts, bf16 *out, uint32_t i, uin
 FOR_DIM(32)
 FOR_DIM(64)
 FOR_DIM(128)
+FOR_DIM(256)
 
 extern "C" __global__ void tensor_attention_join(const float *k_parts, const float *v_parts, bf16 *dk, bf16 *dv,
                                                  uint32_t count, uint32_t repeats, uint32_t dim) {

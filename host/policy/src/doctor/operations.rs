@@ -34,13 +34,27 @@ struct Case {
 }
 
 impl Case {
-    /// Returns each operation with shapes that no tile or block divides, and a window that ends within one.
+    /// Returns each operation with shapes that no tile or block divides, a window that ends within one, and wide heads.
     fn small() -> Vec<Self> {
         let groups = vec![
             Group { start: 0, prompt: 5, completions: vec![3, 0, 1, 70] },
             Group { start: 79, prompt: 45, completions: vec![] },
         ];
-        Self::with_rows(124, 77, Heads { window: 40, ..Heads::new(6, 2, 40) }, groups)
+        let mut cases = Self::with_rows(124, 77, Heads { window: 40, ..Heads::new(6, 2, 40) }, groups);
+        let wide = vec![Group { start: 0, prompt: 5, completions: vec![40, 3] }];
+        cases.push(Self::attention(48, Heads::new(2, 1, 136), wide));
+        cases
+    }
+
+    /// Returns attention over a batch of this many rows.
+    fn attention(rows: usize, heads: Heads, groups: Vec<Group>) -> Self {
+        let (q_width, kv_width) = (heads.query * heads.dim, heads.kv * heads.dim);
+        let function: Function = Box::new(move |args| {
+            let packed = Arc::new(Packed::new(groups.clone()));
+            attend(heads, &packed, &args[0], &args[1], &args[2])
+        });
+        let shapes = vec![vec![rows, q_width], vec![rows, kv_width], vec![rows, kv_width]];
+        Self { op: Op::Attention, shapes, function }
     }
 
     /// Returns each operation as in a training batch of a model of 135 million weights: 8 prompts of 64 tokens, with 8
@@ -52,7 +66,7 @@ impl Case {
     }
 
     fn with_rows(rows: usize, width: usize, heads: Heads, groups: Vec<Group>) -> Vec<Self> {
-        let (q_width, kv_width) = (heads.query * heads.dim, heads.kv * heads.dim);
+        let q_width = heads.query * heads.dim;
         let case = |op, shapes, function: Function| Self { op, shapes, function };
         let frequencies: Vec<f64> = (0..heads.dim / 2).map(|i| 0.8f64.powi(i as i32)).collect();
         let positions: Vec<usize> = (0..rows).map(|row| row * 7 % 500).collect();
@@ -74,14 +88,7 @@ impl Case {
             ),
             gated(Op::SwiGlu, Activation::Silu),
             gated(Op::GeGlu, Activation::GeluTanh),
-            case(
-                Op::Attention,
-                vec![vec![rows, q_width], vec![rows, kv_width], vec![rows, kv_width]],
-                Box::new(move |args| {
-                    let packed = Arc::new(Packed::new(groups.clone()));
-                    attend(heads, &packed, &args[0], &args[1], &args[2])
-                }),
-            ),
+            Self::attention(rows, heads, groups),
         ]
     }
 

@@ -237,6 +237,16 @@ mod tests {
     }
 
     #[test]
+    fn a_special_token_of_other_models_needs_no_row() {
+        let made = |special: &[&str]| {
+            Tokenizer::from_merges(&["a", "b", "<image>"], &[], special, &[], ByteLevelStyle::Gpt2).unwrap()
+        };
+        let tokenizer = made(&["<image>"]);
+        assert_eq!((tokenizer.text_vocab_size(), tokenizer.vocab_size()), (2, 3));
+        assert_eq!(made(&[]).text_vocab_size(), 3);
+    }
+
+    #[test]
     fn a_special_token_in_a_question_is_text() {
         let vocabulary = ["<|im_start|>", "a", "b", "ab", "<", "|", ">", "_", "i", "m", "s", "t", "r"];
         let tokenizer =

@@ -92,10 +92,10 @@ pub(crate) fn attend_backward(
     }
 }
 
-/// Returns the implementation for heads of this width.
+/// Returns the implementation for these heads.
 fn path(heads: Heads, q: &Tensor) -> Path {
     match Path::of(Op::Attention, q) {
-        Path::CudaKernel if !cuda::attention::supports(heads) => Path::Fused,
+        Path::CudaKernel if !cuda::attention::supports(heads, q.dtype()) => Path::Fused,
         path => path,
     }
 }
@@ -312,7 +312,7 @@ mod tests {
         // and of one row. A device multiplies heads of a multiple of 8 elements on its tensor cores, in tiles of 32 rows. The
         // window begins in prompts, in completions, and within tiles.
         for (dim, long, longer, window) in
-            [(4, 70, 130, usize::MAX), (24, 37, 45, usize::MAX), (8, 37, 70, 20), (4, 3, 9, 1)]
+            [(4, 70, 130, usize::MAX), (24, 37, 45, usize::MAX), (8, 33, 40, 20), (4, 3, 9, 1), (136, 3, 9, 7)]
         {
             let rows = 9 + long + longer;
             let groups = vec![
