@@ -42,11 +42,11 @@ pub use crate::{
         sample::sample,
         seed::Seed,
     },
-    kernels::WeightFormat,
+    kernels::{Activation, WeightFormat},
     model::{
         batch::Sequence,
         chat::{ChatTemplate, Message},
-        config::{Architecture, ModelConfig},
+        config::{Architecture, ModelConfig, SlidingWindow, Variant},
         log_probs::log_probs,
         lora::LoraConfig,
         rope::{Llama3Scaling, RopeScaling, YarnScaling},

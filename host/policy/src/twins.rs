@@ -15,10 +15,10 @@ use crate::{
         sample::sample,
         seed::Seed,
     },
-    kernels::WeightFormat,
+    kernels::{Activation, WeightFormat},
     model::{
         batch::{Batch, Sequence},
-        config::{Architecture, ModelConfig},
+        config::{Architecture, ModelConfig, SlidingWindow, Variant},
         decoding::DecodingModel,
         gradient::{Checkpointing, Gradients},
         init::random,
@@ -51,6 +51,7 @@ pub(crate) fn config() -> ModelConfig {
         rope_scaling: None,
         unrotated_layers: Vec::new(),
         qk_norm: false,
+        variant: Variant::default(),
         tie_word_embeddings: false,
         qkv_bias: true,
         output_bias: false,
@@ -59,9 +60,39 @@ pub(crate) fn config() -> ModelConfig {
     }
 }
 
+/// Returns the configuration of a small model with what Gemma 3 adds, and a window that is shorter than the batch's sequences.
+pub(crate) fn gemma3() -> ModelConfig {
+    let window = SlidingWindow { size: 3, layers: vec![0], rope_theta: Some(100.0) };
+    ModelConfig {
+        architecture: Architecture::Gemma3,
+        qk_norm: true,
+        qkv_bias: false,
+        tie_word_embeddings: true,
+        variant: Variant {
+            activation: Activation::GeluTanh,
+            norms_from_one: true,
+            output_norms: true,
+            scaled_embedding: true,
+            query_pre_attn_scalar: Some(11),
+            window: Some(window),
+        },
+        ..config()
+    }
+}
+
 /// Returns a model of that configuration.
 pub(crate) fn model() -> Transformer {
     with_head(false)
+}
+
+/// Returns a model of [`gemma3`], whose norms differ from 1.
+fn gemma3_model() -> Transformer {
+    let model = random(&gemma3(), 3, &Device::Cpu).unwrap();
+    let drawn = model.map(&mut |name, weight| match name.ends_with("norm.weight") {
+        true => Ok((noise(weight.dims(), 9) * 0.3)?),
+        false => Ok(weight.clone()),
+    });
+    drawn.unwrap()
 }
 
 /// Returns a model of that configuration, whose head is the embedding if it is `tied`.
@@ -138,8 +169,8 @@ fn by_hand(model: &Transformer, temperature: f64, checkpointing: Checkpointing) 
 fn by_candle(model: &Transformer, temperature: f64) -> Vec<Tensor> {
     let (batch, weights) = batch();
     let packed = Arc::new(Packed::new(batch.groups.clone()));
-    let normal =
-        model.hidden_states(&batch.tokens, &batch.positions, |_, q, k, v| attend(model.heads(), &packed, q, k, v));
+    let normal = model
+        .hidden_states(&batch.tokens, &batch.positions, |layer, q, k, v| attend(model.heads(layer), &packed, q, k, v));
     let rows = normal.unwrap().index_select(&Tensor::new(batch.predictors, &Device::Cpu).unwrap(), 0).unwrap();
     let logits = (model.logits(&rows).unwrap() / temperature).unwrap();
     let all = logits.broadcast_sub(&logits.exp().unwrap().sum_keepdim(1).unwrap().log().unwrap()).unwrap();
@@ -156,9 +187,8 @@ fn by_candle(model: &Transformer, temperature: f64) -> Vec<Tensor> {
 
 #[test]
 fn gradients_by_hand_are_those_of_candle() {
-    for tied in [false, true] {
-        for (full, count) in [(true, 2 + 2 * 12 + usize::from(!tied)), (false, 2 * 7 * 2)] {
-            let model = with_head(tied);
+    for (model, weights) in [(with_head(false), 27), (with_head(true), 26), (gemma3_model(), 28)] {
+        for (full, count) in [(true, weights), (false, 2 * 7 * 2)] {
             let want = by_candle(&trainable(&model, full, DType::F64), 0.7);
             assert_eq!(want.len(), 1 + count);
             // In f32 the operations are kernels, in f64 they are composed as on other devices.
@@ -173,8 +203,8 @@ fn gradients_by_hand_are_those_of_candle() {
 
 #[test]
 fn activations_that_are_computed_again_give_the_same_bits() {
-    for full in [true, false] {
-        let model = trainable(&with_head(true), full, DType::F32);
+    for (model, full) in [(with_head(true), true), (with_head(true), false), (gemma3_model(), true)] {
+        let model = trainable(&model, full, DType::F32);
         let bits = |checkpointing| -> Vec<Vec<u32>> {
             let numbers = |tensor: &Tensor| tensor.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>();
             let results = by_hand(&model, 1.0, checkpointing);
@@ -190,8 +220,9 @@ fn packed_weights_and_composed_operations_give_the_same_logits() {
     let batch = Batch::from_prompts(&prompts);
     let packed = Arc::new(Packed::new(batch.groups.clone()));
     let logits = |model: &DecodingModel| {
-        let heads = model.transformer().heads();
-        let attend = |_: usize, q: &Tensor, k: &Tensor, v: &Tensor| attend(heads, &packed, q, k, v);
+        let attend = |layer: usize, q: &Tensor, k: &Tensor, v: &Tensor| {
+            attend(model.transformer().heads(layer), &packed, q, k, v)
+        };
         model.logits(&model.hidden_states(&batch.tokens, &batch.positions, attend).unwrap()).unwrap()
     };
     let adapted = lora::attach(&model(), &LoraConfig::default(), 1).unwrap();
@@ -199,7 +230,7 @@ fn packed_weights_and_composed_operations_give_the_same_logits() {
         true => Ok((noise(weight.dims(), 7) * 0.05)?),
         false => Ok(weight.clone()),
     });
-    for model in [model(), adapted.unwrap()] {
+    for model in [model(), adapted.unwrap(), gemma3_model()] {
         let packed = DecodingModel::new(&model, WeightFormat::F32).unwrap();
         // Outside of `f32` nothing is packed.
         let composed = DecodingModel::new(&widened(&model), WeightFormat::F32).unwrap();
@@ -235,9 +266,10 @@ fn kernels_and_composed_operations_decode_the_same_logits() {
         logits.push(rows(&own, [10, 11, 12]));
         logits
     };
-    let model = with_head(false);
-    for (a, b) in decoded(&model).iter().zip(&decoded(&widened(&model))) {
-        assert_close(a, b);
+    for model in [with_head(false), gemma3_model()] {
+        for (a, b) in decoded(&model).iter().zip(&decoded(&widened(&model))) {
+            assert_close(a, b);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use candle_core::Device;
 use crate::{
     error::{Error, Result},
     model::{
-        config::{Architecture, ModelConfig},
+        config::{Architecture, ModelConfig, Variant},
         init::random,
         tiny,
     },
@@ -60,6 +60,7 @@ fn shape(name: &str) -> Option<ModelConfig> {
         rope_scaling: None,
         unrotated_layers: Vec::new(),
         qk_norm: false,
+        variant: Variant::default(),
         tie_word_embeddings: true,
         qkv_bias: false,
         output_bias: false,

@@ -1,6 +1,6 @@
 // Causal attention with grouped queries over a packed batch. A query attends to the rows of its prompt, and to the rows
-// of its own part (the prompt itself, or a completion) up to itself. Scores are computed in tiles of 32 x 32 and never stored;
-// the backward pass computes them again from the log-sum-exp of each row.
+// of its own part (the prompt itself, or a completion) up to itself; of these to the last `window`. Scores are computed in
+// tiles of 32 x 32 and never stored; the backward pass computes them again from the log-sum-exp of each row.
 //
 // A block has 128 threads: 16 groups of 8 lanes. A group has 2 rows of the tile, and its lanes divide the columns (keys, or
 // elements of a head) between them, so that sums over a row are sums over 8 lanes. Each sum runs in a fixed order.
@@ -47,11 +47,12 @@ __device__ inline void weighted_sums(const float *weights, const float *b, float
 // Writes the output and the log-sum-exp of each row and head; only the latter if `sums_only`.
 template <int DIM, typename T>
 __device__ void forward(const T *q, const T *k, const T *v, const uint32_t *tiles, T *out, float *log_sums, int heads,
-                        int repeats, int dim, float scale, uint32_t sums_only) {
+                        int repeats, int dim, float scale, int window,
+                        uint32_t sums_only) {
     DYNAMIC_SHARED(float, shared);
     float *query_tile = shared, *key_tile = query_tile + TILE * (DIM + PAD), *weights = key_tile + TILE * (DIM + PAD);
     const int group = threadIdx.x / LANES, lane = threadIdx.x % LANES, head = blockIdx.y;
-    const Queries tile(tiles + blockIdx.x * 5);
+    const Queries tile(tiles + blockIdx.x * 5, window);
     const size_t q_stride = (size_t)heads * dim, kv_stride = (size_t)(heads / repeats) * dim;
     q += (size_t)head * dim, out += (size_t)head * dim;
     k += (size_t)(head / repeats) * dim, v += (size_t)(head / repeats) * dim;
@@ -64,7 +65,7 @@ __device__ void forward(const T *q, const T *k, const T *v, const uint32_t *tile
         #pragma unroll
         for (int c = 0; c < DIM / LANES; c++) sums[r][c] = 0.0f;
     }
-    for (int first = 0; first < tile.keys(); first += TILE) {
+    for (int first = tile.first_key(); first < tile.keys(); first += TILE) {
         int count = tile.keys() - first < TILE ? tile.keys() - first : TILE;
         auto row_of = [&](int i) { return tile.key_row(first + i); };
         __syncthreads();
@@ -130,13 +131,13 @@ __device__ void means(const T *out, const T *grad, float *mean, uint32_t count, 
 template <int DIM, typename T>
 __device__ void backward_queries(const T *q, const T *k, const T *v, const T *grad, const uint32_t *tiles,
                                  const float *log_sums, const float *mean, T *dq, int heads, int repeats, int dim,
-                                 float scale) {
+                                 float scale, int window) {
     DYNAMIC_SHARED(float, shared);
     const int SIZE = TILE * (DIM + PAD);
     float *query_tile = shared, *grad_tile = shared + SIZE, *key_tile = shared + 2 * SIZE;
     float *value_tile = shared + 3 * SIZE, *slopes = shared + 4 * SIZE;
     const int group = threadIdx.x / LANES, lane = threadIdx.x % LANES, head = blockIdx.y;
-    const Queries tile(tiles + blockIdx.x * 5);
+    const Queries tile(tiles + blockIdx.x * 5, window);
     const size_t q_stride = (size_t)heads * dim, kv_stride = (size_t)(heads / repeats) * dim;
     q += (size_t)head * dim, grad += (size_t)head * dim, dq += (size_t)head * dim;
     k += (size_t)(head / repeats) * dim, v += (size_t)(head / repeats) * dim;
@@ -145,7 +146,7 @@ __device__ void backward_queries(const T *q, const T *k, const T *v, const T *gr
     load_tile<DIM>(query_tile, q, q_stride, dim, tile.count, query_row);
     load_tile<DIM>(grad_tile, grad, q_stride, dim, tile.count, query_row);
     float sums[ROWS][DIM / LANES] = {};
-    for (int first = 0; first < tile.keys(); first += TILE) {
+    for (int first = tile.first_key(); first < tile.keys(); first += TILE) {
         int count = tile.keys() - first < TILE ? tile.keys() - first : TILE;
         auto row_of = [&](int i) { return tile.key_row(first + i); };
         __syncthreads();
@@ -181,21 +182,20 @@ __device__ void backward_queries(const T *q, const T *k, const T *v, const T *gr
     }
 }
 
-// Writes the gradients for the keys and values of a tile: its first row, the number of rows, and the end of the rows that attend
-// to it. Those are consecutive: the rest of a completion, or for a prompt the rest of its group. Among them a query sees a
-// key that is not below it, because a completion's rows come after its prompt's. The square tiles are transposed: a
-// group's rows are keys.
+// Writes the gradients for the keys and values of a tile. The rows that may attend to it are consecutive: the rest of a
+// completion, or for a prompt the rest of its group. The square tiles are transposed: a group's rows are keys.
 template <int DIM, typename T>
 __device__ void backward_keys(const T *q, const T *k, const T *v, const T *grad, const uint32_t *tiles,
-                              const float *log_sums, const float *mean, T *dk, T *dv, int heads, int repeats, int dim,
-                              float scale) {
+                              const uint32_t *positions, const float *log_sums, const float *mean, T *dk, T *dv,
+                              int heads, int repeats, int dim, float scale, int window) {
     DYNAMIC_SHARED(float, shared);
     const int SIZE = TILE * (DIM + PAD);
     float *query_tile = shared, *grad_tile = shared + SIZE, *key_tile = shared + 2 * SIZE;
     float *value_tile = shared + 3 * SIZE, *weights = shared + 4 * SIZE, *slopes = weights + TILE * (TILE + PAD);
     const int group = threadIdx.x / LANES, lane = threadIdx.x % LANES, kv = blockIdx.y;
-    const uint32_t *table = tiles + blockIdx.x * 3;
-    const int key_row = table[0], key_count = table[1], end = table[2];
+    __shared__ int query_ahead[TILE];
+    const Keys tile(tiles + blockIdx.x * 3, window);
+    const int key_row = tile.row, key_count = tile.count, end = tile.end;
     const size_t q_stride = (size_t)heads * dim, kv_stride = (size_t)(heads / repeats) * dim;
     k += (size_t)kv * dim, v += (size_t)kv * dim, dk += (size_t)kv * dim, dv += (size_t)kv * dim;
 
@@ -209,6 +209,7 @@ __device__ void backward_keys(const T *q, const T *k, const T *v, const T *grad,
             __syncthreads();
             load_tile<DIM>(query_tile, q + (size_t)head * dim, q_stride, dim, count, row_of);
             load_tile<DIM>(grad_tile, grad + (size_t)head * dim, q_stride, dim, count, row_of);
+            if ((int)threadIdx.x < TILE) query_ahead[threadIdx.x] = tile.ahead(positions, first + threadIdx.x);
             __syncthreads();
             float scores[ROWS][TILE / LANES] = {}, for_weights[ROWS][TILE / LANES] = {};
             row_products<DIM>(key_tile, query_tile, scores);
@@ -220,7 +221,7 @@ __device__ void backward_keys(const T *q, const T *k, const T *v, const T *grad,
                 for (int c = 0; c < TILE / LANES; c++) {
                     int query = lane + LANES * c;
                     float weight = 0.0f, slope = 0.0f;
-                    if (key < key_count && query < count && first + query >= key_row + key) {
+                    if (tile.seen(key, query_ahead[query])) {
                         size_t at = ((size_t)first + query) * heads + head;
                         weight = expf(scores[r][c] * scale - log_sums[at]);
                         slope = weight * (for_weights[r][c] - mean[at]) * scale;
@@ -247,20 +248,22 @@ __device__ void backward_keys(const T *q, const T *k, const T *v, const T *grad,
 }
 
 #define FOR_DIM(DIM, T, SUFFIX)                                                                                       \
-    extern "C" __global__ void attention_##DIM##_##SUFFIX(const T *q, const T *k, const T *v, const uint32_t *tiles,  \
-                                                          T *out, float *log_sums, uint32_t heads, uint32_t repeats,  \
-                                                          uint32_t dim, float scale, uint32_t sums_only) {            \
-        forward<DIM>(q, k, v, tiles, out, log_sums, heads, repeats, dim, scale, sums_only);                           \
+    extern "C" __global__ void attention_##DIM##_##SUFFIX(                                                            \
+        const T *q, const T *k, const T *v, const uint32_t *tiles, T *out, float *log_sums, uint32_t heads,           \
+        uint32_t repeats, uint32_t dim, float scale, uint32_t window, uint32_t sums_only) {                           \
+        forward<DIM>(q, k, v, tiles, out, log_sums, heads, repeats, dim, scale, window, sums_only);                   \
     }                                                                                                                 \
     extern "C" __global__ void attention_queries_##DIM##_##SUFFIX(                                                    \
         const T *q, const T *k, const T *v, const T *grad, const uint32_t *tiles, const float *log_sums,              \
-        const float *mean, T *dq, uint32_t heads, uint32_t repeats, uint32_t dim, float scale) {                      \
-        backward_queries<DIM>(q, k, v, grad, tiles, log_sums, mean, dq, heads, repeats, dim, scale);                  \
+        const float *mean, T *dq, uint32_t heads, uint32_t repeats, uint32_t dim, float scale, uint32_t window) {     \
+        backward_queries<DIM>(q, k, v, grad, tiles, log_sums, mean, dq, heads, repeats, dim, scale, window);          \
     }                                                                                                                 \
     extern "C" __global__ void attention_keys_##DIM##_##SUFFIX(                                                       \
-        const T *q, const T *k, const T *v, const T *grad, const uint32_t *tiles, const float *log_sums,              \
-        const float *mean, T *dk, T *dv, uint32_t heads, uint32_t repeats, uint32_t dim, float scale) {               \
-        backward_keys<DIM>(q, k, v, grad, tiles, log_sums, mean, dk, dv, heads, repeats, dim, scale);                 \
+        const T *q, const T *k, const T *v, const T *grad, const uint32_t *tiles, const uint32_t *positions,          \
+        const float *log_sums, const float *mean, T *dk, T *dv, uint32_t heads, uint32_t repeats, uint32_t dim,       \
+        float scale, uint32_t window) {                                                                               \
+        backward_keys<DIM>(q, k, v, grad, tiles, positions, log_sums, mean, dk, dv, heads, repeats, dim, scale,       \
+                           window);                                                                                   \
     }                                                                                                                 \
     KERNEL(attention_##DIM##_##SUFFIX)                                                                                \
     KERNEL(attention_queries_##DIM##_##SUFFIX)                                                                        \

@@ -14,8 +14,11 @@ const TENSOR_THREADS: usize = 64;
 const THREADS: usize = 128;
 /// Elements between the rows of a tile besides the row, as in `tensor_attention.cu`.
 const TENSOR_GAP: usize = 8;
-/// Widths of a head that the kernels are compiled for; a narrower head is filled up with zeros.
-const WIDTHS: [usize; 3] = [32, 64, 128];
+/// Widths of a head that the kernels are compiled for; a narrower head is filled up with zeros. The last one is for tensor cores
+/// alone: tiles in 32 bits would be larger than the shared memory of many devices.
+const WIDTHS: [usize; 4] = [32, 64, 128, 256];
+/// Columns of a block of the kernel for keys on tensor cores at most, as in `tensor_attention.cu`.
+const TENSOR_COLUMNS: usize = 128;
 
 /// The division of a batch into tiles.
 #[derive(Debug)]
@@ -23,16 +26,19 @@ pub(crate) struct Tiles {
     /// For each tile of queries: first row, rows, first row and rows of the prompt (0 for a prompt itself), first row of the part;
     /// (tiles, 5).
     queries: Tensor,
-    /// For each tile of keys: first row, rows, and the end of the rows that attend to it; (tiles, 3).
+    /// For each tile of keys: first row, rows, and the end of the rows that may attend to it; (tiles, 3).
     keys: Tensor,
+    /// The position of each row in its prompt and completion, (rows,).
+    positions: Tensor,
 }
 
 impl Tiles {
     pub(crate) fn new(groups: &[Group], device: &Device) -> Result<Self> {
-        let (mut queries, mut keys) = (Vec::new(), Vec::new());
+        let (mut queries, mut keys, mut positions) = (Vec::new(), Vec::new(), Vec::<u32>::new());
         for group in groups {
             for (row, rows, prompt) in group.parts() {
                 let part = group.start + row;
+                positions.extend((prompt..prompt + rows).map(|position| position as u32));
                 // All rows of the group after a prompt's key attend to it; of a completion's key, those of the completion.
                 let end = if row == 0 && group.prompt > 0 { group.start + group.rows() } else { part + rows };
                 for first in (part..part + rows).step_by(TILE) {
@@ -50,7 +56,11 @@ impl Tiles {
             Tensor::from_vec(values, (tiles, width), device)
         };
         let flat = |values: &[usize]| values.iter().map(|value| *value as u32).collect::<Vec<_>>();
-        Ok(Self { queries: table(flat(queries.as_flattened()), 5)?, keys: table(flat(keys.as_flattened()), 3)? })
+        Ok(Self {
+            queries: table(flat(queries.as_flattened()), 5)?,
+            keys: table(flat(keys.as_flattened()), 3)?,
+            positions: Tensor::new(positions, device)?,
+        })
     }
 }
 
@@ -62,24 +72,30 @@ struct Kernels {
     threads: usize,
     /// Bytes of a tile of rows, and of a tile of scores.
     bytes: [usize; 2],
-    numbers: [Number; 4],
+    /// Blocks that divide the columns of a tile of keys.
+    columns: usize,
+    numbers: [Number; 5],
 }
 
 impl Kernels {
     fn of(heads: Heads, tensors: &[&Tensor]) -> Result<Self> {
-        let Some(width) = WIDTHS.into_iter().find(|width| *width >= heads.dim) else {
-            bail!("the attention kernels have heads of at most {} elements, not {}", WIDTHS[2], heads.dim);
-        };
         let kind = suffix(tensors)?;
-        let scale = Number::F32(heads.scale() as f32);
-        let numbers = [count(heads.query)?, count(heads.repeats())?, count(heads.dim)?, scale];
-        // Tensor cores multiply numbers of 16 bits, which are read eight at a time.
-        Ok(if kind == "bf16" && heads.dim.is_multiple_of(8) {
+        let Some(width) = width(heads, tensors[0].dtype()) else {
+            bail!("there are no attention kernels for heads of {} elements in {kind}", heads.dim);
+        };
+        // No sequence is as long as the largest number.
+        let window = Number::U32(heads.window.min(i32::MAX as usize) as u32);
+        let scale = Number::F32(heads.scale as f32);
+        let numbers = [count(heads.query)?, count(heads.repeats())?, count(heads.dim)?, scale, window];
+        Ok(if on_tensor_cores(heads, tensors[0].dtype()) {
             let bytes = [2 * TILE * (width + TENSOR_GAP), 0];
-            Self { module: "tensor_attention", ending: width.to_string(), threads: TENSOR_THREADS, bytes, numbers }
+            let columns = width.div_ceil(TENSOR_COLUMNS);
+            let (module, ending) = ("tensor_attention", width.to_string());
+            Self { module, ending, threads: TENSOR_THREADS, bytes, columns, numbers }
         } else {
             let bytes = [4 * TILE * (width + 1), 4 * TILE * (TILE + 1)];
-            Self { module: "attention", ending: format!("{width}_{kind}"), threads: THREADS, bytes, numbers }
+            let (module, ending) = ("attention", format!("{width}_{kind}"));
+            Self { module, ending, threads: THREADS, bytes, columns: 1, numbers }
         })
     }
 
@@ -93,9 +109,20 @@ impl Kernels {
     }
 }
 
-/// Returns true if the kernels can compute heads of this width.
-pub(crate) fn supports(heads: Heads) -> bool {
-    heads.dim <= WIDTHS[2]
+/// Returns true if there are kernels for heads of this width and elements of this type.
+pub(crate) fn supports(heads: Heads, dtype: DType) -> bool {
+    width(heads, dtype).is_some()
+}
+
+/// Returns true if products run on tensor cores. They multiply numbers of 16 bits, which are read eight at a time.
+fn on_tensor_cores(heads: Heads, dtype: DType) -> bool {
+    dtype == DType::BF16 && heads.dim.is_multiple_of(8)
+}
+
+/// Returns the width of the kernels for heads of some width.
+fn width(heads: Heads, dtype: DType) -> Option<usize> {
+    let widths = if on_tensor_cores(heads, dtype) { &WIDTHS[..] } else { &WIDTHS[..3] };
+    widths.iter().copied().find(|width| *width >= heads.dim)
 }
 
 /// Computes the attention of `q` (rows, query heads · dim) over `k` and `v` (rows, kv heads · dim).
@@ -180,10 +207,10 @@ pub(crate) fn backward(
     let [for_k, for_v] = Launch {
         module: kernels.module,
         kernel: kernels.kernel("_keys"),
-        grid: [tiles.keys.dim(0)?, if on_tensor_cores { heads.query } else { heads.kv }],
+        grid: [tiles.keys.dim(0)?, if on_tensor_cores { heads.query * kernels.columns } else { heads.kv }],
         threads: kernels.threads,
         shared: kernels.shared(4, 2),
-        inputs: &[&q, &k, &v, &grad, &tiles.keys, &log_sums, &means],
+        inputs: &[&q, &k, &v, &grad, &tiles.keys, &tiles.positions, &log_sums, &means],
         updates: &[],
         outputs: &[parts, parts],
         lists: &[],

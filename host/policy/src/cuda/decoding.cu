@@ -1,11 +1,9 @@
 // Attention of one query for each row over a cache, and the writing of the cache. A cache is a pool of places, (places, kv
-// heads * dim). A row's places are spans of consecutive ones, in any order: (first, count) pairs, of which unused ones have
-// the count 0.
+// heads * dim). A row's places are spans of consecutive ones: (first, count) pairs, of which unused ones have the count 0. It
+// attends to the last `window` of its places.
 #include "common.cuh"
 
 const int WARPS = 4;
-// Elements of a head that a lane holds, at most: heads have up to 128.
-const int HELD = 4;
 
 // Returns the product of a query in shared memory with a key.
 template <typename T>
@@ -25,9 +23,11 @@ __device__ inline float product(const float *query, const T *key, uint32_t dim) 
 
 // A block for each row and query head. Its warps take tiles of 32 places of a span in turn. A lane has the score of one
 // place, and then the sums of every 32nd element of the head; the warps' sums are merged in order.
-template <typename T>
+// A lane holds at most HELD elements of a head.
+template <int HELD, typename T>
 __device__ void decoding_attention(const T *q, const T *keys, const T *values, const uint32_t *spans, T *out,
-                                   uint32_t heads, uint32_t repeats, uint32_t dim, uint32_t row_spans, float scale) {
+                                   uint32_t heads, uint32_t repeats, uint32_t dim, uint32_t row_spans, float scale,
+                                   uint32_t window) {
     __shared__ float query[HELD * 32], most_of[WARPS], sum_of[WARPS], sums_of[WARPS][HELD * 32];
     const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32, row = blockIdx.x, head = blockIdx.y;
     const size_t stride = (size_t)(heads / repeats) * dim;
@@ -37,13 +37,21 @@ __device__ void decoding_attention(const T *q, const T *keys, const T *values, c
     for (uint32_t d = threadIdx.x; d < dim; d += blockDim.x) query[d] = wide(q[d]) * scale;
     __syncthreads();
     float sums[HELD] = {}, most = -INFINITY, sum = 0.0f;
+    // Places before the window.
+    uint32_t before = 0;
+    if (window != 0xffffffff) {
+        for (uint32_t span = 0; span < row_spans; span++) before += spans[2 * span + 1];
+        before = before > window ? before - window : 0;
+    }
     uint32_t tile = 0;
     for (uint32_t span = 0; span < row_spans; span++) {
-        const uint32_t count = spans[2 * span + 1];
+        const uint32_t skipped = before < spans[2 * span + 1] ? before : spans[2 * span + 1];
+        const uint32_t from = spans[2 * span] + skipped, count = spans[2 * span + 1] - skipped;
+        before -= skipped;
         for (uint32_t start = 0; start < count; start += 32, tile++) {
             if (tile % WARPS != warp) continue;
             const uint32_t here = count - start < 32 ? count - start : 32;
-            const size_t first = (size_t)(spans[2 * span] + start) * stride;
+            const size_t first = (size_t)(from + start) * stride;
             const float score = lane < here ? product(query, keys + first + lane * stride, dim) : -INFINITY;
             const float highest = fmaxf(most, lane_max(score, 32)), kept = expf(most - highest);
             const float weight = expf(score - highest);
@@ -89,18 +97,21 @@ __device__ void cache_write(const uint32_t *places, const T *k, const T *v, T *k
 }
 
 #undef FOR_TYPE
-#define FOR_TYPE(T, SUFFIX)                                                                                           \
-    extern "C" __global__ void decoding_attention_##SUFFIX(const T *q, const T *keys, const T *values,                \
-                                                           const uint32_t *spans, T *out, uint32_t heads,             \
-                                                           uint32_t repeats, uint32_t dim, uint32_t row_spans,        \
-                                                           float scale) {                                             \
-        decoding_attention(q, keys, values, spans, out, heads, repeats, dim, row_spans, scale);                       \
+#define FOR_HELD(HELD, WIDTH, T, SUFFIX)                                                                              \
+    extern "C" __global__ void decoding_attention_##WIDTH##_##SUFFIX(                                                 \
+        const T *q, const T *keys, const T *values, const uint32_t *spans, T *out, uint32_t heads, uint32_t repeats,  \
+        uint32_t dim, uint32_t row_spans, float scale, uint32_t window) {                                             \
+        decoding_attention<HELD>(q, keys, values, spans, out, heads, repeats, dim, row_spans, scale, window);         \
     }                                                                                                                 \
+    KERNEL(decoding_attention_##WIDTH##_##SUFFIX)
+
+#define FOR_TYPE(T, SUFFIX)                                                                                           \
+    FOR_HELD(4, 128, T, SUFFIX)                                                                                       \
+    FOR_HELD(8, 256, T, SUFFIX)                                                                                       \
     extern "C" __global__ void cache_write_##SUFFIX(const uint32_t *places, const T *k, const T *v, T *keys,          \
                                                     T *values, uint32_t width) {                                      \
         cache_write(places, k, v, keys, values, width);                                                               \
     }                                                                                                                 \
-    KERNEL(decoding_attention_##SUFFIX)                                                                               \
     KERNEL(cache_write_##SUFFIX)
 
 FOR_TYPE(float, f32)

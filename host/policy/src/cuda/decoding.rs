@@ -7,27 +7,27 @@ use crate::kernels::Heads;
 
 /// Threads of a block, as in `decoding.cu`.
 const THREADS: usize = 128;
-/// Widest head that the kernel can hold.
-const WIDEST: usize = 128;
+/// Widths of a head that the kernels are compiled for; a narrower head leaves lanes idle.
+const WIDTHS: [usize; 2] = [128, 256];
 
 /// Returns true if the kernel can compute heads of this width.
 pub(crate) fn supports(heads: Heads) -> bool {
-    heads.dim <= WIDEST
+    heads.dim <= WIDTHS[1]
 }
 
 /// Computes the attention of `q` (rows, query heads · dim) over the pools `keys` and `values` (places, kv heads · dim).
 /// `spans` (rows, spans, 2), `u32`, has the first place and the number of places of each span of a row; a row has at least one
-/// place, and unused spans have none.
+/// place, and unused spans have none. A row attends to the last places, as many as the window has.
 pub(crate) fn attend(heads: Heads, q: &Tensor, keys: &Tensor, values: &Tensor, spans: &Tensor) -> Result<Tensor> {
-    if !supports(heads) {
-        bail!("the decoding kernel has heads of at most {WIDEST} elements, not {}", heads.dim);
-    }
+    let Some(width) = WIDTHS.into_iter().find(|width| *width >= heads.dim) else {
+        bail!("the decoding kernel has heads of at most {} elements, not {}", WIDTHS[1], heads.dim);
+    };
     let (rows, row_spans, _) = spans.dims3()?;
     let q = q.contiguous()?;
     require(&[spans], DType::U32)?;
     let [out] = Launch {
         module: "decoding",
-        kernel: format!("decoding_attention_{}", suffix(&[&q, keys, values])?),
+        kernel: format!("decoding_attention_{width}_{}", suffix(&[&q, keys, values])?),
         grid: [rows, heads.query],
         threads: THREADS,
         shared: 0,
@@ -40,7 +40,8 @@ pub(crate) fn attend(heads: Heads, q: &Tensor, keys: &Tensor, values: &Tensor, s
             count(heads.repeats())?,
             count(heads.dim)?,
             count(row_spans)?,
-            Number::F32(heads.scale() as f32),
+            Number::F32(heads.scale as f32),
+            Number::U32(u32::try_from(heads.window).unwrap_or(u32::MAX)),
         ],
     }
     .run()?;

@@ -165,10 +165,10 @@ extern "C" int emulate(const char *name, unsigned grid_x, unsigned grid_y, unsig
 #include "draw.cu"
 #include "dropout.cu"
 #include "embed.cu"
+#include "glu.cu"
 #include "merge.cu"
 #include "rms_norm.cu"
 #include "rotary.cu"
-#include "swiglu.cu"
 #include "tensor_attention.cu"
 #include "token_stats.cu"
 

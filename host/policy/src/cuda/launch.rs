@@ -142,10 +142,10 @@ mod cuda {
         ("draw", ptx::DRAW),
         ("dropout", ptx::DROPOUT),
         ("embed", ptx::EMBED),
+        ("glu", ptx::GLU),
         ("merge", ptx::MERGE),
         ("rms_norm", ptx::RMS_NORM),
         ("rotary", ptx::ROTARY),
-        ("swiglu", ptx::SWIGLU),
         ("tensor_attention", ptx::TENSOR_ATTENTION),
         ("token_stats", ptx::TOKEN_STATS),
     ];

@@ -3,7 +3,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `launch` | a launch, on a device or in tests on the emulation of one |
-//! | `rms_norm`, `rotary`, `swiglu`, `attention`, `token_stats` | a kernel with its backward pass |
+//! | `rms_norm`, `rotary`, `glu`, `attention`, `token_stats` | a kernel with its backward pass |
 //! | `add_rows` | the gradient of the selection of rows |
 //! | `dropout` | the dropout of the adapters' inputs |
 //! | `adamw` | the optimiser's step, and the norm of a gradient |
@@ -25,13 +25,13 @@ pub(crate) mod dropout;
 pub(crate) mod embed;
 #[cfg(test)]
 mod emulation;
+pub(crate) mod glu;
 pub(crate) mod graph;
 mod launch;
 pub(crate) mod merge;
 pub(crate) mod rms_norm;
 pub(crate) mod rotary;
 mod runs;
-pub(crate) mod swiglu;
 pub(crate) mod token_stats;
 pub(crate) mod transfer;
 

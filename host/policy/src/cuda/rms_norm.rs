@@ -3,14 +3,20 @@
 use candle_core::{DType, Result, Tensor};
 
 use super::launch::{Launch, Number, count, row_threads, suffix};
+use crate::kernels::{Heads, NormConstants};
 
 /// Threads of a block at most, and those of a block of the weight's gradient, as in `rms_norm.cu`.
 const THREADS: usize = 256;
 /// Rows that a block of the weight's gradient sums.
 const CHUNK: usize = 128;
 
-/// Computes the normalised rows of `x` times `w`, in the type of `x`.
-pub(crate) fn forward(x: &Tensor, w: &Tensor, epsilon: f32) -> Result<Tensor> {
+/// Returns the numbers that all kernels of rows take.
+fn numbers(width: usize, constants: NormConstants) -> Result<[Number; 3]> {
+    Ok([count(width)?, Number::F32(constants.epsilon as f32), Number::F32(constants.offset as f32)])
+}
+
+/// Computes the normalised rows of `x` times `offset + w`, in the type of `x`.
+pub(crate) fn forward(x: &Tensor, w: &Tensor, constants: NormConstants) -> Result<Tensor> {
     let (rows, width) = x.dims2()?;
     let (x, w) = (x.contiguous()?, w.contiguous()?);
     let [y] = Launch {
@@ -23,14 +29,14 @@ pub(crate) fn forward(x: &Tensor, w: &Tensor, epsilon: f32) -> Result<Tensor> {
         updates: &[],
         outputs: &[(x.dims(), x.dtype())],
         lists: &[],
-        numbers: &[count(width)?, Number::F32(epsilon)],
+        numbers: &numbers(width, constants)?,
     }
     .run()?;
     Ok(y)
 }
 
-/// Adds `y` to the stream `x` in place, both (rows, width), and returns the normalised rows of the sum times `w`.
-pub(crate) fn add_and_norm(x: &Tensor, y: &Tensor, w: &Tensor, epsilon: f32) -> Result<Tensor> {
+/// Adds `y` to the stream `x` in place, both (rows, width), and returns the normalised rows of the sum times `offset + w`.
+pub(crate) fn add_and_norm(x: &Tensor, y: &Tensor, w: &Tensor, constants: NormConstants) -> Result<Tensor> {
     let (rows, width) = x.dims2()?;
     let [normal] = Launch {
         module: "rms_norm",
@@ -42,10 +48,35 @@ pub(crate) fn add_and_norm(x: &Tensor, y: &Tensor, w: &Tensor, epsilon: f32) -> 
         updates: &[x],
         outputs: &[(x.dims(), x.dtype())],
         lists: &[],
-        numbers: &[count(width)?, Number::F32(epsilon)],
+        numbers: &numbers(width, constants)?,
     }
     .run()?;
     Ok(normal)
+}
+
+/// Normalises the heads of queries and keys of `qkv` (rows, query + 2 · kv heads · dim) in place, by weights (dim,).
+pub(crate) fn heads(
+    heads: Heads,
+    qkv: &Tensor,
+    query_w: &Tensor,
+    key_w: &Tensor,
+    constants: NormConstants,
+) -> Result<()> {
+    let [width, epsilon, offset] = numbers(heads.dim, constants)?;
+    let [] = Launch {
+        module: "rms_norm",
+        kernel: format!("head_rms_norm_{}_{}", suffix(&[qkv])?, suffix(&[query_w, key_w])?),
+        grid: [qkv.dim(0)?, heads.query + heads.kv],
+        threads: 32,
+        shared: 0,
+        inputs: &[query_w, key_w],
+        updates: &[qkv],
+        outputs: &[],
+        lists: &[],
+        numbers: &[count(heads.query)?, count(heads.kv)?, width, epsilon, offset],
+    }
+    .run()?;
+    Ok(())
 }
 
 /// Returns the gradient for `x` and, if asked for, that for `w` in `f32`.
@@ -53,7 +84,7 @@ pub(crate) fn backward(
     x: &Tensor,
     w: &Tensor,
     grad: &Tensor,
-    epsilon: f32,
+    constants: NormConstants,
     for_weight: bool,
 ) -> Result<(Tensor, Option<Tensor>)> {
     let (rows, width) = x.dims2()?;
@@ -68,7 +99,7 @@ pub(crate) fn backward(
         updates: &[],
         outputs: &[(x.dims(), x.dtype()), (&[rows], DType::F32)],
         lists: &[],
-        numbers: &[count(width)?, Number::F32(epsilon)],
+        numbers: &numbers(width, constants)?,
     }
     .run()?;
     if !for_weight {

@@ -74,9 +74,9 @@ __device__ inline void row_products(const bf16 *a, const bf16 *b, float out[TILE
     }
 }
 
-// Adds the products of the warp's weights with the columns of b.
-template <int DIM>
-__device__ inline void weighted_sums(const float weights[TILE / 8][SUMS], const bf16 *b, float out[DIM / 8][SUMS]) {
+// Adds the products of the warp's weights with OUT columns of b.
+template <int DIM, int OUT>
+__device__ inline void weighted_sums(const float weights[TILE / 8][SUMS], const bf16 *b, float out[OUT / 8][SUMS]) {
     const int stride = DIM + GAP, other = threadIdx.x % 32 / 4;
     const Lane lane;
 #pragma unroll
@@ -85,7 +85,7 @@ __device__ inline void weighted_sums(const float weights[TILE / 8][SUMS], const 
         const uint32_t left[4] = {pack(low[0], low[1]), pack(low[2], low[3]), pack(high[0], high[1]), pack(high[2], high[3])};
         const int row = 16 * k + lane.column;
 #pragma unroll
-        for (int n = 0; n < DIM / 8; n++)
+        for (int n = 0; n < OUT / 8; n++)
             multiply(out[n], left, down(b, stride, row, 8 * n + other), down(b, stride, row + 8, 8 * n + other));
     }
 }
@@ -121,11 +121,12 @@ __device__ void store_rows(T *x, size_t stride, int dim, int row, int count, con
 // Writes the output and the log-sum-exp of each row and head; only the latter if `sums_only`.
 template <int DIM>
 __device__ void forward(const bf16 *q, const bf16 *k, const bf16 *v, const uint32_t *tiles, bf16 *out, float *log_sums,
-                        int heads, int repeats, int dim, float scale, uint32_t sums_only) {
+                        int heads, int repeats, int dim, float scale, int window,
+                        uint32_t sums_only) {
     DYNAMIC_SHARED(Eight<bf16>, shared);
     const int SIZE = TILE * (DIM + GAP), head = blockIdx.y;
     bf16 *query_tile = (bf16 *)shared, *key_tile = query_tile + SIZE, *value_tile = key_tile + SIZE;
-    const Queries tile(tiles + blockIdx.x * 5);
+    const Queries tile(tiles + blockIdx.x * 5, window);
     const Lane lane;
     const size_t q_stride = (size_t)heads * dim, kv_stride = (size_t)(heads / repeats) * dim;
     q += (size_t)head * dim, out += (size_t)head * dim;
@@ -133,7 +134,7 @@ __device__ void forward(const bf16 *q, const bf16 *k, const bf16 *v, const uint3
 
     load_rows<DIM>(query_tile, q, q_stride, dim, tile.count, [&](int i) { return tile.row + i; });
     float most[2] = {-INFINITY, -INFINITY}, sum[2] = {}, sums[DIM / 8][SUMS] = {};
-    for (int first = 0; first < tile.keys(); first += TILE) {
+    for (int first = tile.first_key(); first < tile.keys(); first += TILE) {
         const int count = tile.keys() - first < TILE ? tile.keys() - first : TILE;
         auto row_of = [&](int i) { return tile.key_row(first + i); };
         __syncthreads();
@@ -170,7 +171,7 @@ __device__ void forward(const bf16 *q, const bf16 *k, const bf16 *v, const uint3
 #pragma unroll
                 for (int i = 2 * half; i < 2 * half + 2; i++) sums[n][i] *= kept;
         }
-        if (!sums_only) weighted_sums<DIM>(scores, value_tile, sums);
+        if (!sums_only) weighted_sums<DIM, DIM>(scores, value_tile, sums);
     }
     for (int half = 0; half < 2; half++) {
         const int query = lane.row + half * 8;
@@ -184,12 +185,12 @@ __device__ void forward(const bf16 *q, const bf16 *k, const bf16 *v, const uint3
 template <int DIM>
 __device__ void backward_queries(const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *grad, const uint32_t *tiles,
                                  const float *log_sums, const float *mean, bf16 *dq, int heads, int repeats, int dim,
-                                 float scale) {
+                                 float scale, int window) {
     DYNAMIC_SHARED(Eight<bf16>, shared);
     const int SIZE = TILE * (DIM + GAP), head = blockIdx.y;
     bf16 *query_tile = (bf16 *)shared, *grad_tile = query_tile + SIZE, *key_tile = grad_tile + SIZE;
     bf16 *value_tile = key_tile + SIZE;
-    const Queries tile(tiles + blockIdx.x * 5);
+    const Queries tile(tiles + blockIdx.x * 5, window);
     const Lane lane;
     const size_t q_stride = (size_t)heads * dim, kv_stride = (size_t)(heads / repeats) * dim;
     q += (size_t)head * dim, grad += (size_t)head * dim, dq += (size_t)head * dim;
@@ -204,7 +205,7 @@ __device__ void backward_queries(const bf16 *q, const bf16 *k, const bf16 *v, co
             const size_t at = ((size_t)tile.row + lane.row + half * 8) * heads + head;
             log_sum[half] = log_sums[at], row_mean[half] = mean[at];
         }
-    for (int first = 0; first < tile.keys(); first += TILE) {
+    for (int first = tile.first_key(); first < tile.keys(); first += TILE) {
         const int count = tile.keys() - first < TILE ? tile.keys() - first : TILE;
         auto row_of = [&](int i) { return tile.key_row(first + i); };
         __syncthreads();
@@ -223,7 +224,7 @@ __device__ void backward_queries(const bf16 *q, const bf16 *k, const bf16 *v, co
                 const float weight = expf(slopes[n][i] * scale - log_sum[half]);
                 slopes[n][i] = seen ? weight * (for_weights[n][i] - row_mean[half]) * scale : 0.0f;
             }
-        weighted_sums<DIM>(slopes, key_tile, sums);
+        weighted_sums<DIM, DIM>(slopes, key_tile, sums);
     }
     const float one[2] = {1.0f, 1.0f};
     store_rows<DIM>(dq, q_stride, dim, tile.row, tile.count, sums, one);
@@ -231,26 +232,30 @@ __device__ void backward_queries(const bf16 *q, const bf16 *k, const bf16 *v, co
 
 // Writes the part of one query head in the gradients for the keys and values of a tile, as attention.cu describes it: the
 // rows are keys. Query heads that share keys are not added up here, because a prompt's keys have a whole group's queries,
-// and the block that has them is the last one to end.
-template <int DIM>
+// and the block that has them is the last one to end. A block has OUT columns, because registers hold no more: those of
+// wider heads have a block for each OUT of them.
+template <int DIM, int OUT>
 __device__ void backward_keys(const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *grad, const uint32_t *tiles,
-                              const float *log_sums, const float *mean, float *dk, float *dv, int heads, int repeats,
-                              int dim, float scale) {
+                              const uint32_t *positions, const float *log_sums, const float *mean, float *dk,
+                              float *dv, int heads, int repeats, int dim, float scale, int window) {
     DYNAMIC_SHARED(Eight<bf16>, shared);
     __shared__ float query_sums[TILE], query_means[TILE];
-    const int SIZE = TILE * (DIM + GAP), head = blockIdx.y, kv = head / repeats;
+    __shared__ int query_ahead[TILE];
+    const int SIZE = TILE * (DIM + GAP), head = OUT < DIM ? blockIdx.y % heads : blockIdx.y, kv = head / repeats;
+    const int column = OUT < DIM ? blockIdx.y / heads * OUT : 0;
     bf16 *query_tile = (bf16 *)shared, *grad_tile = query_tile + SIZE, *key_tile = grad_tile + SIZE;
     bf16 *value_tile = key_tile + SIZE;
-    const uint32_t *table = tiles + blockIdx.x * 3;
-    const int key_row = table[0], key_count = table[1], end = table[2];
+    const Keys tile(tiles + blockIdx.x * 3, window);
+    const int key_row = tile.row, key_count = tile.count, end = tile.end;
     const Lane lane;
     const size_t q_stride = (size_t)heads * dim, kv_stride = (size_t)(heads / repeats) * dim;
-    k += (size_t)kv * dim, v += (size_t)kv * dim, dk += (size_t)head * dim, dv += (size_t)head * dim;
+    k += (size_t)kv * dim, v += (size_t)kv * dim;
+    dk += (size_t)head * dim + column, dv += (size_t)head * dim + column;
     q += (size_t)head * dim, grad += (size_t)head * dim;
 
     load_rows<DIM>(key_tile, k, kv_stride, dim, key_count, [&](int i) { return key_row + i; });
     load_rows<DIM>(value_tile, v, kv_stride, dim, key_count, [&](int i) { return key_row + i; });
-    float key_sums[DIM / 8][SUMS] = {}, value_sums[DIM / 8][SUMS] = {};
+    float key_sums[OUT / 8][SUMS] = {}, value_sums[OUT / 8][SUMS] = {};
     for (int first = key_row; first < end; first += TILE) {
         const int count = end - first < TILE ? end - first : TILE;
         auto row_of = [&](int i) { return first + i; };
@@ -261,6 +266,7 @@ __device__ void backward_keys(const bf16 *q, const bf16 *k, const bf16 *v, const
             const size_t at = ((size_t)first + threadIdx.x) * heads + head;
             query_sums[threadIdx.x] = (int)threadIdx.x < count ? log_sums[at] : 0.0f;
             query_means[threadIdx.x] = (int)threadIdx.x < count ? mean[at] : 0.0f;
+            query_ahead[threadIdx.x] = tile.ahead(positions, first + threadIdx.x);
         }
         __syncthreads();
         float weights[TILE / 8][SUMS] = {}, slopes[TILE / 8][SUMS] = {};
@@ -271,17 +277,17 @@ __device__ void backward_keys(const bf16 *q, const bf16 *k, const bf16 *v, const
 #pragma unroll
             for (int i = 0; i < SUMS; i++) {
                 const int key = lane.row + i / 2 * 8, query = 8 * n + lane.column + i % 2;
-                const bool seen = key < key_count && query < count && first + query >= key_row + key;
+                const bool seen = tile.seen(key, query_ahead[query]);
                 const float weight = seen ? expf(weights[n][i] * scale - query_sums[query]) : 0.0f;
                 slopes[n][i] = weight * (slopes[n][i] - query_means[query]) * scale;
                 weights[n][i] = weight;
             }
-        weighted_sums<DIM>(weights, grad_tile, value_sums);
-        weighted_sums<DIM>(slopes, query_tile, key_sums);
+        weighted_sums<DIM, OUT>(weights, grad_tile + column, value_sums);
+        weighted_sums<DIM, OUT>(slopes, query_tile + column, key_sums);
     }
     const float one[2] = {1.0f, 1.0f};
-    store_rows<DIM>(dk, q_stride, dim, key_row, key_count, key_sums, one);
-    store_rows<DIM>(dv, q_stride, dim, key_row, key_count, value_sums, one);
+    store_rows<OUT>(dk, q_stride, dim - column, key_row, key_count, key_sums, one);
+    store_rows<OUT>(dv, q_stride, dim - column, key_row, key_count, value_sums, one);
 }
 
 // Adds up the parts of the query heads that share keys, (rows, kv heads, repeats, dim), to (rows, kv heads, dim). A thread
@@ -296,21 +302,23 @@ __device__ inline void join_heads(const float *parts, bf16 *out, uint32_t i, uin
 
 #undef FOR_DIM
 #define FOR_DIM(DIM)                                                                                                  \
-    extern "C" __global__ void tensor_attention_##DIM(const bf16 *q, const bf16 *k, const bf16 *v,                    \
-                                                      const uint32_t *tiles, bf16 *out, float *log_sums,              \
-                                                      uint32_t heads, uint32_t repeats, uint32_t dim, float scale,    \
-                                                      uint32_t sums_only) {                                           \
-        tensor::forward<DIM>(q, k, v, tiles, out, log_sums, heads, repeats, dim, scale, sums_only);                           \
+    extern "C" __global__ void tensor_attention_##DIM(                                                                \
+        const bf16 *q, const bf16 *k, const bf16 *v, const uint32_t *tiles, bf16 *out, float *log_sums,               \
+        uint32_t heads, uint32_t repeats, uint32_t dim, float scale, uint32_t window, uint32_t sums_only) {           \
+        tensor::forward<DIM>(q, k, v, tiles, out, log_sums, heads, repeats, dim, scale, window, sums_only);           \
     }                                                                                                                 \
     extern "C" __global__ void tensor_attention_queries_##DIM(                                                        \
-        const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *grad, const uint32_t *tiles, const float *log_sums,  \
-        const float *mean, bf16 *dq, uint32_t heads, uint32_t repeats, uint32_t dim, float scale) {                   \
-        tensor::backward_queries<DIM>(q, k, v, grad, tiles, log_sums, mean, dq, heads, repeats, dim, scale);                  \
+        const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *grad, const uint32_t *tiles,                         \
+        const float *log_sums, const float *mean, bf16 *dq, uint32_t heads, uint32_t repeats, uint32_t dim,           \
+        float scale, uint32_t window) {                                                                               \
+        tensor::backward_queries<DIM>(q, k, v, grad, tiles, log_sums, mean, dq, heads, repeats, dim, scale, window);  \
     }                                                                                                                 \
     extern "C" __global__ void tensor_attention_keys_##DIM(                                                           \
-        const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *grad, const uint32_t *tiles, const float *log_sums,  \
-        const float *mean, float *dk, float *dv, uint32_t heads, uint32_t repeats, uint32_t dim, float scale) {         \
-        tensor::backward_keys<DIM>(q, k, v, grad, tiles, log_sums, mean, dk, dv, heads, repeats, dim, scale);                 \
+        const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *grad, const uint32_t *tiles,                         \
+        const uint32_t *positions, const float *log_sums, const float *mean, float *dk, float *dv, uint32_t heads,    \
+        uint32_t repeats, uint32_t dim, float scale, uint32_t window) {                                               \
+        tensor::backward_keys<DIM, (DIM < 128 ? DIM : 128)>(q, k, v, grad, tiles, positions, log_sums, mean, dk, dv,  \
+                                                            heads, repeats, dim, scale, window);                      \
     }                                                                                                                 \
     KERNEL(tensor_attention_##DIM)                                                                                    \
     KERNEL(tensor_attention_queries_##DIM)                                                                            \
@@ -319,6 +327,7 @@ __device__ inline void join_heads(const float *parts, bf16 *out, uint32_t i, uin
 FOR_DIM(32)
 FOR_DIM(64)
 FOR_DIM(128)
+FOR_DIM(256)
 
 extern "C" __global__ void tensor_attention_join(const float *k_parts, const float *v_parts, bf16 *dk, bf16 *dv,
                                                  uint32_t count, uint32_t repeats, uint32_t dim) {

@@ -12,8 +12,13 @@ use crate::{
         sample::sample,
         seed::Seed,
     },
-    kernels::{AdamWStep, Heads},
-    model::{batch::Sequence, init::Normal, log_probs::log_probs},
+    kernels::{Activation, AdamWStep, Heads},
+    model::{
+        batch::Sequence,
+        config::{ModelConfig, SlidingWindow, Variant},
+        init::{Normal, random},
+        log_probs::log_probs,
+    },
     ops::path::{Op, Path},
     policy::Policy,
 };
@@ -36,9 +41,14 @@ pub(super) fn kernels(device: &Device) -> Vec<Check> {
     in_both.into_iter().flat_map(of).chain([adamw]).collect()
 }
 
-/// Writes a cache and attends to it.
+/// Writes a cache and attends to it, with narrow heads and with wide ones that have a window.
 fn decoding_error(device: &Device, dtype: DType) -> Result<f64> {
-    let heads = Heads { query: 6, kv: 2, dim: 40 };
+    let windowed = Heads { window: 64, ..Heads::new(6, 2, 136) };
+    let of = |heads| decoding_error_of(heads, device, dtype);
+    Ok(larger(of(Heads::new(6, 2, 40))?, of(windowed)?))
+}
+
+fn decoding_error_of(heads: Heads, device: &Device, dtype: DType) -> Result<f64> {
     let (places, q_width, kv_width) = (300, heads.query * heads.dim, heads.kv * heads.dim);
     // A row with one place, fewer than the kernel has warps, one with several spans, and one with an unused span between.
     let spans: [[[usize; 2]; 3]; 3] =
@@ -61,12 +71,12 @@ fn decoding_error(device: &Device, dtype: DType) -> Result<f64> {
     let of_row = |(row, spans): (usize, &[[usize; 2]; 3])| {
         let ids: Vec<u32> =
             spans.iter().flat_map(|[first, count]| (*first..first + count).map(|id| id as u32)).collect();
-        let ids = Tensor::new(ids, &Device::Cpu)?;
+        let ids = Tensor::new(&ids[ids.len().saturating_sub(heads.window)..], &Device::Cpu)?;
         let pick = |pool: &Tensor| {
             let rows = pool.to_dtype(DType::F64)?.index_select(&ids, 0)?;
             rows.reshape(((), heads.kv, heads.dim))?.transpose(0, 1)?.contiguous()
         };
-        let q = (q.narrow(0, row, 1)?.to_dtype(DType::F64)? * heads.scale())?;
+        let q = (q.narrow(0, row, 1)?.to_dtype(DType::F64)? * heads.scale)?;
         let q = q.reshape((heads.kv, heads.repeats(), heads.dim))?;
         let weights = candle_nn::ops::softmax_last_dim(&q.matmul(&pick(&keys)?.t()?.contiguous()?)?)?;
         weights.matmul(&pick(&values)?)?.reshape((1, q_width))
@@ -104,14 +114,30 @@ fn draw_error(device: &Device, dtype: DType) -> Result<f64> {
     Ok(largest)
 }
 
-/// Draws completions by recorded steps, and returns by how much their log-probabilities miss those of the CPU.
+/// Draws completions of two models by recorded steps, and returns by how much their log-probabilities miss those of the CPU.
 fn step_error(device: &Device, dtype: DType) -> Result<f64> {
-    let policy = Policy::tiny(1, device)?;
-    let policy = Policy { transformer: policy.transformer.computing_in(dtype), ..policy };
+    let plain = Policy::tiny(1, device)?.config;
+    // The differences of Gemma 3.
+    let window = SlidingWindow { size: 4, layers: vec![0, 2], rope_theta: Some(100.0) };
+    let variant = Variant {
+        activation: Activation::GeluTanh,
+        norms_from_one: true,
+        output_norms: true,
+        scaled_embedding: true,
+        query_pre_attn_scalar: Some(20),
+        window: Some(window),
+    };
+    let gemma3 = ModelConfig { qk_norm: true, variant, ..plain.clone() };
+    Ok(larger(step_error_of(&plain, 5, device, dtype)?, step_error_of(&gemma3, 2, device, dtype)?))
+}
+
+fn step_error_of(model: &ModelConfig, requests: u64, device: &Device, dtype: DType) -> Result<f64> {
+    let transformer = random(model, 1, device)?.computing_in(dtype);
+    let policy = Policy { transformer, config: model.clone(), ..Policy::tiny(1, device)? };
     let prompts: [Vec<u32>; 2] = [5, 66].map(|tokens| (0..tokens).map(|i| i * 7 % 90 + 3).collect());
     let request =
         |sample: u64| Request { prompt: &prompts[sample as usize / 3], seed: Seed { run: 1, step: 1, sample } };
-    let requests: Vec<Request<'_>> = (0..5).map(request).collect();
+    let requests: Vec<Request<'_>> = (0..requests).map(request).collect();
     let config = SampleConfig { max_new_tokens: 5, ..SampleConfig::default() };
     let completions = Path::CudaKernel.force(|| sample(&policy, &requests, &config))?;
     let sequence = |(request, completion): (&Request<'_>, &Completion)| Sequence {
@@ -119,7 +145,7 @@ fn step_error(device: &Device, dtype: DType) -> Result<f64> {
         completion: completion.tokens.clone(),
     };
     let sequences: Vec<Sequence> = requests.iter().zip(&completions).map(sequence).collect();
-    let want = log_probs(&Policy::tiny(1, &Device::Cpu)?.transformer, &sequences, 1.0, 1 << 20)?.concat();
+    let want = log_probs(&random(model, 1, &Device::Cpu)?, &sequences, 1.0, 1 << 20)?.concat();
     let got: Vec<f32> = completions.into_iter().flat_map(|completion| completion.log_probs).collect();
     largest(&[Tensor::new(got, &Device::Cpu)?], &[Tensor::new(want, &Device::Cpu)?])
 }

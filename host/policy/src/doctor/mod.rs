@@ -133,7 +133,7 @@ mod tests {
             return;
         }
         let checks = short(&Device::Cpu);
-        assert_eq!(checks.len(), 2 * 5 + 2 * 6 + 1);
+        assert_eq!(checks.len(), 2 * 7 + 2 * 6 + 1);
         for check in checks {
             assert!(check.agrees, "{check:?}");
         }

@@ -7,12 +7,12 @@ use candle_core::{DType, Device, Result as TensorResult, Tensor, Var};
 use super::check::{Check, largest, numbers};
 use crate::{
     error::{Error, Result},
-    kernels::{Group, Heads},
+    kernels::{Activation, Group, Heads, NormConstants},
     model::init::Normal,
     ops::{
-        Dropout, Packed, Rotary, attend,
+        Dropout, Packed, Rotary, attend, glu,
         path::{Op, Path},
-        rms_norm, swiglu,
+        rms_norm,
     },
 };
 
@@ -34,13 +34,27 @@ struct Case {
 }
 
 impl Case {
-    /// Returns each operation with shapes that no tile or block divides.
+    /// Returns each operation with shapes that no tile or block divides, a window that ends within one, and wide heads.
     fn small() -> Vec<Self> {
         let groups = vec![
             Group { start: 0, prompt: 5, completions: vec![3, 0, 1, 70] },
             Group { start: 79, prompt: 45, completions: vec![] },
         ];
-        Self::with_rows(124, 77, Heads { query: 6, kv: 2, dim: 40 }, groups)
+        let mut cases = Self::with_rows(124, 77, Heads { window: 40, ..Heads::new(6, 2, 40) }, groups);
+        let wide = vec![Group { start: 0, prompt: 5, completions: vec![40, 3] }];
+        cases.push(Self::attention(48, Heads::new(2, 1, 136), wide));
+        cases
+    }
+
+    /// Returns attention over a batch of this many rows.
+    fn attention(rows: usize, heads: Heads, groups: Vec<Group>) -> Self {
+        let (q_width, kv_width) = (heads.query * heads.dim, heads.kv * heads.dim);
+        let function: Function = Box::new(move |args| {
+            let packed = Arc::new(Packed::new(groups.clone()));
+            attend(heads, &packed, &args[0], &args[1], &args[2])
+        });
+        let shapes = vec![vec![rows, q_width], vec![rows, kv_width], vec![rows, kv_width]];
+        Self { op: Op::Attention, shapes, function }
     }
 
     /// Returns each operation as in a training batch of a model of 135 million weights: 8 prompts of 64 tokens, with 8
@@ -48,19 +62,22 @@ impl Case {
     fn large() -> Vec<Self> {
         let rows = 64 + 8 * 128;
         let group = |index| Group { start: index * rows, prompt: 64, completions: vec![128; 8] };
-        Self::with_rows(8 * rows, 1536, Heads { query: 9, kv: 3, dim: 64 }, (0..8).map(group).collect())
+        Self::with_rows(8 * rows, 1536, Heads::new(9, 3, 64), (0..8).map(group).collect())
     }
 
     fn with_rows(rows: usize, width: usize, heads: Heads, groups: Vec<Group>) -> Vec<Self> {
-        let (q_width, kv_width) = (heads.query * heads.dim, heads.kv * heads.dim);
-        let case = |op, shapes, function| Self { op, shapes, function };
+        let q_width = heads.query * heads.dim;
+        let case = |op, shapes, function: Function| Self { op, shapes, function };
         let frequencies: Vec<f64> = (0..heads.dim / 2).map(|i| 0.8f64.powi(i as i32)).collect();
         let positions: Vec<usize> = (0..rows).map(|row| row * 7 % 500).collect();
+        let gated = |op, activation| {
+            case(op, vec![vec![rows, width]; 2], Box::new(move |args| glu(activation, &args[0], &args[1])))
+        };
         vec![
             case(
                 Op::RmsNorm,
                 vec![vec![rows, q_width], vec![q_width]],
-                Box::new(|args| rms_norm(&args[0], &args[1], 1e-5)),
+                Box::new(|args| rms_norm(&args[0], &args[1], NormConstants { epsilon: 1e-5, offset: 1.0 })),
             ),
             case(
                 Op::Rotary,
@@ -69,20 +86,14 @@ impl Case {
                     Rotary::at(&positions, &frequencies, 1.2, args[0].dtype(), args[0].device())?.rotate(&args[0])
                 }),
             ),
-            case(Op::SwiGlu, vec![vec![rows, width]; 2], Box::new(|args| swiglu(&args[0], &args[1]))),
+            gated(Op::SwiGlu, Activation::Silu),
+            gated(Op::GeGlu, Activation::GeluTanh),
             case(
                 Op::Dropout,
                 vec![vec![rows, width]],
                 Box::new(|args| Dropout { rate: 0.1, key: Some(1) }.apply(&args[0])),
             ),
-            case(
-                Op::Attention,
-                vec![vec![rows, q_width], vec![rows, kv_width], vec![rows, kv_width]],
-                Box::new(move |args| {
-                    let packed = Arc::new(Packed::new(groups.clone()));
-                    attend(heads, &packed, &args[0], &args[1], &args[2])
-                }),
-            ),
+            Self::attention(rows, heads, groups),
         ]
     }
 

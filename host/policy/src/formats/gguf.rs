@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Result},
     formats::huggingface,
     model::{
-        config::{Architecture, ModelConfig},
+        config::{Architecture, ModelConfig, Variant},
         tokenizer::{ByteLevelStyle, Tokenizer},
         transformer::Transformer,
     },
@@ -170,6 +170,7 @@ fn config(metadata: &Metadata<'_>) -> Result<ModelConfig> {
         rope_scaling: None,
         unrotated_layers: Vec::new(),
         qk_norm: false,
+        variant: Variant::default(),
         tie_word_embeddings: !metadata.content.tensor_infos.contains_key("output.weight"),
         qkv_bias: false,
         output_bias: false,

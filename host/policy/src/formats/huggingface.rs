@@ -23,6 +23,8 @@ const GENERATION_CONFIG: &str = "generation_config.json";
 const CHAT_TEMPLATE: &str = "chat_template.jinja";
 pub(super) const WEIGHTS: &str = "model.safetensors";
 pub(super) const INDEX: &str = "model.safetensors.index.json";
+/// The beginning of the names of a text model's weights in a model of several parts, whose others are not read.
+const TEXT_MODEL: &str = "language_model.";
 
 /// Files that are kept as text and exported with the model.
 pub(super) const COMPANIONS: [&str; 4] =
@@ -98,10 +100,10 @@ fn tokenizer_config(companions: &[(String, String)]) -> Option<Value> {
     serde_json::from_str(text).ok()
 }
 
-/// Fails if the tokenizer can produce tokens that the model has no row for. Fewer tokens than rows are common, because
-/// embeddings are padded.
+/// Fails if texts can have tokens that the model has no row for. Fewer tokens than rows are common, because embeddings are
+/// padded; and a special token without a row, because models of a family share a tokenizer, and not all read images.
 pub(super) fn check_vocab_size(tokenizer: &Tokenizer, config: &ModelConfig, path: &Path) -> Result<()> {
-    let (tokens, rows) = (tokenizer.vocab_size(), config.vocab_size);
+    let (tokens, rows) = (tokenizer.text_vocab_size(), config.vocab_size);
     if tokens > rows {
         return Err(Error::Vocabulary { path: path.to_owned(), tokenizer: tokens, model: rows });
     }
@@ -118,6 +120,8 @@ struct Weights {
     /// The file that holds each tensor.
     files: HashMap<String, PathBuf>,
     maps: HashMap<PathBuf, MmapedSafetensors>,
+    /// [`TEXT_MODEL`], or nothing for a model of one part.
+    prefix: &'static str,
 }
 
 impl Weights {
@@ -128,7 +132,7 @@ impl Weights {
             let tensors = safetensors::map(&single)?;
             files.extend(tensors.tensors().into_iter().map(|(name, _)| (name, single.clone())));
             maps.insert(single, tensors);
-            return Ok(Self { dir: dir.to_owned(), files, maps });
+            return Ok(Self::new(dir, files, maps));
         }
         let value: Value = serde_json::from_str(&read(&index)?).map_err(Error::format(&index, "JSON"))?;
         let map = value["weight_map"].as_object().ok_or_else(|| Error::content(&index, "there is no `weight_map`"))?;
@@ -145,7 +149,12 @@ impl Weights {
             }
             files.insert(name.clone(), path);
         }
-        Ok(Self { dir: dir.to_owned(), files, maps })
+        Ok(Self::new(dir, files, maps))
+    }
+
+    fn new(dir: &Path, files: HashMap<String, PathBuf>, maps: HashMap<PathBuf, MmapedSafetensors>) -> Self {
+        let prefix = if files.keys().any(|name| name.starts_with(TEXT_MODEL)) { TEXT_MODEL } else { "" };
+        Self { dir: dir.to_owned(), files, maps, prefix }
     }
 
     /// Fails if the folder has a weight that was not read: the model would compute something else than its makers meant.
@@ -154,8 +163,8 @@ impl Weights {
         let redundant = |name: &str| {
             name.ends_with("rotary_emb.inv_freq") || (config.tie_word_embeddings && name == "lm_head.weight")
         };
-        let mut unread: Vec<&str> =
-            self.files.keys().map(String::as_str).filter(|name| !read.contains(*name) && !redundant(name)).collect();
+        let names = self.files.keys().filter_map(|name| name.strip_prefix(self.prefix));
+        let mut unread: Vec<&str> = names.filter(|name| !read.contains(*name) && !redundant(name)).collect();
         unread.sort_unstable();
         let Some(first) = unread.first() else { return Ok(()) };
         let others = if unread.len() > 1 { format!(" and {} others", unread.len() - 1) } else { String::new() };
@@ -167,6 +176,7 @@ impl Weights {
     }
 
     fn get(&self, name: &str, shape: &[usize], device: &Device) -> Result<Tensor> {
+        let name = &format!("{}{name}", self.prefix);
         let path = self.files.get(name).ok_or_else(|| {
             Error::content(&self.dir, format!("there is no tensor `{name}`, which {CONFIG} calls for"))
         })?;
@@ -174,7 +184,7 @@ impl Weights {
             self.maps.get(path).ok_or_else(|| Error::content(path, format!("the shard of `{name}` is not open")))?;
         let tensor = tensors.load(name, device).map_err(|source| Error::ReadTensor {
             path: path.clone(),
-            tensor: name.to_owned(),
+            tensor: name.clone(),
             source: source.into(),
         })?;
         if tensor.dims() != shape {

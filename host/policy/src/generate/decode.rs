@@ -78,7 +78,7 @@ impl<'a> Decoder<'a> {
         let tokens: Vec<&[u32]> = prompts.iter().map(|prompt| prompt.tokens).collect();
         let batch = Batch::from_prompts(&tokens);
         let packed = Arc::new(Packed::new(batch.groups.clone()));
-        let heads = self.model.transformer().heads();
+        let model = self.model.transformer();
         let places =
             prompts.iter().flat_map(|prompt| (0..prompt.tokens.len()).map(move |index| prompt.places.place(index)));
         let writes = Writes::new(places.collect());
@@ -89,7 +89,7 @@ impl<'a> Decoder<'a> {
                 caches.push(Cache::new(blocks, k)?);
             }
             caches[layer].write(&writes, k, v)?;
-            attend(heads, &packed, q, k, v)
+            attend(model.heads(layer), &packed, q, k, v)
         })?;
         let last = Tensor::new(batch.predictors, self.model.transformer().device())?;
         Ok(self.model.logits(&hidden.index_select(&last, 0)?)?)
@@ -118,14 +118,17 @@ impl<'a> Decoder<'a> {
 
     /// Computes a token of each sequence. Returns the logits of the next token, (rows, vocabulary).
     pub(crate) fn logits(&self, rows: &[Row<'_>]) -> Result<Tensor> {
-        let heads = self.model.transformer().heads();
+        let model = self.model.transformer();
         let tokens: Vec<u32> = rows.iter().map(|row| self.token(row)).collect();
         let positions: Vec<usize> = rows.iter().map(Row::position).collect();
         let writes = Writes::new(rows.iter().map(Row::place).collect());
-        let reads = Reads::new(&rows.iter().map(|row| [row.prompt, row.own]).collect::<Vec<_>>());
+        let parts: Vec<[&Places; 2]> = rows.iter().map(|row| [row.prompt, row.own]).collect();
+        let all = Reads::new(&parts, usize::MAX);
+        let windowed = model.window().map(|window| Reads::new(&parts, window));
         let hidden = self.model.hidden_states(&tokens, &positions, |layer, q, k, v| {
             self.caches[layer].write(&writes, k, v)?;
-            self.caches[layer].attend(heads, q, &reads)
+            let heads = model.heads(layer);
+            self.caches[layer].attend(heads, q, windowed.as_ref().filter(|_| heads.slide()).unwrap_or(&all))
         })?;
         Ok(self.model.logits(&hidden)?)
     }

@@ -190,7 +190,8 @@ fn parameters(model: &ModelConfig) -> usize {
         _ => 0,
     };
     let projections = projections(model);
-    let norms = 2 * model.hidden_size + if model.qk_norm { 2 * model.head_dim } else { 0 };
+    let norms = if model.variant.output_norms { 4 } else { 2 } * model.hidden_size
+        + if model.qk_norm { 2 * model.head_dim } else { 0 };
     let layer: usize = projections.iter().map(|p| p.1 * p.2 + biases(p)).sum::<usize>() + norms;
     let heads = if model.tie_word_embeddings { 1 } else { 2 };
     model.layers * layer + heads * model.vocab_size * model.hidden_size + model.hidden_size
@@ -201,7 +202,7 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
-    use crate::model::init::random;
+    use crate::{model::init::random, twins};
 
     fn tiny() -> ModelConfig {
         Policy::tiny(1, &Device::Cpu).unwrap().config().clone()
@@ -220,7 +221,7 @@ mod tests {
             kv_heads: 2,
             ..tiny()
         };
-        for config in [tiny(), untied] {
+        for config in [tiny(), untied, twins::gemma3()] {
             assert_eq!(parameters(&config), random(&config, 1, &Device::Cpu).unwrap().parameter_count());
         }
     }

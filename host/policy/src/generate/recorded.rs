@@ -18,8 +18,8 @@ use crate::{
         draw::{Draw, Drawn, read_drawn, seen_table, uniform_bits},
         row::{Row, RowToken},
     },
-    model::{decoding::DecodingModel, transformer::Transformer},
-    ops::{BLOCK, Cache, Places, Rotary, StepRows},
+    model::{decoding::DecodingModel, rope::Angles, transformer::Transformer},
+    ops::{BLOCK, Cache, Places, StepRows},
     profile,
 };
 
@@ -28,7 +28,7 @@ use crate::{
 pub(crate) struct RecordedSteps {
     device: Device,
     /// The angles of all positions.
-    angles: Rotary,
+    angles: Angles,
     /// The place that rows without a sequence write and read.
     spare: usize,
     /// Ranges of places of a row.
@@ -90,7 +90,7 @@ impl RecordedSteps {
         };
         Ok(Self {
             device: device.clone(),
-            angles: model.rotary(&(0..longest).collect::<Vec<_>>())?,
+            angles: model.angles(&(0..longest).collect::<Vec<_>>())?,
             spare: blocks * BLOCK,
             spans,
             seen,
@@ -216,7 +216,10 @@ mod tests {
     use crate::{
         Policy,
         generate::{completion::Request, sample::sample, seed::Seed},
-        model::{config::ModelConfig, init::random},
+        model::{
+            config::{ModelConfig, SlidingWindow, Variant},
+            init::random,
+        },
         ops::path::Path,
         twins,
     };
@@ -238,21 +241,27 @@ mod tests {
         );
     }
 
-    /// A model with biases and grouped queries, whose sequences enter and leave a batch that is too small for all.
+    /// Models with biases and grouped queries, and with all that Gemma 3 adds, whose sequences enter and leave a batch that is
+    /// too small for all.
     #[test]
     fn completions_are_those_of_the_cpu() {
         if !cuda::can_emulate() {
             return;
         }
         let device = Device::Cpu;
-        let config = ModelConfig { context_length: 128, ..twins::config() };
-        let policy =
-            Policy { transformer: random(&config, 3, &device).unwrap(), config, ..Policy::tiny(1, &device).unwrap() };
+        let policy = |config: ModelConfig| {
+            let config = ModelConfig { context_length: 128, ..config };
+            Policy { transformer: random(&config, 3, &device).unwrap(), config, ..Policy::tiny(1, &device).unwrap() }
+        };
+        let window = SlidingWindow { size: 50, layers: vec![1], rope_theta: Some(100.0) };
+        let gemma3 = twins::gemma3();
+        let gemma3 = ModelConfig { variant: Variant { window: Some(window), ..gemma3.variant.clone() }, ..gemma3 };
+        let policies = [policy(twins::config()), policy(gemma3)];
         let prompts: Vec<Vec<u32>> = [3, 62, 1].iter().map(|n| (0..*n).map(|i| i * 5 % 40).collect()).collect();
         let requests: Vec<Request<'_>> = (0..7)
             .map(|i| Request { prompt: &prompts[i / 3], seed: Seed { run: 1, step: 2, sample: i as u64 } })
             .collect();
-        for penalty in [1.0, 1.4] {
+        for (policy, penalty) in [(&policies[0], 1.0), (&policies[0], 1.4), (&policies[1], 1.0)] {
             let settings = SampleConfig {
                 max_new_tokens: 5,
                 max_batch: 5,
@@ -261,7 +270,9 @@ mod tests {
                 stop: ["1", "4", "7", "a", "e"].map(str::to_owned).to_vec(),
                 ..SampleConfig::default()
             };
-            let run = || sample(&policy, &requests, &settings).unwrap();
+            let run = || sample(policy, &requests, &settings).unwrap();
+            let model = || DecodingModel::new(policy.transformer(), settings.weights).unwrap();
+            assert!(Path::CudaKernel.force(model).has_step());
             let (got, want) = (Path::CudaKernel.force(run), run());
             assert!(want.iter().any(|completion| completion.tokens.len() < 5) && want.iter().any(|c| !c.finished));
             for (got, want) in got.iter().zip(&want) {

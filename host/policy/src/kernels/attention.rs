@@ -42,7 +42,8 @@ impl Group {
     }
 }
 
-/// The division of the width of queries, keys and values into heads.
+/// The attention of a layer: the division of the width of queries, keys and values into heads, and the keys that a query
+/// attends to.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Heads {
     /// Number of query heads.
@@ -51,17 +52,31 @@ pub(crate) struct Heads {
     pub(crate) kv: usize,
     /// Width of a head.
     pub(crate) dim: usize,
+    /// Factor of the attention scores.
+    pub(crate) scale: f64,
+    /// Number of keys that a query attends to at most, of which its own is the last; at least 1, and `usize::MAX` for all.
+    pub(crate) window: usize,
 }
 
 impl Heads {
+    /// Creates heads that attend to all keys up to their own, with scores divided by √dim.
+    pub(crate) fn new(query: usize, kv: usize, dim: usize) -> Self {
+        Self { query, kv, dim, scale: 1.0 / (dim as f64).sqrt(), window: usize::MAX }
+    }
+
     /// Returns the number of query heads that share a key head.
     pub(crate) fn repeats(self) -> usize {
         self.query / self.kv
     }
 
-    /// Returns the factor of the attention scores, 1 / √dim.
-    pub(crate) fn scale(self) -> f64 {
-        1.0 / (self.dim as f64).sqrt()
+    /// Returns true if queries attend to a sliding window of keys.
+    pub(crate) fn slide(self) -> bool {
+        self.window != usize::MAX
+    }
+
+    /// Returns the first position that a query at `position` attends to.
+    pub(crate) fn first_seen(self, position: usize) -> usize {
+        (position + 1).saturating_sub(self.window)
     }
 }
 
@@ -69,31 +84,44 @@ impl Heads {
 /// block's last row are skipped.
 const BLOCK: usize = 64;
 
-/// A block of query rows of one part (the prompt or a completion) of a group.
+/// A block of query rows of one part (the prompt or a completion) of a group, with the keys that some of them attend to.
 struct Block {
     /// First row of the block, within the group.
     row: usize,
     rows: usize,
-    /// Number of prompt keys that all rows of a completion attend to; 0 for the prompt itself.
-    prompt: usize,
-    /// First row of the part, within the group.
-    part: usize,
-    /// Number of keys of the part up to the block's last row.
-    causal: usize,
+    /// The rows of the prompt that a completion attends to; none for the prompt itself.
+    prompt: Range<usize>,
+    /// The rows of the part, within the group, up to the block's last.
+    part: Range<usize>,
+    /// Row `i` of the block does not attend to the first `i + 1 − within` keys, if that is above 0.
+    within: usize,
 }
 
 impl Block {
     fn keys(&self) -> usize {
-        self.prompt + self.causal
+        self.prompt.len() + self.part.len()
+    }
+
+    /// Returns the keys that row `index` of the block attends to.
+    fn seen(&self, index: usize) -> Range<usize> {
+        // The block's rows are the last of the keys, so row i attends to none of the last rows − 1 − i.
+        (index + 1).saturating_sub(self.within)..self.keys() - (self.rows - 1 - index)
     }
 }
 
-fn blocks(group: &Group) -> Vec<Block> {
+fn blocks(heads: Heads, group: &Group) -> Vec<Block> {
     let mut blocks = Vec::new();
     for (part, len, prompt) in group.parts() {
         for first in (0..len).step_by(BLOCK) {
             let rows = BLOCK.min(len - first);
-            blocks.push(Block { row: part + first, rows, prompt, part, causal: first + rows });
+            let seen = heads.first_seen(prompt + first);
+            blocks.push(Block {
+                row: part + first,
+                rows,
+                prompt: seen.min(prompt)..prompt,
+                part: part + seen.saturating_sub(prompt)..part + first + rows,
+                within: heads.window.saturating_sub(prompt + first - seen),
+            });
         }
     }
     blocks
@@ -146,16 +174,17 @@ impl<'a> Task<'a> {
         let (m, keys, dim) = (queries.len() / self.heads.dim, block.keys(), self.heads.dim);
         out.clear();
         out.resize(m * keys, 0.0);
-        if block.prompt > 0 {
-            gemm_nt((m, block.prompt, dim), (out, keys), (queries, dim), self.rows_of(self.k, 0), false);
+        if !block.prompt.is_empty() {
+            let prompt = self.rows_of(self.k, block.prompt.start);
+            gemm_nt((m, block.prompt.len(), dim), (out, keys), (queries, dim), prompt, false);
         }
-        let part = self.rows_of(self.k, block.part);
-        gemm_nt((m, block.causal, dim), (&mut out[block.prompt..], keys), (queries, dim), part, false);
+        let part = self.rows_of(self.k, block.part.start);
+        gemm_nt((m, block.part.len(), dim), (&mut out[block.prompt.len()..], keys), (queries, dim), part, false);
         for (index, row) in out.chunks_exact_mut(keys).enumerate() {
-            // The block's rows are the last of the keys, so row i attends to all but the last rows − 1 − i of them.
-            let seen = keys - (block.rows - 1 - index % block.rows);
-            softmax_in_place(&mut row[..seen]);
-            row[seen..].fill(0.0);
+            let seen = block.seen(index % block.rows);
+            softmax_in_place(&mut row[seen.clone()]);
+            row[..seen.start].fill(0.0);
+            row[seen.end..].fill(0.0);
         }
     }
 
@@ -165,10 +194,11 @@ impl<'a> Task<'a> {
         let m = weights.len() / keys;
         out.clear();
         out.resize(m * dim, 0.0);
-        let part = self.rows_of(matrix, block.part);
-        gemm_nn((m, dim, block.causal), (out, dim), (&weights[block.prompt..], keys), part, false);
-        if block.prompt > 0 {
-            gemm_nn((m, dim, block.prompt), (out, dim), (weights, keys), self.rows_of(matrix, 0), true);
+        let part = self.rows_of(matrix, block.part.start);
+        gemm_nn((m, dim, block.part.len()), (out, dim), (&weights[block.prompt.len()..], keys), part, false);
+        if !block.prompt.is_empty() {
+            let prompt = self.rows_of(matrix, block.prompt.start);
+            gemm_nn((m, dim, block.prompt.len()), (out, dim), (weights, keys), prompt, true);
         }
     }
 
@@ -176,11 +206,12 @@ impl<'a> Task<'a> {
     fn accumulate(&self, block: &Block, weights: &[f32], rows: &[f32], out: &mut [f32]) {
         let (keys, dim) = (block.keys(), self.heads.dim);
         let m = weights.len() / keys;
-        if block.prompt > 0 {
-            gemm_tn((block.prompt, dim, m), (out, dim), (weights, keys), (rows, dim), true);
+        if !block.prompt.is_empty() {
+            let prompt = (&mut out[block.prompt.start * dim..], dim);
+            gemm_tn((block.prompt.len(), dim, m), prompt, (weights, keys), (rows, dim), true);
         }
-        let part = (&mut out[block.part * dim..], dim);
-        gemm_tn((block.causal, dim, m), part, (&weights[block.prompt..], keys), (rows, dim), true);
+        let part = (&mut out[block.part.start * dim..], dim);
+        gemm_tn((block.part.len(), dim, m), part, (&weights[block.prompt.len()..], keys), (rows, dim), true);
     }
 
     /// Returns the output of this task, (group rows, repeats · dim).
@@ -188,8 +219,8 @@ impl<'a> Task<'a> {
         let width = self.heads.repeats() * self.heads.dim;
         let mut out = vec![0f32; self.group.rows() * width];
         let (mut queries, mut weights, mut mixed) = (Vec::new(), Vec::new(), Vec::new());
-        for block in blocks(self.group) {
-            self.gather(self.q, &block, self.heads.scale() as f32, &mut queries);
+        for block in blocks(self.heads, self.group) {
+            self.gather(self.q, &block, self.heads.scale as f32, &mut queries);
             self.weights(&block, &queries, &mut weights);
             self.weighted_sum(&block, &weights, self.v, &mut mixed);
             self.scatter_block(&block, &mixed, &mut out);
@@ -209,12 +240,12 @@ impl<'a> Task<'a> {
     /// Returns the gradients of this task: for queries (group rows, repeats · dim), for keys and values (group rows, dim).
     fn backward(&self, grad: &[f32]) -> [Vec<f32>; 3] {
         let (rows, dim) = (self.group.rows(), self.heads.dim);
-        let scale = self.heads.scale() as f32;
+        let scale = self.heads.scale as f32;
         let mut for_q = vec![0f32; rows * self.heads.repeats() * dim];
         let (mut for_k, mut for_v) = (vec![0f32; rows * dim], vec![0f32; rows * dim]);
         let (mut queries, mut weights, mut mixed) = (Vec::new(), Vec::new(), Vec::new());
         let (mut grads, mut for_weights) = (Vec::new(), Vec::new());
-        for block in blocks(self.group) {
+        for block in blocks(self.heads, self.group) {
             self.gather(self.q, &block, scale, &mut queries);
             self.weights(&block, &queries, &mut weights);
             self.gather(grad, &block, 1.0, &mut grads);
@@ -223,12 +254,12 @@ impl<'a> Task<'a> {
             let (m, keys) = (weights.len() / block.keys(), block.keys());
             for_weights.clear();
             for_weights.resize(m * keys, 0.0);
-            if block.prompt > 0 {
-                let prompt = self.rows_of(self.v, 0);
-                gemm_nt((m, block.prompt, dim), (&mut for_weights, keys), (&grads, dim), prompt, false);
+            if !block.prompt.is_empty() {
+                let prompt = self.rows_of(self.v, block.prompt.start);
+                gemm_nt((m, block.prompt.len(), dim), (&mut for_weights, keys), (&grads, dim), prompt, false);
             }
-            let part = self.rows_of(self.v, block.part);
-            gemm_nt((m, block.causal, dim), (&mut for_weights[block.prompt..], keys), (&grads, dim), part, false);
+            let part = (&mut for_weights[block.prompt.len()..], keys);
+            gemm_nt((m, block.part.len(), dim), part, (&grads, dim), self.rows_of(self.v, block.part.start), false);
             softmax_backward(&weights, &mut for_weights, keys);
 
             // The gradient of the keys is scaled, because the queries are; that of the queries is scaled here.
@@ -277,7 +308,8 @@ fn assemble<'a>(heads: Heads, groups: &[Group], width: usize, part: impl Fn(usiz
     })
 }
 
-/// Computes causal attention within each part of a packed batch; completions attend to their prompt too. `q` is (rows,
+/// Computes causal attention within each part of a packed batch, over the window of each query; completions attend to their
+/// prompt too. `q` is (rows,
 /// query heads · dim), `k` and `v` are (rows, kv heads · dim), and the result has the shape of `q`.
 pub(crate) fn packed_attention(heads: Heads, groups: &[Group], q: &[f32], k: &[f32], v: &[f32]) -> Vec<f32> {
     let tasks = Task::all(heads, groups, q, k, v);
@@ -364,7 +396,7 @@ vectorised! {
         let of_head = |pool| HeadPool { pool, stride: heads.kv * heads.dim, column: kv * heads.dim, dim: heads.dim };
         let (keys, values) = (of_head(k), of_head(v));
         let query = |row: usize| &q[row * heads.query * heads.dim..][..width];
-        let scale = heads.scale() as f32;
+        let scale = heads.scale as f32;
         let shared: usize = prompt.iter().map(Range::len).sum();
         let lens = own.iter().map(|own| shared + own.iter().map(Range::len).sum::<usize>());
         // The scores of each row, and then its weights: (repeats, places).

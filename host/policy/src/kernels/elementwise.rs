@@ -1,9 +1,18 @@
-//! RMSNorm, rotary embedding and SwiGLU, forward and backward.
+//! RMSNorm, rotary embedding and sums, forward and backward.
 
 use super::{
-    parallel::{by_rows, new_pair, new_rows},
-    simd::{dot, exp, fused, sum_by, vectorised},
+    parallel::{by_rows, new_rows},
+    simd::{dot, fused, sum_by, vectorised},
 };
+
+/// The numbers of a normalisation besides its weight.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct NormConstants {
+    /// Added to the mean square: ε.
+    pub(crate) epsilon: f64,
+    /// Added to the weight: 1 for models that store a weight's difference from 1, else 0.
+    pub(crate) offset: f64,
+}
 
 /// Computes `y = w · x / √(mean x² + ε)` for each row of `x` (rows, width).
 pub(crate) fn rms_norm(x: &[f32], w: &[f32], epsilon: f32) -> Vec<f32> {
@@ -91,42 +100,6 @@ vectorised! {
                     out_high[i] = fused::<FMA>(low[i], sin, high[i] * cos[i]);
                 }
             }
-        }
-    }
-}
-
-/// Computes `silu(gate) · up`, with `silu(x) = x / (1 + e⁻ˣ)`.
-pub(crate) fn swiglu(gate: &[f32], up: &[f32]) -> Vec<f32> {
-    new_rows(gate.len(), 1, |first, out| {
-        let range = first..first + out.len();
-        swiglu_block(out, &gate[range.clone()], &up[range]);
-    })
-}
-
-vectorised! {
-    fn swiglu_block(out: &mut [f32], gate: &[f32], up: &[f32]) {
-        for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
-            *out = gate / (1.0 + exp::<FMA>(-gate)) * up;
-        }
-    }
-}
-
-/// Returns the gradients of [`swiglu`] for `gate` and `up`.
-pub(crate) fn swiglu_backward(gate: &[f32], up: &[f32], grad: &[f32]) -> (Vec<f32>, Vec<f32>) {
-    new_pair(gate.len(), |first, for_gate, for_up| {
-        let range = first..first + for_gate.len();
-        swiglu_backward_block(for_gate, for_up, &gate[range.clone()], &up[range.clone()], &grad[range]);
-    })
-}
-
-vectorised! {
-    fn swiglu_backward_block(for_gate: &mut [f32], for_up: &mut [f32], gate: &[f32], up: &[f32], grad: &[f32]) {
-        let out = for_gate.iter_mut().zip(for_up);
-        for ((for_gate, for_up), ((gate, up), grad)) in out.zip(gate.iter().zip(up).zip(grad)) {
-            let below = 1.0 + exp::<FMA>(-gate);
-            let sigmoid = 1.0 / below;
-            *for_gate = grad * up * sigmoid * fused::<FMA>(*gate, 1.0 - sigmoid, 1.0);
-            *for_up = gate / below * grad;
         }
     }
 }

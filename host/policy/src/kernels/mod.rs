@@ -7,6 +7,7 @@ mod attention;
 mod dropout;
 mod elementwise;
 mod gemm;
+mod glu;
 mod huge_array;
 mod packed_gemm;
 mod parallel;
@@ -14,18 +15,18 @@ pub(crate) mod simd;
 mod skinny_gemm;
 mod softmax;
 
-pub use self::packed_gemm::WeightFormat;
 pub(crate) use self::{
     adamw::{AdamWStep, adamw},
     attention::{CachedGroup, Group, Heads, attend_cached, packed_attention, packed_attention_backward},
     dropout::{DropoutMask, dropout},
     elementwise::{
-        add, add_rows, rms_norm, rms_norm_backward, rms_norm_weight_gradient, rotate, sum_of_squares, swiglu,
-        swiglu_backward,
+        NormConstants, add, add_rows, rms_norm, rms_norm_backward, rms_norm_weight_gradient, rotate, sum_of_squares,
     },
     gemm::{Transpose, gemm, gemm_add},
+    glu::{GELU_CUBIC, GELU_LINEAR, glu, glu_backward},
     packed_gemm::PackedWeight,
     parallel::PARALLEL_ELEMENTS,
     skinny_gemm::skinny_gemm,
     softmax::{TokenStats, entropy_slopes, softmax_in_place, token_stats},
 };
+pub use self::{glu::Activation, packed_gemm::WeightFormat};

@@ -13,8 +13,9 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    glu::{Activation, gated, gelu_logit},
     huge_array::HugeArray,
-    simd::{self, Level, exp, vectorised},
+    simd::{self, Level, vectorised},
 };
 
 /// The storage of packed weights. Products are computed in `f32` in either case.
@@ -98,7 +99,7 @@ pub(crate) struct PackedWeight {
 
 impl PackedWeight {
     /// Packs weights (rows, inner). Panels of the weights alternate, so that panels with the same columns of two weights
-    /// are neighbours, as [`Self::swiglu`] needs them.
+    /// are neighbours, as [`Self::glu`] needs them.
     pub(crate) fn new(weights: &[&[f32]], inner: usize, format: WeightFormat) -> Self {
         let parts: Vec<usize> = weights.iter().map(|weight| weight.len() / inner).collect();
         let longest = parts.iter().copied().max().unwrap_or(0);
@@ -172,18 +173,18 @@ impl PackedWeight {
         });
     }
 
-    /// Returns `silu(x · gateᵀ) · (x · upᵀ)`, (m, rows of a weight), where the two weights of the same size are `gate` and
-    /// `up`.
-    pub(crate) fn swiglu(&self, x: &[f32]) -> Vec<f32> {
+    /// Returns `activation(x · gateᵀ) · (x · upᵀ)`, (m, rows of a weight), where the two weights of the same size are `gate`
+    /// and `up`.
+    pub(crate) fn glu(&self, activation: Activation, x: &[f32]) -> Vec<f32> {
         assert!(self.parts.len() == 2 && self.parts[0] == self.parts[1]);
         let mut result = vec![0f32; x.len() / self.inner * self.parts[0]];
-        let out = Out::new(&mut result, self.parts[0]);
+        let (out, gated) = (Out::new(&mut result, self.parts[0]), glu_columns(activation));
         self.tiles::<2>(x, |[panel, _], row, rows, [gate, up]| {
             let place = self.places[panel];
             for (index, (gate, up)) in gate.iter().zip(up).take(rows).enumerate() {
                 // SAFETY: the rows and columns of this tile are those of no other.
                 let out = unsafe { out.columns(row + index, place.column, place.width) };
-                swiglu_columns(out, &gate.0, &up.0);
+                gated(out, &gate.0, &up.0);
             }
         });
         result
@@ -350,12 +351,26 @@ impl Out {
     }
 }
 
+/// Returns the loop that writes `activation(gate) · up`, for as many columns as the output has.
+fn glu_columns(activation: Activation) -> fn(&mut [f32], &[f32; PANEL], &[f32; PANEL]) {
+    match activation {
+        Activation::Silu => swiglu_columns,
+        Activation::GeluTanh => geglu_columns,
+    }
+}
+
 vectorised! {
     fn swiglu_columns(out: &mut [f32], gate: &[f32; PANEL], up: &[f32; PANEL]) {
         let mut values = [0f32; PANEL];
-        for column in 0..PANEL {
-            values[column] = gate[column] / (1.0 + exp::<FMA>(-gate[column])) * up[column];
-        }
+        gated::<FMA>(&mut values, gate, up, |x| x);
+        out.copy_from_slice(&values[..out.len()]);
+    }
+}
+
+vectorised! {
+    fn geglu_columns(out: &mut [f32], gate: &[f32; PANEL], up: &[f32; PANEL]) {
+        let mut values = [0f32; PANEL];
+        gated::<FMA>(&mut values, gate, up, gelu_logit);
         out.copy_from_slice(&values[..out.len()]);
     }
 }
@@ -558,11 +573,13 @@ mod tests {
         simd::at_each_level(|_| {
             let packed = PackedWeight::new(&[&gate, &up], k, WeightFormat::F32);
             let products = packed.product(&x);
-            let want = super::super::swiglu(&products[0], &products[1]);
-            assert_eq!(packed.swiglu(&x), want);
-            let mut sum = want.clone();
+            for activation in [Activation::Silu, Activation::GeluTanh] {
+                let want = super::super::glu(activation, &products[0], &products[1]);
+                assert_eq!(packed.glu(activation, &x), want);
+            }
+            let mut sum = products[1].clone();
             PackedWeight::new(&[&gate], k, WeightFormat::F32).add_product(&x, &mut sum);
-            let added: Vec<f32> = want.iter().zip(&products[0]).map(|(a, b)| a + b).collect();
+            let added: Vec<f32> = products[1].iter().zip(&products[0]).map(|(a, b)| a + b).collect();
             assert_eq!(sum, added);
         });
     }

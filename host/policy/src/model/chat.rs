@@ -139,7 +139,10 @@ fn strftime(date: Date, format: &str) -> std::result::Result<String, JinjaError>
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::model::tokenizer::Tokenizer;
 
     fn template(source: &str) -> ChatTemplate {
         let tokens = [("bos_token".to_owned(), "<s>".to_owned())].into();
@@ -185,6 +188,33 @@ mod tests {
                 assert_eq!(template.render(messages, &Map::new()).unwrap(), text, "{family}: {messages:?}");
             }
         }
+    }
+
+    #[test]
+    fn conversations_of_gemma_have_its_roles_and_begin_once() {
+        #[derive(Deserialize)]
+        struct Case {
+            messages: Vec<Message>,
+            text: String,
+            tokens: Vec<u32>,
+        }
+        let data: Value = serde_json::from_str(include_str!("../../tests/data/gemma_chat.json")).unwrap();
+        let tokens = serde_json::from_value(data["tokens"].clone()).unwrap();
+        let template = ChatTemplate::new(data["template"].as_str().unwrap(), tokens, None).unwrap();
+        let tokenizer = Tokenizer::from_json(&data["tokenizer"].to_string(), Path::new("tokenizer.json")).unwrap();
+        let begin = tokenizer.token_id("<bos>").unwrap();
+        assert_eq!(data["own_tokens"][0], begin, "the tokenizer begins texts of its own");
+        let cases: Vec<Case> = serde_json::from_value(data["cases"].clone()).unwrap();
+        assert_eq!(cases.len(), 10);
+        for Case { messages, text, tokens } in cases {
+            let rendered = template.render(&messages, &Map::new()).unwrap();
+            assert_eq!(rendered, text);
+            assert_eq!(tokenizer.encode(&rendered).unwrap(), tokens);
+            assert_eq!(tokens.iter().filter(|token| **token == begin).count(), 1);
+        }
+        let wrong = [Message::new("user", "a"), Message::new("user", "b")];
+        let error = template.render(&wrong, &Map::new()).unwrap_err();
+        assert!(std::error::Error::source(&error).unwrap().to_string().contains("alternate"));
     }
 
     #[test]

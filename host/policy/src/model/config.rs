@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
-use super::rope::{Frequencies, RopeScaling};
-use crate::error::{Error, Result};
+use super::rope::{Frequencies, Rope, RopeScaling};
+use crate::{
+    error::{Error, Result},
+    kernels::{Activation, Heads, NormConstants},
+};
 
 /// A model family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +21,36 @@ pub enum Architecture {
     Qwen3,
     /// `SmolLM3ForCausalLM`.
     SmolLm3,
+    /// `Gemma3ForCausalLM`, and the text model of `Gemma3ForConditionalGeneration`.
+    Gemma3,
+}
+
+/// The parts of a layer's computation that families other than Llama change; the default is Llama's.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Variant {
+    /// The activation of the gate in the feed-forward layers.
+    pub activation: Activation,
+    /// True if a normalisation's stored weight is the difference of its factor from 1.
+    pub norms_from_one: bool,
+    /// True if the outputs of attention and of feed-forward layers are normalised, too, before they are added to the stream.
+    pub output_norms: bool,
+    /// True if the embedding of a token is multiplied by the root of `hidden_size`.
+    pub scaled_embedding: bool,
+    /// Square of the divisor of attention scores; `head_dim` if `None`.
+    pub query_pre_attn_scalar: Option<usize>,
+    /// The sliding window of some layers, if any.
+    pub window: Option<SlidingWindow>,
+}
+
+/// The attention of some layers to the last tokens alone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SlidingWindow {
+    /// Number of tokens that a query attends to, of which its own is the last.
+    pub size: usize,
+    /// The layers, by index.
+    pub layers: Vec<usize>,
+    /// Base of these layers' rotary frequencies, which are not scaled; `None` if they have those of the other layers.
+    pub rope_theta: Option<f64>,
 }
 
 /// The configuration of a decoder-only transformer of one of the families.
@@ -51,6 +84,8 @@ pub struct ModelConfig {
     pub unrotated_layers: Vec<usize>,
     /// True if every head of the queries and keys is normalised before it is rotated.
     pub qk_norm: bool,
+    /// Further differences from Llama.
+    pub variant: Variant,
     /// True if the output head is the embedding.
     pub tie_word_embeddings: bool,
     /// True if the q, k and v projections have biases.
@@ -101,7 +136,20 @@ impl ModelConfig {
         if !(self.rms_norm_eps >= 0.0 && self.rope_theta > 0.0) {
             return invalid("rms_norm_eps must be at least 0 and rope_theta above 0".to_owned());
         }
-        if !self.frequencies().angles.iter().all(|angle| angle.is_finite() && *angle >= 0.0) {
+        let Variant { query_pre_attn_scalar, window, .. } = &self.variant;
+        if *query_pre_attn_scalar == Some(0) {
+            return invalid("query_pre_attn_scalar is 0; it must be at least 1".to_owned());
+        }
+        if let Some(SlidingWindow { size, rope_theta, .. }) = window {
+            if *size == 0 || *size > LIMIT {
+                return invalid(format!("sliding_window is {size}; it must lie between 1 and {LIMIT}"));
+            }
+            if rope_theta.is_some_and(|theta| !(theta > 0.0 && theta.is_finite())) {
+                return invalid("the base of the rotary frequencies of sliding layers must be above 0".to_owned());
+            }
+        }
+        let finite = |of: &Frequencies| of.angles.iter().all(|angle| angle.is_finite() && *angle >= 0.0);
+        if !self.rope().all().all(finite) {
             return invalid(
                 "the rope scaling gives frequencies that are not finite; its factors must be above 0".to_owned(),
             );
@@ -113,7 +161,31 @@ impl ModelConfig {
     }
 
     /// Returns the rotation of queries and keys by their positions.
-    pub(crate) fn frequencies(&self) -> Frequencies {
-        Frequencies::new(self.head_dim, self.rope_theta, self.rope_scaling)
+    pub(crate) fn rope(&self) -> Rope {
+        let sliding = self.variant.window.as_ref().and_then(|window| window.rope_theta);
+        Rope {
+            full: Frequencies::new(self.head_dim, self.rope_theta, self.rope_scaling),
+            sliding: sliding.map(|theta| Frequencies::new(self.head_dim, theta, None)),
+        }
+    }
+
+    /// Returns the attention of a layer.
+    pub(crate) fn attention(&self, layer: usize) -> Heads {
+        let heads = Heads::new(self.heads, self.kv_heads, self.head_dim);
+        let Variant { query_pre_attn_scalar, window, .. } = &self.variant;
+        Heads {
+            scale: query_pre_attn_scalar.map_or(heads.scale, |scalar| 1.0 / (scalar as f64).sqrt()),
+            window: match window {
+                Some(window) if window.layers.contains(&layer) => window.size,
+                _ => heads.window,
+            },
+            ..heads
+        }
+    }
+
+    /// Returns the numbers of normalisations.
+    pub(crate) fn norm_constants(&self) -> NormConstants {
+        let offset = if self.variant.norms_from_one { 1.0 } else { 0.0 };
+        NormConstants { epsilon: self.rms_norm_eps, offset }
     }
 }

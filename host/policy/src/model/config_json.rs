@@ -6,7 +6,10 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{config::ModelConfig, families, rope};
+use super::{
+    config::{ModelConfig, Variant},
+    families, rope,
+};
 use crate::error::{Error, Result};
 
 /// `config.json` as the Python library transformers writes it, in versions 4 and 5. Fields that do not change the
@@ -28,7 +31,6 @@ struct HfConfig {
     tie_word_embeddings: Option<bool>,
     #[serde(default)]
     mlp_bias: bool,
-    hidden_act: Option<String>,
     quantization_config: Option<Value>,
     bos_token_id: Option<u32>,
     eos_token_id: Option<TokenIds>,
@@ -57,13 +59,14 @@ impl ModelConfig {
         let unsupported = |reason: String| Error::content(path, reason);
         let value: Value = serde_json::from_str(text).map_err(Error::format(path, "JSON"))?;
         // The architecture comes first, because the fields of another family may be missing.
-        let found = value["architectures"][0].as_str().unwrap_or("(none named)");
-        let architecture = families::of_class(found).ok_or_else(|| Error::Architecture {
+        let found = value["architectures"][0].as_str().unwrap_or("(none named)").to_owned();
+        let architecture = families::of_class(&found).ok_or_else(|| Error::Architecture {
             path: path.to_owned(),
-            found: found.to_owned(),
+            found: found.clone(),
             supported: families::SUPPORTED,
         })?;
         let family = families::of(architecture);
+        let value = family.text_model(&found, value);
         let hf: HfConfig = serde_json::from_value(value.clone()).map_err(Error::format(path, "config.json"))?;
         if let Some(quantised) = hf.quantization_config.filter(|config| !config.is_null()) {
             let method = quantised["quant_method"].as_str().unwrap_or("an unnamed method");
@@ -71,13 +74,17 @@ impl ModelConfig {
                 "the weights are quantised by {method}, which is not supported; load the model's folder in bf16, f16 or f32"
             )));
         }
-        if let Some(act) = hf.hidden_act.as_deref().filter(|act| *act != "silu") {
-            return Err(unsupported(format!("hidden_act `{act}` is not supported; supported is silu")));
+        let (key, supported) = family.activation;
+        if let Some(act) = value[key].as_str().filter(|act| *act != supported) {
+            return Err(unsupported(format!("{key} `{act}` is not supported; supported is {supported}")));
         }
         if hf.mlp_bias {
             return Err(unsupported("mlp_bias is not supported; it must be false".to_owned()));
         }
         let rope = hf.rope_parameters.or(hf.rope_scaling);
+        // Where layers of two kinds have their own, the family reads those of the other kind.
+        let rope =
+            rope.map(|rope| if rope["full_attention"].is_null() { rope } else { rope["full_attention"].clone() });
         let rope_theta = rope.as_ref().and_then(|rope| rope["rope_theta"].as_f64()).or(hf.rope_theta);
         let mut config = ModelConfig {
             architecture,
@@ -98,6 +105,7 @@ impl ModelConfig {
                 .flatten(),
             unrotated_layers: Vec::new(),
             qk_norm: false,
+            variant: Variant::default(),
             tie_word_embeddings: hf.tie_word_embeddings.unwrap_or(family.tied),
             qkv_bias: false,
             output_bias: false,
@@ -129,7 +137,7 @@ impl ModelConfig {
             "rope_scaling": self.rope_scaling,
             "tie_word_embeddings": self.tie_word_embeddings,
             "mlp_bias": false,
-            "hidden_act": "silu",
+            (family.activation.0): family.activation.1,
             "initializer_range": 0.02,
             "bos_token_id": self.bos_token,
             "eos_token_id": match self.eos_tokens.as_slice() { [one] => json!(one), many => json!(many) },
@@ -167,7 +175,17 @@ mod tests {
             |value: &mut Value, _: &Value| value["attention_bias"] = json!(true),
             |value: &mut Value, scaling: &Value| value["rope_scaling"] = scaling.clone(),
             |value: &mut Value, _: &Value| value["rope_scaling"] = json!({"type": "yarn", "factor": 4.0}),
-            |value: &mut Value, _: &Value| value["architectures"] = json!(["MistralForCausalLM"]),
+            |value: &mut Value, _: &Value| {
+                value["architectures"] = json!(["MistralForCausalLM"]);
+                value["sliding_window"] = json!(32);
+            },
+            |value: &mut Value, _: &Value| gemma3(value),
+            |value: &mut Value, _: &Value| {
+                value["architectures"] = json!(["Qwen2ForCausalLM"]);
+                value["use_sliding_window"] = json!(true);
+                value["sliding_window"] = json!(32);
+                value["max_window_layers"] = json!(1);
+            },
             |value: &mut Value, _: &Value| value["architectures"] = json!(["Qwen3ForCausalLM"]),
             |value: &mut Value, _: &Value| {
                 value["architectures"] = json!(["SmolLM3ForCausalLM"]);
@@ -192,23 +210,88 @@ mod tests {
     }
 
     #[test]
-    fn a_window_ends_the_context_and_not_that_of_a_scaling() {
-        let config = parse(|value| {
-            value["architectures"] = json!(["Qwen2ForCausalLM"]);
-            value["use_sliding_window"] = json!(true);
-            value["sliding_window"] = json!(32);
-            value["rope_scaling"] = json!({"type": "yarn", "factor": 4.0});
-        })
-        .unwrap();
-        let RopeScaling::Yarn(scaling) = config.rope_scaling.unwrap() else { panic!("{config:?}") };
-        assert_eq!((config.context_length, scaling.original_max_position_embeddings), (32, 128));
-        let of = |edit: fn(&mut Value)| parse(edit).unwrap().context_length;
-        assert_eq!(of(|value| value["architectures"] = json!(["MistralForCausalLM"])), 128);
-        let mistral = |value: &mut Value| {
-            value["architectures"] = json!(["MistralForCausalLM"]);
-            value["max_position_embeddings"] = json!(32_768);
+    fn windows_are_those_of_transformers() {
+        let of = |edit: &dyn Fn(&mut Value)| {
+            let edit = |value: &mut Value| {
+                value["sliding_window"] = json!(32);
+                edit(value);
+            };
+            parse(edit).unwrap().variant.window.map(|window| (window.size, window.layers))
         };
-        assert_eq!(of(mistral), 4096);
+        let class = |value: &mut Value, class: &str| value["architectures"] = json!([class]);
+        assert_eq!(of(&|_| ()), None);
+        assert_eq!(of(&|value| class(value, "MistralForCausalLM")), Some((32, vec![0, 1])));
+        let mistral = |size: Value| {
+            move |value: &mut Value| {
+                class(value, "MistralForCausalLM");
+                value["sliding_window"] = size.clone();
+            }
+        };
+        assert_eq!([of(&mistral(Value::Null)), of(&mistral(json!(128)))], [None, None]);
+        let unnamed = |value: &mut Value| {
+            class(value, "MistralForCausalLM");
+            value["max_position_embeddings"] = json!(32_768);
+            value.as_object_mut().unwrap().remove("sliding_window");
+        };
+        assert_eq!(of(&unnamed), Some((4096, vec![0, 1])));
+        let qwen = |value: &mut Value| {
+            class(value, "Qwen2ForCausalLM");
+            value["max_window_layers"] = json!(1);
+        };
+        assert_eq!(of(&qwen), None);
+        let qwen = move |value: &mut Value| {
+            qwen(value);
+            value["use_sliding_window"] = json!(true);
+        };
+        assert_eq!(of(&qwen), Some((32, vec![1])));
+        let listed = move |value: &mut Value| {
+            qwen(value);
+            value["layer_types"] = json!(["sliding_attention", "full_attention"]);
+        };
+        assert_eq!(of(&listed), Some((32, vec![0])));
+    }
+
+    fn gemma3(value: &mut Value) {
+        value["architectures"] = json!(["Gemma3ForCausalLM"]);
+        value["num_hidden_layers"] = json!(7);
+        value["sliding_window"] = json!(32);
+        value["rope_local_base_freq"] = json!(1e4);
+        value["rope_scaling"] = json!({"rope_type": "linear", "factor": 8.0});
+    }
+
+    #[test]
+    fn gemma_3_is_read_in_its_old_form_in_its_new_one_and_as_a_part() {
+        let old = parse(|value| {
+            gemma3(value);
+            value["sliding_window_pattern"] = json!(3);
+        });
+        let old = old.unwrap();
+        let window = old.variant.window.clone().unwrap();
+        assert_eq!((window.size, window.layers, window.rope_theta), (32, vec![0, 1, 3, 4, 6], Some(1e4)));
+        assert_eq!((old.rope_theta, old.rope_scaling), (1e4, Some(RopeScaling::Linear { factor: 8.0 })));
+        assert_eq!(old.attention(2).scale, 1.0 / 16.0);
+        let types: Vec<&str> =
+            (1..=7).map(|layer| if layer % 3 == 0 { "full_attention" } else { "sliding_attention" }).collect();
+        let new = |value: &mut Value| {
+            gemma3(value);
+            let keys = value.as_object_mut().unwrap();
+            for key in ["rope_local_base_freq", "rope_scaling", "rope_theta", "hidden_act"] {
+                keys.remove(key);
+            }
+            value["layer_types"] = json!(types);
+            value["rope_parameters"] = json!({
+                "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e4},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
+            });
+        };
+        assert_eq!(parse(new).unwrap(), old);
+        let part = parse(|value| {
+            new(value);
+            let text = value.take();
+            *value = json!({"architectures": ["Gemma3ForConditionalGeneration"], "text_config": text});
+        });
+        // The defaults of transformers, where the text model's own keys leave them out.
+        assert_eq!(part.unwrap(), ModelConfig { head_dim: 256, bos_token: Some(2), ..old });
     }
 
     #[test]
@@ -219,6 +302,25 @@ mod tests {
         );
         assert!(message(|v| v["architectures"] = json!([])).contains("(none named)"));
         assert!(message(|v| v["hidden_act"] = json!("gelu")).contains("gelu"));
+        let gemma = |key: &'static str, of: fn() -> Value| {
+            let edit = |value: &mut Value| {
+                gemma3(value);
+                value[key] = of();
+            };
+            parse(edit).unwrap_err().to_string()
+        };
+        for key in ["attn_logit_softcapping", "final_logit_softcapping", "use_bidirectional_attention"] {
+            let set = if key.starts_with("use") { || json!(true) } else { || json!(30.0) };
+            assert!(gemma(key, set).contains(key));
+        }
+        assert!(gemma("hidden_activation", || json!("gelu")).contains("gelu_pytorch_tanh"));
+        assert!(gemma("sliding_window", || Value::Null).contains("sliding_window is null"));
+        assert!(gemma("sliding_window", || json!(0)).contains("sliding_window is 0"));
+        assert!(gemma("layer_types", || json!(["full_attention"])).contains("1 entries for 7 layers"));
+        assert!(gemma("layer_types", || json!(vec!["chunked"; 7])).contains("chunked"));
+        assert!(gemma("rope_parameters", || json!({"rope_type": "default"})).contains("full_attention"));
+        assert!(gemma("query_pre_attn_scalar", || json!(0)).contains("query_pre_attn_scalar is 0"));
+        assert!(gemma("query_pre_attn_scalar", || json!(1.5)).contains("1.5; it must be a whole number"));
         assert!(message(|v| v["num_key_value_heads"] = json!(3)).contains("must divide"));
         assert!(message(|v| v["num_attention_heads"] = json!(0)).contains("num_attention_heads is 0"));
         assert!(message(|v| v["vocab_size"] = json!("x")).contains("config.json"));

@@ -11,10 +11,11 @@ use crate::{
         config::ModelConfig,
         joined::{JoinedLayer, join},
         lora,
-        transformer::{Layer, Transformer},
+        rope::Angles,
+        transformer::{Layer, Shape, Transformer},
     },
     ops::{
-        Cache, PackedLinear, Rotary, StepRows, kernels_apply, linear,
+        Cache, PackedLinear, StepRows, add, kernels_apply, linear,
         path::{Op, Path},
         rms_norm,
     },
@@ -60,11 +61,14 @@ impl PackedLayer {
 
 /// Returns true if there are kernels for a whole step of a model, and none of them is distrusted.
 fn has_step_kernels(model: &Transformer) -> bool {
-    let ops = [Op::Merge, Op::DecodingStep, Op::RmsNorm, Op::Rotary, Op::SwiGlu, Op::DecodingAttention, Op::Draw];
-    // The kernels add the biases of queries, keys and values, rotate in every layer, and normalise no heads.
-    ops.into_iter().all(|op| Path::of(op, &model.embedding) == Path::CudaKernel)
-        && cuda::decoding::supports(model.heads())
-        && model.layers.iter().all(|layer| layer.o.bias.is_none() && layer.head_norms.is_none() && layer.rotates)
+    let gate = Op::of_gate(model.shape.activation);
+    let ops = [Op::Merge, Op::DecodingStep, Op::RmsNorm, Op::Rotary, gate, Op::DecodingAttention, Op::Draw];
+    // The kernels add the biases of queries, keys and values, but only after heads are normalised, and rotate in every layer.
+    let kernels = |layer: &Layer| {
+        let biased_heads = layer.head_norms.is_some() && layer.q.bias.is_some();
+        layer.o.bias.is_none() && !biased_heads && layer.rotates && cuda::decoding::supports(layer.heads)
+    };
+    ops.into_iter().all(|op| Path::of(op, &model.embedding) == Path::CudaKernel) && model.layers.iter().all(kernels)
 }
 
 impl DecodingModel {
@@ -113,18 +117,31 @@ impl DecodingModel {
     ) -> TensorResult<Tensor> {
         let model = &self.transformer;
         let Some(packed) = &self.packed else { return model.hidden_states(tokens, positions, attend) };
-        let epsilon = model.shape.epsilon;
-        let rotary = model.rotary(positions)?;
+        let Shape { norm, activation, .. } = model.shape;
+        let angles = model.angles(positions)?;
         let mut x = model.embed(tokens)?;
         for (index, (layer, weights)) in model.layers.iter().zip(&packed.layers).enumerate() {
-            let [q, k, v] = weights.qkv.forward(&rms_norm(&x, &layer.input_norm, epsilon)?)?;
-            let (q, k) = layer.positioned(&layer.q.add_bias(q)?, &layer.k.add_bias(k)?, epsilon, &rotary)?;
-            let attended = attend(index, &q, &k, &layer.v.add_bias(v)?)?;
-            x = layer.o.add_bias(weights.o.add_to(&x, &attended)?)?;
-            let gated = weights.gate_up.swiglu(&rms_norm(&x, &layer.post_norm, epsilon)?)?;
-            x = weights.down.add_to(&x, &gated)?;
+            let [q, k, v] = weights.qkv.forward(&rms_norm(&x, &layer.input_norm, norm)?)?;
+            let (q, k) = layer.positioned(&layer.q.add_bias(q)?, &layer.k.add_bias(k)?, norm, &angles)?;
+            let mixed = attend(index, &q, &k, &layer.v.add_bias(v)?)?;
+            let normal = layer.output_norms.as_ref();
+            x = match normal.map(|norms| &norms.attention) {
+                Some(weight) => {
+                    let [attended] = weights.o.forward(&mixed)?;
+                    add(rms_norm(&layer.o.add_bias(attended)?, weight, norm)?, &x)?
+                }
+                None => layer.o.add_bias(weights.o.add_to(&x, &mixed)?)?,
+            };
+            let gated = weights.gate_up.glu(activation, &rms_norm(&x, &layer.feed_forward_norm, norm)?)?;
+            x = match normal.map(|norms| &norms.feed_forward) {
+                Some(weight) => {
+                    let [fed] = weights.down.forward(&gated)?;
+                    add(rms_norm(&fed, weight, norm)?, &x)?
+                }
+                None => weights.down.add_to(&x, &gated)?,
+            };
         }
-        rms_norm(&x, &model.norm, epsilon)
+        rms_norm(&x, &model.norm, norm)
     }
 
     /// Returns true if [`Self::step`] can compute.
@@ -134,30 +151,40 @@ impl DecodingModel {
 
     /// Computes a step with the fused kernels of a device, which leaves the CPU out until the logits are there: (rows,
     /// vocabulary). `angles` are those of all positions. Only for a model that [has them](Self::has_step).
-    pub(crate) fn step(&self, caches: &[Cache], angles: &Rotary, rows: &StepRows) -> TensorResult<Tensor> {
+    pub(crate) fn step(&self, caches: &[Cache], angles: &Angles, rows: &StepRows) -> TensorResult<Tensor> {
         let model = &self.transformer;
-        let (heads, epsilon) = (model.heads(), model.shape.epsilon as f32);
-        let x = cuda::embed::rows(&model.embedding, &rows.tokens, &rows.drawn)?;
-        let add_and_norm = |y: &Tensor, weight: &Tensor| {
+        let Shape { norm, activation, embedding_scale, .. } = model.shape;
+        let x = cuda::embed::rows(&model.embedding, &rows.tokens, &rows.drawn, embedding_scale)?;
+        // Adds a layer's output to the stream, and normalises it.
+        let add_and_norm = |y: Tensor, output_norm: Option<&Tensor>, weight: &Tensor| {
+            let y = output_norm.map_or_else(|| Ok(y.clone()), |weight| rms_norm(&y, weight, norm))?;
             let _time = profile::time("norm");
-            cuda::rms_norm::add_and_norm(&x, y, weight, epsilon)
+            cuda::rms_norm::add_and_norm(&x, &y, weight, norm)
         };
         let mut later_norms = model.layers.iter().skip(1).map(|layer| &layer.input_norm).chain([&model.norm]);
         let mut normal = match model.layers.first() {
-            Some(first) => rms_norm(&x, &first.input_norm, model.shape.epsilon)?,
-            None => rms_norm(&x, &model.norm, model.shape.epsilon)?,
+            Some(first) => rms_norm(&x, &first.input_norm, norm)?,
+            None => rms_norm(&x, &model.norm, norm)?,
         };
         for ((layer, joined), cache) in model.layers.iter().zip(self.joined.iter().flatten()).zip(caches) {
             let qkv = linear(&normal, &joined.qkv)?;
-            let mixed = cache.attend_on_device(heads, &qkv, joined.qkv_bias.as_ref(), angles, rows)?;
-            normal = add_and_norm(&linear(&mixed, &layer.o.weight)?, &layer.post_norm)?;
+            if let Some(norms) = &layer.head_norms {
+                let _time = profile::time("norm");
+                cuda::rms_norm::heads(layer.heads, &qkv, &norms.q, &norms.k, norm)?;
+            }
+            let angles = angles.of(layer.heads);
+            let mixed = cache.attend_on_device(layer.heads, &qkv, joined.qkv_bias.as_ref(), angles, rows)?;
+            let output_norms = layer.output_norms.as_ref();
+            let output_norm = output_norms.map(|norms| &norms.attention);
+            normal = add_and_norm(linear(&mixed, &layer.o.weight)?, output_norm, &layer.feed_forward_norm)?;
             let gate_up = linear(&normal, &joined.gate_up)?;
             let gated = {
-                let _time = profile::time("swiglu");
-                cuda::swiglu::joined(&gate_up)?
+                let _time = profile::time(Op::of_gate(activation).name());
+                cuda::glu::joined(activation, &gate_up)?
             };
             if let Some(next) = later_norms.next() {
-                normal = add_and_norm(&linear(&gated, &layer.down.weight)?, next)?;
+                let output_norm = output_norms.map(|norms| &norms.feed_forward);
+                normal = add_and_norm(linear(&gated, &layer.down.weight)?, output_norm, next)?;
             }
         }
         model.logits(&normal)
@@ -173,14 +200,33 @@ impl DecodingModel {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::{DType, Device};
+
     use super::*;
-    use crate::twins;
+    use crate::{model::init::random, twins};
 
     /// Returns the logits of tokens, where each query stands for its own attention.
     fn logits(model: &DecodingModel, tokens: &[u32]) -> Vec<Vec<f32>> {
         let positions: Vec<usize> = (0..tokens.len()).collect();
         let hidden = model.hidden_states(tokens, &positions, |_, q, _, _| Ok(q.clone())).unwrap();
         model.logits(&hidden).unwrap().to_vec2().unwrap()
+    }
+
+    #[test]
+    fn in_bf16_the_factor_of_the_embedding_is_rounded_as_in_transformers() {
+        let model = random(&twins::gemma3(), 1, &Device::Cpu).unwrap().computing_in(DType::BF16).detached().unwrap();
+        let tokens = [3u32, 7];
+        let index = Tensor::new(&tokens, &Device::Cpu).unwrap();
+        // The root of 24 is 4.899, and the nearest number of 16 bits this one.
+        let wide = model.embedding.index_select(&index, 0).unwrap().to_dtype(DType::F32).unwrap();
+        let want = (wide * 4.90625).unwrap().to_dtype(DType::BF16).unwrap();
+        let bits = |x: &Tensor| x.to_dtype(DType::F32).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(bits(&model.embed(&tokens).unwrap()), bits(&want));
+        if cuda::can_emulate() {
+            let drawn = Tensor::zeros((1, 2), DType::U32, &Device::Cpu).unwrap();
+            let rows = cuda::embed::rows(&model.embedding, &index, &drawn, model.shape.embedding_scale).unwrap();
+            assert_eq!(bits(&rows), bits(&want));
+        }
     }
 
     #[test]

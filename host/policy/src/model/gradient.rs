@@ -14,14 +14,15 @@ use candle_core::{DType, Result as TensorResult, Tensor, Var, backprop::GradStor
 
 use crate::{
     error::Result,
-    kernels::Transpose,
+    kernels::{NormConstants, Transpose},
     model::{
         batch::Batch,
+        rope::Angles,
         transformer::{Activations, Adapter, Projection, Transformer},
     },
     ops::{
-        Packed, Prediction, PredictionGradient, Rotary, Tracked, add, add_product, add_rows, attend, attend_backward,
-        head_rows, linear, matmul, predict_for_gradient, rms_norm, rms_norm_backward, swiglu, swiglu_backward,
+        Packed, Prediction, PredictionGradient, Tracked, add, add_product, add_rows, attend, attend_backward, glu,
+        glu_backward, head_rows, linear, matmul, predict_for_gradient, rms_norm, rms_norm_backward,
     },
 };
 
@@ -79,7 +80,7 @@ struct Pass<'a> {
     weights: Transformer,
     batch: &'a Batch,
     packed: Arc<Packed>,
-    rotary: Rotary,
+    angles: Angles,
     /// The input of each layer and, unless they are computed again, its activations.
     layers: Vec<(Tensor, Option<Activations>)>,
     /// The output of the last layer.
@@ -100,7 +101,7 @@ impl Transformer {
         loss: &mut dyn FnMut(Range<usize>, &Prediction) -> Result<Tensor>,
     ) -> Result<f64> {
         let pass = Pass::forward(self, batch, checkpointing)?;
-        let normal = rms_norm(&pass.last, &pass.weights.norm, self.shape.epsilon)?;
+        let normal = rms_norm(&pass.last, &pass.weights.norm, self.shape.norm)?;
         let hidden = pass.weights.predictor_rows(&normal, batch, temperature)?;
         drop(normal);
 
@@ -143,25 +144,24 @@ impl<'a> Pass<'a> {
     fn forward(model: &'a Transformer, batch: &'a Batch, checkpointing: Checkpointing) -> Result<Self> {
         let weights = model.detached()?;
         let packed = Arc::new(Packed::new(batch.groups.clone()));
-        let rotary = weights.rotary(&batch.positions)?;
+        let angles = weights.angles(&batch.positions)?;
         let mut layers = Vec::with_capacity(weights.layers.len());
         let mut x = weights.embed(&batch.tokens)?;
         for layer in &weights.layers {
-            let attend = |q: &Tensor, k: &Tensor, v: &Tensor| attend(weights.heads(), &packed, q, k, v);
-            let (next, activations) = layer.forward(&x, weights.shape.epsilon, &rotary, attend)?;
+            let attend = |q: &Tensor, k: &Tensor, v: &Tensor| attend(layer.heads, &packed, q, k, v);
+            let (next, activations) = layer.forward(&x, &weights.shape, &angles, attend)?;
             layers.push((x, (checkpointing == Checkpointing::Off).then_some(activations)));
             x = next;
         }
-        Ok(Self { model, weights, batch, packed, rotary, layers, last: x })
+        Ok(Self { model, weights, batch, packed, angles, layers, last: x })
     }
 
     /// Adds the gradients of all weights but the head, given that of the predictors' normalised rows.
     fn backward(mut self, for_predictors: Tensor, temperature: f64, grads: &mut Gradients) -> Result<()> {
-        let epsilon = self.weights.shape.epsilon;
         let for_predictors = if temperature == 1.0 { for_predictors } else { (for_predictors * (1.0 / temperature))? };
         let for_normal = add_rows(self.last.zeros_like()?, &self.batch.predictors, &for_predictors)?;
         drop(for_predictors);
-        let mut grad = norm_backward(&self.last, &self.model.norm, &for_normal, epsilon, grads)?;
+        let mut grad = norm_backward(&self.last, &self.model.norm, &for_normal, self.weights.shape.norm, grads)?;
         drop(for_normal);
         while let Some((x, activations)) = self.layers.pop() {
             let index = self.layers.len();
@@ -169,15 +169,16 @@ impl<'a> Pass<'a> {
                 Some(activations) => activations,
                 None => {
                     let layer = &self.weights.layers[index];
-                    let attend =
-                        |q: &Tensor, k: &Tensor, v: &Tensor| attend(self.weights.heads(), &self.packed, q, k, v);
-                    layer.forward(&x, epsilon, &self.rotary, attend)?.1
+                    let attend = |q: &Tensor, k: &Tensor, v: &Tensor| attend(layer.heads, &self.packed, q, k, v);
+                    layer.forward(&x, &self.weights.shape, &self.angles, attend)?.1
                 }
             };
             grad = self.layer_backward(index, &x, activations, grad, grads)?;
         }
         if self.model.embedding.is_variable() {
             let embedding = &self.model.embedding;
+            let scale = self.weights.shape.embedding_scale;
+            let grad = if scale == 1.0 { grad } else { (grad * scale)? };
             grads.update(embedding, |sum| {
                 let sum = sum.map_or_else(|| embedding.zeros_like(), Ok)?;
                 add_rows(sum, &self.batch.tokens, &grad)
@@ -196,42 +197,52 @@ impl<'a> Pass<'a> {
         grads: &mut Gradients,
     ) -> TensorResult<Tensor> {
         let (layer, own) = (&self.weights.layers[index], &self.model.layers[index]);
-        let epsilon = self.weights.shape.epsilon;
-        let Activations { plain, q, k, v, mixed, middle, gate, up } = activations;
+        let (norm, activation) = (self.weights.shape.norm, self.weights.shape.activation);
+        let Activations { plain, q, k, v, mixed, middle, gate, up, outputs } = activations;
+        let (attended, fed) = outputs.unzip();
 
-        let gated = own.down.is_trained().then(|| swiglu(&gate, &up)).transpose()?;
-        let for_gated = layer.down.backward(&own.down, gated.as_ref(), &grad, None, grads)?;
-        drop(gated);
-        let (for_gate, for_up) = swiglu_backward(&gate, &up, &for_gated)?;
+        let for_fed = match (&fed, &own.output_norms) {
+            (Some(fed), Some(own)) => norm_backward(fed, &own.feed_forward, &grad, norm, grads)?,
+            _ => grad.clone(),
+        };
+        let gated = own.down.is_trained().then(|| glu(activation, &gate, &up)).transpose()?;
+        let for_gated = layer.down.backward(&own.down, gated.as_ref(), &for_fed, None, grads)?;
+        drop((gated, fed, for_fed));
+        let (for_gate, for_up) = glu_backward(activation, &gate, &up, &for_gated)?;
         drop((gate, up, for_gated));
         let trained = own.gate.is_trained() || own.up.is_trained();
-        let normal = trained.then(|| rms_norm(&middle, &layer.post_norm, epsilon)).transpose()?;
+        let normal = trained.then(|| rms_norm(&middle, &layer.feed_forward_norm, norm)).transpose()?;
         let for_normal = layer.gate.backward(&own.gate, normal.as_ref(), &for_gate, None, grads)?;
         let for_normal = layer.up.backward(&own.up, normal.as_ref(), &for_up, Some(for_normal), grads)?;
         drop((for_gate, for_up, normal));
-        let for_middle = norm_backward(&middle, &own.post_norm, &for_normal, epsilon, grads)?;
+        let for_middle = norm_backward(&middle, &own.feed_forward_norm, &for_normal, norm, grads)?;
         let grad = add(for_middle, &grad)?;
         drop((middle, for_normal));
 
-        let for_mixed = layer.o.backward(&own.o, Some(&mixed), &grad, None, grads)?;
-        let [for_q, for_k, for_v] =
-            attend_backward(self.weights.heads(), &self.packed, &q, &k, &v, &mixed, &for_mixed)?;
+        let for_attended = match (&attended, &own.output_norms) {
+            (Some(attended), Some(own)) => norm_backward(attended, &own.attention, &grad, norm, grads)?,
+            _ => grad.clone(),
+        };
+        let for_mixed = layer.o.backward(&own.o, Some(&mixed), &for_attended, None, grads)?;
+        drop((attended, for_attended));
+        let [for_q, for_k, for_v] = attend_backward(layer.heads, &self.packed, &q, &k, &v, &mixed, &for_mixed)?;
         drop((q, k, v, mixed, for_mixed));
         let (mut for_q, mut for_k) = (for_q, for_k);
         if layer.rotates {
-            (for_q, for_k) = (self.rotary.rotate_back(&for_q)?, self.rotary.rotate_back(&for_k)?);
+            let rotary = self.angles.of(layer.heads);
+            (for_q, for_k) = (rotary.rotate_back(&for_q)?, rotary.rotate_back(&for_k)?);
         }
         if let (Some((q, k)), Some(own)) = (plain, &own.head_norms) {
-            for_q = head_norm_backward(&q, &own.q, &for_q, epsilon, grads)?;
-            for_k = head_norm_backward(&k, &own.k, &for_k, epsilon, grads)?;
+            for_q = head_norm_backward(&q, &own.q, &for_q, norm, grads)?;
+            for_k = head_norm_backward(&k, &own.k, &for_k, norm, grads)?;
         }
         let trained = own.q.is_trained() || own.k.is_trained() || own.v.is_trained();
-        let normal = trained.then(|| rms_norm(x, &layer.input_norm, epsilon)).transpose()?;
+        let normal = trained.then(|| rms_norm(x, &layer.input_norm, norm)).transpose()?;
         let for_normal = layer.v.backward(&own.v, normal.as_ref(), &for_v, None, grads)?;
         let for_normal = layer.k.backward(&own.k, normal.as_ref(), &for_k, Some(for_normal), grads)?;
         let for_normal = layer.q.backward(&own.q, normal.as_ref(), &for_q, Some(for_normal), grads)?;
         drop((for_q, for_k, for_v, normal));
-        let for_x = norm_backward(x, &own.input_norm, &for_normal, epsilon, grads)?;
+        let for_x = norm_backward(x, &own.input_norm, &for_normal, norm, grads)?;
         add(for_x, &grad)
     }
 }
@@ -241,10 +252,10 @@ fn norm_backward(
     x: &Tensor,
     weight: &Tensor,
     grad: &Tensor,
-    epsilon: f64,
+    norm: NormConstants,
     grads: &mut Gradients,
 ) -> TensorResult<Tensor> {
-    let (for_x, for_weight) = rms_norm_backward(x, &weight.detach(), grad, epsilon, weight.is_variable())?;
+    let (for_x, for_weight) = rms_norm_backward(x, &weight.detach(), grad, norm, weight.is_variable())?;
     if let Some(for_weight) = for_weight {
         grads.add(weight, for_weight)?;
     }
@@ -257,11 +268,11 @@ fn head_norm_backward(
     x: &Tensor,
     weight: &Tensor,
     grad: &Tensor,
-    epsilon: f64,
+    norm: NormConstants,
     grads: &mut Gradients,
 ) -> TensorResult<Tensor> {
     let heads = |x: &Tensor| x.reshape(((), weight.elem_count()));
-    norm_backward(&heads(x)?, weight, &heads(grad)?, epsilon, grads)?.reshape(x.shape())
+    norm_backward(&heads(x)?, weight, &heads(grad)?, norm, grads)?.reshape(x.shape())
 }
 
 impl Projection {
@@ -327,19 +338,22 @@ mod tests {
     fn a_layer_keeps_as_many_elements_as_are_told_beforehand() {
         let sequence = Sequence { prompt: vec![5; 7], completion: vec![6; 5] };
         let batch = Batch::from_sequences(&[&sequence]);
-        let [plain, qwen3] =
-            [false, true].map(|qk_norm| random(&ModelConfig { qk_norm, ..twins::config() }, 1, &Device::Cpu).unwrap());
+        let [plain, qwen3, gemma3] =
+            [twins::config(), ModelConfig { qk_norm: true, ..twins::config() }, twins::gemma3()]
+                .map(|config| random(&config, 1, &Device::Cpu).unwrap());
         for (model, checkpointing, width) in [
             (&plain, Checkpointing::Off, plain.widths().kept()),
             (&qwen3, Checkpointing::Off, qwen3.widths().kept()),
+            (&gemma3, Checkpointing::Off, gemma3.widths().kept()),
             (&plain, Checkpointing::Layers, plain.widths().hidden),
         ] {
             let pass = Pass::forward(model, &batch, checkpointing).unwrap();
             for (x, activations) in &pass.layers {
                 let mut kept = x.elem_count();
-                if let Some(Activations { plain, q, k, v, mixed, middle, gate, up }) = activations {
+                if let Some(Activations { plain, q, k, v, mixed, middle, gate, up, outputs }) = activations {
                     kept += [q, k, v, mixed, middle, gate, up].map(Tensor::elem_count).iter().sum::<usize>();
-                    kept += plain.as_ref().map_or(0, |(q, k)| q.elem_count() + k.elem_count());
+                    let pairs = [plain, outputs].into_iter().flatten();
+                    kept += pairs.map(|(a, b)| a.elem_count() + b.elem_count()).sum::<usize>();
                 }
                 assert_eq!(kept, width * batch.tokens.len());
             }

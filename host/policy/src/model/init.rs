@@ -14,15 +14,16 @@ use crate::{
 /// Standard deviation of the initial weights.
 const DEVIATION: f64 = 0.08;
 
-/// Returns a model with random weights: norms are 1, biases 0, the rest normal. The projections back into the residual
+/// Returns a model with random weights: the factors of norms are 1, biases 0, the rest normal. The projections back into the residual
 /// stream are smaller by √(2 · layers), as in GPT-2, so that the stream does not grow with depth.
 pub(crate) fn random(config: &ModelConfig, seed: u64, device: &Device) -> Result<Transformer> {
     let mut normal = Normal::new(seed);
+    let norm = 1.0 - config.norm_constants().offset as f32;
     let residual_scale = 1.0 / (2.0 * config.layers as f64).sqrt();
     Transformer::build(config, &mut |name, shape| {
         let count = shape.iter().product();
         let values = match name {
-            _ if name.ends_with("norm.weight") => vec![1f32; count],
+            _ if name.ends_with("norm.weight") => vec![norm; count],
             _ if name.ends_with(".bias") => vec![0f32; count],
             _ if name.contains("o_proj") || name.contains("down_proj") => {
                 normal.values(count, DEVIATION * residual_scale)

@@ -133,7 +133,7 @@ mod tests {
                     assert!(got.adapter.is_none());
                 }
                 assert_same(&got.down.weight, &want.down.weight);
-                assert_same(&got.post_norm, &want.post_norm);
+                assert_same(&got.feed_forward_norm, &want.feed_forward_norm);
             }
         }
     }

@@ -4,10 +4,15 @@
 
 use std::{f64::consts::TAU, path::Path};
 
+use candle_core::{DType, Device, Result as TensorResult};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    kernels::Heads,
+    ops::Rotary,
+};
 
 /// A scaling of rotary frequencies, as in the `rope_parameters` or `rope_scaling` of a `config.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -69,7 +74,42 @@ fn yes() -> bool {
     true
 }
 
-/// The rotation of queries and keys by their positions.
+/// The rotation of queries and keys by their positions, in all layers of a model.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Rope {
+    pub(super) full: Frequencies,
+    /// That of layers with a sliding window, if it is another.
+    pub(super) sliding: Option<Frequencies>,
+}
+
+/// The angles of rows, for all layers of a model.
+#[derive(Debug)]
+pub(crate) struct Angles {
+    full: Rotary,
+    sliding: Option<Rotary>,
+}
+
+impl Rope {
+    /// Returns the frequencies of each kind of layer.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Frequencies> {
+        std::iter::once(&self.full).chain(&self.sliding)
+    }
+
+    /// Computes the angles of rows at `positions`, for activations of type `dtype`.
+    pub(super) fn angles(&self, positions: &[usize], dtype: DType, device: &Device) -> TensorResult<Angles> {
+        let of = |Frequencies { angles, scale }: &Frequencies| Rotary::at(positions, angles, *scale, dtype, device);
+        Ok(Angles { full: of(&self.full)?, sliding: self.sliding.as_ref().map(of).transpose()? })
+    }
+}
+
+impl Angles {
+    /// Returns the angles of a layer with this attention.
+    pub(crate) fn of(&self, heads: Heads) -> &Rotary {
+        self.sliding.as_ref().filter(|_| heads.slide()).unwrap_or(&self.full)
+    }
+}
+
+/// The rotation of queries and keys by their positions, in layers of one kind.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Frequencies {
     /// The angle per position of each pair of elements of a head, in radians, (head_dim / 2,).

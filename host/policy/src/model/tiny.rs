@@ -4,7 +4,7 @@
 use crate::{
     error::Result,
     model::{
-        config::{Architecture, ModelConfig},
+        config::{Architecture, ModelConfig, Variant},
         tokenizer::Tokenizer,
     },
 };
@@ -32,6 +32,7 @@ pub(crate) fn config(tokenizer: &Tokenizer) -> ModelConfig {
         rope_scaling: None,
         unrotated_layers: Vec::new(),
         qk_norm: false,
+        variant: Variant::default(),
         tie_word_embeddings: true,
         qkv_bias: false,
         output_bias: false,

@@ -186,6 +186,13 @@ impl Tokenizer {
         self.inner.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1)
     }
 
+    /// Returns one more than the largest id of the tokens that a text can have, special tokens left out.
+    pub(crate) fn text_vocab_size(&self) -> usize {
+        let added = self.inner.get_added_tokens_decoder();
+        let special = |id: &u32| added.get(id).is_some_and(|token| token.special);
+        self.inner.get_vocab(true).into_values().filter(|id| !special(id)).max().map_or(0, |id| id as usize + 1)
+    }
+
     /// Returns the text of a `tokenizer.json`.
     pub(crate) fn to_json(&self) -> Result<String> {
         self.inner.to_string(true).map_err(failed("write its tokenizer.json"))
@@ -227,6 +234,16 @@ mod tests {
         let ids = tokenizer.encode("<|im_start|>ab a12<tool>").unwrap();
         assert_eq!(ids, [0, 3, 4, 1, 5, 6, 7]);
         assert_eq!(tokenizer.decode(&ids).unwrap(), "ab a12<tool>");
+    }
+
+    #[test]
+    fn a_special_token_of_other_models_needs_no_row() {
+        let made = |special: &[&str]| {
+            Tokenizer::from_merges(&["a", "b", "<image>"], &[], special, &[], ByteLevelStyle::Gpt2).unwrap()
+        };
+        let tokenizer = made(&["<image>"]);
+        assert_eq!((tokenizer.text_vocab_size(), tokenizer.vocab_size()), (2, 3));
+        assert_eq!(made(&[]).text_vocab_size(), 3);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The weights and the forward pass of a decoder-only transformer.
 //!
 //! Each layer adds two terms to the residual stream `x` (rows, hidden), both computed from the normalised stream: first
-//! `o(attention(rotary(q, k), v))`, then `down(silu(gate) · up)`. There is one forward pass. Its operations are tracked
+//! `o(attention(rotary(q, k), v))`, then `down(activation(gate) · up)`. There is one forward pass. Its operations are tracked
 //! where a weight is a variable; the caller supplies the attention, over a batch or over a cache.
 
 use std::sync::Arc;
@@ -10,12 +10,16 @@ use candle_core::{DType, Device, Result as TensorResult, Tensor, Var};
 
 use crate::{
     error::Result,
-    kernels::{Heads, Transpose},
-    model::{batch::Batch, config::ModelConfig, rope::Frequencies},
-    ops::{Dropout, Packed, Prediction, Rotary, add, add_product, attend, linear, predict, rms_norm, swiglu},
+    kernels::{Activation, Heads, NormConstants, Transpose},
+    model::{
+        batch::Batch,
+        config::ModelConfig,
+        rope::{Angles, Rope},
+    },
+    ops::{Dropout, Packed, Prediction, add, add_product, attend, glu, linear, predict, rms_norm},
 };
 
-/// The weights of a decoder-only transformer with RMSNorm, rotary positions, grouped queries and SwiGLU.
+/// The weights of a decoder-only transformer with RMSNorm, rotary positions, grouped queries and gated feed-forward layers.
 ///
 /// Cloning shares the weights.
 #[derive(Debug, Clone)]
@@ -33,14 +37,17 @@ pub struct Transformer {
 /// The numbers that the forward pass needs besides the weights.
 #[derive(Debug, Clone)]
 pub(super) struct Shape {
-    heads: Heads,
-    pub(super) epsilon: f64,
+    pub(super) norm: NormConstants,
+    pub(super) activation: Activation,
+    /// The factor of a token's embedding.
+    pub(super) embedding_scale: f64,
     context_length: usize,
-    frequencies: Arc<Frequencies>,
+    rope: Arc<Rope>,
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct Layer {
+    pub(super) heads: Heads,
     pub(super) input_norm: Tensor,
     pub(super) q: Projection,
     pub(super) k: Projection,
@@ -50,10 +57,20 @@ pub(super) struct Layer {
     /// True if queries and keys are rotated by their positions.
     pub(super) rotates: bool,
     pub(super) o: Projection,
-    pub(super) post_norm: Tensor,
+    pub(super) feed_forward_norm: Tensor,
     pub(super) gate: Projection,
     pub(super) up: Projection,
     pub(super) down: Projection,
+    /// The normalisation of what is added to the stream, if there is one.
+    pub(super) output_norms: Option<OutputNorms>,
+}
+
+/// The weights, (hidden,) each, by which the outputs of attention and of the feed-forward layer are normalised before they
+/// are added to the stream.
+#[derive(Debug, Clone)]
+pub(super) struct OutputNorms {
+    pub(super) attention: Tensor,
+    pub(super) feed_forward: Tensor,
 }
 
 /// The weights, (dim,) each, by which every head of the queries and of the keys is normalised before it is rotated.
@@ -78,9 +95,12 @@ pub(super) struct Activations {
     pub(super) mixed: Tensor,
     /// The residual stream between attention and feed-forward, (rows, hidden).
     pub(super) middle: Tensor,
-    /// The inputs of SwiGLU, (rows, intermediate).
+    /// The inputs of the gated unit, (rows, intermediate).
     pub(super) gate: Tensor,
     pub(super) up: Tensor,
+    /// The outputs of attention and of the feed-forward layer before they are normalised, (rows, hidden); only of layers that
+    /// normalise them.
+    pub(super) outputs: Option<(Tensor, Tensor)>,
 }
 
 /// The widths of a model's rows.
@@ -92,10 +112,12 @@ pub(crate) struct Widths {
     query: usize,
     /// Keys, and values.
     kv: usize,
-    /// The inputs of SwiGLU.
+    /// The inputs of the gated unit.
     pub(crate) intermediate: usize,
     /// True if the heads of queries and keys are normalised.
     head_norms: bool,
+    /// True if the outputs of attention and of feed-forward layers are normalised.
+    pub(crate) output_norms: bool,
 }
 
 impl Widths {
@@ -103,7 +125,8 @@ impl Widths {
     /// [`Activations`].
     pub(crate) fn kept(self) -> usize {
         let plain = if self.head_norms { self.query + self.kv } else { 0 };
-        2 * (self.hidden + self.query + self.kv + self.intermediate) + plain
+        let outputs = if self.output_norms { 2 * self.hidden } else { 0 };
+        2 * (self.hidden + self.query + self.kv + self.intermediate) + plain + outputs
     }
 }
 
@@ -157,13 +180,14 @@ impl Layer {
         &self,
         q: &Tensor,
         k: &Tensor,
-        epsilon: f64,
-        rotary: &Rotary,
+        norm: NormConstants,
+        angles: &Angles,
     ) -> TensorResult<(Tensor, Tensor)> {
         let (q, k) = match &self.head_norms {
-            Some(norms) => (norm_heads(q, &norms.q, epsilon)?, norm_heads(k, &norms.k, epsilon)?),
+            Some(norms) => (norm_heads(q, &norms.q, norm)?, norm_heads(k, &norms.k, norm)?),
             None => (q.clone(), k.clone()),
         };
+        let rotary = angles.of(self.heads);
         if self.rotates { Ok((rotary.rotate(&q)?, rotary.rotate(&k)?)) } else { Ok((q, k)) }
     }
 
@@ -171,28 +195,50 @@ impl Layer {
     pub(super) fn forward(
         &self,
         x: &Tensor,
-        epsilon: f64,
-        rotary: &Rotary,
+        shape: &Shape,
+        angles: &Angles,
         attend: impl FnOnce(&Tensor, &Tensor, &Tensor) -> TensorResult<Tensor>,
     ) -> TensorResult<(Tensor, Activations)> {
-        let normal = rms_norm(x, &self.input_norm, epsilon)?;
+        let normal = rms_norm(x, &self.input_norm, shape.norm)?;
         let plain = (self.q.forward(&normal)?, self.k.forward(&normal)?);
-        let (q, k) = self.positioned(&plain.0, &plain.1, epsilon, rotary)?;
+        let (q, k) = self.positioned(&plain.0, &plain.1, shape.norm, angles)?;
         let plain = self.head_norms.is_some().then_some(plain);
         let v = self.v.forward(&normal)?;
         let mixed = attend(&q, &k, &v)?;
-        let middle = add(self.o.forward(&mixed)?, x)?;
-        let normal = rms_norm(&middle, &self.post_norm, epsilon)?;
+        let attended = self.o.forward(&mixed)?;
+        let (middle, attended) = match &self.output_norms {
+            Some(norms) => (add(rms_norm(&attended, &norms.attention, shape.norm)?, x)?, Some(attended)),
+            None => (add(attended, x)?, None),
+        };
+        let normal = rms_norm(&middle, &self.feed_forward_norm, shape.norm)?;
         let (gate, up) = (self.gate.forward(&normal)?, self.up.forward(&normal)?);
         drop(normal);
-        let out = add(self.down.forward(&swiglu(&gate, &up)?)?, &middle)?;
-        Ok((out, Activations { plain, q, k, v, mixed, middle, gate, up }))
+        let fed = self.down.forward(&glu(shape.activation, &gate, &up)?)?;
+        let (out, fed) = match &self.output_norms {
+            Some(norms) => (add(rms_norm(&fed, &norms.feed_forward, shape.norm)?, &middle)?, Some(fed)),
+            None => (add(fed, &middle)?, None),
+        };
+        Ok((out, Activations { plain, q, k, v, mixed, middle, gate, up, outputs: attended.zip(fed) }))
     }
 }
 
 /// Normalises every head of `x` (rows, heads · dim) by `weight` (dim,).
-fn norm_heads(x: &Tensor, weight: &Tensor, epsilon: f64) -> TensorResult<Tensor> {
-    rms_norm(&x.reshape(((), weight.elem_count()))?, weight, epsilon)?.reshape(x.shape())
+fn norm_heads(x: &Tensor, weight: &Tensor, norm: NormConstants) -> TensorResult<Tensor> {
+    rms_norm(&x.reshape(((), weight.elem_count()))?, weight, norm)?.reshape(x.shape())
+}
+
+/// The names of a layer's normalisations of outputs.
+const ATTENTION_OUTPUT_NORM: &str = "post_attention_layernorm.weight";
+const FEED_FORWARD_OUTPUT_NORM: &str = "post_feedforward_layernorm.weight";
+
+/// Returns the name of the normalisation before the feed-forward layer. Where there is none after attention, it has that name.
+fn feed_forward_norm(output_norms: bool) -> &'static str {
+    if output_norms { "pre_feedforward_layernorm.weight" } else { ATTENTION_OUTPUT_NORM }
+}
+
+/// Returns the root of a width as the Python library transformers stores it, in 32 bits.
+fn root_of(width: usize) -> f64 {
+    f64::from((width as f64).sqrt() as f32)
 }
 
 impl Transformer {
@@ -212,6 +258,7 @@ impl Transformer {
                 })
             };
             layers.push(Layer {
+                heads: config.attention(index),
                 q: projection("self_attn.q_proj", q_width, hidden, config.qkv_bias)?,
                 k: projection("self_attn.k_proj", kv_width, hidden, config.qkv_bias)?,
                 v: projection("self_attn.v_proj", kv_width, hidden, config.qkv_bias)?,
@@ -222,12 +269,18 @@ impl Transformer {
                 up: projection("mlp.up_proj", inner, hidden, false)?,
                 down: projection("mlp.down_proj", hidden, inner, false)?,
                 input_norm: weight("input_layernorm.weight", &[hidden])?,
-                post_norm: weight("post_attention_layernorm.weight", &[hidden])?,
+                feed_forward_norm: weight(feed_forward_norm(config.variant.output_norms), &[hidden])?,
+                output_norms: None,
             });
             if let (true, Some(layer)) = (config.qk_norm, layers.last_mut()) {
                 let mut weight =
                     |name: &str| get(&format!("model.layers.{index}.self_attn.{name}.weight"), &[config.head_dim]);
                 layer.head_norms = Some(HeadNorms { q: weight("q_norm")?, k: weight("k_norm")? });
+            }
+            if let (true, Some(layer)) = (config.variant.output_norms, layers.last_mut()) {
+                let mut weight = |name: &str| get(&format!("model.layers.{index}.{name}"), &[hidden]);
+                let (attention, feed_forward) = (weight(ATTENTION_OUTPUT_NORM)?, weight(FEED_FORWARD_OUTPUT_NORM)?);
+                layer.output_norms = Some(OutputNorms { attention, feed_forward });
             }
         }
         let head =
@@ -239,10 +292,11 @@ impl Transformer {
             norm: get("model.norm.weight", &[hidden])?,
             head,
             shape: Shape {
-                heads: Heads { query: config.heads, kv: config.kv_heads, dim: config.head_dim },
-                epsilon: config.rms_norm_eps,
+                norm: config.norm_constants(),
+                activation: config.variant.activation,
+                embedding_scale: if config.variant.scaled_embedding { root_of(hidden) } else { 1.0 },
                 context_length: config.context_length,
-                frequencies: Arc::new(config.frequencies()),
+                rope: Arc::new(config.rope()),
             },
         })
     }
@@ -273,7 +327,12 @@ impl Transformer {
         })?;
         for (index, layer) in self.layers.iter_mut().enumerate() {
             f(&format!("model.layers.{index}.input_layernorm.weight"), &mut layer.input_norm)?;
-            f(&format!("model.layers.{index}.post_attention_layernorm.weight"), &mut layer.post_norm)?;
+            let name = feed_forward_norm(layer.output_norms.is_some());
+            f(&format!("model.layers.{index}.{name}"), &mut layer.feed_forward_norm)?;
+            if let Some(norms) = &mut layer.output_norms {
+                f(&format!("model.layers.{index}.{ATTENTION_OUTPUT_NORM}"), &mut norms.attention)?;
+                f(&format!("model.layers.{index}.{FEED_FORWARD_OUTPUT_NORM}"), &mut norms.feed_forward)?;
+            }
             if let Some(norms) = &mut layer.head_norms {
                 f(&format!("model.layers.{index}.self_attn.q_norm.weight"), &mut norms.q)?;
                 f(&format!("model.layers.{index}.self_attn.k_norm.weight"), &mut norms.k)?;
@@ -368,14 +427,25 @@ impl Transformer {
     }
 
     pub(crate) fn widths(&self) -> Widths {
-        let Heads { query, kv, dim } = self.shape.heads;
-        let intermediate = self.layers.first().map_or(0, |layer| layer.up.weight.dims()[0]);
-        let head_norms = self.layers.iter().any(|layer| layer.head_norms.is_some());
-        Widths { hidden: self.embedding.dims()[1], query: query * dim, kv: kv * dim, intermediate, head_norms }
+        let width = |of: fn(&Layer) -> &Projection| self.layers.first().map_or(0, |layer| of(layer).weight.dims()[0]);
+        Widths {
+            hidden: self.embedding.dims()[1],
+            query: width(|layer| &layer.q),
+            kv: width(|layer| &layer.k),
+            intermediate: width(|layer| &layer.up),
+            head_norms: self.layers.iter().any(|layer| layer.head_norms.is_some()),
+            output_norms: self.layers.iter().any(|layer| layer.output_norms.is_some()),
+        }
     }
 
-    pub(crate) fn heads(&self) -> Heads {
-        self.shape.heads
+    /// Returns the attention of a layer.
+    pub(crate) fn heads(&self, layer: usize) -> Heads {
+        self.layers[layer].heads
+    }
+
+    /// Returns the size of the sliding window, if a layer has one.
+    pub(crate) fn window(&self) -> Option<usize> {
+        self.layers.iter().map(|layer| layer.heads).find(|heads| heads.slide()).map(|heads| heads.window)
     }
 
     pub(crate) fn device(&self) -> &Device {
@@ -395,24 +465,23 @@ impl Transformer {
         positions: &[usize],
         mut attend: impl FnMut(usize, &Tensor, &Tensor, &Tensor) -> TensorResult<Tensor>,
     ) -> TensorResult<Tensor> {
-        let epsilon = self.shape.epsilon;
-        let rotary = self.rotary(positions)?;
+        let angles = self.angles(positions)?;
         let mut x = self.embed(tokens)?;
         for (index, layer) in self.layers.iter().enumerate() {
-            (x, _) = layer.forward(&x, epsilon, &rotary, |q, k, v| attend(index, q, k, v))?;
+            (x, _) = layer.forward(&x, &self.shape, &angles, |q, k, v| attend(index, q, k, v))?;
         }
-        rms_norm(&x, &self.norm, epsilon)
+        rms_norm(&x, &self.norm, self.shape.norm)
     }
 
-    /// Returns the rows of the embedding for tokens, (tokens, hidden).
+    /// Returns the rows of the embedding for tokens, scaled, (tokens, hidden).
     pub(super) fn embed(&self, tokens: &[u32]) -> TensorResult<Tensor> {
-        self.embedding.index_select(&Tensor::new(tokens, self.device())?, 0)?.to_dtype(self.compute)
+        let rows = self.embedding.index_select(&Tensor::new(tokens, self.device())?, 0)?.to_dtype(self.compute)?;
+        if self.shape.embedding_scale == 1.0 { Ok(rows) } else { rows * self.shape.embedding_scale }
     }
 
     /// Returns the rotary angles of rows at `positions`.
-    pub(crate) fn rotary(&self, positions: &[usize]) -> TensorResult<Rotary> {
-        let Frequencies { angles, scale } = &*self.shape.frequencies;
-        Rotary::at(positions, angles, *scale, self.compute, self.device())
+    pub(crate) fn angles(&self, positions: &[usize]) -> TensorResult<Angles> {
+        self.shape.rope.angles(positions, self.compute, self.device())
     }
 
     /// Selects from a batch's normalised stream the rows that predict its targets, scaled for `temperature`.
@@ -425,8 +494,9 @@ impl Transformer {
     /// Predicts the targets of a batch, in the batch's order, under the distribution at `temperature`.
     pub(crate) fn predict(&self, batch: &Batch, temperature: f64) -> Result<Prediction> {
         let packed = Arc::new(Packed::new(batch.groups.clone()));
-        let normal = self
-            .hidden_states(&batch.tokens, &batch.positions, |_, q, k, v| attend(self.shape.heads, &packed, q, k, v))?;
+        let normal = self.hidden_states(&batch.tokens, &batch.positions, |layer, q, k, v| {
+            attend(self.heads(layer), &packed, q, k, v)
+        })?;
         Ok(predict(&self.predictor_rows(&normal, batch, temperature)?, self.head(), &batch.targets)?)
     }
 

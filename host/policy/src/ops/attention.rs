@@ -21,7 +21,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Packed {
     groups: Vec<Group>,
-    padded: OnceLock<Padded>,
+    /// Those of layers whose queries attend to all keys, and of those with the model's sliding window.
+    padded: [OnceLock<Padded>; 2],
     tiles: OnceLock<cuda::attention::Tiles>,
 }
 
@@ -32,11 +33,12 @@ impl Packed {
     }
 
     fn padded(&self, heads: Heads, like: &Tensor) -> Result<&Padded> {
-        if let Some(padded) = self.padded.get() {
+        let cell = &self.padded[usize::from(heads.slide())];
+        if let Some(padded) = cell.get() {
             return Ok(padded);
         }
         let padded = Padded::new(&self.groups, heads, like)?;
-        Ok(self.padded.get_or_init(|| padded))
+        Ok(cell.get_or_init(|| padded))
     }
 
     fn tiles(&self, device: &Device) -> Result<&cuda::attention::Tiles> {
@@ -90,10 +92,10 @@ pub(crate) fn attend_backward(
     }
 }
 
-/// Returns the implementation for heads of this width.
+/// Returns the implementation for these heads.
 fn path(heads: Heads, q: &Tensor) -> Path {
     match Path::of(Op::Attention, q) {
-        Path::CudaKernel if !cuda::attention::supports(heads) => Path::Fused,
+        Path::CudaKernel if !cuda::attention::supports(heads, q.dtype()) => Path::Fused,
         path => path,
     }
 }
@@ -146,7 +148,7 @@ impl Padded {
                     None => ZERO_ROW,
                 }));
             }
-            mask.extend((0..queries).flat_map(|i| (0..keys).map(move |j| part.mask(i, j))));
+            mask.extend((0..queries).flat_map(|i| (0..keys).map(move |j| part.mask(heads, i, j))));
         }
         let mask = mask_tensor(mask, (parts.len(), 1, 1, queries, keys), like.dtype(), device)?;
         let mask = mask.broadcast_as((parts.len(), heads.kv, repeats, queries, keys))?.contiguous()?;
@@ -179,7 +181,7 @@ impl Padded {
 
 fn padded_attention(heads: Heads, packed: &Packed, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
     let padded = packed.padded(heads, q)?;
-    let scaled = (padded.pad_queries(heads, q)? * heads.scale())?;
+    let scaled = (padded.pad_queries(heads, q)? * heads.scale)?;
     let weights = padded.weights(&scaled, &padded.pad_keys(heads, k)?)?;
     let out = weights.matmul(&padded.pad_keys(heads, v)?)?;
     padded.queries.reverse(&out.reshape(((), heads.dim))?)?.reshape(q.shape())
@@ -195,7 +197,7 @@ fn padded_backward(
     grad: &Tensor,
 ) -> Result<[Tensor; 3]> {
     let padded = packed.padded(heads, q)?;
-    let scaled = (padded.pad_queries(heads, q)? * heads.scale())?;
+    let scaled = (padded.pad_queries(heads, q)? * heads.scale)?;
     let (keys, values) = (padded.pad_keys(heads, k)?, padded.pad_keys(heads, v)?);
     let weights = padded.weights(&scaled, &keys)?;
     let for_out = padded.pad_queries(heads, grad)?;
@@ -206,7 +208,7 @@ fn padded_backward(
     let mean = padded.pad_queries(heads, &mean.reshape((q.dim(0)?, heads.query))?)?.to_dtype(q.dtype())?;
     let for_weights = for_out.matmul(&values.t()?)?;
     let for_scores = (for_weights.broadcast_sub(&mean)? * &weights)?;
-    let for_q = (for_scores.matmul(&keys)? * heads.scale())?;
+    let for_q = (for_scores.matmul(&keys)? * heads.scale)?;
     let for_k = for_scores.t()?.matmul(&scaled)?;
     let for_v = weights.t()?.matmul(&for_out)?;
     let rows = |x: Tensor| x.reshape(((), heads.dim));
@@ -240,8 +242,9 @@ impl Part {
         }
     }
 
-    fn mask(&self, i: usize, j: usize) -> f32 {
-        if j <= self.prompt + i { 0.0 } else { -1e30 }
+    fn mask(&self, heads: Heads, i: usize, j: usize) -> f32 {
+        let position = self.prompt + i;
+        if (heads.first_seen(position)..=position).contains(&j) { 0.0 } else { -1e30 }
     }
 }
 
@@ -267,7 +270,7 @@ fn composed(heads: Heads, groups: &[Group], q: &Tensor, k: &Tensor, v: &Tensor) 
         // Padding reads row 0; the output of padding is never read.
         q_rows.extend((0..queries).map(|i| part.query_row(i).unwrap_or(0) as u32));
         k_rows.extend((0..keys).map(|j| part.key_row(j).unwrap_or(0) as u32));
-        mask.extend((0..queries).flat_map(|i| (0..keys).map(move |j| part.mask(i, j))));
+        mask.extend((0..queries).flat_map(|i| (0..keys).map(move |j| part.mask(heads, i, j))));
         (0..part.rows).for_each(|i| back[part.row + i] = (index * queries + i) as u32);
     }
     let (b, repeats, device) = (parts.len(), heads.repeats(), q.device());
@@ -278,7 +281,7 @@ fn composed(heads: Heads, groups: &[Group], q: &Tensor, k: &Tensor, v: &Tensor) 
     let q = q.permute((0, 2, 3, 1, 4))?.reshape((b, heads.kv, repeats * queries, heads.dim))?;
     let pick =
         |x: &Tensor| x.index_select(&k_rows, 0)?.reshape((b, keys, heads.kv, heads.dim))?.transpose(1, 2)?.contiguous();
-    let scores = (q.contiguous()?.matmul(&pick(k)?.t()?.contiguous()?)? * heads.scale())?;
+    let scores = (q.contiguous()?.matmul(&pick(k)?.t()?.contiguous()?)? * heads.scale)?;
     let scores = scores.reshape((b, heads.kv, repeats, queries, keys))?.broadcast_add(&mask)?;
     let weights = softmax(&scores)?.reshape((b, heads.kv, repeats * queries, keys))?;
     let out = weights.matmul(&pick(v)?)?.reshape((b, heads.kv, repeats, queries, heads.dim))?;
@@ -306,14 +309,17 @@ mod tests {
     #[test]
     fn every_implementation_agrees_with_the_twin() {
         // The groups cover parts longer than a block of queries, a group without completions, and completions of no row
-        // and of one row. A device multiplies heads of a multiple of 8 elements on its tensor cores, in tiles of 32 rows.
-        for (dim, long, longer) in [(4, 70, 130), (24, 37, 45)] {
+        // and of one row. A device multiplies heads of a multiple of 8 elements on its tensor cores, in tiles of 32 rows. The
+        // window begins in prompts, in completions, and within tiles.
+        for (dim, long, longer, window) in
+            [(4, 70, 130, usize::MAX), (24, 37, 45, usize::MAX), (8, 33, 40, 20), (4, 3, 9, 1), (136, 3, 9, 7)]
+        {
             let rows = 9 + long + longer;
             let groups = vec![
                 Group { start: 0, prompt: 5, completions: vec![3, 0, 1, long] },
                 Group { start: 9 + long, prompt: longer, completions: vec![] },
             ];
-            let heads = Heads { query: 6, kv: 2, dim };
+            let heads = Heads { window, scale: 0.4, ..Heads::new(6, 2, dim) };
             let arguments = [noise(&[rows, 6 * dim], 1), noise(&[rows, 2 * dim], 2), noise(&[rows, 2 * dim], 3)];
             compare(&arguments, |args| {
                 attend(heads, &Arc::new(Packed::new(groups.clone())), &args[0], &args[1], &args[2])

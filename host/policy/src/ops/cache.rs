@@ -45,9 +45,15 @@ impl Places {
 
     /// Returns the places in use, a range for each block.
     pub(crate) fn spans(&self) -> impl Iterator<Item = Range<usize>> {
-        self.blocks.iter().zip((0..self.len).step_by(BLOCK)).map(|(block, first)| {
+        self.spans_from(0)
+    }
+
+    /// Returns the places of the tokens from token `from` on, a range for each block.
+    fn spans_from(&self, from: usize) -> impl Iterator<Item = Range<usize>> {
+        let from = from.min(self.len);
+        self.blocks.iter().zip((0..self.len).step_by(BLOCK)).skip(from / BLOCK).map(move |(block, first)| {
             let start = *block as usize * BLOCK;
-            start..start + BLOCK.min(self.len - first)
+            start + from.saturating_sub(first)..start + BLOCK.min(self.len - first)
         })
     }
 }
@@ -75,11 +81,18 @@ struct Padded {
 }
 
 impl Reads {
-    /// Creates the reads of rows from the parts that each row attends to: its prompt's places, then its own.
-    pub(crate) fn new(rows: &[[&Places; 2]]) -> Self {
-        let groups = rows.chunk_by(|[a, _], [b, _]| a == b).map(|rows| CachedGroup {
-            prompt: rows[0][0].spans().collect(),
-            own: rows.iter().map(|[_, own]| own.spans().collect()).collect(),
+    /// Creates the reads of rows from the two parts of each row, its prompt's places and its own, of which it attends to the
+    /// last `window`; `usize::MAX` is all.
+    pub(crate) fn new(rows: &[[&Places; 2]], window: usize) -> Self {
+        // The first token that a row attends to, in its prompt and in the rest.
+        let first = |[prompt, own]: &[&Places; 2]| {
+            let first = (prompt.len + own.len).saturating_sub(window);
+            [first.min(prompt.len), first.saturating_sub(prompt.len)]
+        };
+        let share = |a: &[&Places; 2], b: &[&Places; 2]| a[0] == b[0] && first(a)[0] == first(b)[0];
+        let groups = rows.chunk_by(share).map(|rows| CachedGroup {
+            prompt: rows[0][0].spans_from(first(&rows[0])[0]).collect(),
+            own: rows.iter().map(|row| row[1].spans_from(first(row)[1]).collect()).collect(),
         });
         Self { groups: groups.collect(), padded: OnceCell::new(), spans: OnceCell::new() }
     }
@@ -251,7 +264,7 @@ impl Cache {
             read.transpose(1, 2)?.contiguous()
         };
         let q4 = q.reshape((rows, heads.kv, heads.repeats(), heads.dim))?;
-        let scores = (q4.matmul(&gather(&self.keys)?.t()?)? * heads.scale())?;
+        let scores = (q4.matmul(&gather(&self.keys)?.t()?)? * heads.scale)?;
         let weights = softmax(&scores.broadcast_add(mask)?)?;
         weights.matmul(&gather(&self.values)?)?.reshape(q.shape())
     }
@@ -276,7 +289,9 @@ mod tests {
 
     use super::{super::twins::noise, *};
 
-    const HEADS: Heads = Heads { query: 6, kv: 2, dim: 6 };
+    fn heads() -> Heads {
+        Heads::new(6, 2, 6)
+    }
 
     /// Returns two sequences that share a prompt of a block and a half, one of them with tokens in two blocks of its own,
     /// and a third without a prompt.
@@ -299,24 +314,42 @@ mod tests {
         cache
     }
 
-    fn attended(sequences: &[[Places; 2]], cache: &Cache, q: &Tensor) -> Vec<Vec<f64>> {
+    fn attended(sequences: &[[Places; 2]], window: usize, cache: &Cache, q: &Tensor) -> Vec<Vec<f64>> {
         let rows: Vec<[&Places; 2]> = sequences.iter().map(|[prompt, own]| [prompt, own]).collect();
-        let out = cache.attend(HEADS, q, &Reads::new(&rows)).unwrap();
+        let out = cache.attend(heads(), q, &Reads::new(&rows, window)).unwrap();
         out.to_dtype(DType::F64).unwrap().to_vec2().unwrap()
     }
+
+    /// Windows of all tokens, of some in prompts, and of some after them.
+    const WINDOWS: [usize; 4] = [usize::MAX, 100, BLOCK + 1, 2];
 
     #[test]
     fn kernels_and_twin_agree() {
         let (sequences, q) = (sequences(), noise(&[3, 36], 5));
-        let run = |dtype| attended(&sequences, &filled(&sequences, dtype), &q.to_dtype(dtype).unwrap());
         let mut kernels = vec![Path::CpuKernel];
         if cuda::can_emulate() {
             kernels.push(Path::CudaKernel);
         }
-        let twin = run(DType::F64);
-        for path in kernels {
-            for (kernel, twin) in path.force(|| run(DType::F32)).iter().flatten().zip(twin.iter().flatten()) {
-                assert!((kernel - twin).abs() < 1e-6, "{path:?}: {kernel} is not {twin}");
+        for window in WINDOWS {
+            let run = |dtype| attended(&sequences, window, &filled(&sequences, dtype), &q.to_dtype(dtype).unwrap());
+            let twin = run(DType::F64);
+            for path in &kernels {
+                for (kernel, twin) in path.force(|| run(DType::F32)).iter().flatten().zip(twin.iter().flatten()) {
+                    assert!((kernel - twin).abs() < 1e-6, "{path:?}, {window}: {kernel} is not {twin}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_window_is_the_end_of_a_sequence() {
+        for window in WINDOWS {
+            for [prompt, own] in &sequences() {
+                let reads = Reads::new(&[[prompt, own]], window);
+                let got: Vec<usize> = reads.rows().flatten().flatten().collect();
+                let all = [prompt, own].into_iter().flat_map(|part| (0..part.len).map(|index| part.place(index)));
+                let all: Vec<usize> = all.collect();
+                assert_eq!(got, all[all.len().saturating_sub(window)..]);
             }
         }
     }
@@ -325,10 +358,12 @@ mod tests {
     fn a_row_has_the_same_bits_alone_and_beside_others() {
         let (sequences, q) = (sequences(), noise(&[3, 36], 5));
         let cache = filled(&sequences, DType::F32);
-        let together = attended(&sequences, &cache, &q);
-        for (index, row) in together.iter().enumerate() {
-            let alone = attended(&sequences[index..=index], &cache, &q.narrow(0, index, 1).unwrap());
-            assert_eq!(&alone[0], row);
+        for window in WINDOWS {
+            let together = attended(&sequences, window, &cache, &q);
+            for (index, row) in together.iter().enumerate() {
+                let alone = attended(&sequences[index..=index], window, &cache, &q.narrow(0, index, 1).unwrap());
+                assert_eq!(&alone[0], row);
+            }
         }
     }
 

@@ -9,6 +9,7 @@ mod dropout;
 mod floats;
 mod function;
 mod gather;
+mod glu;
 mod head;
 mod in_place;
 mod linear;
@@ -16,7 +17,6 @@ mod packed;
 pub(crate) mod path;
 mod rms_norm;
 mod rotary;
-mod swiglu;
 #[cfg(test)]
 mod twins;
 
@@ -27,11 +27,11 @@ pub(crate) use self::{
     cache::{BLOCK, Cache, Places, Reads, StepRows, Writes},
     dropout::Dropout,
     floats::{kernels_apply, with_floats, with_floats_mut},
+    glu::{glu, glu_backward},
     head::{Prediction, PredictionGradient, Tracked, head_rows, predict, predict_for_gradient},
     in_place::{add, add_product, add_rows},
     linear::{linear, matmul},
     packed::PackedLinear,
     rms_norm::{rms_norm, rms_norm_backward},
     rotary::Rotary,
-    swiglu::{swiglu, swiglu_backward},
 };

@@ -6,7 +6,7 @@ use candle_core::{Result, Tensor, bail};
 
 use super::floats::with_floats;
 use crate::{
-    kernels::{PackedWeight, WeightFormat},
+    kernels::{Activation, PackedWeight, WeightFormat},
     profile,
 };
 
@@ -53,11 +53,11 @@ impl PackedLinear {
         Tensor::from_vec(sum, residual.shape(), x.device())
     }
 
-    /// Computes `silu(x · gateᵀ) · (x · upᵀ)` for the two weights `gate` and `up`.
-    pub(crate) fn swiglu(&self, x: &Tensor) -> Result<Tensor> {
+    /// Computes `activation(x · gateᵀ) · (x · upᵀ)` for the two weights `gate` and `up`.
+    pub(crate) fn glu(&self, activation: Activation, x: &Tensor) -> Result<Tensor> {
         let _time = profile::time("linear");
         let rows = self.rows(x)?;
-        let values = with_floats([x], |[x]| self.0.swiglu(x))?;
+        let values = with_floats([x], |[x]| self.0.glu(activation, x))?;
         let width = values.len() / rows.max(1);
         Tensor::from_vec(values, (rows, width), x.device())
     }
@@ -88,7 +88,7 @@ mod tests {
     use candle_core::DType;
 
     use super::{
-        super::{linear, swiglu, twins::noise},
+        super::{glu, linear, twins::noise},
         *,
     };
 
@@ -110,7 +110,10 @@ mod tests {
             let products: [Tensor; 2] = both.forward(&x).unwrap();
             close(&products[0], &gated);
             close(&products[1], &raised);
-            close(&both.swiglu(&x).unwrap(), &swiglu(&gated, &raised).unwrap());
+            for activation in [Activation::Silu, Activation::GeluTanh] {
+                let want = glu(activation, &gated, &raised).unwrap();
+                close(&both.glu(activation, &x).unwrap(), &want);
+            }
             close(&one.add_to(&residual, &x).unwrap(), &(wide(&residual) + &gated).unwrap());
         }
     }

@@ -7,12 +7,15 @@ use std::{
 
 use candle_core::{DType, Tensor};
 
+use crate::kernels::Activation;
+
 /// An operation with more than one implementation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Op {
     RmsNorm,
     Rotary,
     SwiGlu,
+    GeGlu,
     Attention,
     DecodingAttention,
     /// A whole step of decoding by fused kernels, recorded on a device.
@@ -27,10 +30,11 @@ pub(crate) enum Op {
 }
 
 impl Op {
-    pub(crate) const ALL: [Op; 12] = [
+    pub(crate) const ALL: [Op; 13] = [
         Op::RmsNorm,
         Op::Rotary,
         Op::SwiGlu,
+        Op::GeGlu,
         Op::Attention,
         Op::DecodingAttention,
         Op::DecodingStep,
@@ -42,12 +46,21 @@ impl Op {
         Op::Merge,
     ];
 
+    /// Returns the gated linear unit of an activation.
+    pub(crate) fn of_gate(activation: Activation) -> Op {
+        match activation {
+            Activation::Silu => Op::SwiGlu,
+            Activation::GeluTanh => Op::GeGlu,
+        }
+    }
+
     /// Returns the name for messages.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Op::RmsNorm => "rms_norm",
             Op::Rotary => "rotary",
             Op::SwiGlu => "swiglu",
+            Op::GeGlu => "geglu",
             Op::Attention => "attention",
             Op::DecodingAttention => "decoding_attention",
             Op::DecodingStep => "decoding_step",

@@ -41,8 +41,9 @@ impl UpdateMemory {
             Checkpointing::Layers => (width.hidden, width.kept()),
         };
         // In the backward pass of a layer: the stream's gradient and two more of its width, the recomputed input of a product,
-        // and the gradients of SwiGLU's arguments and value. The head has its rows, their slopes and their gradients.
-        let rows = again + 5 * width.hidden + 4 * width.intermediate;
+        // and the gradients of the gated unit's arguments and value. The head has its rows, their slopes and their gradients.
+        // Where outputs are normalised, the gradient of one is there beside that of the stream.
+        let rows = again + (5 + usize::from(width.output_norms)) * width.hidden + 4 * width.intermediate;
         // A chunk of logits exists with a copy while it is computed.
         let logits = 2 * head_rows(model.head()).min(tokens) * model.vocab_size();
         Self {

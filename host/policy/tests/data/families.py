@@ -40,12 +40,27 @@ LLAMA3 = {
 }
 YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 16}
 LINEAR = {"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0}
+# A window that is shorter than a sequence, in a layer and not in the next one.
+WINDOW = {"use_sliding_window": True, "sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"]}
+GEMMA3 = {
+    "hidden_size": 20,
+    "num_hidden_layers": 3,
+    "head_dim": 8,
+    "query_pre_attn_scalar": 12,
+    "sliding_window": 6,
+    "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+    "rope_parameters": {
+        "full_attention": LINEAR,
+        "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+    },
+}
 FAMILIES = {
     "llama": ("Llama", {"rope_parameters": LLAMA3, "attention_bias": True}),
-    "mistral": ("Mistral", {"sliding_window": None, "head_dim": 8}),
-    "qwen2": ("Qwen2", {"rope_parameters": YARN, "tie_word_embeddings": True}),
+    "mistral": ("Mistral", {"sliding_window": 8, "head_dim": 8}),
+    "qwen2": ("Qwen2", {**WINDOW, "rope_parameters": YARN, "tie_word_embeddings": True}),
     "qwen3": ("Qwen3", {"head_dim": 8}),
     "smollm3": ("SmolLM3", {"rope_parameters": LINEAR, "num_hidden_layers": 4}),
+    "gemma3": ("Gemma3", GEMMA3),
 }
 
 
@@ -55,13 +70,15 @@ def sequences():
 
 def make(name, folder):
     prefix, differences = FAMILIES[name]
-    config = getattr(transformers, f"{prefix}Config")(**{**SIZES, **differences})
+    config_class = "Gemma3TextConfig" if name == "gemma3" else f"{prefix}Config"
+    config = getattr(transformers, config_class)(**{**SIZES, **differences})
     model = getattr(transformers, f"{prefix}ForCausalLM")(config).double().eval()
     generator = torch.Generator().manual_seed(len(name))
     with torch.no_grad():
         for key, weight in model.named_parameters():
             noise = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
-            weight.copy_((1 + 0.2 * noise if key.endswith("norm.weight") else 0.3 * noise).float())
+            center = 1 if key.endswith("norm.weight") and name != "gemma3" else 0
+            weight.copy_((center + 0.2 * noise if key.endswith("norm.weight") else 0.3 * noise).float())
     model.float().save_pretrained(folder)
     tokenizer = Tokenizer(WordLevel({f"t{i}": i for i in range(VOCABULARY)}, unk_token="t2"))
     tokenizer.save(str(folder / "tokenizer.json"))

@@ -2,12 +2,14 @@
 
 use serde_json::json;
 
-use super::{Family, flag};
+use super::{Family, SILU, flag};
 
 pub(super) const FAMILY: Family = Family {
     class: "LlamaForCausalLM",
+    whole: None,
     model_type: "llama",
     tied: false,
+    activation: SILU,
     rope_theta: 10_000.0,
     read: |config, model| {
         model.qkv_bias = flag(config, "attention_bias");

@@ -1,18 +1,22 @@
 //! Mistral: Llama without biases. The first models attend to a window of the last tokens, also if `config.json` does not
 //! name it.
 
-use serde_json::Value;
+use serde_json::json;
 
-use super::{Family, end_context_at_window};
+use super::{Family, SILU, window::shorter_window};
 
 pub(super) const FAMILY: Family = Family {
     class: "MistralForCausalLM",
+    whole: None,
     model_type: "mistral",
     tied: false,
+    activation: SILU,
     rope_theta: 10_000.0,
     read: |config, model| {
-        end_context_at_window(config, model);
+        model.variant.window = shorter_window(config, model, (0..model.layers).collect());
         Ok(())
     },
-    write: |_, config| config["sliding_window"] = Value::Null,
+    write: |model, config| {
+        config["sliding_window"] = json!(model.variant.window.as_ref().map(|window| window.size));
+    },
 };

@@ -3,11 +3,13 @@
 //! A family reads its keys of a `config.json` to a [`ModelConfig`], and writes them. All families share one forward pass,
 //! which the configuration steers.
 
+mod gemma3;
 mod llama;
 mod mistral;
 mod qwen2;
 mod qwen3;
 mod smollm3;
+mod window;
 
 use serde_json::Value;
 
@@ -17,10 +19,14 @@ use super::config::{Architecture, ModelConfig};
 pub(super) struct Family {
     /// The class in `architectures`.
     pub(super) class: &'static str,
+    /// The class of models of several parts whose text model is of this family, if there is one.
+    pub(super) whole: Option<Whole>,
     /// The value of `model_type`.
     pub(super) model_type: &'static str,
     /// True if the output head is the embedding unless `tie_word_embeddings` is there.
     pub(super) tied: bool,
+    /// The key of the feed-forward layers' activation, and the only value that is supported.
+    pub(super) activation: (&'static str, &'static str),
     /// The base of the rotary frequencies of a `config.json` without `rope_theta`.
     pub(super) rope_theta: f64,
     /// Sets what differs, given the whole `config.json`; an error is a reason.
@@ -29,14 +35,46 @@ pub(super) struct Family {
     pub(super) write: fn(&ModelConfig, &mut Value),
 }
 
+/// A class of models of several parts, such as those that read images: `text_config` in their `config.json` is that of their
+/// text model.
+pub(super) struct Whole {
+    /// The class in `architectures`.
+    pub(super) class: &'static str,
+    /// The values of the keys that `text_config` does not have.
+    pub(super) defaults: fn() -> Value,
+}
+
+impl Family {
+    /// Returns true if the text model of this class is of the family.
+    fn is_part_of(&self, class: &str) -> bool {
+        self.whole.as_ref().is_some_and(|whole| whole.class == class)
+    }
+
+    /// Returns the `config.json` of the text model, given that of a model of class `class`, which is one of the family.
+    pub(super) fn text_model(&self, class: &str, config: Value) -> Value {
+        let Some(whole) = self.whole.as_ref().filter(|_| self.is_part_of(class)) else { return config };
+        let mut text = (whole.defaults)();
+        let keys = config["text_config"].as_object().into_iter().flatten();
+        keys.for_each(|(key, value)| text[key] = value.clone());
+        for token in ["bos_token_id", "eos_token_id"] {
+            if !config[token].is_null() {
+                text[token] = config[token].clone();
+            }
+        }
+        text
+    }
+}
+
 /// The list in [`crate::Error::Architecture`].
-pub(super) const SUPPORTED: &str =
-    "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM and SmolLM3ForCausalLM";
+pub(super) const SUPPORTED: &str = "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, SmolLM3ForCausalLM, Gemma3ForCausalLM \
+     and Gemma3ForConditionalGeneration";
 
 /// Returns the family whose models have this class.
 pub(super) fn of_class(class: &str) -> Option<Architecture> {
-    use Architecture::{Llama, Mistral, Qwen2, Qwen3, SmolLm3};
-    [Llama, Mistral, Qwen2, Qwen3, SmolLm3].into_iter().find(|architecture| of(*architecture).class == class)
+    use Architecture::{Gemma3, Llama, Mistral, Qwen2, Qwen3, SmolLm3};
+    [Llama, Mistral, Qwen2, Qwen3, SmolLm3, Gemma3]
+        .into_iter()
+        .find(|architecture| of(*architecture).class == class || of(*architecture).is_part_of(class))
 }
 
 /// Returns the differences of a family.
@@ -47,6 +85,7 @@ pub(super) fn of(architecture: Architecture) -> &'static Family {
         Architecture::Qwen2 => &qwen2::FAMILY,
         Architecture::Qwen3 => &qwen3::FAMILY,
         Architecture::SmolLm3 => &smollm3::FAMILY,
+        Architecture::Gemma3 => &gemma3::FAMILY,
     }
 }
 
@@ -55,16 +94,8 @@ fn flag(config: &Value, key: &str) -> bool {
     config[key].as_bool().unwrap_or(false)
 }
 
-/// The window of a `config.json` without `sliding_window`. `null` means none.
-const WINDOW: u64 = 4096;
-
-/// Ends the context where a sliding window would begin to leave keys out: attention is over all keys.
-fn end_context_at_window(config: &Value, model: &mut ModelConfig) {
-    let window = config.get("sliding_window").map_or(Some(WINDOW), Value::as_u64);
-    if let Some(window) = window {
-        model.context_length = model.context_length.min(usize::try_from(window).unwrap_or(usize::MAX));
-    }
-}
+/// The activation of Llama and of most families.
+const SILU: (&str, &str) = ("hidden_act", "silu");
 
 #[cfg(test)]
 mod tests {
@@ -72,10 +103,16 @@ mod tests {
 
     use candle_core::{DType, Device, Tensor, Var};
     use serde::Deserialize;
+    use serde_json::{Value, json};
 
     use crate::{
         cuda::can_emulate,
-        generate::{completion::Request, config::SampleConfig, sample::sample, seed::Seed},
+        generate::{
+            completion::{Completion, Request},
+            config::SampleConfig,
+            sample::sample,
+            seed::Seed,
+        },
         model::{
             batch::{Batch, Sequence},
             gradient::{Checkpointing, Gradients},
@@ -123,7 +160,7 @@ mod tests {
     #[test]
     fn a_model_of_each_family_computes_what_transformers_does() {
         let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/families");
-        for family in ["llama", "mistral", "qwen2", "qwen3", "smollm3"] {
+        for family in ["llama", "mistral", "qwen2", "qwen3", "smollm3", "gemma3"] {
             let folder = data.join(family);
             let text = std::fs::read_to_string(folder.join("expected.json")).unwrap();
             let expected: Expected = serde_json::from_str(&text).unwrap();
@@ -134,27 +171,61 @@ mod tests {
             let mut paths = vec![Implementation::CpuKernel, Implementation::Fused];
             paths.extend(can_emulate().then_some(Implementation::CudaKernel));
             for path in paths {
+                // The emulation is slow.
+                let (checkpointings, max_new_tokens) = match path {
+                    Implementation::CudaKernel => (&[Checkpointing::Off][..], 5),
+                    _ => (&[Checkpointing::Off, Checkpointing::Layers][..], 20),
+                };
                 path.force(|| {
                     let got = log_probs(&policy.transformer, &sequences(), 1.0, 1 << 20).unwrap();
                     for (got, want) in got.iter().flatten().zip(expected.log_probs.iter().flatten()) {
                         near(f64::from(*got), *want, "log-probability");
                     }
-                    for checkpointing in [Checkpointing::Off, Checkpointing::Layers] {
-                        let got = gradients(&policy, checkpointing);
+                    for checkpointing in checkpointings {
+                        let got = gradients(&policy, *checkpointing);
                         assert_eq!(got.len(), expected.gradients.len());
                         for (name, want) in &expected.gradients {
                             near(got[name][0], want[0], name);
                             near(got[name][1], want[1], name);
                         }
                     }
+                    let prompt: Vec<u32> = (0..9).map(|i| (7 * i + 3) % 40).collect();
+                    let request = Request { prompt: &prompt, seed: Seed { run: 0, step: 0, sample: 0 } };
+                    let config = SampleConfig { temperature: 0.0, max_new_tokens, ..SampleConfig::default() };
+                    let Completion { tokens, log_probs: drawn, .. } =
+                        sample(&policy, &[request], &config).unwrap().remove(0);
+                    // Decoding ends at an end-of-sequence token, which transformers' loop passes over.
+                    assert!(tokens.len() > 3 && *tokens == expected.greedy[..tokens.len()], "{family}");
+                    let sequence = Sequence { prompt, completion: tokens };
+                    let scored = log_probs(&policy.transformer, &[sequence], 1.0, 1 << 20).unwrap();
+                    for (got, want) in drawn.iter().zip(&scored[0]) {
+                        near(f64::from(*got), f64::from(*want), "log-probability of a drawn token");
+                    }
                 });
             }
-            let prompt: Vec<u32> = (0..9).map(|i| (7 * i + 3) % 40).collect();
-            let request = Request { prompt: &prompt, seed: Seed { run: 0, step: 0, sample: 0 } };
-            let config = SampleConfig { temperature: 0.0, max_new_tokens: 20, ..SampleConfig::default() };
-            let greedy = &sample(&policy, &[request], &config).unwrap()[0].tokens;
-            // Decoding ends at an end-of-sequence token, which transformers' loop passes over.
-            assert!(greedy.len() > 3 && *greedy == expected.greedy[..greedy.len()], "{family}");
+            let saved = tempfile::tempdir().unwrap();
+            policy.save(saved.path()).unwrap();
+            assert_eq!(Policy::open(saved.path(), &Device::Cpu).unwrap().config(), policy.config());
         }
+    }
+
+    #[test]
+    fn the_text_model_of_a_model_that_reads_images_is_read() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/families/gemma3");
+        let whole = tempfile::tempdir().unwrap();
+        let json: Value = serde_json::from_str(&std::fs::read_to_string(folder.join("config.json")).unwrap()).unwrap();
+        let json = json!({"architectures": ["Gemma3ForConditionalGeneration"], "text_config": json});
+        std::fs::write(whole.path().join("config.json"), json.to_string()).unwrap();
+        std::fs::copy(folder.join("tokenizer.json"), whole.path().join("tokenizer.json")).unwrap();
+        let text = candle_core::safetensors::load(folder.join("model.safetensors"), &Device::Cpu).unwrap();
+        let mut tensors: std::collections::HashMap<String, Tensor> =
+            text.into_iter().map(|(name, tensor)| (format!("language_model.{name}"), tensor)).collect();
+        let image = Tensor::zeros(3, DType::F32, &Device::Cpu).unwrap();
+        tensors.insert("vision_tower.post_layernorm.weight".to_owned(), image);
+        candle_core::safetensors::save(&tensors, whole.path().join("model.safetensors")).unwrap();
+        let [whole, part] = [whole.path(), &folder].map(|path| Policy::open(path, &Device::Cpu).unwrap());
+        assert_eq!(whole.config(), part.config());
+        let of = |policy: &Policy| log_probs(&policy.transformer, &sequences(), 1.0, 1 << 20).unwrap();
+        assert_eq!(of(&whole), of(&part));
     }
 }

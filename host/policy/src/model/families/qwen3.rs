@@ -2,24 +2,24 @@
 
 use serde_json::json;
 
-use super::{Family, end_context_at_window, flag};
+use super::{Family, SILU, flag, window};
 
 pub(super) const FAMILY: Family = Family {
     class: "Qwen3ForCausalLM",
+    whole: None,
     model_type: "qwen3",
     tied: false,
+    activation: SILU,
     rope_theta: 10_000.0,
     read: |config, model| {
         model.qk_norm = true;
         model.qkv_bias = flag(config, "attention_bias");
         model.output_bias = model.qkv_bias;
-        if flag(config, "use_sliding_window") {
-            end_context_at_window(config, model);
-        }
+        model.variant.window = window::read(config, model)?;
         Ok(())
     },
     write: |model, config| {
         config["attention_bias"] = json!(model.qkv_bias);
-        config["use_sliding_window"] = json!(false);
+        window::write(model, config);
     },
 };

@@ -2,13 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::{Family, flag};
+use super::{Family, SILU, flag};
 use crate::model::config::ModelConfig;
 
 pub(super) const FAMILY: Family = Family {
     class: "SmolLM3ForCausalLM",
+    whole: None,
     model_type: "smollm3",
     tied: true,
+    activation: SILU,
     rope_theta: 2_000_000.0,
     read: |config, model| {
         model.qkv_bias = flag(config, "attention_bias");

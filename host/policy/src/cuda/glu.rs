@@ -1,18 +1,27 @@
-//! SwiGLU; see [`crate::ops::swiglu`].
+//! Gated linear units; see [`crate::ops::glu`].
 
 use candle_core::{Result, Tensor};
 
 use super::launch::{Launch, count, row_threads, suffix};
+use crate::kernels::Activation;
 
 const THREADS: usize = 256;
 
-/// Computes `silu(gate) · up`.
-pub(crate) fn forward(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+/// Returns the beginning of the kernels' symbols.
+fn name(activation: Activation) -> &'static str {
+    match activation {
+        Activation::Silu => "swiglu",
+        Activation::GeluTanh => "geglu",
+    }
+}
+
+/// Computes `activation(gate) · up`.
+pub(crate) fn forward(activation: Activation, gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     let (gate, up) = (gate.contiguous()?, up.contiguous()?);
     let elements = gate.elem_count();
     let [y] = Launch {
-        module: "swiglu",
-        kernel: format!("swiglu_{}", suffix(&[&gate, &up])?),
+        module: "glu",
+        kernel: format!("{}_{}", name(activation), suffix(&[&gate, &up])?),
         grid: [elements.div_ceil(THREADS), 1],
         threads: THREADS,
         shared: 0,
@@ -26,12 +35,12 @@ pub(crate) fn forward(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     Ok(y)
 }
 
-/// Computes `silu(gate) · up` of rows that hold their gates and then their ups, (rows, 2 · width). Returns (rows, width).
-pub(crate) fn joined(gate_up: &Tensor) -> Result<Tensor> {
+/// Computes `activation(gate) · up` of rows that hold their gates and then their ups, (rows, 2 · width). Returns (rows, width).
+pub(crate) fn joined(activation: Activation, gate_up: &Tensor) -> Result<Tensor> {
     let (rows, both) = gate_up.dims2()?;
     let [y] = Launch {
-        module: "swiglu",
-        kernel: format!("swiglu_joined_{}", suffix(&[gate_up])?),
+        module: "glu",
+        kernel: format!("{}_joined_{}", name(activation), suffix(&[gate_up])?),
         grid: [rows, 1],
         threads: row_threads(both / 2, THREADS),
         shared: 0,
@@ -46,12 +55,12 @@ pub(crate) fn joined(gate_up: &Tensor) -> Result<Tensor> {
 }
 
 /// Returns the gradients for `gate` and `up`.
-pub(crate) fn backward(gate: &Tensor, up: &Tensor, grad: &Tensor) -> Result<(Tensor, Tensor)> {
+pub(crate) fn backward(activation: Activation, gate: &Tensor, up: &Tensor, grad: &Tensor) -> Result<(Tensor, Tensor)> {
     let (gate, up, grad) = (gate.contiguous()?, up.contiguous()?, grad.contiguous()?);
     let elements = gate.elem_count();
     let [for_gate, for_up] = Launch {
-        module: "swiglu",
-        kernel: format!("swiglu_backward_{}", suffix(&[&gate, &up, &grad])?),
+        module: "glu",
+        kernel: format!("{}_backward_{}", name(activation), suffix(&[&gate, &up, &grad])?),
         grid: [elements.div_ceil(THREADS), 1],
         threads: THREADS,
         shared: 0,
