@@ -34,6 +34,7 @@ pub use candle_core::Device;
 pub use crate::{
     device::{DevicePreference, Precision},
     error::{BoxError, Error, Result},
+    formats::export::{Export, ExportType, GgufType},
     generate::{
         completion::{Completion, Request},
         config::SampleConfig,

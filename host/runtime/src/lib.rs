@@ -83,6 +83,7 @@
 //! | `session` | the parts of a run that its steps work on |
 //! | `checkpoint` | the state that a resumed run goes on from |
 //! | `evaluate`, `reference` | the evaluation before and after; the reference policy's answers |
+//! | `export` | the formats of exported models |
 //! | `memory` | the memory that sampling needs, told before the run starts |
 //! | [`conformance`] | the conformance tests on a plugin's file |
 //! | [`rescore()`] | another plugin on the recorded batches of a run |
@@ -97,6 +98,7 @@ pub mod data;
 mod error;
 mod evaluate;
 mod event;
+mod export;
 mod memory;
 pub mod plugins;
 pub mod record;

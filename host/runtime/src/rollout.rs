@@ -155,8 +155,8 @@ pub fn sample_rollouts<'a>(
     (run, step): (u64, u64),
 ) -> Result<Vec<Rollout<'a>>> {
     let prompts = || questions.iter().flat_map(|question| &question.prompts);
-    let texts = prompts().map(|prompt| template.render(&prompt.text)).collect::<Result<Vec<String>>>()?;
-    let encoded: Vec<(&Prompt, Vec<u32>)> = prompts().zip(policy.encode_batch(&texts)?).collect();
+    let tokens = template.encode_batch(prompts().map(|prompt| prompt.text.as_str()))?;
+    let encoded: Vec<(&Prompt, Vec<u32>)> = prompts().zip(tokens).collect();
     let requests: Vec<Request<'_>> = encoded
         .iter()
         .flat_map(|(_, tokens)| std::iter::repeat_n(tokens, group))

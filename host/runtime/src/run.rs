@@ -15,6 +15,7 @@ use crate::data::{Question, SftExample, read_examples, read_questions};
 use crate::error::{Error, Result, chain};
 use crate::evaluate::evaluate;
 use crate::event::{Observer, Phase, RunEvent};
+use crate::export;
 use crate::memory::{sample_memory, update_memory};
 use crate::plugins::{ActivePlugins, ChangeLog, ConfigChange, PinSource, PluginSet};
 use crate::record::{GameLine, RunDir, RunLogs, Summary, UsageLine, WarmStartLine};
@@ -143,7 +144,7 @@ impl Run {
         // The export comes before the state: a run that is killed in between makes the step and its export once more.
         let train = &config.train;
         if train.checkpoint_every > 0 && state.step.is_multiple_of(train.checkpoint_every) {
-            trainer.policy().save(&self.dir.checkpoint(state.step))?;
+            trainer.policy().export(&self.dir.checkpoint(state.step), config.export)?;
         }
         if state.step.is_multiple_of(train.save_every) || state.step == train.steps {
             self.save()?;
@@ -184,7 +185,7 @@ impl Run {
         let after = evaluate(&mut self.session, Phase::EvaluationAfter)?;
         self.session.logs.sync()?;
         let policy = self.session.trainer.policy();
-        policy.save(&self.dir.model())?;
+        policy.export(&self.dir.model(), self.session.config.export)?;
         policy.save_adapter(self.session.config.model.path.as_deref().unwrap_or(Path::new("")), &self.dir.adapter())?;
         let Session { state, config, .. } = &self.session;
         let totals = || state.totals.iter().map(|(name, totals)| (name.clone(), totals));
@@ -373,6 +374,7 @@ impl Parts {
             (None, None) => unreachable!("the run file was checked"),
         };
         let policy = policy.in_precision(config.model.dtype)?;
+        export::check(&policy, config.export)?;
         let template = PromptTemplate::open(&config.prompts, &policy)?;
         let longest_prompt = check_questions(&policy, &config, &template, &train, &eval)?;
         let tuning = match (&config.model.lora, &config.model.adapter) {
@@ -386,7 +388,7 @@ impl Parts {
             observer(&RunEvent::SampleMemory(&memory));
         }
         let encode = |example: &SftExample| -> Result<Sequence> {
-            Ok(policy.example(&template.render(&example.prompt)?, &example.completion)?)
+            Ok(policy.completed(template.encode(&example.prompt)?, &example.completion)?)
         };
         let examples = examples.iter().map(encode).collect::<Result<_, _>>()?;
         let trainer = Trainer::new(policy, &tuning, config.first_optimiser(), config.train.token_budget, config.seed)?
@@ -468,8 +470,7 @@ fn check_questions(
         for prompt in &question.prompts {
             let wrong = |reason: String| Error::Data { path: path.clone(), reason };
             let tokens = template
-                .render(&prompt.text)
-                .and_then(|text| Ok(policy.encode(&text)?))
+                .encode(&prompt.text)
                 .map_err(|error| wrong(format!("the policy cannot read question {}: {}", prompt.id, chain(&error))))?;
             if tokens.len() + config.sampling.max_new_tokens > context {
                 return Err(wrong(format!(

@@ -10,7 +10,8 @@ use crate::error::Result;
 #[derive(Debug)]
 pub struct PromptTemplate {
     form: Form,
-    /// Tells questions from the marks of the template.
+    /// Tells questions from the marks of the template. The conversation of a chat template begins as that says, and with nothing
+    /// of the tokenizer's own.
     tokenizer: Tokenizer,
 }
 
@@ -42,7 +43,7 @@ impl PromptTemplate {
         let before = system.into_iter().chain(config.messages.iter().cloned()).collect();
         Ok(Self {
             form: Form::Chat { template: template.into(), before, variables: config.chat_template_kwargs.clone() },
-            tokenizer,
+            tokenizer: tokenizer.beginning_with(&[]),
         })
     }
 
@@ -52,6 +53,23 @@ impl PromptTemplate {
             Form::Text(_) => None,
             Form::Chat { template, .. } => Some(template.source()),
         }
+    }
+
+    /// Returns the tokens that the policy reads for a question.
+    ///
+    /// # Errors
+    /// Fails if the model's chat template does, and for a text that the tokenizer has no tokens for.
+    pub fn encode(&self, question: &str) -> Result<Vec<u32>> {
+        Ok(self.tokenizer.encode_whole(&self.render(question)?)?)
+    }
+
+    /// Returns the tokens that the policy reads for each question, computed on all cores.
+    ///
+    /// # Errors
+    /// As [`Self::encode`], for the first question that fails.
+    pub fn encode_batch<'a>(&self, questions: impl Iterator<Item = &'a str>) -> Result<Vec<Vec<u32>>> {
+        let texts = questions.map(|question| self.render(question)).collect::<Result<Vec<String>>>()?;
+        Ok(self.tokenizer.encode_batch(&texts)?)
     }
 
     /// Returns the text that the policy reads for a question. Special tokens within the question are text.
@@ -102,6 +120,24 @@ mod tests {
         std::fs::write(folder.path().join("chat_template.jinja"), "{{ messages[0").unwrap();
         let policy = Policy::open(folder.path(), &Device::Cpu).unwrap();
         assert!(PromptTemplate::open(&prompts(chat), &policy).is_err());
+    }
+
+    #[test]
+    fn a_text_begins_as_the_tokenizer_says_and_a_conversation_as_its_template_says() {
+        let folder = tempfile::tempdir().unwrap();
+        Policy::tiny(1, &Device::Cpu).unwrap().save(folder.path()).unwrap();
+        let config = r#"{"add_bos_token": true, "bos_token": "<pad>", "chat_template": "{{ messages[0].content }}"}"#;
+        std::fs::write(folder.path().join("tokenizer_config.json"), config).unwrap();
+        let policy = Policy::open(folder.path(), &Device::Cpu).unwrap();
+        let tokens = |template: &str| {
+            let template = PromptTemplate::open(&prompts(&format!("template = \"{template}\"")), &policy).unwrap();
+            assert_eq!(template.encode_batch(["1+2"].into_iter()).unwrap(), [template.encode("1+2").unwrap()]);
+            template.encode("1+2").unwrap()
+        };
+        let question = policy.encode("1+2").unwrap();
+        assert_eq!(tokens("{prompt}"), [&[0], &question[..]].concat());
+        assert_eq!(tokens("<pad>{prompt}"), tokens("{prompt}"), "the text has its beginning already");
+        assert_eq!(tokens("chat"), question);
     }
 
     #[test]

@@ -125,7 +125,7 @@ impl Frequencies {
 }
 
 impl Llama3Scaling {
-    fn scaled(self, angle: f64) -> f64 {
+    pub(crate) fn scaled(self, angle: f64) -> f64 {
         let turns = self.original_max_position_embeddings as f64 * angle / TAU;
         let span = self.high_freq_factor - self.low_freq_factor;
         let kept = ((turns - self.low_freq_factor) / span).clamp(0.0, 1.0);

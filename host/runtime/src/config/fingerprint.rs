@@ -29,6 +29,7 @@ impl ConfigFingerprint {
         // nor gradients depend on. The content of its files is hashed below.
         let mut free = vec![
             "/output",
+            "/export",
             "/train/save_every",
             "/train/checkpoint_every",
             "/train/activation_checkpointing",

@@ -7,7 +7,7 @@ use alft_game::estimator::SurprisalEstimator;
 use alft_game::{AdvantageConfig, Combine, TargetConfig};
 use alft_plugin_host::Limits;
 use alft_policy::{
-    AdamWConfig, DevicePreference, GrpoConfig, KlPenalty, LoraConfig, Message, OptimiserConfig, Precision,
+    AdamWConfig, DevicePreference, Export, GrpoConfig, KlPenalty, LoraConfig, Message, OptimiserConfig, Precision,
     SampleConfig, Schedule,
 };
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,9 @@ pub struct RunFile {
     /// The evaluation before and after training.
     #[serde(default)]
     pub eval: Eval,
+    /// The formats of exported models.
+    #[serde(default)]
+    pub export: Export,
     /// The limits of one call of a plugin.
     #[serde(default)]
     pub limits: Limits,
@@ -433,6 +436,7 @@ path = "a.wasm"
             ),
             ("prompts.system=hello", "`prompts.system` needs `template = \"chat\"`"),
             ("train.save_every=0", "`train.save_every` must be at least 1"),
+            ("export.gguf=q4_0", "unknown variant `q4_0`"),
             ("plugin.a.crate=x", "not both"),
             ("plugin.a.weight=-1", "`plugin.a.weight` must be 0 or more"),
             ("plugin.a.weight={from=0,to=1,ovr=3}", "unknown field `ovr`"),
