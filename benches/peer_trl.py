@@ -3,7 +3,7 @@
 
     python benches/peer_trl.py --alft target/release/alft --model DIR [--threads 2] [--device cpu|cuda] [--full]
 
-DIR is a folder in Hugging Face's format. The questions and the template are those of examples/smollm2, so a step has
+DIR is a folder in Hugging Face's format. The questions are the word problems of benches/svamp, so a step has
 `--questions` × 2 phrasings × `--group` completions of at most `--new-tokens` tokens. On both sides: temperature 1, no KL
 penalty (beta 0), one update of the whole batch, AdamW, LoRA of rank 16 on q and v, or all weights with --full.
 
@@ -23,11 +23,11 @@ import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-EXAMPLE = ROOT / "examples" / "smollm2"
+QUESTIONS = ROOT / "benches" / "svamp" / "questions.jsonl"
+TEMPLATE = ROOT / "benches" / "svamp" / "template.txt"
 
 
 # Weight of a reward that falls with the length of a completion. It differs within every group, so every completion has an
@@ -59,13 +59,6 @@ def arguments():
     return parser.parse_args()
 
 
-def example():
-    """Returns the example's run file, and its questions."""
-    run = tomllib.loads((EXAMPLE / "run.toml").read_text())
-    lines = (EXAMPLE / run["prompts"]["train"]).read_text().splitlines()
-    return run, [json.loads(line) for line in lines if line.strip()]
-
-
 def peak_of_children():
     import resource
 
@@ -82,11 +75,10 @@ def write_run(args, folder):
     longest = most_characters(args)
     plugins = plugin("arithmetic", "") + plugin("entropy", "weight = 0.05\n") + plugin("coherence", "weight = 0.3\n")
     plugins += plugin("length", f"weight = {LENGTH_WEIGHT}\nconfig = {{ max = {longest}, buffer = {longest} }}\n")
-    run, _ = example()
     lora = "" if args.full else 'lora = { rank = 16, alpha = 32.0, targets = ["q_proj", "v_proj"] }\n'
     (folder / "run.toml").write_text(
         f'output = "run"\n[model]\npath = "{Path(args.model).resolve()}"\ndevice = "{args.device}"\n{lora}'
-        f'[prompts]\ntrain = "{EXAMPLE}/train.jsonl"\ntemplate = {json.dumps(run["prompts"]["template"])}\n'
+        f'[prompts]\ntrain = "{QUESTIONS}"\ntemplate = {json.dumps(TEMPLATE.read_text())}\n'
         f"[sampling]\nmax_new_tokens = {args.new_tokens}\n"
         f"[game]\ngroup = {args.group}\nbundles_per_step = {args.questions}\n"
         f"[train]\nsteps = {args.steps}\nsave_every = {args.steps}\ntoken_budget = 1000000\n"
@@ -144,8 +136,8 @@ def worker(args):
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     # The tokens of a word problem are never padding: an unused special token serves.
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-    run, questions = example()
-    template = run["prompts"]["template"]
+    template = TEMPLATE.read_text()
+    questions = [json.loads(line) for line in QUESTIONS.read_text().splitlines()]
     rows = [
         {"prompt": template.replace("{prompt}", phrasing), "gold": question["gold"]}
         for question in questions

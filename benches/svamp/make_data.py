@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Makes the data of this example from SVAMP: short word problems in one step of arithmetic.
+"""Makes the word problems of peer_trl.py from SVAMP: short, in one step of arithmetic.
 
     python3 make_data.py SVAMP.json
 
-writes train.jsonl (150 problems) and eval.jsonl (50, kept out) beside itself, the same bytes each time. Each problem
-is put in two ways, story first and question first. SVAMP tells about a hundred stories, each in several versions with
-other numbers or another question; a story that is kept out is not trained on in any version.
+writes questions.jsonl (150 problems) beside itself, the same bytes each time. Each problem is put in two ways, story first
+and question first. SVAMP tells about a hundred stories, each in several versions with other numbers or another question; a
+third of the stories is left out, so that it can be kept for an evaluation.
 
-SVAMP is by Arkil Patel, Satwik Bhattamishra and Navin Goyal (github.com/arkilpatel/SVAMP, MIT: see SVAMP-LICENSE).
+SVAMP is by Arkil Patel, Satwik Bhattamishra and Navin Goyal (github.com/arkilpatel/SVAMP, MIT: see LICENSE).
 """
 
 import json
@@ -16,8 +16,7 @@ import re
 import sys
 from pathlib import Path
 
-TRAIN = 150
-EVAL = 50
+COUNT = 150
 # Two problems that share at least this part of their stories' words tell the same one.
 SAME = 0.5
 # Characters of story and question together: longer ones make a step slow.
@@ -86,9 +85,7 @@ def main():
     problems = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     told = stories([made for made in map(bundle, problems) if made])
     random.Random(1).shuffle(told)
-    kept_out = len(told) // 3
-    write("train.jsonl", spread(told[kept_out:], TRAIN))
-    write("eval.jsonl", spread(told[:kept_out], EVAL))
+    write("questions.jsonl", spread(told[len(told) // 3 :], COUNT))
 
 
 if __name__ == "__main__":

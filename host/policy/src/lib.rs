@@ -34,7 +34,10 @@ pub use candle_core::Device;
 pub use crate::{
     device::{DevicePreference, Precision},
     error::{BoxError, Error, Result},
-    formats::hub::{Download, HubModel},
+    formats::{
+        export::{Export, ExportType, GgufType},
+        hub::{Download, HubModel},
+    },
     generate::{
         completion::{Completion, Request},
         config::SampleConfig,

@@ -1,13 +1,13 @@
 //! The policy: a model with its tokenizer.
 
 use candle_core::Device;
-use rayon::prelude::*;
 
 use crate::{
     device::Precision,
     error::Result,
     model::{
-        batch::Sequence, config::ModelConfig, init::random, lora, tiny, tokenizer::Tokenizer, transformer::Transformer,
+        batch::Sequence, companions::Companions, config::ModelConfig, init::random, lora, tiny, tokenizer::Tokenizer,
+        transformer::Transformer,
     },
 };
 
@@ -20,8 +20,8 @@ pub struct Policy {
     pub(crate) config: ModelConfig,
     pub(crate) tokenizer: Tokenizer,
     pub(crate) transformer: Transformer,
-    /// Name and text of files that came with the model and are exported with it, such as the chat template.
-    pub(crate) companions: Vec<(String, String)>,
+    /// Files that came with the model and are exported with it, such as the chat template.
+    pub(crate) companions: Companions,
 }
 
 impl Policy {
@@ -34,7 +34,7 @@ impl Policy {
         let tokenizer = tiny::tokenizer()?;
         let config = tiny::config(&tokenizer);
         let transformer = random(&config, seed, device)?;
-        Ok(Self { config, tokenizer, transformer, companions: Vec::new() })
+        Ok(Self { config, tokenizer, transformer, companions: Companions::default() })
     }
 
     /// Returns the policy computing in `precision`, with the same weights.
@@ -62,14 +62,6 @@ impl Policy {
         self.tokenizer.encode(text)
     }
 
-    /// Returns the tokens of each text, as [`Self::encode`] does, on all cores.
-    ///
-    /// # Errors
-    /// As [`Self::encode`], for the first text that fails.
-    pub fn encode_batch(&self, texts: &[String]) -> Result<Vec<Vec<u32>>> {
-        texts.par_iter().map(|text| self.encode(text)).collect::<Vec<_>>().into_iter().collect()
-    }
-
     /// Returns the text of tokens, without special tokens.
     ///
     /// # Errors
@@ -78,14 +70,23 @@ impl Policy {
         self.tokenizer.decode(tokens)
     }
 
-    /// Returns a supervised example: the prompt, and the completion followed by the end-of-sequence token.
+    /// Returns a supervised example: the prompt, as [`Tokenizer::encode_whole`] has it, and the completion followed by the
+    /// end-of-sequence token.
     ///
     /// # Errors
     /// As [`Self::encode`].
     pub fn example(&self, prompt: &str, completion: &str) -> Result<Sequence> {
+        self.completed(self.tokenizer.encode_whole(prompt)?, completion)
+    }
+
+    /// Returns a supervised example of a prompt's tokens, and the completion followed by the end-of-sequence token.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn completed(&self, prompt: Vec<u32>, completion: &str) -> Result<Sequence> {
         let mut completion = self.encode(completion)?;
         completion.extend(self.eos_tokens().first());
-        Ok(Sequence { prompt: self.encode(prompt)?, completion })
+        Ok(Sequence { prompt, completion })
     }
 
     /// Returns the configuration of the model.

@@ -3,8 +3,8 @@
 use std::{fs, path::Path};
 
 use alft_policy::{
-    Completion, Device, Error, LoraConfig, OptimiserConfig, Policy, Request, SampleConfig, Schedule, Seed, Sequence,
-    Trainer, Tuning, log_probs, sample,
+    Completion, Device, Error, Export, ExportType, LoraConfig, OptimiserConfig, Policy, Request, SampleConfig,
+    Schedule, Seed, Sequence, Trainer, Tuning, log_probs, sample,
 };
 
 fn policy() -> Policy {
@@ -222,6 +222,76 @@ fn a_saved_model_gives_the_same_bits() {
         ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
     assert_eq!(files, expected);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no draft is left beside the folder");
+}
+
+#[test]
+fn an_export_has_the_files_of_its_model_as_they_came() {
+    let home = tempfile::tempdir().unwrap();
+    let (source, export) = (home.path().join("source"), home.path().join("export"));
+    policy().save(&source).unwrap();
+    let edit = |name: &str, edit: &dyn Fn(String) -> String| {
+        let text = fs::read_to_string(source.join(name)).unwrap();
+        fs::write(source.join(name), edit(text)).unwrap();
+    };
+    edit("config.json", &|text| text.replacen('{', "{\"unknown\": {\"key\": [1, null]}, \"dtype\": \"float16\",", 1));
+    edit("tokenizer.json", &|text| text.replacen('{', "{ ", 1));
+    let files = [
+        ("generation_config.json", r#"{"eos_token_id": [1, 0], "temperature": 0.6}"#),
+        ("special_tokens_map.json", r#"{"eos_token": "<eos>"}"#),
+        ("chat_template.jinja", "{{ messages[0].content }}"),
+    ];
+    for (name, text) in files {
+        fs::write(source.join(name), text).unwrap();
+    }
+    let policy = Policy::open(&source, &Device::Cpu).unwrap();
+    assert_eq!(policy.eos_tokens(), [1, 0]);
+    policy.export(&export, Export { dtype: ExportType::Bf16, ..Export::default() }).unwrap();
+    for name in ["tokenizer.json", "tokenizer_config.json"].into_iter().chain(files.map(|(name, _)| name)) {
+        assert_eq!(fs::read(export.join(name)).unwrap(), fs::read(source.join(name)).unwrap(), "{name}");
+    }
+    let config = |folder: &Path| -> serde_json::Value {
+        serde_json::from_str(&fs::read_to_string(folder.join("config.json")).unwrap()).unwrap()
+    };
+    let mut expected = config(&source);
+    expected["dtype"] = "bfloat16".into();
+    expected["torch_dtype"] = "bfloat16".into();
+    assert_eq!(config(&export), expected);
+    let weights = candle_core::safetensors::load(export.join("model.safetensors"), &Device::Cpu).unwrap();
+    assert!(weights.values().all(|weight| weight.dtype() == candle_core::DType::BF16));
+    let reopened = Policy::open(&export, &Device::Cpu).unwrap();
+    assert_eq!(reopened.config(), policy.config());
+    let batch = sequences(&policy);
+    let of = |policy: &Policy| log_probs(policy.transformer(), &batch, 1.0, 4096).unwrap();
+    assert_close(&of(&policy), &of(&reopened), 0.2);
+}
+
+#[test]
+fn the_configuration_of_a_tokenizer_decides_about_the_beginning_of_a_prompt() {
+    let home = tempfile::tempdir().unwrap();
+    policy().save(home.path()).unwrap();
+    let path = home.path().join("tokenizer_config.json");
+    let begins = |config: &str| {
+        fs::write(&path, config).unwrap();
+        let policy = Policy::open(home.path(), &Device::Cpu).unwrap();
+        let example = policy.example("1+1=", "2").unwrap();
+        assert_eq!(example.completion.len(), 2, "a completion begins with nothing");
+        example.prompt.len() == 5
+    };
+    assert!(begins(r#"{"add_bos_token": true, "bos_token": {"content": "<pad>"}}"#));
+    assert!(!begins(r#"{"add_bos_token": true, "bos_token": null}"#));
+    assert!(!begins(r#"{"add_bos_token": false, "bos_token": "<pad>"}"#));
+    assert!(!begins(r#"{"bos_token": "<pad>"}"#));
+    let tokenizer = home.path().join("tokenizer.json");
+    let mut json: serde_json::Value = serde_json::from_str(&fs::read_to_string(&tokenizer).unwrap()).unwrap();
+    json["post_processor"] = serde_json::json!({
+        "type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": "<pad>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+        "special_tokens": {"<pad>": {"id": "<pad>", "ids": [0], "tokens": ["<pad>"]}},
+    });
+    fs::write(&tokenizer, json.to_string()).unwrap();
+    assert!(begins(r#"{"bos_token": "<pad>"}"#));
+    assert!(!begins(r#"{"add_bos_token": false, "bos_token": "<pad>"}"#));
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use alft_policy::{Error as ModelError, Export, Policy};
+
 use crate::best::BestCheckpoint;
 use crate::config::Train;
 use crate::error::{Error, Result};
@@ -10,6 +12,14 @@ use crate::event::Phase;
 use crate::record::{EvaluationLine, RunDir};
 use crate::session::Session;
 use crate::stats::Averages;
+
+/// Finds a format that the policy cannot be exported in now, rather than at the end of the run.
+pub(crate) fn check(policy: &Policy, export: Export) -> Result<()> {
+    policy.check_export(export).map_err(|error| match error {
+        ModelError::Setting { reason, .. } => ModelError::Setting { name: "export.gguf", reason }.into(),
+        other => other.into(),
+    })
+}
 
 /// Evaluates the policy. A run that evaluates while training has each evaluation in its metrics, and exports the model if it
 /// is the best so far.
@@ -21,7 +31,7 @@ pub(crate) fn evaluate(session: &mut Session, dir: &RunDir, phase: Phase) -> Res
         state.evaluation = Some((state.step, averages));
         let next = config.train.best.and_then(|best| BestCheckpoint::next(best, state.best, state.step, &averages));
         if next.is_some() {
-            trainer.policy().save(&dir.checkpoint(state.step))?;
+            trainer.policy().export(&dir.checkpoint(state.step), config.export)?;
             state.best = next;
         }
     }
@@ -51,6 +61,8 @@ fn remove(path: PathBuf) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use alft_policy::{Device, GgufType};
+
     use super::*;
     use crate::config::EvalMetric;
 
@@ -81,5 +93,13 @@ mod tests {
             assert_eq!(left, kept, "{text}");
             assert!(other.exists(), "no folder of the user's is removed");
         }
+    }
+
+    #[test]
+    fn a_model_that_cannot_be_exported_is_refused_by_the_key() {
+        let policy = Policy::tiny(1, &Device::Cpu).unwrap();
+        check(&policy, Export::default()).unwrap();
+        let error = check(&policy, Export { gguf: Some(GgufType::Q8_0), ..Export::default() }).unwrap_err();
+        assert!(error.to_string().starts_with("`export.gguf` asks for a GGUF file"), "{error}");
     }
 }

@@ -84,7 +84,7 @@
 //! | `session` | the parts of a run that its steps work on |
 //! | `checkpoint`, `question_log` | the state that a resumed run goes on from; its file of questions |
 //! | `evaluate`, `reference` | the evaluation before, after and while training; the reference policy's answers |
-//! | `exports`, [`BestCheckpoint`] | the models that a run exports while it goes on; the best of them |
+//! | `exports`, [`BestCheckpoint`] | the models that a run exports, and their formats; the best of them |
 //! | [`Warning`], `watch` | warnings of a run that goes on, but not as it should |
 //! | `memory` | the memory that sampling needs, told before the run starts |
 //! | [`conformance`] | the conformance tests on a plugin's file |

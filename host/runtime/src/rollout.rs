@@ -170,8 +170,7 @@ pub fn sample_rollouts<'a>(
     first: Seed,
 ) -> Result<Vec<Rollout<'a>>> {
     let phrasings = || questions.iter().flat_map(|question| question.phrasings());
-    let texts = phrasings().map(|(history, prompt)| template.render(history, &prompt.text));
-    let tokens = policy.encode_batch(&texts.collect::<Result<Vec<String>>>()?)?;
+    let tokens = template.encode_batch(phrasings().map(|(history, prompt)| (history, prompt.text.as_str())))?;
     let encoded: Vec<(&Prompt, Vec<u32>)> = phrasings().map(|(_, prompt)| prompt).zip(tokens).collect();
     let requests: Vec<Request<'_>> = encoded
         .iter()

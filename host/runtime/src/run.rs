@@ -15,7 +15,7 @@ use crate::config::{ConfigFingerprint, Embedded, QuestionOrder, RunFile, differe
 use crate::data::{Question, SftExample, read_examples, read_questions};
 use crate::error::{Error, Result, chain};
 use crate::event::{Observer, Phase, RunEvent};
-use crate::exports::{evaluate, prune};
+use crate::exports::{self, evaluate, prune};
 use crate::memory::{sample_memory, update_memory};
 use crate::plugins::{ActiveConfig, ChangeLog, ConfigChange, PinSource, PluginError, PluginSet};
 use crate::record::{GameLine, RunDir, RunLogs, Summary, UsageLine, WarmStartLine};
@@ -199,7 +199,7 @@ impl Run {
         }
         self.session.logs.sync()?;
         let policy = self.session.trainer.policy();
-        policy.save(&self.dir.model())?;
+        policy.export(&self.dir.model(), self.session.config.export)?;
         let Session { state, config, .. } = &self.session;
         let base = config.model.hub.as_ref().map(Path::new).or(config.model.path.as_deref()).unwrap_or(Path::new(""));
         policy.save_adapter(base, &self.dir.adapter())?;
@@ -283,7 +283,7 @@ impl Run {
         let is_best = state.best.is_some_and(|best| best.step == step);
         let export = due(step, config.train.checkpoint_every);
         if export && !is_best {
-            trainer.policy().save(&self.dir.checkpoint(step))?;
+            trainer.policy().export(&self.dir.checkpoint(step), config.export)?;
         }
         // A model that is the best or that others give way to must be known to the state.
         if export || is_best || due(step, config.train.save_every) || step == config.train.steps {
@@ -477,6 +477,7 @@ impl Parts {
             (None, None) => unreachable!("the run file was checked"),
         };
         let policy = policy.in_precision(config.model.dtype)?;
+        exports::check(&policy, config.export)?;
         let template = PromptTemplate::open(&config.prompts, &policy)?;
         let longest_prompt = check_questions(&policy, &config, &template, &train, &eval)?;
         let tuning = match (&config.model.lora, &config.model.adapter) {
@@ -490,7 +491,7 @@ impl Parts {
             observer(&RunEvent::SampleMemory(&memory));
         }
         let encode = |example: &SftExample| -> Result<Sequence> {
-            Ok(policy.example(&template.render(&[], &example.prompt)?, &example.completion)?)
+            Ok(policy.completed(template.encode(&[], &example.prompt)?, &example.completion)?)
         };
         let examples = examples.iter().map(encode).collect::<Result<_, _>>()?;
         let trainer = Trainer::new(policy, &tuning, config.first_optimiser(), config.train.token_budget, config.seed)?
@@ -575,8 +576,7 @@ fn check_questions(
         for (history, prompt) in question.phrasings() {
             let wrong = |reason: String| Error::Data { path: path.clone(), reason };
             let tokens = template
-                .render(history, &prompt.text)
-                .and_then(|text| Ok(policy.encode(&text)?))
+                .encode(history, &prompt.text)
                 .map_err(|error| wrong(format!("the policy cannot read question {}: {}", prompt.id, chain(&error))))?;
             if tokens.len() + config.sampling.max_new_tokens > context {
                 return Err(wrong(format!(

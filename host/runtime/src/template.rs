@@ -10,7 +10,8 @@ use crate::error::Result;
 #[derive(Debug)]
 pub struct PromptTemplate {
     form: Form,
-    /// Tells questions from the marks of the template.
+    /// Tells questions from the marks of the template. The conversation of a chat template begins as that says, and with nothing
+    /// of the tokenizer's own.
     tokenizer: Tokenizer,
 }
 
@@ -45,7 +46,7 @@ impl PromptTemplate {
         let before = system.into_iter().chain(config.messages.iter().cloned()).collect();
         Ok(Self {
             form: Form::Chat { template: template.into(), before, variables: config.chat_template_kwargs.clone() },
-            tokenizer,
+            tokenizer: tokenizer.beginning_with(&[]),
         })
     }
 
@@ -57,9 +58,27 @@ impl PromptTemplate {
         }
     }
 
-    /// Returns the text that the policy reads for a question, which is the last message of its conversation after those of
+    /// Returns the tokens that the policy reads for a question, which is the last message of its conversation after those of
     /// `history`. Special tokens within question and history are text. A history that begins with a message of the system
     /// has it in place of the run file's.
+    ///
+    /// # Errors
+    /// Fails if the model's chat template does, for a history in a template that is a text, and for a text that the tokenizer
+    /// has no tokens for.
+    pub fn encode(&self, history: &[Message], question: &str) -> Result<Vec<u32>> {
+        Ok(self.tokenizer.encode_whole(&self.render(history, question)?)?)
+    }
+
+    /// Returns the tokens that the policy reads for each question after its history, computed on all cores.
+    ///
+    /// # Errors
+    /// As [`Self::encode`], for the first question that fails.
+    pub fn encode_batch<'a>(&self, questions: impl Iterator<Item = (&'a [Message], &'a str)>) -> Result<Vec<Vec<u32>>> {
+        let texts = questions.map(|(history, question)| self.render(history, question));
+        Ok(self.tokenizer.encode_batch(&texts.collect::<Result<Vec<String>>>()?)?)
+    }
+
+    /// Returns the text that the policy reads for a question.
     ///
     /// # Errors
     /// Fails if the model's chat template does, and for a history in a template that is a text.
@@ -123,6 +142,27 @@ mod tests {
         std::fs::write(folder.path().join("chat_template.jinja"), "{{ messages[0").unwrap();
         let policy = Policy::open(folder.path(), &Device::Cpu).unwrap();
         assert!(PromptTemplate::open(&prompts(chat), &policy).is_err());
+    }
+
+    #[test]
+    fn a_text_begins_as_the_tokenizer_says_and_a_conversation_as_its_template_says() {
+        let folder = tempfile::tempdir().unwrap();
+        Policy::tiny(1, &Device::Cpu).unwrap().save(folder.path()).unwrap();
+        let config = r#"{"add_bos_token": true, "bos_token": "<pad>", "chat_template": "{{ messages[0].content }}"}"#;
+        std::fs::write(folder.path().join("tokenizer_config.json"), config).unwrap();
+        let policy = Policy::open(folder.path(), &Device::Cpu).unwrap();
+        let tokens = |template: &str| {
+            let template = PromptTemplate::open(&prompts(&format!("template = \"{template}\"")), &policy).unwrap();
+            assert_eq!(
+                template.encode_batch([(&[][..], "1+2")].into_iter()).unwrap(),
+                [template.encode(&[], "1+2").unwrap()]
+            );
+            template.encode(&[], "1+2").unwrap()
+        };
+        let question = policy.encode("1+2").unwrap();
+        assert_eq!(tokens("{prompt}"), [&[0], &question[..]].concat());
+        assert_eq!(tokens("<pad>{prompt}"), tokens("{prompt}"), "the text has its beginning already");
+        assert_eq!(tokens("chat"), question);
     }
 
     #[test]

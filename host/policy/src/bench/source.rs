@@ -7,6 +7,7 @@ use candle_core::Device;
 use crate::{
     error::{Error, Result},
     model::{
+        companions::Companions,
         config::{Architecture, ModelConfig, Variant},
         init::random,
         tiny,
@@ -34,7 +35,7 @@ pub(super) fn open(model: &str, device: &Device) -> Result<Policy> {
     if let Some(name) = model.strip_prefix("shape:") {
         let config = shape(name).ok_or_else(|| absent("shape"))?;
         let (tokenizer, transformer) = (tiny::tokenizer()?, random(&config, 1, device)?);
-        return Ok(Policy { config, tokenizer, transformer, companions: Vec::new() });
+        return Ok(Policy { config, tokenizer, transformer, companions: Companions::default() });
     }
     let path = Path::new(model);
     match path.try_exists() {

@@ -110,7 +110,8 @@ mod fetched {
     use super::{Download, HubModel, is_word};
     use crate::{
         error::{Error, Result},
-        formats::huggingface::{COMPANIONS, CONFIG, INDEX, TOKENIZER, WEIGHTS},
+        formats::huggingface::{INDEX, WEIGHTS},
+        model::companions::{self, CONFIG},
     };
 
     /// Tells of a file at its beginning and after each twentieth.
@@ -180,8 +181,7 @@ mod fetched {
             } else {
                 get(WEIGHTS)?;
             }
-            get(TOKENIZER)?;
-            for name in COMPANIONS.into_iter().filter(|name| has(name)) {
+            for name in companions::NAMES.into_iter().filter(|name| *name != last && has(name)) {
                 get(name)?;
             }
         }

@@ -9,48 +9,33 @@ use std::{
 use candle_core::{DType, Device, Tensor, safetensors::MmapedSafetensors};
 use serde_json::{Value, json};
 
+use super::{export::ExportType, safetensors};
 use crate::{
     error::{Error, Result},
-    formats::safetensors,
-    model::{config::ModelConfig, config_json::TokenIds, lora, tokenizer::Tokenizer, transformer::Transformer},
+    model::{
+        companions::{self, CONFIG, Companions, GENERATION_CONFIG, TOKENIZER, TOKENIZER_CONFIG},
+        config::ModelConfig,
+        config_json::TokenIds,
+        tokenizer::Tokenizer,
+        transformer::Transformer,
+    },
     policy::Policy,
 };
 
-pub(super) const CONFIG: &str = "config.json";
-pub(super) const TOKENIZER: &str = "tokenizer.json";
-pub(super) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
-const GENERATION_CONFIG: &str = "generation_config.json";
-const CHAT_TEMPLATE: &str = "chat_template.jinja";
 pub(super) const WEIGHTS: &str = "model.safetensors";
 pub(super) const INDEX: &str = "model.safetensors.index.json";
 /// The beginning of the names of a text model's weights in a model of several parts, whose others are not read.
 const TEXT_MODEL: &str = "language_model.";
 
-/// Files that are kept as text and exported with the model.
-pub(super) const COMPANIONS: [&str; 4] =
-    [TOKENIZER_CONFIG, GENERATION_CONFIG, "special_tokens_map.json", CHAT_TEMPLATE];
-
 /// Loads a folder. Weights in `f16` and `bf16` are converted to `f32`.
 pub(super) fn load(dir: &Path, device: &Device) -> Result<Policy> {
     let config_path = dir.join(CONFIG);
     let mut config = ModelConfig::from_json(&read(&config_path)?, &config_path)?;
-    let tokenizer_path = dir.join(TOKENIZER);
-    let tokenizer = Tokenizer::from_json(&read(&tokenizer_path)?, &tokenizer_path)?;
+    let companions = companions(dir)?;
+    let tokenizer = tokenizer(dir, &companions)?;
     check_vocab_size(&tokenizer, &config, dir)?;
-
-    let mut companions = Vec::new();
-    for name in COMPANIONS {
-        let path = dir.join(name);
-        if path.is_file() {
-            companions.push((name.to_owned(), read(&path)?));
-        }
-    }
-    if let Some((_, text)) = companions.iter().find(|(name, _)| name == TOKENIZER_CONFIG) {
-        let path = dir.join(TOKENIZER_CONFIG);
-        serde_json::from_str::<Value>(text).map_err(Error::format(&path, "JSON"))?;
-    }
     // The generation configuration's end-of-sequence tokens take precedence over those of `config.json`.
-    if let Some((_, text)) = companions.iter().find(|(name, _)| name == GENERATION_CONFIG) {
+    if let Some(text) = companions.get(GENERATION_CONFIG) {
         let path = dir.join(GENERATION_CONFIG);
         let value: Value = serde_json::from_str(text).map_err(Error::format(&path, "JSON"))?;
         if let Ok(ids) = serde_json::from_value::<TokenIds>(value["eos_token_id"].clone()) {
@@ -69,35 +54,34 @@ pub(super) fn load(dir: &Path, device: &Device) -> Result<Policy> {
     Ok(Policy { config, tokenizer, transformer, companions })
 }
 
-/// Returns the chat template, in Jinja, if one is among a model's companion files; the default one of several.
-pub(super) fn chat_template(companions: &[(String, String)]) -> Option<String> {
-    if let Some((_, template)) = companions.iter().find(|(file, _)| file == CHAT_TEMPLATE) {
-        return Some(template.clone());
-    }
-    match &tokenizer_config(companions)?["chat_template"] {
-        Value::String(template) => Some(template.clone()),
-        Value::Array(templates) => {
-            let default = templates.iter().find(|template| template["name"] == "default")?;
-            Some(default["template"].as_str()?.to_owned())
+/// Reads the files that are kept as text.
+fn companions(dir: &Path) -> Result<Companions> {
+    let mut files = BTreeMap::new();
+    for name in companions::NAMES {
+        let path = dir.join(name);
+        if path.is_file() {
+            files.insert(name, read(&path)?);
         }
-        _ => None,
     }
+    if let Some(text) = files.get(TOKENIZER_CONFIG) {
+        serde_json::from_str::<Value>(text).map_err(Error::format(&dir.join(TOKENIZER_CONFIG), "JSON"))?;
+    }
+    Ok(Companions::new(files))
 }
 
-/// Returns the tokens that a model's companion files name, such as `bos_token`.
-pub(super) fn named_tokens(companions: &[(String, String)]) -> BTreeMap<String, String> {
-    let config = tokenizer_config(companions).unwrap_or_default();
-    let named = config.as_object().into_iter().flatten().filter(|(name, _)| name.ends_with("_token"));
-    // A token is a text, or an object with the text and how it is matched.
-    let token = |(name, value): (&String, &Value)| {
-        Some((name.clone(), value.as_str().or(value["content"].as_str())?.to_owned()))
+/// Reads the tokenizer, whose configuration decides about the beginning of texts before its `tokenizer.json` does.
+fn tokenizer(dir: &Path, companions: &Companions) -> Result<Tokenizer> {
+    let path = dir.join(TOKENIZER);
+    let tokenizer = match companions.get(TOKENIZER) {
+        Some(text) => Tokenizer::from_json(text, &path)?,
+        None => Tokenizer::from_json(&read(&path)?, &path)?,
     };
-    named.filter_map(token).collect()
-}
-
-fn tokenizer_config(companions: &[(String, String)]) -> Option<Value> {
-    let (_, text) = companions.iter().find(|(file, _)| file == TOKENIZER_CONFIG)?;
-    serde_json::from_str(text).ok()
+    let bos = companions.named_tokens().get("bos_token").and_then(|token| tokenizer.token_id(token));
+    Ok(match (companions.adds_bos(), bos) {
+        (Some(true), Some(bos)) => tokenizer.beginning_with(&[bos]),
+        (Some(_), _) => tokenizer.beginning_with(&[]),
+        (None, _) => tokenizer,
+    })
 }
 
 /// Fails if texts can have tokens that the model has no row for. Fewer tokens than rows are common, because embeddings are
@@ -198,50 +182,61 @@ impl Weights {
     }
 }
 
-/// Writes a folder, with adapters merged.
-pub(super) fn save(policy: &Policy, dir: &Path) -> Result<()> {
-    // Files are in f32, whatever the policy computes in.
-    let model = lora::merge(&policy.transformer.clone().computing_in(DType::F32))?;
-    let weights: BTreeMap<String, Tensor> = model.weights().into_iter().collect();
-    let tokenizer = policy.tokenizer.to_json()?;
-    alft_fs::folder(dir, |dir| {
-        let write = |name: &str, text: &str| {
-            let path = dir.join(name);
-            fs::write(&path, text).map_err(|source| alft_fs::Error { path, source })
-        };
-        write(CONFIG, &policy.config.to_json())?;
-        write(TOKENIZER, &tokenizer)?;
-        for (name, text) in &policy.companions {
-            write(name, text)?;
-        }
-        for (name, text) in standard_companions(policy) {
-            if !policy.companions.iter().any(|(present, _)| *present == name) {
-                write(&name, &text)?;
-            }
-        }
-        let (config, model) = (dir.join(CONFIG), dir.join(WEIGHTS));
-        safetensors::write(&weights, &model, &[("format", "pt")])?;
-        // The library creates the file readable by its owner only; a model must be as readable as the rest of its folder.
-        let permissions = fs::metadata(&config).map_err(Error::read(&config))?.permissions();
-        fs::set_permissions(&model, permissions).map_err(|source| alft_fs::Error { path: model, source })?;
-        Ok(())
-    })
+/// Writes a model's files into an empty folder. Files that came with the model are written as they came, so that
+/// keys that this crate does not know are kept.
+pub(super) fn write(policy: &Policy, model: &Transformer, dir: &Path, format: ExportType) -> Result<()> {
+    let weights = model.weights().into_iter().map(|(name, weight)| Ok((name, weight.to_dtype(format.dtype())?)));
+    let weights: BTreeMap<String, Tensor> = weights.collect::<Result<_>>()?;
+    let mut files: BTreeMap<&str, String> = standard_files(policy)?;
+    files.extend(policy.companions.files().map(|(name, text)| (name, text.to_owned())));
+    if let Some(config) = files.get_mut(CONFIG) {
+        *config = with_dtype(config, format).map_err(Error::format(Path::new(CONFIG), "JSON"))?;
+    }
+    for (name, text) in &files {
+        let path = dir.join(name);
+        fs::write(&path, text).map_err(|source| alft_fs::Error { path, source })?;
+    }
+    let (config, model) = (dir.join(CONFIG), dir.join(WEIGHTS));
+    safetensors::write(&weights, &model, &[("format", "pt")])?;
+    // The library creates the file readable by its owner only; a model must be as readable as the rest of its folder.
+    let permissions = fs::metadata(&config).map_err(Error::read(&config))?.permissions();
+    fs::set_permissions(&model, permissions).map_err(|source| alft_fs::Error { path: model, source })?;
+    Ok(())
 }
 
-/// Returns the files that the Python library transformers needs beside the tokenizer, for a model that came without them.
-fn standard_companions(policy: &Policy) -> [(String, String); 2] {
+/// Returns the files of a model that came without them.
+fn standard_files(policy: &Policy) -> Result<BTreeMap<&'static str, String>> {
     let config = &policy.config;
-    let eos = config.eos_tokens.first().and_then(|id| policy.tokenizer.token(*id));
+    let token = |id: Option<&u32>| id.and_then(|id| policy.tokenizer.token(*id));
     let tokenizer = json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": config.context_length,
         "clean_up_tokenization_spaces": false,
-        "eos_token": eos,
-        "bos_token": config.bos_token.and_then(|id| policy.tokenizer.token(id)),
+        "eos_token": token(config.eos_tokens.first()),
+        "bos_token": token(config.bos_token.as_ref()),
     });
     let generation = json!({"bos_token_id": config.bos_token, "eos_token_id": config.eos_tokens});
-    [
-        (TOKENIZER_CONFIG.to_owned(), format!("{tokenizer:#}\n")),
-        (GENERATION_CONFIG.to_owned(), format!("{generation:#}\n")),
-    ]
+    let mut files = BTreeMap::from([
+        (CONFIG, config.to_json()),
+        (TOKENIZER_CONFIG, format!("{tokenizer:#}\n")),
+        (GENERATION_CONFIG, format!("{generation:#}\n")),
+    ]);
+    if policy.companions.get(TOKENIZER).is_none() {
+        files.insert(TOKENIZER, policy.tokenizer.to_json()?);
+    }
+    Ok(files)
+}
+
+/// Returns the text of a `config.json` that names the type of the weights, under the names that it had for it.
+fn with_dtype(config: &str, format: ExportType) -> serde_json::Result<String> {
+    let name = match format {
+        ExportType::F32 => "float32",
+        ExportType::Bf16 => "bfloat16",
+    };
+    let mut value: Value = serde_json::from_str(config)?;
+    let present: Vec<&str> = ["dtype", "torch_dtype"].into_iter().filter(|key| !value[key].is_null()).collect();
+    for key in if present.is_empty() { vec!["torch_dtype"] } else { present } {
+        value[key] = json!(name);
+    }
+    Ok(format!("{value:#}\n"))
 }

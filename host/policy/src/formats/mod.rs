@@ -1,5 +1,8 @@
-//! Models on disk: Hugging Face folders and adapters of PEFT, read and written, and GGUF files, read; and models of a hub.
+//! Models on disk: Hugging Face folders, GGUF files and adapters of PEFT, read and written; and models of a hub.
+//!
+//! [`export`] has the formats that a model is written in.
 
+pub(crate) mod export;
 mod gguf;
 pub(crate) mod hub;
 mod huggingface;
@@ -8,13 +11,17 @@ pub(crate) mod safetensors;
 
 use std::path::Path;
 
-use candle_core::Device;
+use candle_core::{DType, Device};
 
+use self::export::Export;
 use crate::{
     error::{Error, Result},
-    model::chat::ChatTemplate,
+    model::{chat::ChatTemplate, lora},
     policy::Policy,
 };
+
+/// The GGUF file of an export.
+const GGUF: &str = "model.gguf";
 
 impl Policy {
     /// Opens a model: a folder in Hugging Face's format (`config.json`, `tokenizer.json`, safetensors), or a GGUF file.
@@ -35,7 +42,33 @@ impl Policy {
     /// # Errors
     /// Fails if the folder cannot be written.
     pub fn save(&self, dir: &Path) -> Result<()> {
-        huggingface::save(self, dir)
+        self.export(dir, Export::default())
+    }
+
+    /// Writes the model as a Hugging Face folder, with adapters merged, in the formats of `export`. A GGUF file is `model.gguf`
+    /// in the folder. The folder appears complete or not at all; an existing folder is replaced.
+    ///
+    /// # Errors
+    /// As [`Self::check_export`]; the folder cannot be written.
+    pub fn export(&self, dir: &Path, export: Export) -> Result<()> {
+        self.check_export(export)?;
+        // Weights are converted from f32, whatever the policy computes in.
+        let model = lora::merge(&self.transformer.clone().computing_in(DType::F32))?;
+        alft_fs::folder(dir, |dir| {
+            huggingface::write(self, &model, dir, export.dtype)?;
+            match export.gguf {
+                Some(format) => gguf::write(self, &model, &dir.join(GGUF), format),
+                None => Ok(()),
+            }
+        })
+    }
+
+    /// Fails if the model cannot be written in the formats of `export`.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a GGUF file of a model whose family, tokenizer or sizes the format has no names for.
+    pub fn check_export(&self, export: Export) -> Result<()> {
+        if export.gguf.is_some() { gguf::check(self) } else { Ok(()) }
     }
 
     /// Writes the policy's adapters as a folder of PEFT, for the base model at `base`. The folder appears complete or not at
@@ -53,7 +86,7 @@ impl Policy {
     /// # Errors
     /// [`Error::ChatTemplate`] for a template that cannot be compiled, [`Error::Setting`] for a text that is no date.
     pub fn chat_template(&self, date: Option<&str>) -> Result<Option<ChatTemplate>> {
-        let Some(source) = huggingface::chat_template(&self.companions) else { return Ok(None) };
-        ChatTemplate::new(&source, huggingface::named_tokens(&self.companions), date).map(Some)
+        let Some(source) = self.companions.chat_template() else { return Ok(None) };
+        ChatTemplate::new(&source, self.companions.named_tokens(), date).map(Some)
     }
 }

@@ -63,7 +63,7 @@ impl<'a> StopTexts<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::tokenizer::ByteLevelStyle;
+    use crate::model::tokenizer::byte_level;
 
     /// Returns the number of tokens at which a stop text is complete, or `None`.
     fn first(tokenizer: &Tokenizer, stop: &[&str], tokens: &[u32]) -> Option<usize> {
@@ -86,7 +86,7 @@ mod tests {
     fn a_stop_text_may_end_within_a_token_and_in_a_character_of_several_tokens() {
         // Ã and ¤ are the bytes C3 and A4 of "ä" in the alphabet of byte-level tokenizers.
         let vocabulary = ["a", "b", "ab", "Ġ", "Ã", "¤"];
-        let tokenizer = Tokenizer::from_merges(&vocabulary, &[("a", "b")], &[], &[], ByteLevelStyle::Gpt2).unwrap();
+        let tokenizer = byte_level(&vocabulary, &["a b"], &[]);
         assert_eq!(first(&tokenizer, &["ba"], &[1, 3, 1, 2]), Some(4));
         assert_eq!(first(&tokenizer, &["bä"], &[0, 1, 4, 5, 0]), Some(4));
         assert_eq!(first(&tokenizer, &[" "], &[0, 3]), Some(2));

@@ -141,6 +141,8 @@ impl ModelConfig {
             "initializer_range": 0.02,
             "bos_token_id": self.bos_token,
             "eos_token_id": match self.eos_tokens.as_slice() { [one] => json!(one), many => json!(many) },
+            // The families have defaults, which a small vocabulary may not hold.
+            "pad_token_id": null,
             "torch_dtype": "float32",
             "use_cache": true,
         });

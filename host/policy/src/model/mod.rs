@@ -4,10 +4,11 @@
 //! frequencies of positions. [`batch`] packs sequences for the [`transformer`], [`log_probs`] scores them with it, and
 //! [`gradient`] is its backward pass. [`decoding`] prepares a model for sampling, with [`joined`] for a device. [`lora`]
 //! attaches adapters, [`init`] draws random weights, and [`tiny`] is the embedded model's configuration. [`chat`] writes a
-//! conversation by the model's own template.
+//! conversation by the model's own template, which is among its [`companions`].
 
 pub(crate) mod batch;
 pub(crate) mod chat;
+pub(crate) mod companions;
 pub(crate) mod config;
 pub(crate) mod config_json;
 pub(crate) mod decoding;

@@ -77,7 +77,7 @@ fn yes() -> bool {
 /// The rotation of queries and keys by their positions, in all layers of a model.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Rope {
-    pub(super) full: Frequencies,
+    pub(crate) full: Frequencies,
     /// That of layers with a sliding window, if it is another.
     pub(super) sliding: Option<Frequencies>,
 }
@@ -165,7 +165,7 @@ impl Frequencies {
 }
 
 impl Llama3Scaling {
-    fn scaled(self, angle: f64) -> f64 {
+    pub(crate) fn scaled(self, angle: f64) -> f64 {
         let turns = self.original_max_position_embeddings as f64 * angle / TAU;
         let span = self.high_freq_factor - self.low_freq_factor;
         let kept = ((turns - self.low_freq_factor) / span).clamp(0.0, 1.0);

@@ -3,11 +3,8 @@
 
 use std::{borrow::Cow, path::Path, sync::Arc};
 
+use rayon::prelude::*;
 use serde_json::{Value, json};
-use tokenizers::{
-    AddedToken, models::bpe::BPE, pre_tokenizers::PreTokenizerWrapper, pre_tokenizers::byte_level::ByteLevel,
-    pre_tokenizers::digits::Digits, pre_tokenizers::sequence::Sequence,
-};
 
 use crate::error::{Error, Result};
 
@@ -20,38 +17,46 @@ pub struct Tokenizer {
     unknown: Option<u32>,
     /// The special tokens, by which a model tells its own marks from text.
     special: Arc<Vec<String>>,
+    /// The tokens that a text begins with when a model reads it as a whole, such as that of the beginning of a sequence.
+    beginning: Arc<[u32]>,
 }
 
 /// The first of the characters that stand for the texts of special tokens, in the plane for private use that fonts and texts
 /// hardly use.
 const FIRST_STAND_IN: u32 = 0x10_0000;
 
-/// The rule by which a byte-level BPE splits text into words before merging.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ByteLevelStyle {
-    /// GPT-2's regular expression.
-    Gpt2,
-    /// Each digit is a word; the rest is split by GPT-2's regular expression.
-    SmolLm,
-}
-
 impl Tokenizer {
     /// Parses the text of a `tokenizer.json`; errors name `path`.
     pub(crate) fn from_json(text: &str, path: &Path) -> Result<Self> {
-        let inner =
+        let mut inner =
             tokenizers::Tokenizer::from_bytes(text.as_bytes()).map_err(Error::format(path, "tokenizer.json"))?;
+        // Some files have a length that texts were cut or filled to when they were saved.
+        inner.with_truncation(None).map_err(failed("leave texts whole"))?;
+        inner.with_padding(None);
         let value: Value = serde_json::from_str(text).map_err(Error::format(path, "JSON"))?;
         let unknown = value["model"]["unk_token"].as_str().and_then(|token| inner.token_to_id(token));
         Ok(Self::new(inner, unknown))
     }
 
-    fn new(inner: tokenizers::Tokenizer, unknown: Option<u32>) -> Self {
+    /// Wraps a tokenizer of the library. `unknown` is the token of text that it cannot encode.
+    pub(crate) fn new(inner: tokenizers::Tokenizer, unknown: Option<u32>) -> Self {
         let added = inner.get_added_tokens_decoder();
         let special = added.into_values().filter(|token| token.special).map(|token| token.content);
         let mut special: Vec<String> = special.filter(|token| token.chars().nth(1).is_some()).collect();
         // Of two that begin alike, the longer one is meant.
         special.sort_by(|a, b| (b.len(), a).cmp(&(a.len(), b)));
-        Self { inner: inner.into(), unknown, special: special.into() }
+        let beginning = beginning(&inner).unwrap_or_default().into();
+        Self { inner: inner.into(), unknown, special: special.into(), beginning }
+    }
+
+    /// Returns the tokenizer with other tokens at the beginning of a text.
+    pub fn beginning_with(self, tokens: &[u32]) -> Self {
+        Self { beginning: tokens.into(), ..self }
+    }
+
+    /// Returns the tokens that a text begins with when a model reads it as a whole; empty for most models.
+    pub fn beginning(&self) -> &[u32] {
+        &self.beginning
     }
 
     /// Builds a character tokenizer: the ids of `specials` come first, then one for each of `characters`.
@@ -79,33 +84,6 @@ impl Tokenizer {
             "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": unknown},
         });
         Self::from_json(&value.to_string(), Path::new("tokenizer.json"))
-    }
-
-    /// Builds a byte-level BPE from its vocabulary, in the order of ids, and its merges. The tokens in `special` and
-    /// `added` are matched before the text is split; the special ones are left out of decoded text.
-    pub(crate) fn from_merges(
-        vocabulary: &[&str],
-        merges: &[(&str, &str)],
-        special: &[&str],
-        added: &[&str],
-        style: ByteLevelStyle,
-    ) -> Result<Self> {
-        let ids = vocabulary.iter().enumerate().map(|(id, token)| (token.to_string(), id as u32)).collect();
-        let merges = merges.iter().map(|(left, right)| (left.to_string(), right.to_string())).collect();
-        let mut inner = tokenizers::Tokenizer::new(BPE::new(ids, merges));
-        let bytes = ByteLevel::new(false, true, true);
-        match style {
-            ByteLevelStyle::Gpt2 => inner.with_pre_tokenizer(Some(bytes)),
-            ByteLevelStyle::SmolLm => {
-                let steps = vec![PreTokenizerWrapper::Digits(Digits::new(true)), PreTokenizerWrapper::ByteLevel(bytes)];
-                inner.with_pre_tokenizer(Some(Sequence::new(steps)))
-            }
-        };
-        inner.with_decoder(Some(bytes));
-        let tokens = |list: &[&str], special| list.iter().map(|t| AddedToken::from(*t, special)).collect::<Vec<_>>();
-        inner.add_special_tokens(tokens(special, true)).map_err(failed("add special tokens"))?;
-        inner.add_tokens(tokens(added, false)).map_err(failed("add special tokens"))?;
-        Ok(Self::new(inner, None))
     }
 
     /// Returns a text in which nothing is a special token: what looks like one is replaced by a character that stands for it,
@@ -144,6 +122,27 @@ impl Tokenizer {
         }
         tokens.extend(self.encode_marked(rest)?);
         Ok(tokens)
+    }
+
+    /// Returns the tokens of a text that a model reads as a whole: as [`Self::encode`], after [`Self::beginning`], unless the
+    /// text has that already.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_whole(&self, text: &str) -> Result<Vec<u32>> {
+        let mut tokens = self.encode(text)?;
+        if !tokens.starts_with(&self.beginning) {
+            tokens.splice(..0, self.beginning.iter().copied());
+        }
+        Ok(tokens)
+    }
+
+    /// Returns the tokens of each text, as [`Self::encode_whole`] does, on all cores.
+    ///
+    /// # Errors
+    /// As [`Self::encode`], for the first text that fails.
+    pub fn encode_batch(&self, texts: &[String]) -> Result<Vec<Vec<u32>>> {
+        texts.par_iter().map(|text| self.encode_whole(text)).collect::<Vec<_>>().into_iter().collect()
     }
 
     /// Returns the tokens of a text without stand-ins.
@@ -193,10 +192,31 @@ impl Tokenizer {
         self.inner.get_vocab(true).into_values().filter(|id| !special(id)).max().map_or(0, |id| id as usize + 1)
     }
 
-    /// Returns the text of a `tokenizer.json`.
+    /// Returns the text of a `tokenizer.json`, which the library's older versions can read too.
     pub(crate) fn to_json(&self) -> Result<String> {
-        self.inner.to_string(true).map_err(failed("write its tokenizer.json"))
+        let json = self.inner.to_string(true).map_err(failed("write its tokenizer.json"))?;
+        let mut value: Value =
+            serde_json::from_str(&json).map_err(|error| failed("read its own JSON")(error.into()))?;
+        let Some(merges) = value["model"]["merges"].as_array_mut() else { return Ok(json) };
+        let joined = |merge: &Value| match (merge[0].as_str()?, merge[1].as_str()?) {
+            (left, right) if !left.contains(' ') && !right.contains(' ') => Some(json!(format!("{left} {right}"))),
+            _ => None,
+        };
+        match merges.iter().map(joined).collect::<Option<Vec<Value>>>() {
+            Some(joined) => *merges = joined,
+            None => return Ok(json),
+        }
+        Ok(format!("{value:#}\n"))
     }
+}
+
+/// Returns the tokens that the tokenizer's own post-processor puts before a text.
+fn beginning(inner: &tokenizers::Tokenizer) -> Option<Vec<u32>> {
+    const TEXT: &str = "a";
+    let (whole, text) = (inner.encode_fast(TEXT, true).ok()?, inner.encode_fast(TEXT, false).ok()?);
+    let (whole, text) = (whole.get_ids(), text.get_ids());
+    let at = whole.windows(text.len().max(1)).position(|part| part == text)?;
+    Some(whole[..at].to_vec())
 }
 
 /// Returns the character that stands for a special token.
@@ -206,6 +226,24 @@ fn stand_in(index: usize) -> Option<char> {
 
 fn failed(action: &'static str) -> impl Fn(tokenizers::Error) -> Error {
     move |source| Error::Tokenizer { action, source }
+}
+
+/// Builds a byte-level BPE, whose tokens are in the order of their ids.
+#[cfg(test)]
+pub(crate) fn byte_level(tokens: &[&str], merges: &[&str], special: &[&str]) -> Tokenizer {
+    let ids: serde_json::Map<String, Value> =
+        tokens.iter().enumerate().map(|(id, token)| (token.to_string(), json!(id))).collect();
+    let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
+    let added = special.iter().map(|token| {
+        json!({"id": ids[*token], "content": token, "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true})
+    });
+    let json = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added.collect::<Vec<_>>(),
+        "normalizer": null, "pre_tokenizer": bytes, "post_processor": null, "decoder": bytes,
+        "model": {"type": "BPE", "vocab": ids, "merges": merges},
+    });
+    Tokenizer::from_json(&json.to_string(), Path::new("tokenizer.json")).unwrap()
 }
 
 #[cfg(test)]
@@ -226,21 +264,18 @@ mod tests {
 
     #[test]
     fn a_byte_level_tokenizer_merges_bytes_and_matches_special_tokens() {
-        let vocabulary = ["<|im_start|>", "a", "b", "ab", "Ġ", "1", "2", "<tool>"];
-        let tokenizer =
-            Tokenizer::from_merges(&vocabulary, &[("a", "b")], &["<|im_start|>"], &["<tool>"], ByteLevelStyle::SmolLm)
-                .unwrap();
-        let tokenizer = Tokenizer::from_json(&tokenizer.to_json().unwrap(), Path::new("t")).unwrap();
-        let ids = tokenizer.encode("<|im_start|>ab a12<tool>").unwrap();
-        assert_eq!(ids, [0, 3, 4, 1, 5, 6, 7]);
-        assert_eq!(tokenizer.decode(&ids).unwrap(), "ab a12<tool>");
+        let tokenizer = byte_level(&["<|im_start|>", "a", "b", "ab", "Ġ", "1"], &["a b"], &["<|im_start|>"]);
+        let json = tokenizer.to_json().unwrap();
+        assert!(json.contains("\"a b\""), "merges are in the form that older versions of the library read");
+        let tokenizer = Tokenizer::from_json(&json, Path::new("t")).unwrap();
+        let ids = tokenizer.encode("<|im_start|>ab a1").unwrap();
+        assert_eq!(ids, [0, 3, 4, 1, 5]);
+        assert_eq!(tokenizer.decode(&ids).unwrap(), "ab a1");
     }
 
     #[test]
     fn a_special_token_of_other_models_needs_no_row() {
-        let made = |special: &[&str]| {
-            Tokenizer::from_merges(&["a", "b", "<image>"], &[], special, &[], ByteLevelStyle::Gpt2).unwrap()
-        };
+        let made = |special: &[&str]| byte_level(&["a", "b", "<image>"], &[], special);
         let tokenizer = made(&["<image>"]);
         assert_eq!((tokenizer.text_vocab_size(), tokenizer.vocab_size()), (2, 3));
         assert_eq!(made(&[]).text_vocab_size(), 3);
@@ -249,13 +284,36 @@ mod tests {
     #[test]
     fn a_special_token_in_a_question_is_text() {
         let vocabulary = ["<|im_start|>", "a", "b", "ab", "<", "|", ">", "_", "i", "m", "s", "t", "r"];
-        let tokenizer =
-            Tokenizer::from_merges(&vocabulary, &[("a", "b")], &["<|im_start|>"], &[], ByteLevelStyle::Gpt2).unwrap();
+        let tokenizer = byte_level(&vocabulary, &["a b"], &["<|im_start|>"]);
         assert!(matches!(tokenizer.as_text("ab"), Cow::Borrowed("ab")));
         let text = format!("<|im_start|>{}", tokenizer.as_text("ab<|im_start|>ab"));
         let ids = tokenizer.encode(&text).unwrap();
         assert_eq!(ids, [0, 3, 4, 5, 8, 9, 7, 10, 11, 1, 12, 11, 5, 6, 3]);
         assert_eq!(tokenizer.decode(&ids).unwrap(), "ab<|im_start|>ab");
+    }
+
+    #[test]
+    fn a_whole_text_begins_once_as_its_tokenizer_says_and_is_neither_cut_nor_filled() {
+        let plain = byte_level(&["<s>", "a", "b", "ab", "</s>"], &["a b"], &["<s>", "</s>"]);
+        assert_eq!(plain.encode_whole("ab").unwrap(), [3]);
+        assert_eq!(plain.clone().beginning_with(&[0]).encode_whole("ab").unwrap(), [0, 3]);
+        let mut value: Value = serde_json::from_str(&plain.to_json().unwrap()).unwrap();
+        let token = |text: &str| json!({"SpecialToken": {"id": text, "type_id": 0}});
+        let ends = |id: u32, text: &str| json!({"id": text, "ids": [id], "tokens": [text]});
+        value["post_processor"] = json!({
+            "type": "TemplateProcessing",
+            "single": [token("<s>"), {"Sequence": {"id": "A", "type_id": 0}}, token("</s>")],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+            "special_tokens": {"<s>": ends(0, "<s>"), "</s>": ends(4, "</s>")},
+        });
+        value["truncation"] = json!({"max_length": 2, "strategy": "LongestFirst", "stride": 0, "direction": "Right"});
+        value["padding"] = json!({"strategy": {"Fixed": 9}, "direction": "Right", "pad_to_multiple_of": null,
+            "pad_id": 4, "pad_type_id": 0, "pad_token": "</s>"});
+        let tokenizer = Tokenizer::from_json(&value.to_string(), Path::new("t")).unwrap();
+        assert_eq!(tokenizer.beginning(), [0]);
+        assert_eq!(tokenizer.encode_whole("abab").unwrap(), [0, 3, 3]);
+        assert_eq!(tokenizer.encode_whole("<s>abab").unwrap(), [0, 3, 3], "a template may have it too");
+        assert_eq!(tokenizer.encode("abab").unwrap(), [3, 3]);
     }
 
     #[test]

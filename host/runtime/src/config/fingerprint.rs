@@ -32,6 +32,7 @@ impl ConfigFingerprint {
         // content of the run's files is hashed below.
         let free = [
             "/output",
+            "/export",
             "/train/save_every",
             "/train/checkpoint_every",
             "/train/keep",

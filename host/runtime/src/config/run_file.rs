@@ -7,8 +7,8 @@ use alft_game::estimator::SurprisalEstimator;
 use alft_game::{AdvantageConfig, Combine, TargetConfig};
 use alft_plugin_host::Limits;
 use alft_policy::{
-    AdamWConfig, Decay, DevicePreference, GrpoConfig, HubModel, KlPenalty, LoraConfig, Message, OptimiserConfig,
-    Precision, SampleConfig, Schedule,
+    AdamWConfig, Decay, DevicePreference, Export, GrpoConfig, HubModel, KlPenalty, LoraConfig, Message,
+    OptimiserConfig, Precision, SampleConfig, Schedule,
 };
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,9 @@ pub struct RunFile {
     /// The evaluation before, after and while training.
     #[serde(default)]
     pub eval: Eval,
+    /// The formats of exported models.
+    #[serde(default)]
+    pub export: Export,
     /// The limits of one call of a plugin.
     #[serde(default)]
     pub limits: Limits,
@@ -503,6 +506,7 @@ path = "a.wasm"
             ("model.revision=main", "`model.revision` is that of a model of a hub"),
             ("prompts.system=hello", "`prompts.system` needs `template = \"chat\"`"),
             ("train.save_every=0", "`train.save_every` must be at least 1"),
+            ("export.gguf=q4_0", "unknown variant `q4_0`"),
             ("plugin.a.crate=x", "not both"),
             ("plugin.a.weight=-1", "`plugin.a.weight` must be 0 or more"),
             ("plugin.a.weight={from=0,to=1,ovr=3}", "unknown field `ovr`"),

@@ -1,0 +1,140 @@
+//! The configuration of a model as metadata.
+
+use candle_core::quantized::gguf_file::Value;
+
+use super::{
+    architecture::GgufArchitecture,
+    metadata::{Metadata, boolean, float, size, token},
+    rope,
+};
+use crate::{
+    error::Result,
+    model::config::{Architecture, ModelConfig, Variant},
+};
+
+/// Facts about a model that its tensors tell and its metadata does not.
+pub(super) struct Present {
+    /// Rows of the embedding.
+    pub(super) vocab_size: usize,
+    /// True if the output head has a weight of its own.
+    pub(super) head: bool,
+    /// True if queries have a bias.
+    pub(super) query_bias: bool,
+    /// Divisors of the frequencies of positions, if there are any.
+    pub(super) frequency_factors: Option<Vec<f64>>,
+}
+
+/// The period of SmolLM3's layers that rotate neither queries nor keys. The format has no key for it.
+const UNROTATED_EVERY: usize = 4;
+
+/// Reads the configuration of a file.
+pub(super) fn read(metadata: &Metadata<'_>, architecture: &GgufArchitecture, tensors: &Present) -> Result<ModelConfig> {
+    let key = |name: &str| format!("{}.{name}", architecture.name);
+    let require = |name: &str| metadata.require(&key(name), size);
+    let optional = |name: &str| metadata.optional(&key(name), size);
+    let (hidden_size, heads, layers) =
+        (require("embedding_length")?, require("attention.head_count")?, require("block_count")?);
+    let head_dim = optional("attention.key_length")?.unwrap_or(hidden_size / heads.max(1));
+    for (name, of) in [("attention.value_length", "values"), ("rope.dimension_count", "the rotated part")] {
+        if let Some(width) = optional(name)?.filter(|width| *width != head_dim) {
+            let key = key(name);
+            return Err(metadata.wrong(format!(
+                "`{key}` is {width}, so heads are {head_dim} wide and {of} is not; such models are not supported"
+            )));
+        }
+    }
+    if metadata.optional(&key("attention.causal"), boolean)? == Some(false) {
+        return Err(metadata.wrong(format!("`{}` is false; only causal models are supported", key("attention.causal"))));
+    }
+    let rope_theta = metadata.optional(&key("rope.freq_base"), float)?.unwrap_or(10_000.0);
+    let context = require("context_length")?;
+    let family = architecture.families.first().copied().unwrap_or(Architecture::Llama);
+    let config = ModelConfig {
+        architecture: family,
+        vocab_size: tensors.vocab_size,
+        hidden_size,
+        intermediate_size: require("feed_forward_length")?,
+        layers,
+        heads,
+        kv_heads: optional("attention.head_count_kv")?.unwrap_or(heads),
+        head_dim,
+        // Attention is over all keys, so the context ends where a window would begin to leave some out.
+        context_length: optional("attention.sliding_window")?
+            .filter(|window| *window > 0)
+            .unwrap_or(context)
+            .min(context),
+        rms_norm_eps: metadata.require(&key("attention.layer_norm_rms_epsilon"), float)?,
+        rope_theta,
+        rope_scaling: None,
+        variant: Variant::default(),
+        unrotated_layers: match family {
+            Architecture::SmolLm3 => unrotated(layers),
+            _ => Vec::new(),
+        },
+        qk_norm: family == Architecture::Qwen3,
+        tie_word_embeddings: !tensors.head,
+        qkv_bias: tensors.query_bias || family == Architecture::Qwen2,
+        output_bias: tensors.query_bias && family != Architecture::Qwen2,
+        bos_token: metadata.optional("tokenizer.ggml.bos_token_id", token)?,
+        eos_tokens: end_tokens(metadata)?,
+    };
+    config.check(metadata.path)?;
+    let rope_scaling = rope::read(metadata, architecture, &config, context, tensors.frequency_factors.as_deref())?;
+    let config = ModelConfig { rope_scaling, ..config };
+    config.check(metadata.path)?;
+    Ok(config)
+}
+
+/// The keys of the tokens that end a text, a turn or a message; the first one ends a supervised example.
+pub(super) const END_TOKENS: [&str; 3] =
+    ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"];
+
+fn end_tokens(metadata: &Metadata<'_>) -> Result<Vec<u32>> {
+    let mut tokens = Vec::new();
+    for key in END_TOKENS {
+        if let Some(token) = metadata.optional(key, token)?.filter(|token| !tokens.contains(token)) {
+            tokens.push(token);
+        }
+    }
+    Ok(tokens)
+}
+
+fn unrotated(layers: usize) -> Vec<usize> {
+    (0..layers).filter(|layer| (layer + 1).is_multiple_of(UNROTATED_EVERY)).collect()
+}
+
+/// Returns the metadata of a configuration, but for the tokenizer's. An error is the reason why the format has no names for
+/// it.
+pub(super) fn write(config: &ModelConfig, architecture: &GgufArchitecture) -> Result<Vec<(String, Value)>, String> {
+    if config.unrotated_layers
+        != if config.architecture == Architecture::SmolLm3 { unrotated(config.layers) } else { vec![] }
+    {
+        return Err(format!("layers other than every {UNROTATED_EVERY}th are not rotated"));
+    }
+    if config.output_bias != (config.qkv_bias && config.architecture != Architecture::Qwen2) {
+        return Err("the output of attention has a bias of its own".to_owned());
+    }
+    let number = |value: usize| u32::try_from(value).map(Value::U32).map_err(|_| format!("{value} is too large"));
+    let mut values = vec![("general.architecture".to_owned(), Value::String(architecture.name.to_owned()))];
+    for (name, value) in [
+        ("vocab_size", config.vocab_size),
+        ("context_length", config.context_length),
+        ("embedding_length", config.hidden_size),
+        ("feed_forward_length", config.intermediate_size),
+        ("block_count", config.layers),
+        ("attention.head_count", config.heads),
+        ("attention.head_count_kv", config.kv_heads),
+        ("attention.key_length", config.head_dim),
+        ("attention.value_length", config.head_dim),
+        ("rope.dimension_count", config.head_dim),
+    ] {
+        values.push((format!("{}.{name}", architecture.name), number(value)?));
+    }
+    for (name, value) in
+        [("attention.layer_norm_rms_epsilon", config.rms_norm_eps), ("rope.freq_base", config.rope_theta)]
+    {
+        values.push((format!("{}.{name}", architecture.name), Value::F32(value as f32)));
+    }
+    values.extend(rope::write(config, architecture)?);
+    Ok(values)
+}
