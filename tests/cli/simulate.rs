@@ -92,11 +92,11 @@ fn the_right_answer_is_learnt_from_samples() {
 
 #[test]
 fn a_penalty_whose_gradient_is_that_of_the_divergence_keeps_the_equilibrium() {
-    let games = Games::new(&[game(json!([{"kind": "correctness", "weight": 0.1, "reward": {"C": 1.0}}]))]);
-    let args = "--group 16 --steps 600 --leave-one-out --kl reward,k2,k3-ratio,k3,k1";
+    let games = Games::new(&[game(json!([{"kind": "correctness", "weight": 0.4, "reward": {"C": 1.0}}]))]);
+    let args = "--group 16 --steps 400 --seeds 1 --leave-one-out --kl reward,k2,k3-ratio,k3,k1";
     let ends = distances(games.simulate(args));
-    assert!(ends[..3].iter().all(|end| *end < 0.02), "reward, k2 and k3-ratio: {ends:?}");
-    assert!(ends[3] > 0.03 && ends[4] > 0.1, "k3 and k1: {ends:?}");
+    assert!(ends[..3].iter().all(|end| *end < 0.03), "reward, k2 and k3-ratio: {ends:?}");
+    assert!(ends[3] > 0.08 && ends[4] > 0.2, "k3 and k1: {ends:?}");
     fail(&mut games.simulate("--kl loss"), 2, &["reward, k1, k2, k3, k3-ratio"]);
 }
 

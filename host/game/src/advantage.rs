@@ -260,7 +260,7 @@ mod tests {
         let mut alone = group(&[50.0, 60.0]);
         alone.answers[1] = Answer::Dropped;
         let groups = [group(&[1.0, 3.0]), group(&[5.0, 5.0]), group(&[0.0, 10.0]), alone];
-        // Of 1, 3, 5, 5, 0, 10, whose mean is 4: squares 9, 1, 1, 1, 16, 36 over 5.
+        // The rewards 1, 3, 5, 5, 0 and 10 have the mean 4, and squares 9, 1, 1, 1, 16 and 36 about it.
         let deviation = (64.0f64 / 5.0).sqrt();
         for (combine, weight) in [(Combine::SumThenNormalize, 1.0), (Combine::NormalizeThenSum, 2.0)] {
             let got = advantages(&groups, AdvantageConfig { combine, scale: Scale::Batch, ..Default::default() });

@@ -222,3 +222,21 @@ pub(crate) fn training_batch<'r, 'a: 'r>(
 fn sequence(group: &Group<'_>, sample: &Sample) -> Sequence {
     Sequence { prompt: group.prompt_tokens.clone(), completion: sample.completion.tokens.clone() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_truncated_completion_is_masked_and_keeps_its_place_in_the_batch() {
+        let prompt = Prompt { id: "x".into(), text: "x".into(), ..Prompt::default() };
+        let completion = |finished| Completion { tokens: vec![7], log_probs: vec![0.0], text: String::new(), finished };
+        let mut group = Group::new(&prompt, vec![1], vec![completion(true), completion(false), completion(true)]);
+        [Some(1.0), Some(-1.0), None].into_iter().zip(&mut group.samples).for_each(|(a, sample)| sample.advantage = a);
+        let question = Question::of_texts("x".into(), vec![prompt.clone()]);
+        let rollouts = [Rollout { question: &question, groups: vec![group] }];
+        assert_eq!(training_batch(rollouts.iter(), false).1, [Some(1.0), Some(-1.0)]);
+        let (batch, advantages) = training_batch(rollouts.iter(), true);
+        assert_eq!((batch.len(), advantages), (2, vec![Some(1.0), None]));
+    }
+}

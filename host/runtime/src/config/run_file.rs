@@ -430,6 +430,9 @@ impl RunFile {
 
 #[cfg(test)]
 mod tests {
+    use alft_game::{Baseline, Scale};
+    use alft_policy::{Aggregation, PolicyLoss};
+
     use super::*;
 
     const SMALL: &str = r#"
@@ -465,6 +468,31 @@ path = "a.wasm"
         assert_eq!((run.train.steps, run.plugins[0].weight.at(0), run.sampling.temperature), (9, 0.5, 0.7));
         assert_eq!(run.output, Path::new("runs/y z"));
         assert!(run.prompts.train.is_absolute(), "paths begin in the run file's folder");
+    }
+
+    #[test]
+    fn losses_advantages_and_adapters_have_the_names_of_the_field() {
+        let overrides = [
+            "train.loss={policy_loss=\"reinforce\",aggregation=\"sum\",kl=\"k2\",entropy_coef=0.01,mask_truncated=true}",
+            "game.advantage={baseline=\"leave-one-out\",scale=\"batch\"}",
+            "model.lora={dropout=0.1,modules_to_save=[\"lm_head\"]}",
+        ];
+        let run = parse(SMALL, &overrides).unwrap();
+        let loss = GrpoConfig {
+            policy_loss: PolicyLoss::Reinforce,
+            aggregation: Aggregation::Sum,
+            kl: KlPenalty::K2,
+            entropy_coef: 0.01,
+            mask_truncated: true,
+            ..GrpoConfig::default()
+        };
+        assert_eq!(run.train.loss, loss);
+        let AdvantageConfig { baseline, scale, .. } = run.game.advantage;
+        assert_eq!((baseline, scale), (Baseline::LeaveOneOut, Scale::Batch));
+        assert_eq!(run.model.lora.unwrap().modules_to_save, ["lm_head"]);
+        // A run's own copy of its file means the same.
+        let again = parse(&toml::to_string(&parse(SMALL, &overrides).unwrap()).unwrap(), &[]).unwrap();
+        assert_eq!(again.train.loss, loss);
     }
 
     #[test]
@@ -516,6 +544,9 @@ path = "a.wasm"
             ("plugin.a.limits.stack=1", "`plugin.a.limits.stack`"),
             ("limits.stack=1", "`limits.stack`"),
             ("train.loss.beta=-1", "`train.loss.beta`"),
+            ("train.loss.kl=loss", "unknown variant `loss`"),
+            ("game.advantage.scale=std", "unknown variant `std`"),
+            ("train.loss={policy_loss=\"sapo\",delta=3}", "`train.loss.delta`"),
             ("sampling.top_p=0", "`sampling.top_p`"),
             ("target.rate=0", "0.001 to 1"),
             ("sampling.temperature=0", "nothing to learn"),

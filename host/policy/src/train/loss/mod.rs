@@ -7,13 +7,13 @@
 //!
 //! | module | has |
 //! | --- | --- |
-//! | [`clipped`] | the policy loss of PPO, GRPO, DAPO and GSPO |
-//! | [`cispo`], [`sapo`], [`vespo`], [`reinforce`] | those of CISPO, SAPO, VESPO, and of REINFORCE and RLOO |
-//! | [`ratio`] | ρ, of tokens (GRPO) or of sequences (GSPO) |
-//! | [`kl`] | the forms of the KL penalty |
-//! | [`aggregation`] | the weights of tokens (DAPO, GRPO, Dr. GRPO, RLOO) |
-//! | [`entropy`] | the entropy bonus |
-//! | [`config`] | the settings |
+//! | `clipped` | the policy loss of PPO, GRPO, DAPO and GSPO |
+//! | `cispo`, `sapo`, `vespo`, `reinforce` | those of CISPO, SAPO, VESPO, and of REINFORCE and RLOO |
+//! | `ratio` | ρ, of tokens (GRPO) or of sequences (GSPO) |
+//! | `kl` | the forms of the KL penalty |
+//! | `aggregation` | the weights of tokens (DAPO, GRPO, Dr. GRPO, RLOO) |
+//! | `entropy` | the entropy bonus |
+//! | `config` | the settings |
 //!
 //! The weights are fixed for the whole batch in advance, so the loss of a batch is the sum of the losses of its
 //! micro-batches.
@@ -81,7 +81,7 @@ pub fn loss(inputs: &LossInputs, config: &GrpoConfig) -> Result<Tensor> {
     if beta != 0.0 {
         let reference = inputs.reference_log_probs.as_ref().ok_or(Error::NoReference { beta })?;
         let delta = (reference.detach() - &inputs.log_probs)?;
-        // Of its own token, for the gradient of a ratio of the whole sequence is not that of the divergence.
+        // The ratio is the token's own: with that of a whole sequence the gradient is not the divergence's.
         if let Some(estimate) = config.kl.estimate(&delta, &log_ratio.exp()?)? {
             per_token = (per_token + (estimate * beta)?)?;
         }
