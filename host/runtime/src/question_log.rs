@@ -38,7 +38,7 @@ pub(crate) struct QuestionLogPosition {
     length: u64,
 }
 
-/// What changed of a question.
+/// A change of a question.
 #[derive(Debug, Serialize, Deserialize)]
 struct Line {
     question: String,
@@ -152,7 +152,7 @@ fn path(folder: &Path, number: u64) -> PathBuf {
 }
 
 impl Line {
-    /// What is known of a question, its reference marginals only if asked for.
+    /// The state of a question, its reference marginals only if asked for.
     fn new(question: &str, targets: &TargetState, sampler: &QuestionSampler, with_reference: bool) -> Self {
         Self {
             question: question.to_owned(),

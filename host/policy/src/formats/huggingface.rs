@@ -188,7 +188,8 @@ pub(super) fn write(policy: &Policy, model: &Transformer, dir: &Path, format: Ex
     let weights = model.weights().into_iter().map(|(name, weight)| Ok((name, weight.to_dtype(format.dtype())?)));
     let weights: BTreeMap<String, Tensor> = weights.collect::<Result<_>>()?;
     let mut files: BTreeMap<&str, String> = standard_files(policy)?;
-    files.extend(policy.companions.files().map(|(name, text)| (name, text.to_owned())));
+    let kept = policy.companions.files().filter(|(name, text)| *name != CONFIG || is_of_a_text_model(text));
+    files.extend(kept.map(|(name, text)| (name, text.to_owned())));
     if let Some(config) = files.get_mut(CONFIG) {
         *config = with_dtype(config, format).map_err(Error::format(Path::new(CONFIG), "JSON"))?;
     }
@@ -202,6 +203,11 @@ pub(super) fn write(policy: &Policy, model: &Transformer, dir: &Path, format: Ex
     let permissions = fs::metadata(&config).map_err(Error::read(&config))?.permissions();
     fs::set_permissions(&model, permissions).map_err(|source| alft_fs::Error { path: model, source })?;
     Ok(())
+}
+
+/// Returns true unless a `config.json` is that of a model of several parts, whose text model alone is exported.
+fn is_of_a_text_model(config: &str) -> bool {
+    serde_json::from_str::<Value>(config).is_ok_and(|config| config["text_config"].is_null())
 }
 
 /// Returns the files of a model that came without them.

@@ -62,6 +62,10 @@ pub(in crate::formats) fn write(policy: &Policy, model: &Transformer, path: &Pat
 fn metadata(policy: &Policy) -> Result<(&'static GgufArchitecture, Vec<(String, Value)>)> {
     let family = policy.config.architecture;
     let architecture = architecture::of(family).ok_or_else(|| unnamed(&format!("its family is {family:?}")))?;
+    // llama.cpp attends to all tokens in the architectures above.
+    if policy.config.variant.window.is_some() {
+        return Err(unnamed("it has layers with a sliding window"));
+    }
     let mut values = config::write(&policy.config, architecture).map_err(|reason| unnamed(&reason))?;
     values.extend(tokenizer::write(policy).map_err(|reason| unnamed(&reason))?);
     Ok((architecture, values))

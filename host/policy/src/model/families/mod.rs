@@ -106,6 +106,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use crate::{
+        Export, GgufType,
         cuda::can_emulate,
         generate::{
             completion::{Completion, Request},
@@ -227,5 +228,12 @@ mod tests {
         assert_eq!(whole.config(), part.config());
         let of = |policy: &Policy| log_probs(&policy.transformer, &sequences(), 1.0, 1 << 20).unwrap();
         assert_eq!(of(&whole), of(&part));
+        let saved = tempfile::tempdir().unwrap();
+        whole.save(saved.path()).unwrap();
+        let config = std::fs::read_to_string(saved.path().join("config.json")).unwrap();
+        assert!(config.contains("Gemma3ForCausalLM") && !config.contains("text_config"), "the export is a text model");
+        assert_eq!(of(&Policy::open(saved.path(), &Device::Cpu).unwrap()), of(&part));
+        let gguf = Export { gguf: Some(GgufType::F16), ..Export::default() };
+        assert!(part.check_export(gguf).unwrap_err().to_string().contains("its family is Gemma3"));
     }
 }
