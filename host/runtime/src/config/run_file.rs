@@ -362,6 +362,8 @@ impl RunFile {
 
 #[cfg(test)]
 mod tests {
+    use alft_policy::{ExportType, GgufType};
+
     use super::*;
 
     const SMALL: &str = r#"
@@ -397,6 +399,8 @@ path = "a.wasm"
         assert_eq!((run.train.steps, run.plugins[0].weight.at(0), run.sampling.temperature), (9, 0.5, 0.7));
         assert_eq!(run.output, Path::new("runs/y z"));
         assert!(run.prompts.train.is_absolute(), "paths begin in the run file's folder");
+        let export = parse(SMALL, &["export.dtype=bf16", "export.gguf=q8_0"]).unwrap().export;
+        assert_eq!(export, Export { dtype: ExportType::Bf16, gguf: Some(GgufType::Q8_0) });
     }
 
     #[test]
