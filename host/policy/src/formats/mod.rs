@@ -51,7 +51,6 @@ impl Policy {
     /// # Errors
     /// As [`Self::check_export`]; the folder cannot be written.
     pub fn export(&self, dir: &Path, export: Export) -> Result<()> {
-        self.check_export(export)?;
         // Weights are converted from f32, whatever the policy computes in.
         let model = lora::merge(&self.transformer.clone().computing_in(DType::F32))?;
         alft_fs::folder(dir, |dir| {

@@ -40,8 +40,7 @@ LLAMA3 = {
 }
 YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 16}
 LINEAR = {"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0}
-# A window that is shorter than a sequence, in a layer and not in the next one.
-WINDOW = {"use_sliding_window": True, "sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"]}
+# Windows are shorter than the sequences.
 GEMMA3 = {
     "hidden_size": 20,
     "num_hidden_layers": 3,
@@ -57,7 +56,7 @@ GEMMA3 = {
 FAMILIES = {
     "llama": ("Llama", {"rope_parameters": LLAMA3, "attention_bias": True}),
     "mistral": ("Mistral", {"sliding_window": 8, "head_dim": 8}),
-    "qwen2": ("Qwen2", {**WINDOW, "rope_parameters": YARN, "tie_word_embeddings": True}),
+    "qwen2": ("Qwen2", {"rope_parameters": YARN, "tie_word_embeddings": True}),
     "qwen3": ("Qwen3", {"head_dim": 8}),
     "smollm3": ("SmolLM3", {"rope_parameters": LINEAR, "num_hidden_layers": 4}),
     "gemma3": ("Gemma3", GEMMA3),

@@ -431,7 +431,7 @@ impl RunFile {
 #[cfg(test)]
 mod tests {
     use alft_game::{Baseline, Scale};
-    use alft_policy::{Aggregation, PolicyLoss};
+    use alft_policy::{Aggregation, ExportType, GgufType, PolicyLoss};
 
     use super::*;
 
@@ -468,6 +468,8 @@ path = "a.wasm"
         assert_eq!((run.train.steps, run.plugins[0].weight.at(0), run.sampling.temperature), (9, 0.5, 0.7));
         assert_eq!(run.output, Path::new("runs/y z"));
         assert!(run.prompts.train.is_absolute(), "paths begin in the run file's folder");
+        let export = parse(SMALL, &["export.dtype=bf16", "export.gguf=q8_0"]).unwrap().export;
+        assert_eq!(export, Export { dtype: ExportType::Bf16, gguf: Some(GgufType::Q8_0) });
     }
 
     #[test]

@@ -24,9 +24,6 @@ pub(super) struct Present {
     pub(super) frequency_factors: Option<Vec<f64>>,
 }
 
-/// The period of SmolLM3's layers that rotate neither queries nor keys. The format has no key for it.
-const UNROTATED_EVERY: usize = 4;
-
 /// Reads the configuration of a file.
 pub(super) fn read(metadata: &Metadata<'_>, architecture: &GgufArchitecture, tensors: &Present) -> Result<ModelConfig> {
     let key = |name: &str| format!("{}.{name}", architecture.name);
@@ -35,12 +32,11 @@ pub(super) fn read(metadata: &Metadata<'_>, architecture: &GgufArchitecture, ten
     let (hidden_size, heads, layers) =
         (require("embedding_length")?, require("attention.head_count")?, require("block_count")?);
     let head_dim = optional("attention.key_length")?.unwrap_or(hidden_size / heads.max(1));
-    for (name, of) in [("attention.value_length", "values"), ("rope.dimension_count", "the rotated part")] {
+    for name in ["attention.value_length", "rope.dimension_count"] {
         if let Some(width) = optional(name)?.filter(|width| *width != head_dim) {
             let key = key(name);
-            return Err(metadata.wrong(format!(
-                "`{key}` is {width}, so heads are {head_dim} wide and {of} is not; such models are not supported"
-            )));
+            let reason = format!("`{key}` is {width} and heads are {head_dim} wide; both must be the same");
+            return Err(metadata.wrong(reason));
         }
     }
     if metadata.optional(&key("attention.causal"), boolean)? == Some(false) {
@@ -67,14 +63,11 @@ pub(super) fn read(metadata: &Metadata<'_>, architecture: &GgufArchitecture, ten
         rope_theta,
         rope_scaling: None,
         variant: Variant::default(),
-        unrotated_layers: match family {
-            Architecture::SmolLm3 => unrotated(layers),
-            _ => Vec::new(),
-        },
+        unrotated_layers: unrotated_layers(family, layers),
         qk_norm: family == Architecture::Qwen3,
         tie_word_embeddings: !tensors.head,
         qkv_bias: tensors.query_bias || family == Architecture::Qwen2,
-        output_bias: tensors.query_bias && family != Architecture::Qwen2,
+        output_bias: has_output_bias(family, tensors.query_bias),
         bos_token: metadata.optional("tokenizer.ggml.bos_token_id", token)?,
         eos_tokens: end_tokens(metadata)?,
     };
@@ -99,20 +92,24 @@ fn end_tokens(metadata: &Metadata<'_>) -> Result<Vec<u32>> {
     Ok(tokens)
 }
 
-fn unrotated(layers: usize) -> Vec<usize> {
-    (0..layers).filter(|layer| (layer + 1).is_multiple_of(UNROTATED_EVERY)).collect()
+/// Returns the layers that rotate neither queries nor keys: every fourth one of SmolLM3. The format has no key for them.
+fn unrotated_layers(family: Architecture, layers: usize) -> Vec<usize> {
+    (0..layers).filter(|layer| family == Architecture::SmolLm3 && layer % 4 == 3).collect()
+}
+
+/// Returns true if the output of attention has a bias, given that the queries have one or not.
+fn has_output_bias(family: Architecture, query_bias: bool) -> bool {
+    query_bias && family != Architecture::Qwen2
 }
 
 /// Returns the metadata of a configuration, but for the tokenizer's. An error is the reason why the format has no names for
 /// it.
 pub(super) fn write(config: &ModelConfig, architecture: &GgufArchitecture) -> Result<Vec<(String, Value)>, String> {
-    if config.unrotated_layers
-        != if config.architecture == Architecture::SmolLm3 { unrotated(config.layers) } else { vec![] }
-    {
-        return Err(format!("layers other than every {UNROTATED_EVERY}th are not rotated"));
+    if config.unrotated_layers != unrotated_layers(config.architecture, config.layers) {
+        return Err("other layers than every fourth of SmolLM3 rotate neither queries nor keys".to_owned());
     }
-    if config.output_bias != (config.qkv_bias && config.architecture != Architecture::Qwen2) {
-        return Err("the output of attention has a bias of its own".to_owned());
+    if config.output_bias != has_output_bias(config.architecture, config.qkv_bias) {
+        return Err("its attention has a bias on the output alone, or on all but the output".to_owned());
     }
     let number = |value: usize| u32::try_from(value).map(Value::U32).map_err(|_| format!("{value} is too large"));
     let mut values = vec![("general.architecture".to_owned(), Value::String(architecture.name.to_owned()))];

@@ -1,6 +1,6 @@
 //! GGUF files, the format of llama.cpp, read and written.
 //!
-//! [`read`] loads a file and [`write`] writes one. Both know a model by its [`architecture`]: the names of weights, and
+//! [`mod@read`] loads a file and [`mod@write`] writes one. Both know a model by its [`architecture`]: the names of weights, and
 //! [`config`] for its sizes, with [`rope`] for the scaling of positions. [`tokenizer`] has the vocabulary, as
 //! [`byte_level`] or [`sentencepiece`], and [`pre_tokenizer`] the names of rules that split text. [`metadata`] reads the
 //! keys of a file.

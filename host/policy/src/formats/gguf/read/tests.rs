@@ -1,0 +1,191 @@
+//! Files that are read, written and refused.
+
+use std::path::PathBuf;
+
+use candle_core::quantized::{
+    GgmlDType, QTensor,
+    gguf_file::{self, Value},
+};
+
+use super::*;
+use crate::{
+    formats::export::{Export, ExportType, GgufType},
+    model::{batch::Sequence, log_probs::log_probs, rope::RopeScaling},
+};
+
+const FAMILIES: [&str; 4] = ["llama", "qwen2", "qwen3", "smollm3"];
+
+fn data() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data")
+}
+
+fn fixture(family: &str) -> PathBuf {
+    data().join(format!("gguf/{family}.gguf"))
+}
+
+/// Returns the log-probabilities of the two sequences of tests/data/families.py.
+fn scores(policy: &Policy) -> Vec<f32> {
+    let sequences = [40, 9].map(|count| {
+        let tokens: Vec<u32> = (0..count).map(|i| (7 * i + 3) % 40).collect();
+        Sequence { prompt: tokens[..1].to_vec(), completion: tokens[1..].to_vec() }
+    });
+    log_probs(&policy.transformer, &sequences, 1.0, 1 << 20).unwrap().concat()
+}
+
+fn assert_near(got: &[f32], want: &[f32], tolerance: f32, what: &str) {
+    assert_eq!(got.len(), want.len());
+    for (got, want) in got.iter().zip(want) {
+        assert!((got - want).abs() < tolerance * (1.0 + want.abs()), "{what}: {got} is not {want}");
+    }
+}
+
+#[test]
+fn a_file_of_each_architecture_computes_what_transformers_does() {
+    for family in FAMILIES {
+        let policy = Policy::open(&fixture(family), &Device::Cpu).unwrap();
+        let text = std::fs::read_to_string(data().join(format!("families/{family}/expected.json"))).unwrap();
+        let expected: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let expected: Vec<Vec<f32>> = serde_json::from_value(expected["log_probs"].clone()).unwrap();
+        assert_near(&scores(&policy), &expected.concat(), 1e-4, family);
+        let folder = Policy::open(&data().join("families").join(family), &Device::Cpu).unwrap();
+        // The scaling of a file names other bounds in another unit.
+        let plain = |policy: &Policy| ModelConfig { rope_scaling: None, ..policy.config.clone() };
+        assert_eq!(plain(&policy), plain(&folder), "{family}");
+        let kind = |policy: &Policy| policy.config.rope_scaling.as_ref().map(std::mem::discriminant);
+        assert_eq!(kind(&policy), kind(&folder), "{family}");
+        let messages = [crate::Message::new("user", "hi")];
+        let template = policy.chat_template(None).unwrap().unwrap();
+        assert_eq!(template.render(&messages, &serde_json::Map::new()).unwrap(), "<s>hi");
+    }
+}
+
+#[test]
+fn an_export_is_read_back_as_a_folder_and_as_a_file() {
+    let home = tempfile::tempdir().unwrap();
+    for family in FAMILIES {
+        let policy = Policy::open(&fixture(family), &Device::Cpu).unwrap();
+        let folder = home.path().join(family);
+        let export = Export { dtype: ExportType::Bf16, gguf: Some(GgufType::F16) };
+        policy.export(&folder, export).unwrap();
+        let halved = Policy::open(&folder, &Device::Cpu).unwrap();
+        let file = Policy::open(&folder.join("model.gguf"), &Device::Cpu).unwrap();
+        policy.save(&folder).unwrap();
+        let whole = Policy::open(&folder, &Device::Cpu).unwrap();
+        assert!(!folder.join("model.gguf").exists(), "an export replaces the folder");
+        assert_near(&scores(&whole), &scores(&policy), 1e-6, family);
+        assert_near(&scores(&file), &scores(&policy), 5e-3, family);
+        assert_near(&scores(&halved), &scores(&policy), 5e-2, family);
+        for other in [&halved, &file, &whole] {
+            assert_eq!(other.config, policy.config, "{family}");
+            assert_eq!(other.encode("<s>!&C</s>").unwrap(), policy.encode("<s>!&C</s>").unwrap());
+            let source = |policy: &Policy| policy.chat_template(None).unwrap().unwrap().source().to_owned();
+            assert_eq!(source(other), source(&policy));
+            let named = |policy: &Policy| policy.companions.named_tokens();
+            assert_eq!(named(other), named(&policy));
+        }
+    }
+}
+
+#[test]
+fn matrices_of_a_file_are_quantised_where_blocks_fill_their_rows() {
+    let mut policy = Policy::open(&data().join("gguf/qwen3.gguf"), &Device::Cpu).unwrap();
+    let config = ModelConfig { hidden_size: 64, intermediate_size: 40, ..policy.config.clone() };
+    policy.transformer = crate::model::init::random(&config, 3, &Device::Cpu).unwrap();
+    policy.config = config;
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("model");
+    policy.export(&folder, Export { gguf: Some(GgufType::Q8_0), ..Export::default() }).unwrap();
+    let path = folder.join("model.gguf");
+    let tensors = Tensors::open(&path).unwrap();
+    let dtype = |name: &str| tensors.content.tensor_infos[name].ggml_dtype;
+    assert_eq!(dtype("token_embd.weight"), GgmlDType::Q8_0);
+    assert_eq!(dtype("blk.1.ffn_down.weight"), GgmlDType::F16);
+    assert_eq!(dtype("blk.1.attn_q_norm.weight"), GgmlDType::F32);
+    let file = Policy::open(&path, &Device::Cpu).unwrap();
+    assert_near(&scores(&file), &scores(&policy), 5e-2, "Q8_0");
+}
+
+#[test]
+fn a_model_without_a_name_in_the_format_is_refused() {
+    let export = Export { gguf: Some(GgufType::F16), ..Export::default() };
+    let refused = |policy: &Policy| policy.check_export(export).unwrap_err().to_string();
+    let tiny = Policy::tiny(1, &Device::Cpu).unwrap();
+    assert!(refused(&tiny).contains("its tokenizer is not a BPE of bytes or of SentencePiece, but a WordLevel"));
+    let mut policy = Policy::open(&fixture("smollm3"), &Device::Cpu).unwrap();
+    policy.check_export(export).unwrap();
+    policy.config.unrotated_layers = vec![0];
+    assert!(refused(&policy).contains("other layers than every fourth of SmolLM3"));
+    let mut policy = Policy::open(&fixture("llama"), &Device::Cpu).unwrap();
+    policy.config.architecture = crate::Architecture::Qwen3;
+    assert!(refused(&policy).contains("the architecture qwen3 has no rope scaling llama3"));
+}
+
+/// Writes a file with other metadata and tensors, and returns the reason why it is refused.
+fn refused(family: &str, change: impl FnOnce(&mut BTreeMap<String, Value>, &mut Vec<(String, QTensor)>)) -> String {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("changed.gguf");
+    let original = fixture(family);
+    let mut file = Tensors::open(&original).unwrap();
+    let mut values: BTreeMap<String, Value> = file.content.metadata.clone().into_iter().collect();
+    let names: Vec<String> = file.content.tensor_infos.keys().cloned().collect();
+    let tensor = |name: String| (name.clone(), file.content.tensor(&mut file.reader, &name, &Device::Cpu).unwrap());
+    let mut tensors: Vec<(String, QTensor)> = names.into_iter().map(tensor).collect();
+    change(&mut values, &mut tensors);
+    let values: Vec<(&str, &Value)> = values.iter().map(|(key, value)| (key.as_str(), value)).collect();
+    let tensors: Vec<(&str, &QTensor)> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    gguf_file::write(&mut File::create(&path).unwrap(), &values, &tensors).unwrap();
+    let message = Policy::open(&path, &Device::Cpu).unwrap_err().to_string();
+    assert!(message.contains("changed.gguf"), "{message}");
+    message
+}
+
+#[test]
+fn a_file_that_would_be_misread_is_refused_by_name() {
+    let text = |text: &str| Value::String(text.to_owned());
+    let set =
+        |family: &str, key: &str, value: Value| refused(family, |values, _| drop(values.insert(key.to_owned(), value)));
+    assert!(set("llama", "general.architecture", text("mamba")).contains("the architecture `mamba` is not supported"));
+    assert!(set("qwen2", "qwen2.rope.scaling.type", text("longrope")).contains("`longrope`"));
+    assert!(set("qwen2", "qwen2.rope.scaling.yarn_log_multiplier", Value::F32(0.1)).contains("yarn_log_multiplier"));
+    assert!(set("llama", "llama.rope.scaling.factor", Value::F32(2.0)).contains("both scale"));
+    assert!(set("llama", "llama.rope.dimension_count", Value::U32(2)).contains("`llama.rope.dimension_count` is 2"));
+    assert!(set("qwen3", "qwen3.attention.causal", Value::Bool(false)).contains("only causal"));
+    assert!(set("qwen3", "qwen3.block_count", text("two")).contains("`qwen3.block_count`"));
+    assert!(set("qwen3", "qwen3.block_count", Value::U32(1)).contains("reads the tensor `blk.1."));
+    assert!(set("qwen3", "qwen3.block_count", Value::U32(3)).contains("there is no tensor `blk.2.attn_q.weight`"));
+    assert!(set("qwen3", "qwen3.feed_forward_length", Value::U32(8)).contains("`blk.0.ffn_gate.weight` has shape"));
+    assert!(set("qwen3", "split.count", Value::U16(3)).contains("one of 3 parts"));
+    let without = |family: &str, name: &str| refused(family, |_, tensors| tensors.retain(|(other, _)| other != name));
+    assert!(without("llama", "token_embd.weight").contains("there is no tensor `token_embd.weight`"));
+    assert!(without("qwen2", "blk.0.attn_q.bias").contains("there is no tensor `blk.0.attn_q.bias`"));
+    let add = |family: &str, name: &str, values: &[f32]| {
+        let tensor = QTensor::quantize(&Tensor::new(values, &Device::Cpu).unwrap(), GgmlDType::F32).unwrap();
+        refused(family, |_, tensors| {
+            tensors.retain(|(other, _)| other != name);
+            tensors.push((name.to_owned(), tensor));
+        })
+    };
+    assert!(add("smollm3", FREQUENCY_FACTORS, &[1.0, 2.0]).contains("reads the tensor `rope_freqs.weight`"));
+    assert!(add("llama", FREQUENCY_FACTORS, &[3.0, 2.0]).contains("not those of the scaling llama3"));
+    assert!(add("llama", FREQUENCY_FACTORS, &[1.0]).contains("not those of the scaling llama3"));
+    let error = candle_core::Error::Msg("unknown dtype for tensor 23".to_owned());
+    assert!(unread_type(Path::new("f"), error).to_string().contains("f: a tensor has the type IQ4_XS"));
+}
+
+#[test]
+fn a_factor_without_a_type_is_linear_and_a_window_ends_the_context() {
+    let metadata = BTreeMap::from([
+        ("smollm3.rope.scale_linear".to_owned(), Value::F32(4.0)),
+        ("smollm3.attention.sliding_window".to_owned(), Value::U32(8)),
+    ]);
+    let path = fixture("smollm3");
+    let mut file = Tensors::open(&path).unwrap();
+    let mut values = file.content.metadata.clone();
+    values.retain(|key, _| !key.contains("rope.scaling"));
+    values.extend(metadata);
+    let metadata = Metadata { path: &path, values: &values };
+    let architecture = architecture(&metadata).unwrap();
+    let config = config::read(&metadata, architecture, &file.present(architecture).unwrap()).unwrap();
+    assert_eq!(config.rope_scaling, Some(RopeScaling::Linear { factor: 4.0 }));
+    assert_eq!((config.context_length, config.unrotated_layers), (8, vec![3]));
+}
