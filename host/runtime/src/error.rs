@@ -79,7 +79,7 @@ pub enum Error {
         /// The remedy.
         remedy: String,
         /// The number that is not finite.
-        source: alft_policy::Error,
+        source: Box<alft_policy::Error>,
     },
 
     /// A run cannot be resumed.

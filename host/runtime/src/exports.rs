@@ -50,9 +50,9 @@ pub(crate) fn prune(dir: &RunDir, train: &Train, best: Option<BestCheckpoint>, d
     exported.retain(|(step, _)| *step <= done);
     let newest = exported.iter().rev().map(|(step, _)| *step).filter(|step| regular(*step));
     let newest: Vec<u64> = newest.take(train.keep.unwrap_or(usize::MAX)).collect();
-    let superseded =
+    let mut superseded =
         exported.into_iter().filter(|(step, _)| !newest.contains(step) && best.is_none_or(|best| best.step != *step));
-    superseded.map(|(_, path)| remove(path)).collect()
+    superseded.try_for_each(|(_, path)| remove(path))
 }
 
 fn remove(path: PathBuf) -> Result<()> {

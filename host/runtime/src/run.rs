@@ -315,7 +315,7 @@ impl Run {
                 "the saved state has the weights that led there, so start a new run with a lower learning rate";
             format!("{reason}, {model}")
         };
-        Error::NotFinite { step: state.step + 1, remedy, source }
+        Error::NotFinite { step: state.step + 1, remedy, source: source.into() }
     }
 
     /// Makes the recorded changes that are due before the next step again, and then the change that the run file of a

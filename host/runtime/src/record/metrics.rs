@@ -51,7 +51,7 @@ pub struct GameLine {
     pub phase: &'static str,
     /// The step, from 1.
     pub step: u64,
-    /// The changes of plugins and limits before this step, in words: see `changes.jsonl`.
+    /// The changes of plugins, limits and learning rate before this step, in words: see `changes.jsonl`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<String>,
     /// Warnings of the step.
