@@ -5,6 +5,7 @@
 //! | `changes` | plugins change while a run goes on, and a resumed run makes the same changes again |
 //! | `resumed` | a resumed run equals one left alone |
 //! | `dropped` | a sample that a plugin fails on has no part in anything that a step computes |
+//! | `formats` | the model of a run in the formats of its run file |
 //! | `graders` | graders reward completions beside their answers |
 //! | `teaching` | further draws in place of questions that teach nothing, and an order that asks such questions less often |
 //! | `exported` | evaluations while training, and the exported models that are kept |
@@ -13,6 +14,7 @@
 mod changes;
 mod dropped;
 mod exported;
+mod formats;
 mod graders;
 mod linked;
 mod rates;
