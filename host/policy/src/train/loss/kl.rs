@@ -3,11 +3,14 @@
 //!
 //! | form | term | gradient on samples of the policy |
 //! | --- | --- | --- |
-//! | `reward` | β log(π/π_ref) of the whole completion is taken off its reward | that of KL(π ‖ π_ref) |
+//! | `reward` | β log(π/π_ref) of the whole completion is taken off its reward | that of KL(π ‖ π_ref) of completions |
 //! | `k1` | β · (−Δ) at each token, in the loss | 0 on average |
 //! | `k2` | β · Δ² / 2 | that of KL(π ‖ π_ref) |
 //! | `k3` | β · (exp Δ − Δ − 1) | that of KL(π_ref ‖ π) |
 //! | `k3-ratio` | β · ρ (exp Δ − Δ − 1), in which the gradient of ρ counts | that of KL(π ‖ π_ref) |
+//!
+//! The gradient of a term in the loss is that of the token's divergence, given the tokens before it: it does not count that a
+//! token changes the divergence of later ones.
 //!
 //! Sources: Schulman, *Approximating KL Divergence*, 2020; the gradients: Tang, Munos, arXiv 2506.09477; `k3` in the loss:
 //! GRPO, arXiv 2402.03300; `k3-ratio`: DeepSeek-AI, *DeepSeek-V3.2*, arXiv 2512.02556.
