@@ -11,7 +11,7 @@ use alft_policy::{Device, OptimiserConfig, Policy, Sequence, Trainer, Tuning, de
 use alft_sdk::roles::Role;
 
 use crate::checkpoint::{TrainerPhase, TrainerState};
-use crate::config::{ConfigFingerprint, Embedded, QuestionOrder, RunFile, differences};
+use crate::config::{ConfigFingerprint, Embedded, Model, QuestionOrder, RunFile, differences};
 use crate::data::{Question, SftExample, read_examples, read_questions};
 use crate::error::{Error, Result, chain};
 use crate::event::{Observer, Phase, RunEvent};
@@ -499,7 +499,8 @@ impl Parts {
         if let Some(memory) = update_memory(&trainer, &config, &train, longest_prompt) {
             observer(&RunEvent::UpdateMemory(&memory));
         }
-        let mut fingerprint = ConfigFingerprint::new(&config)?;
+        let model = Model { path: fetched.or_else(|| config.model.path.clone()), ..config.model.clone() };
+        let mut fingerprint = ConfigFingerprint::new(&RunFile { model, ..config.clone() })?;
         if let Some(source) = template.chat_source() {
             fingerprint = fingerprint.with_text("prompts.template", source);
         }

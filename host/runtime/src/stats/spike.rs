@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 const WINDOW: usize = 50;
 /// Fewer values than this are no measure.
 const ENOUGH: usize = 20;
-/// A spike is so many standard deviations above the median. Gradients of reinforcement learning have heavy tails: over 45
-/// runs of 300 to 800 steps of the tiny policy, nine values in all were beyond.
+/// A spike is so many standard deviations above the median: gradients of reinforcement learning have heavy tails.
 const DEVIATIONS: f64 = 30.0;
 /// The median absolute deviation of a normal distribution times this is its standard deviation.
 const MAD_TO_STD: f64 = 1.4826;
