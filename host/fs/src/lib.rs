@@ -92,6 +92,15 @@ pub fn folder<E: From<Error>>(path: &Path, fill: impl FnOnce(&Path) -> Result<()
     Ok(())
 }
 
+/// Removes the folder `path` and everything in it. A killed process leaves it whole, or under a name that [`sweep`] removes.
+///
+/// # Errors
+/// Fails if the folder cannot be moved.
+pub fn remove_folder(path: &Path) -> Result<(), Error> {
+    let draft = Draft::create(path).map_err(error_at(path))?;
+    fs::rename(path, draft.path()).map_err(error_at(path))
+}
+
 fn error_at(path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |source| Error { path: path.to_owned(), source }
 }
@@ -141,6 +150,17 @@ mod tests {
         fn from(error: Error) -> Self {
             Failure::Fs(error)
         }
+    }
+
+    #[test]
+    fn a_removed_folder_leaves_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("model");
+        fs::create_dir_all(path.join("inner")).unwrap();
+        fs::write(path.join("inner/file"), "x").unwrap();
+        remove_folder(&path).unwrap();
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+        assert!(remove_folder(&path).is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The state that a resumed run goes on from, beside the weights and the optimiser.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alft_policy::{OptimiserConfig, Trainer, checkpoint};
 use serde::{Deserialize, Serialize};
@@ -34,12 +34,18 @@ pub(crate) struct TrainerState {
     pub(crate) evaluation: Option<(u64, Averages)>,
     /// The best evaluation while training.
     pub(crate) best: Option<BestCheckpoint>,
+    /// The steps of models that were the best ones and would not be exported otherwise.
+    #[serde(default)]
+    pub(crate) superseded: BTreeSet<u64>,
     /// The watch over losses, gradients and groups.
     pub(crate) watch: Watch,
     /// Each plugin's usage and failures so far.
     pub(crate) totals: BTreeMap<String, PluginTotals>,
     /// The plugins, limits and learning rate in force.
     pub(crate) active: ActiveConfig,
+    /// Steps of the game that were done when they came into force.
+    #[serde(default)]
+    pub(crate) active_since: u64,
     /// Changes that led to them: lines of `changes.jsonl`.
     pub(crate) changes: usize,
     /// Changes, in words, that the next step's line of metrics reports.
@@ -76,9 +82,11 @@ impl TrainerState {
             before: None,
             evaluation: None,
             best: None,
+            superseded: BTreeSet::new(),
             watch: Watch::default(),
             totals: BTreeMap::new(),
             active,
+            active_since: 0,
             changes: 0,
             unreported_changes: Vec::new(),
             lengths: LogLengths::default(),
@@ -154,7 +162,8 @@ impl TrainerState {
 
     /// Goes on with other settings. The state of plugins that stay is kept.
     pub(crate) fn adopt(&mut self, change: ConfigChange) {
-        let ConfigChange { changes, active, .. } = change;
+        let ConfigChange { step, changes, active } = change;
+        self.active_since = step;
         self.targets.multipliers.retain(|name, _| active.hashes.contains_key(name));
         if !self.active.reads_as(&active) {
             // Targets know answers by their keys, and another reader may give other keys.
@@ -168,6 +177,8 @@ impl TrainerState {
             }
         }
         self.active = active;
+        // Other plugins may find other accuracies.
+        self.evaluation = None;
         self.changes += 1;
         self.unreported_changes.extend(changes);
     }

@@ -296,14 +296,16 @@ impl Run {
     /// Removes exported models that are not to be kept.
     fn prune(&self) -> Result<()> {
         let Session { config, state, .. } = &self.session;
-        prune(&self.dir, &config.train, state.best, state.step)
+        prune(&self.dir, &config.train, state.best, &state.superseded, state.step)
     }
 
     /// Adds to an update that is not finite the remedy that this run can take.
     fn with_remedy(&self, error: Error) -> Error {
         let Error::Model(source @ alft_policy::Error::NonFinite { .. }) = error else { return error };
         let Session { config, state, .. } = &self.session;
-        let remedy = if self.saved_step < state.step || config.train.loss.updates_per_batch > 1 {
+        // A resumed run makes the recorded changes again before it follows its run file.
+        let follows = !self.changes.has_pending() && state.active_since <= self.saved_step;
+        let remedy = if follows && (self.saved_step < state.step || config.train.loss.updates_per_batch > 1) {
             let next = self.saved_step + 1;
             format!("lower train.schedule.learning_rate in the run file and resume: the run goes on from step {next}")
         } else {

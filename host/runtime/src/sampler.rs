@@ -51,7 +51,8 @@ pub(crate) fn without_spread(rate: f64, group: usize) -> (f64, f64) {
 }
 
 impl QuestionSampler {
-    /// The indices of the `count` questions from `place` on, which moves past them. `excluded` are left out.
+    /// The indices of the `count` questions from `place` on, which moves past them. `excluded` are left out, and a question
+    /// comes a second time only where no other is left.
     pub(crate) fn choose(
         &self,
         place: &mut u64,
@@ -71,7 +72,8 @@ impl QuestionSampler {
                 }
             };
             *place += 1;
-            if asked && !excluded.contains(&index) {
+            let others_left = chosen.len() + excluded.len() < questions.len();
+            if asked && !excluded.contains(&index) && !(others_left && chosen.contains(&index)) {
                 chosen.push(index);
             }
         }

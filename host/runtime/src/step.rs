@@ -45,6 +45,7 @@ pub(crate) fn game_step(session: &mut Session) -> Result<GameLine> {
     // Update: a GRPO step on the samples that have an advantage. The target player and the sampler move after it.
     let updating = Instant::now();
     let (batch, advantages) = training_batch(draws.of_update(), loss.mask_truncated);
+    trainer.set_scheduled_step(done);
     let update = trainer.grpo_step(&batch, &advantages, &loss)?;
     let update_time = updating.elapsed();
     state.targets.commit(std::mem::take(&mut draws.targets), plugins, &draws.stats);

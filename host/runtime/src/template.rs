@@ -95,7 +95,9 @@ impl PromptTemplate {
                 let own_system = history.first().filter(is_system);
                 let shared = before.iter().filter(|message| own_system.is_none() || !is_system(message));
                 let rest = &history[usize::from(own_system.is_some())..];
-                let as_text = |message: &Message| Message::new(&message.role, self.tokenizer.as_text(&message.content));
+                let as_text = |Message { role, content }: &Message| {
+                    Message::new(&self.tokenizer.as_text(role), self.tokenizer.as_text(content))
+                };
                 let mut messages: Vec<Message> = own_system.map(as_text).into_iter().collect();
                 messages.extend(shared.cloned());
                 messages.extend(rest.iter().map(as_text));

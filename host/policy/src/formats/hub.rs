@@ -111,7 +111,7 @@ mod fetched {
     use crate::{
         error::{Error, Result},
         formats::huggingface::{INDEX, WEIGHTS},
-        model::companions::{self, CONFIG},
+        model::companions::{self, CONFIG, TOKENIZER},
     };
 
     /// Tells of a file at its beginning and after each twentieth.
@@ -151,16 +151,16 @@ mod fetched {
         let at = |revision: &str| Repo::with_revision(model.repository.clone(), RepoType::Model, revision.to_owned());
         let cache = Cache::from_env().repo(at(&model.revision));
         let mut api = ApiBuilder::from_env().with_progress(false);
-        if let Ok(token) = env::var("HF_TOKEN") {
+        if let Some(token) = env::var("HF_TOKEN").ok().filter(|token| !token.trim().is_empty()) {
             api = api.with_token(Some(token));
         }
         let api = api.build().map_err(failed)?;
-        // The last file that is fetched: where it is, the others are.
+        // The last file that is fetched.
         let last = model.file.as_deref().unwrap_or(CONFIG);
         let info = match (api.repo(at(&model.revision)).info(), cache.get(last)) {
             (Ok(info), _) => info,
-            (Err(_), Some(found)) => return Ok(place(model, &found)),
-            (Err(error), None) => return Err(failed(error)),
+            (Err(_), Some(found)) if model.file.is_some() || is_whole(&found) => return Ok(place(model, &found)),
+            (Err(error), _) => return Err(failed(error)),
         };
         // All files are those of one commit, also if the branch moves meanwhile.
         let (snapshot, remote) = (cache.pointer_path(&info.sha), api.repo(at(&info.sha)));
@@ -174,6 +174,10 @@ mod fetched {
         };
         if model.file.is_none() {
             let has = |name: &str| info.siblings.iter().any(|Siblings { rfilename }| rfilename == name);
+            if let Some(missing) = [CONFIG, TOKENIZER].into_iter().find(|name| !has(name)) {
+                let reason = format!("the repository has no {missing}, which alft needs");
+                return Err(Error::content(Path::new(&model.repository), reason));
+            }
             if has(INDEX) {
                 for shard in shards(&get(INDEX)?)? {
                     get(&shard)?;
@@ -188,6 +192,13 @@ mod fetched {
         let found = place(model, &get(last)?);
         cache.create_ref(&info.sha).map_err(|error| failed(error.into()))?;
         Ok(found)
+    }
+
+    /// Returns true if the weights lie beside a `config.json`: other programs may have fetched it alone.
+    fn is_whole(config: &Path) -> bool {
+        let beside = |name: &str| config.with_file_name(name);
+        let has_shards = || shards(&beside(INDEX)).is_ok_and(|names| names.iter().all(|name| beside(name).exists()));
+        beside(TOKENIZER).exists() && (beside(WEIGHTS).exists() || has_shards())
     }
 
     /// Returns the file, or the folder around it.

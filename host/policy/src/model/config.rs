@@ -120,6 +120,10 @@ impl ModelConfig {
                 return invalid(format!("{name} is {size}; it must lie between 1 and {LIMIT}"));
             }
         }
+        const MOST_LAYERS: usize = 1 << 12;
+        if self.layers > MOST_LAYERS {
+            return invalid(format!("num_hidden_layers is {}; it must be at most {MOST_LAYERS}", self.layers));
+        }
         const WIDEST_HEAD: usize = 1 << 16;
         if self.head_dim > WIDEST_HEAD {
             return invalid(format!("head_dim is {}; it must be at most {WIDEST_HEAD}", self.head_dim));

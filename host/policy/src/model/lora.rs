@@ -160,10 +160,12 @@ pub(crate) fn attach(model: &Transformer, config: &LoraConfig, seed: u64) -> Res
         Ok(if saved.contains(name) { Some(weight.to_dtype(DType::F32)?.copy()?) } else { None })
     })?;
     let mut normal = Normal::new(seed);
+    let mut adapted = 0;
     model.visit_projections(&mut |name, projection| {
         if !config.adapts(name) {
             return Ok(());
         }
+        adapted += 1;
         let (out, width) = projection.weight.dims2()?;
         let device = projection.weight.device();
         let a = normal.values(config.rank * width, 1.0 / (width as f64).sqrt());
@@ -175,6 +177,9 @@ pub(crate) fn attach(model: &Transformer, config: &LoraConfig, seed: u64) -> Res
         });
         Ok(())
     })?;
+    if adapted == 0 {
+        return Err(Error::setting("modules_to_save", "names all projections of `targets`; leave those out"));
+    }
     Ok(model)
 }
 

@@ -118,6 +118,8 @@ pub struct Trainer {
     pub(crate) variables: Vec<(String, Var)>,
     pub(crate) optimiser: AdamW,
     schedule: Schedule,
+    /// The step of the phase that the schedule is at, if it does not count updates.
+    scheduled_step: Option<u64>,
     pub(crate) reference: Option<Reference>,
     token_budget: usize,
     checkpointing: Checkpointing,
@@ -152,6 +154,7 @@ impl Trainer {
             policy: Policy { transformer, ..policy },
             optimiser: optimiser.open(&variables)?,
             schedule: optimiser.schedule,
+            scheduled_step: None,
             variables,
             reference: None,
             token_budget,
@@ -216,6 +219,7 @@ impl Trainer {
     pub fn begin_phase(&mut self, optimiser: OptimiserConfig) -> Result<()> {
         self.optimiser = optimiser.open(&self.variables)?;
         self.schedule = optimiser.schedule;
+        self.scheduled_step = None;
         Ok(())
     }
 
@@ -228,6 +232,12 @@ impl Trainer {
         schedule.check()?;
         self.schedule = schedule;
         Ok(())
+    }
+
+    /// Puts the schedule of the learning rate at a step of the phase, from 0. Without this call the schedule counts updates,
+    /// of which a step may make several, or none.
+    pub fn set_scheduled_step(&mut self, step: u64) {
+        self.scheduled_step = Some(step);
     }
 
     /// Makes the policy in its current state the reference of the KL penalty. This copies the trainable weights. For
@@ -401,7 +411,7 @@ impl Trainer {
 
     /// Makes one optimiser step. Returns the norm of the gradient and the learning rate.
     fn update(&mut self, grads: Gradients) -> Result<(f64, f64)> {
-        let rate = self.schedule.rate(self.optimiser.steps);
+        let rate = self.schedule.rate(self.scheduled_step.unwrap_or(self.optimiser.steps));
         Ok((self.optimiser.clipped_step(&grads.into_inner(), rate)?, rate))
     }
 }

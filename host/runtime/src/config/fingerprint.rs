@@ -43,6 +43,8 @@ impl ConfigFingerprint {
             "/train/activation_checkpointing",
             "/model/device",
             "/model/path",
+            "/model/hub",
+            "/model/revision",
             "/model/adapter",
             "/sampling/max_batch",
             "/sampling/cache_mib",

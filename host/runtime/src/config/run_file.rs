@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use alft_game::estimator::SurprisalEstimator;
-use alft_game::{AdvantageConfig, Combine, TargetConfig};
+use alft_game::{AdvantageConfig, Combine, Scale, TargetConfig};
 use alft_plugin_host::Limits;
 use alft_policy::{
     AdamWConfig, Decay, DevicePreference, Export, GrpoConfig, HubModel, KlPenalty, LoraConfig, Message,
@@ -346,6 +346,11 @@ impl RunFile {
         if revision.is_some() && hub.is_none() {
             return wrong("model.revision", "is that of a model of a hub; write `hub`".into());
         }
+        if self.game.dynamic_sampling.is_some() && self.game.advantage.scale == Scale::Batch {
+            let reason =
+                "cannot be \"batch\" with dynamic_sampling, which draws a step's groups in rounds; take \"group\"";
+            return wrong("game.advantage.scale", reason.into());
+        }
         if self.model.lora.is_some() && self.model.adapter.is_some() {
             let reason = "goes on from adapters that have their settings; leave `lora` out";
             return wrong("model.adapter", reason.into());
@@ -430,7 +435,7 @@ impl RunFile {
 
 #[cfg(test)]
 mod tests {
-    use alft_game::{Baseline, Scale};
+    use alft_game::Baseline;
     use alft_policy::{Aggregation, ExportType, GgufType, PolicyLoss};
 
     use super::*;
@@ -556,6 +561,7 @@ path = "a.wasm"
             ("plugin.a.group_objective={kind=\"max-at-k\",k=9}", "1 to 8"),
             ("game.reference_samples=0", "at least 1"),
             ("game.dynamic_sampling={max_rounds=0}", "at least 1"),
+            ("game={dynamic_sampling={max_rounds=1},advantage={scale=\"batch\"}}", "in rounds"),
             ("game.questions=hard", "unknown variant `hard`"),
             ("train.keep=2", "`train.keep` needs `train.checkpoint_every`"),
             ("train.best={metric=\"accuracy\"}", "`train.best` needs `eval.every`"),

@@ -131,11 +131,15 @@ pub fn read_questions(path: &Path) -> Result<Vec<Question>> {
         let single = phrasings.len() == 1;
         let (mut prompts, mut history) = (Vec::new(), Vec::new());
         for (number, phrasing) in phrasings.into_iter().enumerate() {
+            let messages = match &phrasing {
+                Phrasing::Text(_) => None,
+                Phrasing::Conversation(messages) => Some(json!(messages)),
+            };
             let (before, text) =
                 phrasing.into_parts().map_err(|reason| wrong(format!("prompt {} {reason}", number + 1)))?;
             prompts.push(Prompt {
                 id: if single { id.clone() } else { format!("{id}/{number}") },
-                metadata: metadata(&line.metadata, &before, &text),
+                metadata: metadata(&line.metadata, messages),
                 text,
                 gold: gold.clone(),
             });
@@ -146,12 +150,10 @@ pub fn read_questions(path: &Path) -> Result<Vec<Question>> {
     Ok(questions)
 }
 
-/// Returns the metadata that plugins see: that of the line, and a phrasing's whole conversation unless it is one text.
-fn metadata(line: &Map<String, Value>, history: &[Message], text: &str) -> String {
+/// Returns the metadata that plugins see: that of the line, and the messages of a phrasing that is a conversation.
+fn metadata(line: &Map<String, Value>, messages: Option<Value>) -> String {
     let mut metadata = line.clone();
-    if !history.is_empty() {
-        let last = Message::new("user", text);
-        let messages = history.iter().chain([&last]).map(|message| json!(message)).collect();
+    if let Some(messages) = messages {
         metadata.entry(MESSAGES).or_insert(messages);
     }
     Value::Object(metadata).to_string()

@@ -63,7 +63,7 @@ pub(super) fn read(metadata: &Metadata<'_>, architecture: &GgufArchitecture, ten
         rope_theta,
         rope_scaling: None,
         variant: Variant::default(),
-        unrotated_layers: unrotated_layers(family, layers),
+        unrotated_layers: Vec::new(),
         qk_norm: family == Architecture::Qwen3,
         tie_word_embeddings: !tensors.head,
         qkv_bias: tensors.query_bias || family == Architecture::Qwen2,
@@ -73,7 +73,7 @@ pub(super) fn read(metadata: &Metadata<'_>, architecture: &GgufArchitecture, ten
     };
     config.check(metadata.path)?;
     let rope_scaling = rope::read(metadata, architecture, &config, context, tensors.frequency_factors.as_deref())?;
-    let config = ModelConfig { rope_scaling, ..config };
+    let config = ModelConfig { rope_scaling, unrotated_layers: unrotated_layers(family, layers), ..config };
     config.check(metadata.path)?;
     Ok(config)
 }

@@ -135,7 +135,12 @@ fn is_prefixed(json: &Value) -> Option<bool> {
             _ => None,
         },
         None if pre_tokenizer["type"] == "Metaspace" && pre_tokenizer["split"] == false => {
-            Some(pre_tokenizer["prepend_scheme"] != "never")
+            match pre_tokenizer["prepend_scheme"].as_str() {
+                Some("always") | None => Some(true),
+                Some("never") => Some(false),
+                // The format has no name for a space at the beginning of the whole text alone.
+                Some(_) => None,
+            }
         }
         _ => None,
     }

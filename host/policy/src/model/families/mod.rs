@@ -56,9 +56,9 @@ impl Family {
         let mut text = (whole.defaults)();
         let keys = config["text_config"].as_object().into_iter().flatten();
         keys.for_each(|(key, value)| text[key] = value.clone());
-        for token in ["bos_token_id", "eos_token_id"] {
-            if !config[token].is_null() {
-                text[token] = config[token].clone();
+        for key in ["bos_token_id", "eos_token_id", "quantization_config"] {
+            if !config[key].is_null() {
+                text[key] = config[key].clone();
             }
         }
         text
