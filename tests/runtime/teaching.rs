@@ -37,8 +37,7 @@ fn questions_are_drawn_until_enough_of_them_teach() {
         let samples: Vec<&Value> = of_step.iter().flat_map(|(_, samples)| *samples).collect();
         let drawn = samples.len() / 4;
         assert_eq!(drawn, 3 + line["resampled"].as_u64().unwrap() as usize);
-        // The first round may meet a question twice, at the end of a pass.
-        assert!((drawn - of_step.len()) <= 1, "a further round draws other questions: {line}");
+        assert_eq!(drawn, of_step.len(), "no question comes twice in a step: {line}");
         assert!(drawn <= 3 * (1 + 3), "the bound on rounds: {line}");
         let teaching = of_step.iter().filter(|(_, samples)| teaches(samples)).count();
         assert!(teaching <= 3 && (teaching == 3 || drawn > 3), "{line}");

@@ -340,6 +340,19 @@ fn a_failing_step_leaves_the_weights_as_they_were() {
 }
 
 #[test]
+fn the_learning_rate_follows_the_step_and_not_the_number_of_updates() {
+    let mut trainer = trainer(&Tuning::Full, 1e-2, 4096);
+    let batch = examples(trainer.policy());
+    let three = GrpoConfig { beta: 0.0, updates_per_batch: 3, ..GrpoConfig::default() };
+    for step in [0, 1, 2, 500] {
+        trainer.set_scheduled_step(step);
+        let advantages = [1.0, -1.0, 1.0, -1.0, 0.5].map(Some);
+        let rate = trainer.grpo_step(&batch, &advantages, &three).unwrap().learning_rate;
+        assert_eq!(rate, optimiser(1e-2).schedule.rate(step));
+    }
+}
+
+#[test]
 fn a_step_that_fails_at_its_second_update_leaves_weights_and_optimiser_as_they_were() {
     let start = || {
         let mut trainer = trainer(&Tuning::Full, 1e-2, 24);
