@@ -3,7 +3,7 @@
 
     python3 make_data.py
 
-writes train.jsonl, eval.jsonl and unlabelled.jsonl beside itself, the same bytes each time. No sum is in two of them, in
+writes train.jsonl, eval.jsonl and further.jsonl beside itself, the same bytes each time. No sum is in two of them, in
 neither order.
 """
 
@@ -11,13 +11,13 @@ import json
 import random
 from pathlib import Path
 
-COUNTS = {"train.jsonl": 400, "eval.jsonl": 20, "unlabelled.jsonl": 200}
+COUNTS = {"train.jsonl": 400, "eval.jsonl": 20, "further.jsonl": 200}
 
 
 def question(a, b):
     return {
         "id": f"{a}+{b}",
-        "prompts": [f"What is {a} + {b}?", f"Add {a} and {b}.", f"Tom has {a} pens and buys {b} more. How many has he?"],
+        "prompts": [f"What is {a} + {b}?", f"Add {a} and {b}.", f"How much is {a} plus {b}?"],
         "gold": str(a + b),
     }
 
