@@ -23,37 +23,49 @@ from pathlib import Path
 from peer_trl import write_run
 
 
-def watched(command, folder):
-    """Runs a command. Returns its seconds, and the device's utilisation in percent over that time."""
+def watched(command, folder, until=None):
+    """Runs a command. Returns the device's utilisation in percent with the time of each sample, and `until`'s times."""
     query = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", "100"]
+    run = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
     samples = subprocess.Popen(query, stdout=subprocess.PIPE, text=True)
-    begun = time.monotonic()
-    subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=True)
-    seconds = time.monotonic() - begun
+    busy, marks = [], []
+    for line in samples.stdout:
+        if line.strip().isdigit():
+            busy.append((time.monotonic(), int(line)))
+        marks += [time.monotonic()] * ((until() if until else 0) - len(marks))
+        if run.poll() is not None:
+            break
     samples.terminate()
-    return seconds, [int(line) for line in samples.stdout if line.strip().isdigit()]
+    if run.returncode != 0:
+        sys.exit(f"{command[0]} failed with exit code {run.returncode}")
+    return busy, marks
 
 
-def last(samples, share):
-    """Returns the mean of the last samples, without those of the end."""
-    samples = samples[-max(int(len(samples) * share), 6) : -5]
-    return statistics.mean(samples)
+def mean_between(busy, begin, end):
+    """Returns the mean of the samples of some time. Each is about the sixth of a second before it."""
+    return statistics.mean(percent for at, percent in busy if begin + 0.2 <= at <= end)
 
 
 def steady(alft, dtype):
     """Returns the utilisation of a device that always has work."""
     sizes = ["parts=decode", "batches=64", "new_tokens=1024", "repeat=4", "profile=false", "device=cuda", dtype]
     command = [alft, "bench", "policy", "shape:smollm2-135m", *(word for size in sizes for word in ("--set", size))]
-    return last(watched(command, ".")[1], 0.4)
+    busy, _ = watched(command, ".")
+    end = busy[-1][0] - 0.5
+    return mean_between(busy, end - 0.4 * (end - busy[0][0]), end)
 
 
 def train(command, folder, output):
-    """Returns the steps of a run, and the device's utilisation in them."""
-    seconds, samples = watched([*command, "--output", output], folder)
-    lines = [json.loads(line) for line in (folder / output / "metrics.jsonl").read_text().splitlines()]
-    steps = [line for line in lines if line.get("phase") == "game"]
-    # The run ends with its steps, but for the checkpoint.
-    return steps, last(samples, 0.8 * sum(step["time"]["step"] for step in steps) / seconds)
+    """Returns the steps of a run, and the device's utilisation in all but the first fifth of them."""
+    path = folder / output / "metrics.jsonl"
+
+    def games():
+        # The last line may be half written.
+        lines = path.read_text().split("\n")[:-1] if path.exists() else []
+        return [line for line in map(json.loads, lines) if line.get("phase") == "game"]
+
+    busy, marks = watched([*command, "--output", output], folder, lambda: len(games()))
+    return games(), mean_between(busy, marks[len(marks) // 5], marks[-1])
 
 
 def main():

@@ -252,7 +252,7 @@ fn kernels_and_composed_operations_decode_the_same_logits() {
         let prompts =
             [PromptRows { tokens: &[1, 2, 3, 4, 5], places: &first }, PromptRows { tokens: &[6], places: &second }];
         let config = SampleConfig::default();
-        let mut decoder = Decoder::new(&model, 8, 3, 5, &config).unwrap();
+        let decoder = Decoder::new(&model, 8, 3, 5, &config).unwrap();
         let mut logits = vec![decoder.prompts(&prompts).unwrap()];
         let mut own = [places(1), places(1), places(1)];
         let rows = |own: &[Places; 3], tokens: [u32; 3]| -> Tensor {

@@ -20,7 +20,11 @@ use crate::{
 };
 
 /// Largest number of rows of a pass over several prompts. It bounds the memory of activations.
-pub(crate) const PROMPT_ROWS: usize = 1024;
+pub(crate) const PROMPT_ROWS: usize = 2048;
+
+/// Longest prompt that the kernels of a step compute. They read the keys of each row anew, so longer prompts are quicker with
+/// attention over tiles, and shorter ones with fewer launches.
+const STEP_PROMPT: usize = 1024;
 
 /// A prompt that is computed.
 #[derive(Debug, Clone, Copy)]
@@ -35,9 +39,7 @@ pub(crate) struct PromptRows<'a> {
 #[derive(Debug)]
 pub(crate) struct Decoder<'a> {
     model: &'a DecodingModel,
-    /// Number of blocks of the cache.
-    blocks: usize,
-    /// The cache of each layer, from the first pass on.
+    /// The cache of each layer.
     caches: Vec<Cache>,
     config: &'a SampleConfig,
     /// The steps on a device; `None` where the model has no kernels for them.
@@ -59,39 +61,46 @@ impl<'a> Decoder<'a> {
         config: &'a SampleConfig,
     ) -> Result<Self> {
         let recorded =
-            model.has_step().then(|| RecordedSteps::new(model.transformer(), blocks, rows, longest_prompt, config));
+            model.has_step().then(|| RecordedSteps::new(model, blocks, rows, longest_prompt, config));
         let recorded = recorded.transpose()?;
+        let blocks = blocks + recorded.as_ref().map_or(0, |_| RecordedSteps::SPARE_BLOCKS);
+        let transformer = model.transformer();
+        let (dtype, device) = (transformer.dtype(), transformer.device());
+        let cache = |layer| Cache::new(blocks, transformer.heads(layer), dtype, device);
+        let caches = (0..transformer.layer_count()).map(cache).collect::<Result<Vec<_>, _>>()?;
         // The penalty needs the tokens on the CPU, and a CPU has no time to spare for rows that may have ended.
         let runs_ahead = recorded.is_some() && config.repetition_penalty == 1.0;
-        Ok(Self { model, blocks, caches: Vec::new(), config, recorded, computed: VecDeque::new(), runs_ahead })
+        Ok(Self { model, caches, config, recorded, computed: VecDeque::new(), runs_ahead })
     }
 
     /// Computes prompts and writes their keys and values to the cache. Returns the logits of each prompt's next token,
     /// (prompts, vocabulary).
-    pub(crate) fn prompts(&mut self, prompts: &[PromptRows<'_>]) -> Result<Tensor> {
+    pub(crate) fn prompts(&self, prompts: &[PromptRows<'_>]) -> Result<Tensor> {
         let passes = passes(prompts.iter().map(|prompt| prompt.tokens.len()), PROMPT_ROWS);
         let logits = passes.into_iter().map(|pass| self.prompt_pass(&prompts[pass])).collect::<Result<Vec<_>>>()?;
         Ok(Tensor::cat(&logits, 0)?)
     }
 
-    fn prompt_pass(&mut self, prompts: &[PromptRows<'_>]) -> Result<Tensor> {
+    fn prompt_pass(&self, prompts: &[PromptRows<'_>]) -> Result<Tensor> {
         let tokens: Vec<&[u32]> = prompts.iter().map(|prompt| prompt.tokens).collect();
         let batch = Batch::from_prompts(&tokens);
-        let packed = Arc::new(Packed::new(batch.groups.clone()));
         let model = self.model.transformer();
-        let places =
-            prompts.iter().flat_map(|prompt| (0..prompt.tokens.len()).map(move |index| prompt.places.place(index)));
-        let writes = Writes::new(places.collect());
-        let blocks = self.blocks + self.recorded.as_ref().map_or(0, |_| RecordedSteps::SPARE_BLOCKS);
-        let caches = &mut self.caches;
-        let hidden = self.model.hidden_states(&batch.tokens, &batch.positions, |layer, q, k, v| {
-            if layer == caches.len() {
-                caches.push(Cache::new(blocks, k)?);
+        let short = prompts.iter().all(|prompt| prompt.tokens.len() <= STEP_PROMPT);
+        let hidden = match &self.recorded {
+            Some(steps) if short => steps.prompts(self.model, &self.caches, prompts)?,
+            _ => {
+                let packed = Arc::new(Packed::new(batch.groups));
+                let places = prompts
+                    .iter()
+                    .flat_map(|prompt| (0..prompt.tokens.len()).map(move |index| prompt.places.place(index)));
+                let writes = Writes::new(places.collect());
+                self.model.hidden_states(&batch.tokens, &batch.positions, |layer, q, k, v| {
+                    self.caches[layer].write(&writes, k, v)?;
+                    attend(model.heads(layer), &packed, q, k, v)
+                })?
             }
-            caches[layer].write(&writes, k, v)?;
-            attend(model.heads(layer), &packed, q, k, v)
-        })?;
-        let last = Tensor::new(batch.predictors, self.model.transformer().device())?;
+        };
+        let last = Tensor::new(batch.predictors, model.device())?;
         Ok(self.model.logits(&hidden.index_select(&last, 0)?)?)
     }
 

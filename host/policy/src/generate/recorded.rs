@@ -6,7 +6,10 @@
 //! A step can begin before the tokens of the one before are read. It finds them on the device, which then has work while the
 //! CPU reads them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::{Mutex, PoisonError},
+};
 
 use candle_core::{DType, Device, Tensor};
 
@@ -15,10 +18,11 @@ use crate::{
     error::Result,
     generate::{
         config::SampleConfig,
+        decode::PromptRows,
         draw::{Draw, Drawn, read_drawn, seen_table, uniform_bits},
         row::{Row, RowToken},
     },
-    model::{decoding::DecodingModel, rope::Angles, transformer::Transformer},
+    model::{decoding::DecodingModel, rope::Angles},
     ops::{BLOCK, Cache, Places, StepRows},
     profile,
 };
@@ -38,6 +42,7 @@ pub(crate) struct RecordedSteps {
     /// The tokens that the last step drew and the bits of their log-probabilities, (rows of the largest step, 2).
     drawn: Tensor,
     steps: BTreeMap<usize, Step>,
+    kernels: Kernels,
     /// The copies of a step. Two steps take turns, as at most two have begun and are not read.
     copies: [Copies; 2],
     /// The numbers of rows of the steps that have begun and are not read.
@@ -63,8 +68,6 @@ struct Step {
     uniforms: Tensor,
     /// Tokens that the penalty applies to, (rows, tokens).
     seen: Option<Tensor>,
-    /// Number of times that the step ran without a record.
-    ran: usize,
     graph: Option<Graph>,
 }
 
@@ -74,13 +77,14 @@ impl RecordedSteps {
 
     /// Prepares the steps, of at most `rows` rows, of a model whose cache has `blocks` blocks besides the spare one.
     pub(crate) fn new(
-        model: &Transformer,
+        decoding: &DecodingModel,
         blocks: usize,
         rows: usize,
         longest_prompt: usize,
         config: &SampleConfig,
     ) -> Result<Self> {
         let (longest, rows) = (longest_prompt + config.max_new_tokens, round_up(rows));
+        let model = decoding.transformer();
         let device = model.device();
         let spans = Places::blocks_for(longest_prompt) + Places::blocks_for(config.max_new_tokens);
         let seen = if config.repetition_penalty == 1.0 { 0 } else { longest };
@@ -96,10 +100,43 @@ impl RecordedSteps {
             seen,
             drawn: Tensor::zeros((rows, 2), DType::U32, device)?,
             steps: BTreeMap::new(),
+            kernels: Kernels::new(decoding, seen > 0),
             copies: [copies()?, copies()?],
             begun: VecDeque::new(),
             read: 0,
         })
+    }
+
+    /// Computes prompts, whose tokens are the rows of one step that is not recorded. Returns their last hidden states,
+    /// (rows, hidden).
+    pub(crate) fn prompts(
+        &self,
+        model: &DecodingModel,
+        caches: &[Cache],
+        prompts: &[PromptRows<'_>],
+    ) -> Result<Tensor> {
+        let lengths = || prompts.iter().map(|prompt| prompt.tokens.len());
+        let (count, most) = (lengths().sum::<usize>(), Places::blocks_for(lengths().max().unwrap_or(0)));
+        let (mut places, mut spans) = (Vec::with_capacity(count), Vec::with_capacity(2 * count * most));
+        for prompt in prompts {
+            for index in 0..prompt.tokens.len() {
+                places.push(prompt.places.place(index) as u32);
+                let attended = prompt.places.spans_of(0..index + 1);
+                spans.extend(attended.flat_map(|span| [span.start as u32, span.len() as u32]));
+                spans.resize(2 * places.len() * most, 0);
+            }
+        }
+        let tokens: Vec<u32> = prompts.iter().flat_map(|prompt| prompt.tokens).copied().collect();
+        let positions: Vec<u32> = lengths().flat_map(|length| 0..length as u32).collect();
+        let device = &self.device;
+        let rows = StepRows {
+            tokens: Tensor::new(tokens, device)?,
+            drawn: self.drawn.clone(),
+            positions: Tensor::new(positions, device)?,
+            places: Tensor::new(places, device)?,
+            spans: Tensor::from_vec(spans, (count, most, 2), device)?,
+        };
+        Ok(model.step_states(caches, &self.angles, &rows)?)
     }
 
     /// Begins to compute a token of each row and to draw the next one. At most one step may have begun before.
@@ -127,15 +164,15 @@ impl RecordedSteps {
             let _time = profile::time("draw");
             cuda::draw::draw(&logits, &step.uniforms, step.seen.as_ref(), config.filters(), drawn)
         };
-        // The first step of a size loads kernels, which a record cannot. A profile waits after each operation.
-        if step.graph.is_none() && step.ran > 0 && !profile::is_recording() {
+        // A profile waits after each operation, which a record cannot.
+        if step.graph.is_none() && self.kernels.are_loaded(size) && !profile::is_recording() {
             step.graph = Graph::record(device, || run(step))?;
         }
         match &step.graph {
             Some(graph) if !profile::is_recording() => graph.launch()?,
             _ => {
                 run(step)?;
-                step.ran += 1;
+                self.kernels.ran(size);
             }
         }
         copies.drawn.fetch(drawn, 2 * rows.len())?;
@@ -194,7 +231,32 @@ impl RecordedSteps {
         let spans = part(2 * self.spans)?.reshape((size, self.spans, 2))?;
         let seen = if self.seen > 0 { Some(part(self.seen)?.reshape((size, self.seen))?) } else { None };
         let rows = StepRows { tokens, drawn: self.drawn.clone(), positions, places, spans };
-        Ok(Step { inputs, rows, uniforms, seen, ran: 0, graph: None })
+        Ok(Step { inputs, rows, uniforms, seen, graph: None })
+    }
+}
+
+/// The steps that ran in this process. A step's first run loads kernels, which a record cannot, so it is not recorded.
+static RAN: Mutex<BTreeSet<(String, usize)>> = Mutex::new(BTreeSet::new());
+
+/// The kernels of a model's steps, which depend on the device and on the shapes of all products.
+#[derive(Debug)]
+struct Kernels {
+    model: String,
+}
+
+impl Kernels {
+    fn new(model: &DecodingModel, penalised: bool) -> Self {
+        Self { model: format!("{} {penalised}", model.shapes()) }
+    }
+
+    /// Returns true if a step of `size` rows ran.
+    fn are_loaded(&self, size: usize) -> bool {
+        RAN.lock().unwrap_or_else(PoisonError::into_inner).contains(&(self.model.clone(), size))
+    }
+
+    /// Notes that a step of `size` rows ran.
+    fn ran(&self, size: usize) {
+        RAN.lock().unwrap_or_else(PoisonError::into_inner).insert((self.model.clone(), size));
     }
 }
 
@@ -250,15 +312,16 @@ mod tests {
         }
         let device = Device::Cpu;
         let policy = |config: ModelConfig| {
-            let config = ModelConfig { context_length: 128, ..config };
+            let config = ModelConfig { context_length: 1100, ..config };
             Policy { transformer: random(&config, 3, &device).unwrap(), config, ..Policy::tiny(1, &device).unwrap() }
         };
         let window = SlidingWindow { size: 50, layers: vec![1], rope_theta: Some(100.0) };
         let gemma3 = twins::gemma3();
         let gemma3 = ModelConfig { variant: Variant { window: Some(window), ..gemma3.variant.clone() }, ..gemma3 };
         let policies = [policy(twins::config()), policy(gemma3)];
-        let prompts: Vec<Vec<u32>> = [3, 62, 1].iter().map(|n| (0..*n).map(|i| i * 5 % 40).collect()).collect();
-        let requests: Vec<Request<'_>> = (0..7)
+        // The last one is too long for the kernels of a step.
+        let prompts: Vec<Vec<u32>> = [3, 62, 1, 1030].iter().map(|n| (0..*n).map(|i| i * 5 % 40).collect()).collect();
+        let requests: Vec<Request<'_>> = (0..10)
             .map(|i| Request { prompt: &prompts[i / 3], seed: Seed { run: 1, step: 2, sample: i as u64 } })
             .collect();
         for (policy, penalty) in [(&policies[0], 1.0), (&policies[0], 1.4), (&policies[1], 1.0)] {

@@ -171,11 +171,17 @@ impl<'a> Scheduler<'a> {
                 return Ok(());
             }
             self.compute_prompts(first)?;
-            let logits = self.active[first..].iter().filter_map(|sequence| {
+            let (mut distinct, mut rows) = (Vec::new(), Vec::<u32>::new());
+            for sequence in &self.active[first..] {
                 let prompt = self.prompt_of[sequence.request];
-                self.prompts[prompt].logits.clone()
-            });
-            let logits = Tensor::cat(&logits.collect::<Vec<_>>(), 0)?;
+                if distinct.last() != Some(&prompt) {
+                    distinct.push(prompt);
+                }
+                rows.push(distinct.len() as u32 - 1);
+            }
+            let logits: Vec<_> = distinct.iter().filter_map(|prompt| self.prompts[*prompt].logits.clone()).collect();
+            let logits = Tensor::cat(&logits, 0)?;
+            let logits = logits.index_select(&Tensor::new(rows, logits.device())?, 0)?;
             for prompt in self.prompts.iter_mut().filter(|prompt| prompt.waiting == 0) {
                 prompt.logits = None;
             }

@@ -149,9 +149,24 @@ impl DecodingModel {
         self.joined.is_some()
     }
 
+    /// Returns the device, the number format and the shapes, as a text: the steps of models with the same text run the same
+    /// kernels.
+    pub(crate) fn shapes(&self) -> String {
+        let model = &self.transformer;
+        let layers: Vec<_> = model.layers.iter().map(|layer| (layer.heads, layer.gate.weight.dims())).collect();
+        let (device, embedding) = (model.device().location(), model.embedding.dims());
+        format!("{device:?} {:?} {embedding:?} {layers:?}", model.dtype())
+    }
+
     /// Computes a step with the fused kernels of a device, which leaves the CPU out until the logits are there: (rows,
-    /// vocabulary). `angles` are those of all positions. Only for a model that [has them](Self::has_step).
+    /// vocabulary). Only for a model that [has them](Self::has_step).
     pub(crate) fn step(&self, caches: &[Cache], angles: &Angles, rows: &StepRows) -> TensorResult<Tensor> {
+        self.logits(&self.step_states(caches, angles, rows)?)
+    }
+
+    /// Computes the last hidden states of a step, (rows, hidden). All keys and values of a layer are written before its
+    /// attention, so rows may be tokens of one sequence. `angles` are those of all positions.
+    pub(crate) fn step_states(&self, caches: &[Cache], angles: &Angles, rows: &StepRows) -> TensorResult<Tensor> {
         let model = &self.transformer;
         let Shape { norm, activation, embedding_scale, .. } = model.shape;
         let x = cuda::embed::rows(&model.embedding, &rows.tokens, &rows.drawn, embedding_scale)?;
@@ -187,7 +202,7 @@ impl DecodingModel {
                 normal = add_and_norm(linear(&gated, &layer.down.weight)?, output_norm, next)?;
             }
         }
-        model.logits(&normal)
+        Ok(normal)
     }
 
     /// Returns the logits of hidden states, (rows, vocabulary).

@@ -10,7 +10,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use candle_core::{DType, Result as TensorResult, Tensor, Var, backprop::GradStore};
+use candle_core::{DType, Device, Result as TensorResult, Tensor, Var, backprop::GradStore};
 
 use crate::{
     error::Result,
@@ -111,12 +111,13 @@ impl Transformer {
             let rows = hidden.narrow(0, tokens.start, tokens.len())?;
             let targets = &batch.targets[tokens];
             let (prediction, state) = predict_for_gradient(&rows, head, targets, tracked, own_head.is_variable())?;
-            let log_probs = Var::from_tensor(&prediction.log_probs)?;
-            let entropies = Var::from_tensor(&prediction.entropies)?;
+            // The loss is a few operations on a number for each token: a CPU has done them before a device has launched them.
+            let leaf = |values: &Tensor| Var::from_tensor(&values.to_device(&Device::Cpu)?);
+            let (log_probs, entropies) = (leaf(&prediction.log_probs)?, leaf(&prediction.entropies)?);
             let prediction = Prediction {
                 log_probs: log_probs.as_tensor().clone(),
                 entropies: match tracked {
-                    Tracked::LogProbs => prediction.entropies,
+                    Tracked::LogProbs => entropies.as_detached_tensor(),
                     Tracked::Entropies => entropies.as_tensor().clone(),
                 },
             };
@@ -124,7 +125,10 @@ impl Transformer {
             total += contribution.to_dtype(DType::F64)?.to_scalar::<f64>()?;
             let mut found = contribution.backward()?;
             // Without a gradient the loss does not depend on them, for example if every ratio is clipped.
-            let mut of = |leaf: &Var| found.remove(leaf).map_or_else(|| leaf.zeros_like(), Ok);
+            let mut of = |leaf: &Var| {
+                let grad = found.remove(leaf).map_or_else(|| leaf.zeros_like(), Ok)?;
+                grad.to_device(hidden.device())
+            };
             let for_predictions = PredictionGradient { log_probs: of(&log_probs)?, entropies: of(&entropies)? };
             for_hidden.push(state.for_hidden(&for_predictions)?);
             if own_head.is_variable() {

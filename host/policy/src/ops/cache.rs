@@ -6,7 +6,7 @@
 
 use std::{cell::OnceCell, ops::Range};
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
 use super::{
     attention::softmax,
@@ -45,15 +45,16 @@ impl Places {
 
     /// Returns the places in use, a range for each block.
     pub(crate) fn spans(&self) -> impl Iterator<Item = Range<usize>> {
-        self.spans_from(0)
+        self.spans_of(0..self.len)
     }
 
-    /// Returns the places of the tokens from token `from` on, a range for each block.
-    fn spans_from(&self, from: usize) -> impl Iterator<Item = Range<usize>> {
-        let from = from.min(self.len);
-        self.blocks.iter().zip((0..self.len).step_by(BLOCK)).skip(from / BLOCK).map(move |(block, first)| {
+    /// Returns the places of some tokens, a range for each block.
+    pub(crate) fn spans_of(&self, tokens: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+        let end = tokens.end.min(self.len);
+        let from = tokens.start.min(end);
+        self.blocks.iter().zip((0..end).step_by(BLOCK)).skip(from / BLOCK).map(move |(block, first)| {
             let start = *block as usize * BLOCK;
-            start + from.saturating_sub(first)..start + BLOCK.min(self.len - first)
+            start + from.saturating_sub(first)..start + BLOCK.min(end - first)
         })
     }
 }
@@ -91,8 +92,8 @@ impl Reads {
         };
         let share = |a: &[&Places; 2], b: &[&Places; 2]| a[0] == b[0] && first(a)[0] == first(b)[0];
         let groups = rows.chunk_by(share).map(|rows| CachedGroup {
-            prompt: rows[0][0].spans_from(first(&rows[0])[0]).collect(),
-            own: rows.iter().map(|row| row[1].spans_from(first(row)[1]).collect()).collect(),
+            prompt: rows[0][0].spans_of(first(&rows[0])[0]..usize::MAX).collect(),
+            own: rows.iter().map(|row| row[1].spans_of(first(row)[1]..usize::MAX).collect()).collect(),
         });
         Self { groups: groups.collect(), padded: OnceCell::new(), spans: OnceCell::new() }
     }
@@ -199,11 +200,10 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// Creates a cache of `blocks` blocks for keys and values of the width, element type and device of `k`, (rows, kv
-    /// heads · dim).
-    pub(crate) fn new(blocks: usize, k: &Tensor) -> Result<Self> {
+    /// Creates a cache of `blocks` blocks for keys and values of `heads`.
+    pub(crate) fn new(blocks: usize, heads: Heads, dtype: DType, device: &Device) -> Result<Self> {
         // Memory that is zero is not touched, so on the CPU a block that is never written costs nothing.
-        let zeros = || Tensor::zeros((blocks * BLOCK, k.dim(1)?), k.dtype(), k.device());
+        let zeros = || Tensor::zeros((blocks * BLOCK, heads.kv * heads.dim), dtype, device);
         Ok(Self { keys: zeros()?, values: zeros()? })
     }
 
@@ -304,7 +304,7 @@ mod tests {
     /// Returns a cache with a random key and value at each place of `sequences`.
     fn filled(sequences: &[[Places; 2]], dtype: DType) -> Cache {
         let tensor = |shape: &[usize], seed| noise(shape, seed).to_dtype(dtype).unwrap();
-        let cache = Cache::new(6, &tensor(&[1, 12], 0)).unwrap();
+        let cache = Cache::new(6, heads(), dtype, &Device::Cpu).unwrap();
         for (seed, places) in sequences.iter().flatten().enumerate() {
             let all: Vec<usize> = (0..places.len).map(|index| places.place(index)).collect();
             // The prompt that two sequences share is written twice, and the second time is the one that counts.

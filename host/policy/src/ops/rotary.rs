@@ -28,17 +28,21 @@ impl Rotary {
         dtype: DType,
         device: &Device,
     ) -> Result<Self> {
-        let angles = || positions.iter().flat_map(|p| frequencies.iter().map(move |f| *p as f64 * f));
+        // Positions come many times in a batch of many sequences, and to compute an angle takes longer than to copy it.
+        let distinct = positions.iter().max().map_or(0, |last| last + 1);
+        let repeated = distinct < positions.len();
+        let positions: Vec<u32> = positions.iter().map(|position| *position as u32).collect();
+        let table: Vec<u32> = if repeated { (0..distinct as u32).collect() } else { positions.clone() };
+        let index = repeated.then(|| Tensor::new(positions, device)).transpose()?;
         let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
-        let tensor = |values: Vec<f32>| {
-            Tensor::from_vec(values, (positions.len(), frequencies.len()), &Device::Cpu)?
-                .to_dtype(wide)?
-                .to_device(device)
+        let tensor = |of: fn(f64) -> f64| {
+            let angles = table.iter().flat_map(|p| frequencies.iter().map(move |f| f64::from(*p) * f));
+            let values: Vec<f32> = angles.map(|angle| (scale * of(angle)) as f32).collect();
+            let values = Tensor::from_vec(values, (table.len(), frequencies.len()), &Device::Cpu)?;
+            let values = values.to_dtype(wide)?.to_device(device)?;
+            index.as_ref().map_or_else(|| Ok(values.clone()), |index| values.index_select(index, 0))
         };
-        Ok(Self {
-            cos: tensor(angles().map(|angle| (scale * angle.cos()) as f32).collect())?,
-            sin: tensor(angles().map(|angle| (scale * angle.sin()) as f32).collect())?,
-        })
+        Ok(Self { cos: tensor(f64::cos)?, sin: tensor(f64::sin)? })
     }
 
     /// Returns the cosines and sines of the angles, (rows, dim / 2).
