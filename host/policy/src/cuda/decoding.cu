@@ -23,8 +23,8 @@ __device__ inline float product(const float *query, const T *key, uint32_t dim) 
 
 // A block for each row and query head. Its warps take tiles of 32 places of a span in turn. A lane has the score of one
 // place, and then the sums of every 32nd element of the head; the warps' sums are merged in order.
-// A lane holds at most HELD elements of a head.
-template <int HELD, typename T>
+// A lane holds at most HELD elements of a head. Without a window, all places are attended to.
+template <int HELD, bool WINDOWED, typename T>
 __device__ void decoding_attention(const T *q, const T *keys, const T *values, const uint32_t *spans, T *out,
                                    uint32_t heads, uint32_t repeats, uint32_t dim, uint32_t row_spans, float scale,
                                    uint32_t window) {
@@ -39,15 +39,17 @@ __device__ void decoding_attention(const T *q, const T *keys, const T *values, c
     float sums[HELD] = {}, most = -INFINITY, sum = 0.0f;
     // Places before the window.
     uint32_t before = 0;
-    if (window != 0xffffffff) {
+    if (WINDOWED) {
         for (uint32_t span = 0; span < row_spans; span++) before += spans[2 * span + 1];
         before = before > window ? before - window : 0;
     }
     uint32_t tile = 0;
     for (uint32_t span = 0; span < row_spans; span++) {
-        const uint32_t skipped = before < spans[2 * span + 1] ? before : spans[2 * span + 1];
-        const uint32_t from = spans[2 * span] + skipped, count = spans[2 * span + 1] - skipped;
-        before -= skipped;
+        uint32_t from = spans[2 * span], count = spans[2 * span + 1];
+        if (WINDOWED) {
+            const uint32_t skipped = before < count ? before : count;
+            from += skipped, count -= skipped, before -= skipped;
+        }
         for (uint32_t start = 0; start < count; start += 32, tile++) {
             if (tile % WARPS != warp) continue;
             const uint32_t here = count - start < 32 ? count - start : 32;
@@ -97,15 +99,21 @@ __device__ void cache_write(const uint32_t *places, const T *k, const T *v, T *k
 }
 
 #undef FOR_TYPE
-#define FOR_HELD(HELD, WIDTH, T, SUFFIX)                                                                              \
-    extern "C" __global__ void decoding_attention_##WIDTH##_##SUFFIX(                                                 \
-        const T *q, const T *keys, const T *values, const uint32_t *spans, T *out, uint32_t heads, uint32_t repeats,  \
-        uint32_t dim, uint32_t row_spans, float scale, uint32_t window) {                                             \
-        decoding_attention<HELD>(q, keys, values, spans, out, heads, repeats, dim, row_spans, scale, window);         \
+#define FOR_WINDOW(NAME, HELD, WINDOWED, T)                                                                           \
+    extern "C" __global__ void NAME(const T *q, const T *keys, const T *values, const uint32_t *spans, T *out,        \
+                                    uint32_t heads, uint32_t repeats, uint32_t dim, uint32_t row_spans, float scale,  \
+                                    uint32_t window) {                                                                \
+        decoding_attention<HELD, WINDOWED>(q, keys, values, spans, out, heads, repeats, dim, row_spans, scale,        \
+                                           window);                                                                   \
     }                                                                                                                 \
-    KERNEL(decoding_attention_##WIDTH##_##SUFFIX)
+    KERNEL(NAME)
+
+#define FOR_HELD(HELD, WIDTH, T, SUFFIX)                                                                              \
+    FOR_WINDOW(decoding_attention_##WIDTH##_##SUFFIX, HELD, false, T)                                                 \
+    FOR_WINDOW(windowed_decoding_attention_##WIDTH##_##SUFFIX, HELD, true, T)
 
 #define FOR_TYPE(T, SUFFIX)                                                                                           \
+    FOR_HELD(2, 64, T, SUFFIX)                                                                                        \
     FOR_HELD(4, 128, T, SUFFIX)                                                                                       \
     FOR_HELD(8, 256, T, SUFFIX)                                                                                       \
     extern "C" __global__ void cache_write_##SUFFIX(const uint32_t *places, const T *k, const T *v, T *keys,          \

@@ -8,11 +8,11 @@ use crate::kernels::Heads;
 /// Threads of a block, as in `decoding.cu`.
 const THREADS: usize = 128;
 /// Widths of a head that the kernels are compiled for; a narrower head leaves lanes idle.
-const WIDTHS: [usize; 2] = [128, 256];
+const WIDTHS: [usize; 3] = [64, 128, 256];
 
 /// Returns true if the kernel can compute heads of this width.
 pub(crate) fn supports(heads: Heads) -> bool {
-    heads.dim <= WIDTHS[1]
+    heads.dim <= WIDTHS[2]
 }
 
 /// Computes the attention of `q` (rows, query heads · dim) over the pools `keys` and `values` (places, kv heads · dim).
@@ -20,14 +20,15 @@ pub(crate) fn supports(heads: Heads) -> bool {
 /// place, and unused spans have none. A row attends to the last places, as many as the window has.
 pub(crate) fn attend(heads: Heads, q: &Tensor, keys: &Tensor, values: &Tensor, spans: &Tensor) -> Result<Tensor> {
     let Some(width) = WIDTHS.into_iter().find(|width| *width >= heads.dim) else {
-        bail!("the decoding kernel has heads of at most {} elements, not {}", WIDTHS[1], heads.dim);
+        bail!("the decoding kernel has heads of at most {} elements, not {}", WIDTHS[2], heads.dim);
     };
     let (rows, row_spans, _) = spans.dims3()?;
     let q = q.contiguous()?;
     require(&[spans], DType::U32)?;
+    let windowed = if heads.slide() { "windowed_" } else { "" };
     let [out] = Launch {
         module: "decoding",
-        kernel: format!("decoding_attention_{width}_{}", suffix(&[&q, keys, values])?),
+        kernel: format!("{windowed}decoding_attention_{width}_{}", suffix(&[&q, keys, values])?),
         grid: [rows, heads.query],
         threads: THREADS,
         shared: 0,
