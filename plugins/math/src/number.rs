@@ -1,0 +1,413 @@
+//! Values of expressions: exact fractions where there are, and else complex numbers of 224 bits.
+
+use std::cell::Cell;
+
+use dashu_float::{FBig, round::mode::HalfEven};
+use dashu_int::{IBig, UBig, ops::BitTest};
+use dashu_ratio::RBig;
+
+use crate::node::{Constant, Function, Node};
+
+/// A real number.
+pub(crate) type Real = FBig<HalfEven, 2>;
+
+/// Bits of a real number.
+const PRECISION: usize = 224;
+/// Bits that rounding may have cost. A sum that is smaller than its terms by more is 0.
+const LOST: isize = 60;
+/// Most bits of an exact number, and of the exponent of a real one.
+const MOST_BITS: usize = 1 << 17;
+/// Largest argument of a factorial, and largest exponent of an exact power.
+const MOST: u32 = 10_000;
+
+/// Work that an answer may take, in about the words of 64 bits that are multiplied: some milliseconds.
+const WORK: u64 = 4_000_000;
+/// Work of an elementary function.
+const ELEMENTARY: u64 = 4_000;
+
+/// The work that is left for an answer. An expression that takes more has no value.
+#[derive(Debug)]
+pub(crate) struct Work(Cell<u64>);
+
+impl Work {
+    pub(crate) fn new() -> Self {
+        Self(Cell::new(WORK))
+    }
+
+    fn spend(&self, work: u64) -> Option<()> {
+        self.0.set(self.0.get().checked_sub(work)?);
+        Some(())
+    }
+}
+
+/// Returns the exact value of an expression of fractions without variables; `None` if there is none, or a large one.
+pub(crate) fn exact(node: &Node, work: &Work) -> Option<RBig> {
+    let small = |value: RBig| {
+        let bits = value.numerator().bit_len() + value.denominator().bit_len();
+        let words = bits as u64 / 64 + 1;
+        work.spend(words * words / 4 + 20)?;
+        (bits < MOST_BITS).then_some(value)
+    };
+    let exact = |node: &Node| exact(node, work);
+    match node {
+        Node::Number(value) => Some(value.clone()),
+        Node::Add(terms) => terms.iter().try_fold(RBig::ZERO, |sum, term| small(sum + exact(term)?)),
+        Node::Multiply(factors) => {
+            factors.iter().try_fold(RBig::ONE, |product, factor| small(product * exact(factor)?))
+        }
+        Node::Power(base, exponent) => {
+            let (base, exponent) = (exact(base)?, exact(exponent)?);
+            if exponent.is_int() {
+                return small(power(&base, exponent.numerator())?);
+            }
+            let degree = usize::try_from(exponent.denominator().clone()).ok().filter(|degree| *degree <= 64)?;
+            small(power(&root(&base, degree)?, exponent.numerator())?)
+        }
+        Node::Root(base, degree) => root(&exact(base)?, *degree as usize),
+        Node::Factorial(argument) => {
+            let n = whole(&exact(argument)?)?;
+            let mut product = UBig::ONE;
+            for factor in 2..=n {
+                product *= UBig::from(factor);
+                work.spend(product.bit_len() as u64 / 64 + 1)?;
+            }
+            small(RBig::from(product))
+        }
+        Node::Choose(n, k) => {
+            let (n, k) = (whole(&exact(n)?)?, whole(&exact(k)?)?);
+            if k > n {
+                return Some(RBig::ZERO);
+            }
+            let mut value = UBig::ONE;
+            for index in 0..k.min(n - k) {
+                value = value * UBig::from(n - index) / UBig::from(index + 1);
+                work.spend(value.bit_len() as u64 / 16 + 4)?;
+            }
+            small(RBig::from(value))
+        }
+        Node::Function(Function::Abs, argument) => {
+            let value = exact(argument)?;
+            Some(if value < RBig::ZERO { -value } else { value })
+        }
+        Node::Function(Function::Floor, argument) => Some(RBig::from(exact(argument)?.floor())),
+        Node::Function(Function::Ceil, argument) => Some(RBig::from(exact(argument)?.ceil())),
+        _ => None,
+    }
+}
+
+fn whole(value: &RBig) -> Option<u32> {
+    let number = u32::try_from(value.numerator().clone()).ok().filter(|_| value.is_int())?;
+    (number <= MOST).then_some(number)
+}
+
+fn power(base: &RBig, exponent: &IBig) -> Option<RBig> {
+    if *base == RBig::ONE {
+        return Some(RBig::ONE);
+    }
+    let size = u32::try_from(if *exponent < IBig::ZERO { -exponent } else { exponent.clone() }).ok()?;
+    let bits = base.numerator().bit_len().max(base.denominator().bit_len());
+    if bits.checked_mul(size as usize)? > MOST_BITS || (*exponent < IBig::ZERO && *base == RBig::ZERO) {
+        return None;
+    }
+    let value = base.pow(size as isize);
+    Some(if *exponent < IBig::ZERO { RBig::ONE / value } else { value })
+}
+
+/// Returns the root of a fraction if it is one.
+fn root(value: &RBig, degree: usize) -> Option<RBig> {
+    if degree == 0 || (*value < RBig::ZERO && degree % 2 == 0) {
+        return None;
+    }
+    let exact = |number: UBig| {
+        let root = number.nth_root(degree);
+        (root.pow(degree) == number).then_some(root)
+    };
+    let (sign, numerator) = value.numerator().clone().into_parts();
+    let root = RBig::from_parts(IBig::from_parts(sign, exact(numerator)?), exact(value.denominator().clone())?);
+    Some(root)
+}
+
+/// A complex number.
+#[derive(Debug, Clone)]
+pub(crate) struct Complex {
+    pub(crate) re: Real,
+    pub(crate) im: Real,
+}
+
+/// Evaluates an expression, with a value for each variable. Returns `None` where it is not defined, or too large.
+pub(crate) fn evaluate(node: &Node, variable: &dyn Fn(&str) -> Option<RBig>, work: &Work) -> Option<Complex> {
+    let elementary = || work.spend(ELEMENTARY);
+    work.spend(100)?;
+    let real = |value: &RBig| Complex { re: rounded(value), im: Real::ZERO };
+    let value = match node {
+        Node::Number(value) => real(value),
+        Node::Symbol(name) => real(&variable(name)?),
+        Node::Constant(Constant::Pi) => Complex { re: Real::pi(PRECISION), im: Real::ZERO },
+        Node::Constant(Constant::E) => Complex { re: one().exp(), im: Real::ZERO },
+        Node::Constant(Constant::I) => Complex { re: Real::ZERO, im: one() },
+        Node::Add(terms) => {
+            let terms = terms.iter().map(|term| evaluate(term, variable, work)).collect::<Option<Vec<_>>>()?;
+            let sum = |part: fn(&Complex) -> &Real| {
+                let sum = terms.iter().fold(Real::ZERO, |sum, term| bounded(sum + part(term)));
+                let largest = terms.iter().filter_map(|term| magnitude(part(term))).max();
+                // Nothing but rounding is left.
+                let nothing = magnitude(&sum)
+                    .is_none_or(|left| largest.is_some_and(|most| left < most - PRECISION as isize + LOST));
+                if nothing { Real::ZERO } else { sum }
+            };
+            Complex { re: sum(|term| &term.re), im: sum(|term| &term.im) }
+        }
+        Node::Multiply(factors) => {
+            let mut product = Complex { re: one(), im: Real::ZERO };
+            for factor in factors {
+                product = checked(times(&product, &evaluate(factor, variable, work)?))?;
+            }
+            product
+        }
+        Node::Power(base, exponent) => {
+            if let Some(exponent) = exact(exponent, work).filter(RBig::is_int) {
+                return integer_power(&evaluate(base, variable, work)?, exponent.numerator());
+            }
+            elementary()?;
+            let (base, exponent) = (evaluate(base, variable, work)?, evaluate(exponent, variable, work)?);
+            if is_zero(&base) {
+                return (exponent.re > Real::ZERO).then_some(base);
+            }
+            exp(&checked(times(&exponent, &ln(&base)?))?)?
+        }
+        Node::Root(base, degree) => {
+            elementary()?;
+            let base = evaluate(base, variable, work)?;
+            if is_zero(&base) {
+                return Some(base);
+            }
+            let degree = RBig::from(*degree);
+            // Real for a negative number and an odd degree.
+            if base.im == Real::ZERO && base.re < Real::ZERO && degree.numerator() % IBig::from(2) != IBig::ZERO {
+                let root = exp(&scaled(&ln(&Complex { re: -base.re, im: Real::ZERO })?, &(RBig::ONE / degree)))?;
+                return Some(Complex { re: -root.re, im: root.im });
+            }
+            if base.im == Real::ZERO && base.re > Real::ZERO && degree == RBig::from(2) {
+                return Some(Complex { re: base.re.sqrt(), im: Real::ZERO });
+            }
+            exp(&scaled(&ln(&base)?, &(RBig::ONE / degree)))?
+        }
+        Node::Function(function, argument) => {
+            elementary()?;
+            apply(*function, &evaluate(argument, variable, work)?)?
+        }
+        Node::Factorial(_) | Node::Choose(..) => real(&exact(node, work)?),
+        _ => return None,
+    };
+    checked(value)
+}
+
+fn one() -> Real {
+    Real::from(1u8).with_precision(PRECISION).value()
+}
+
+pub(crate) fn rounded(value: &RBig) -> Real {
+    let of = |number: IBig| Real::from(number).with_precision(PRECISION).value();
+    bounded(of(value.numerator().clone()) / of(value.denominator().clone().into()))
+}
+
+fn bounded(value: Real) -> Real {
+    value.with_precision(PRECISION).value()
+}
+
+fn is_zero(value: &Complex) -> bool {
+    value.re == Real::ZERO && value.im == Real::ZERO
+}
+
+/// Returns the binary exponent of a number; `None` for 0.
+fn magnitude(value: &Real) -> Option<isize> {
+    let repr = value.repr();
+    (!repr.significand().is_zero()).then(|| repr.exponent() + repr.significand().bit_len() as isize)
+}
+
+/// Returns a number unless it is too large or too small to go on with. A part that is only rounding is 0.
+fn checked(value: Complex) -> Option<Complex> {
+    let (re, im) = (magnitude(&value.re), magnitude(&value.im));
+    let limit = MOST_BITS as isize;
+    if re.into_iter().chain(im).any(|size| size.abs() > limit) {
+        return None;
+    }
+    let lost = |part: Option<isize>, other: Option<isize>| match (part, other) {
+        (Some(part), Some(other)) => part < other - PRECISION as isize + LOST,
+        _ => false,
+    };
+    let (no_re, no_im) = (lost(re, im), lost(im, re));
+    Some(Complex {
+        re: if no_re { Real::ZERO } else { bounded(value.re) },
+        im: if no_im { Real::ZERO } else { bounded(value.im) },
+    })
+}
+
+fn times(a: &Complex, b: &Complex) -> Complex {
+    if a.im == Real::ZERO && b.im == Real::ZERO {
+        return Complex { re: bounded(&a.re * &b.re), im: Real::ZERO };
+    }
+    Complex {
+        re: bounded(bounded(&a.re * &b.re) - bounded(&a.im * &b.im)),
+        im: bounded(bounded(&a.re * &b.im) + bounded(&a.im * &b.re)),
+    }
+}
+
+fn scaled(a: &Complex, factor: &RBig) -> Complex {
+    times(a, &Complex { re: rounded(factor), im: Real::ZERO })
+}
+
+fn inverse(a: &Complex) -> Option<Complex> {
+    if is_zero(a) {
+        return None;
+    }
+    if a.im == Real::ZERO {
+        return Some(Complex { re: bounded(one() / &a.re), im: Real::ZERO });
+    }
+    let norm = bounded(bounded(&a.re * &a.re) + bounded(&a.im * &a.im));
+    Some(Complex { re: bounded(&a.re / &norm), im: bounded(-&a.im / &norm) })
+}
+
+fn integer_power(base: &Complex, exponent: &IBig) -> Option<Complex> {
+    let mut left = u32::try_from(if *exponent < IBig::ZERO { -exponent } else { exponent.clone() }).ok()?;
+    let mut square = if *exponent < IBig::ZERO { inverse(base)? } else { base.clone() };
+    let mut result = Complex { re: one(), im: Real::ZERO };
+    while left > 0 {
+        if left % 2 == 1 {
+            result = checked(times(&result, &square))?;
+        }
+        left /= 2;
+        if left > 0 {
+            square = checked(times(&square, &square))?;
+        }
+    }
+    Some(result)
+}
+
+fn exp(a: &Complex) -> Option<Complex> {
+    // The exponent of the result has as many bits as a size has at most.
+    if magnitude(&a.re).is_some_and(|size| size > 16) || magnitude(&a.im).is_some_and(|size| size > 64) {
+        return None;
+    }
+    let size = if a.re == Real::ZERO { one() } else { bounded(a.re.exp()) };
+    if a.im == Real::ZERO {
+        return Some(Complex { re: size, im: Real::ZERO });
+    }
+    Some(Complex { re: bounded(&size * a.im.cos()), im: bounded(size * a.im.sin()) })
+}
+
+fn abs(a: &Complex) -> Real {
+    if a.im == Real::ZERO {
+        return if a.re < Real::ZERO { -a.re.clone() } else { a.re.clone() };
+    }
+    bounded(bounded(bounded(&a.re * &a.re) + bounded(&a.im * &a.im)).sqrt())
+}
+
+fn ln(a: &Complex) -> Option<Complex> {
+    if is_zero(a) {
+        return None;
+    }
+    let size = abs(a);
+    let re = if size == one() { Real::ZERO } else { bounded(size.ln()) };
+    let im = match (a.im == Real::ZERO, a.re < Real::ZERO) {
+        (true, false) => Real::ZERO,
+        (true, true) => Real::pi(PRECISION),
+        _ => bounded(a.im.atan2(&a.re)),
+    };
+    Some(Complex { re, im })
+}
+
+fn apply(function: Function, a: &Complex) -> Option<Complex> {
+    let real = |value: Real| Some(Complex { re: bounded(value), im: Real::ZERO });
+    match function {
+        Function::Exp => return exp(a),
+        Function::Ln => return ln(a),
+        Function::Abs => return real(abs(a)),
+        _ => {}
+    }
+    // The others are needed for real numbers alone.
+    if a.im != Real::ZERO || magnitude(&a.re).is_some_and(|size| size > 64) {
+        return None;
+    }
+    let (x, within) = (&a.re, a.re <= one() && a.re >= -one());
+    match function {
+        Function::Sin => real(small(x.sin())),
+        Function::Cos => real(small(x.cos())),
+        Function::Tan => {
+            let cos = small(x.cos());
+            if cos == Real::ZERO { None } else { real(small(x.sin()) / cos) }
+        }
+        Function::Arcsin if within => real(x.asin()),
+        Function::Arccos if within => real(x.acos()),
+        Function::Arctan => real(x.atan()),
+        Function::Floor => real(Real::from(x.floor().to_int().value())),
+        Function::Ceil => real(Real::from(x.ceil().to_int().value())),
+        _ => None,
+    }
+}
+
+/// Returns a sine or cosine, and 0 for one that only rounding keeps from it.
+fn small(value: Real) -> Real {
+    if magnitude(&value).is_none_or(|size| size < LOST - PRECISION as isize) { Real::ZERO } else { value }
+}
+
+/// Returns the fraction that a number is, if it is one of a few bits: a number with as many bits that is not, but is so near
+/// to one, is less likely than one in 2⁸⁰.
+pub(crate) fn as_fraction(value: &Real) -> Option<RBig> {
+    let Some(size) = magnitude(value) else { return Some(RBig::ZERO) };
+    if size.abs() > 48 {
+        return None;
+    }
+    let repr = value.repr();
+    let (significand, exponent) = (repr.significand().clone(), repr.exponent());
+    let exact = if exponent >= 0 {
+        RBig::from(significand << exponent as usize)
+    } else {
+        RBig::from_parts(significand, UBig::ONE << (-exponent) as usize)
+    };
+    let shift = PRECISION as isize - LOST - size;
+    let error = RBig::from_parts(IBig::ONE, UBig::ONE << usize::try_from(shift).ok()?);
+    let simple = RBig::simplest_in(exact.clone() - error.clone(), exact + error);
+    (simple.numerator().bit_len() + simple.denominator().bit_len() <= 80).then_some(simple)
+}
+
+/// Returns the decimal digits of a number: `digits` significant ones, without zeros at the end.
+pub(crate) fn decimal(value: &Real, digits: usize) -> String {
+    let Some(size) = magnitude(value) else { return "0".to_owned() };
+    // The digits before the point, or one less than there are.
+    let whole = (size as f64 * std::f64::consts::LOG10_2).floor() as isize;
+    let (mut units, mut point) = scaled_to_integer(value, digits as isize - whole);
+    if units.to_string().trim_start_matches('-').len() > digits {
+        (units, point) = scaled_to_integer(value, digits as isize - whole - 1);
+    }
+    let text = units.to_string();
+    let (sign, text) = text.strip_prefix('-').map_or(("", text.as_str()), |rest| ("-", rest));
+    let kept = text.trim_end_matches('0');
+    point += text.len() as isize;
+    match point {
+        -5..=0 => format!("{sign}0.{}{kept}", "0".repeat(-point as usize)),
+        1..=40 if kept.len() as isize > point => {
+            format!("{sign}{}.{}", &kept[..point as usize], &kept[point as usize..])
+        }
+        1..=40 => format!("{sign}{kept}{}", "0".repeat(point as usize - kept.len())),
+        _ => format!("{sign}0.{kept}e{point}"),
+    }
+}
+
+/// Returns a number times 10 to the power `places`, rounded, and minus `places`.
+fn scaled_to_integer(value: &Real, places: isize) -> (IBig, isize) {
+    let repr = value.repr();
+    let (mut numerator, mut denominator) = (repr.significand().clone(), UBig::ONE);
+    let ten = UBig::from(10u8).pow(places.unsigned_abs());
+    if places >= 0 {
+        numerator *= ten;
+    } else {
+        denominator *= ten;
+    }
+    if repr.exponent() >= 0 {
+        numerator <<= repr.exponent() as usize;
+    } else {
+        denominator <<= repr.exponent().unsigned_abs();
+    }
+    (RBig::from_parts(numerator, denominator).round(), -places)
+}

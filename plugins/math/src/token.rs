@@ -1,0 +1,411 @@
+//! Tokens of LaTeX and of plain text.
+
+use dashu_int::{IBig, UBig};
+use dashu_ratio::RBig;
+
+/// Most tokens of an answer. A longer text is no answer.
+const MOST_TOKENS: usize = 4000;
+/// Most digits of a number.
+const MOST_DIGITS: usize = 2000;
+
+/// A token.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Token {
+    /// A number, and its digits as they stand if it has nothing but digits.
+    Number(RBig, Option<String>),
+    /// One letter, or the name of a Greek one.
+    Letter(String),
+    /// Several letters side by side in plain text.
+    Run(String),
+    /// Text within LaTeX.
+    Text(String),
+    /// A command of LaTeX, or the plain word for one, without the backslash.
+    Command(String),
+    /// Any other sign. `S` and `s` open and close the braces of a set, `N` begins a new row, `D` is a degree.
+    Sign(char),
+}
+
+/// Units that stand beside a number without a space or a `\text`.
+const UNITS: [&str; 34] = [
+    "cm", "mm", "km", "dm", "m", "kg", "mg", "g", "lb", "lbs", "oz", "ml", "mL", "L", "in", "ft", "yd", "mi", "h",
+    "hr", "hrs", "min", "s", "sec", "ms", "mph", "kph", "Hz", "J", "N", "W", "rad", "USD", "usd",
+];
+
+/// Words of plain text that are commands.
+const COMMANDS: [&str; 26] = [
+    "sqrt", "exp", "sin", "cos", "tan", "cot", "sec", "csc", "ln", "log", "pi", "infty", "arcsin", "arccos", "arctan",
+    "sinh", "cosh", "tanh", "min", "max", "gcd", "lcm", "cup", "pm", "theta", "alpha",
+];
+
+/// Commands that change how a text looks and nothing else.
+const LOOKS: [&str; 36] = [
+    "left",
+    "right",
+    "big",
+    "Big",
+    "bigg",
+    "Bigg",
+    "bigl",
+    "bigr",
+    "Bigl",
+    "Bigr",
+    "biggl",
+    "biggr",
+    "displaystyle",
+    "textstyle",
+    "scriptstyle",
+    "limits",
+    "nolimits",
+    "quad",
+    "qquad",
+    "thinspace",
+    "rm",
+    "bf",
+    "it",
+    "mathstrut",
+    "hline",
+    "hfill",
+    "centering",
+    "small",
+    "large",
+    "Large",
+    "normalsize",
+    "middle",
+    "medspace",
+    "thickspace",
+    "enspace",
+    "space",
+];
+
+/// Commands whose group is text.
+const TEXTS: [&str; 8] = ["text", "textbf", "textit", "textrm", "textsf", "texttt", "mbox", "hbox"];
+
+/// Commands whose group is read as if they were not there.
+const FONTS: [&str; 10] =
+    ["mathrm", "mathbf", "mathit", "mathsf", "boldsymbol", "bm", "operatorname", "boxed", "fbox", "mathop"];
+
+/// Commands with other names.
+fn same(name: &str) -> &str {
+    match name {
+        "dfrac" | "tfrac" | "cfrac" => "frac",
+        "dbinom" | "tbinom" | "choose" => "binom",
+        "times" | "cdot" | "ast" | "cdotp" => "*",
+        "div" => "/",
+        "le" | "leq" | "leqslant" => "≤",
+        "ge" | "geq" | "geqslant" => "≥",
+        "ne" | "neq" => "≠",
+        "lt" => "<",
+        "gt" => ">",
+        "approx" | "simeq" | "sim" | "doteq" => "≈",
+        "lbrace" => "{",
+        "rbrace" => "}",
+        "lvert" | "rvert" | "vert" | "mid" => "|",
+        "langle" | "lparen" => "(",
+        "rangle" | "rparen" => ")",
+        "lbrack" => "[",
+        "rbrack" => "]",
+        "ldots" | "dots" | "cdots" | "dotsc" | "dotsb" | "vdots" | "ddots" => "…",
+        "bigcup" => "cup",
+        "varnothing" => "emptyset",
+        "degree" => "D",
+        "colon" => ":",
+        "arsinh" | "arcsinh" => "asinh",
+        "tg" => "tan",
+        "ctg" | "cotan" => "cot",
+        "plusmn" => "pm",
+        "wedge" | "land" => "and",
+        "vee" | "lor" => "or",
+        other => other,
+    }
+}
+
+/// Returns true for the sign of a unit.
+pub(crate) fn is_unit(text: &str) -> bool {
+    UNITS.contains(&text)
+}
+
+/// Returns true if a text begins with the name of a command.
+fn is_command(text: &str) -> bool {
+    let name = &text[..text.bytes().take_while(u8::is_ascii_alphabetic).count()];
+    ["frac", "in", "cap", "begin", "end", "overline", "circ"].contains(&name)
+        || same(name) != name
+        || (name.len() > 2 && [&COMMANDS[..], &LOOKS, &TEXTS, &FONTS].iter().any(|names| names.contains(&name)))
+}
+
+/// Splits a text into tokens; `None` if it has too many, or signs that no answer has.
+pub(crate) fn tokens(text: &str) -> Option<Vec<Token>> {
+    let text: String = text.chars().flat_map(plain).collect();
+    let mut lexer = Lexer { text: &text, rest: &text, tokens: Vec::new(), depth: 0 };
+    while lexer.next()? {
+        if lexer.tokens.len() > MOST_TOKENS {
+            return None;
+        }
+    }
+    Some(lexer.tokens)
+}
+
+/// Returns signs of Unicode as those of LaTeX or ASCII.
+fn plain(c: char) -> Vec<char> {
+    let text = match c {
+        '\u{2212}' | '–' | '—' | '﹣' | '－' => "-",
+        '×' | '·' | '⋅' | '∗' | '∙' => "*",
+        '÷' | '∕' => "/",
+        '≤' => "≤",
+        '√' => "\\sqrt ",
+        'π' => "\\pi ",
+        'θ' => "\\theta ",
+        '∞' => "\\infty ",
+        '∪' => "\\cup ",
+        '∩' => "\\cap ",
+        '∈' => "\\in ",
+        '±' => "\\pm ",
+        '∅' => "\\emptyset ",
+        'ℝ' => "\\mathbb{R}",
+        '½' => "\\frac12 ",
+        '⅓' => "\\frac13 ",
+        '⅔' => "\\frac23 ",
+        '¼' => "\\frac14 ",
+        '¾' => "\\frac34 ",
+        '⅕' => "\\frac15 ",
+        '⅛' => "\\frac18 ",
+        '⁰' => "^0",
+        '¹' => "^1",
+        '²' => "^2",
+        '³' => "^3",
+        '⁴' => "^4",
+        '⁵' => "^5",
+        '°' | 'º' => "\\degree ",
+        '’' | '′' => "'",
+        '“' | '”' => "\"",
+        '\u{a0}' | '\u{2009}' | '\u{202f}' | '\t' | '\r' | '\n' => " ",
+        '€' | '£' | '¥' => "",
+        _ => return vec![c],
+    };
+    text.chars().collect()
+}
+
+struct Lexer<'a> {
+    text: &'a str,
+    rest: &'a str,
+    tokens: Vec<Token>,
+    /// Depth of brackets, within which a comma is no thousands separator.
+    depth: usize,
+}
+
+impl Lexer<'_> {
+    /// Reads a token. Returns false at the end.
+    fn next(&mut self) -> Option<bool> {
+        let Some(first) = self.rest.chars().next() else { return Some(false) };
+        if first.is_ascii_digit() || (first == '.' && self.rest[1..].starts_with(|c: char| c.is_ascii_digit())) {
+            self.number()?;
+            return Some(true);
+        }
+        if first == '\\' {
+            self.command()?;
+            return Some(true);
+        }
+        if first.is_alphabetic() {
+            let before = self.text[..self.text.len() - self.rest.len()].chars().next_back();
+            return self.letters(before.is_some_and(|c| c.is_ascii_digit()));
+        }
+        self.rest = &self.rest[first.len_utf8()..];
+        match first {
+            ' ' | '$' | '~' | '"' | '`' => {}
+            '*' if self.rest.starts_with('*') => {
+                self.rest = &self.rest[1..];
+                self.tokens.push(Token::Sign('^'));
+            }
+            '<' | '>' | '!' if self.rest.starts_with('=') => {
+                self.rest = &self.rest[1..];
+                let sign = match first {
+                    '<' => '≤',
+                    '>' => '≥',
+                    _ => '≠',
+                };
+                self.tokens.push(Token::Sign(sign));
+            }
+            '=' if self.rest.starts_with('=') => {
+                self.rest = &self.rest[1..];
+                self.tokens.push(Token::Sign('='));
+            }
+            '.' if self.rest.starts_with("..") => {
+                self.rest = self.rest.trim_start_matches('.');
+                self.tokens.push(Token::Sign('…'));
+            }
+            // The full stop of a sentence.
+            '.' if self.rest.trim().is_empty() => {}
+            '(' | '[' | '{' => {
+                self.depth += 1;
+                self.tokens.push(Token::Sign(first));
+            }
+            ')' | ']' | '}' => {
+                self.depth = self.depth.saturating_sub(1);
+                self.tokens.push(Token::Sign(first));
+            }
+            '+' | '-' | '*' | '/' | '^' | '_' | '!' | '|' | ',' | ';' | ':' | '=' | '<' | '>' | '≤' | '≥' | '≠'
+            | '≈' | '%' | '&' | '\'' | '…' | '?' => self.tokens.push(Token::Sign(first)),
+            _ => return None,
+        }
+        Some(true)
+    }
+
+    /// Reads a number with thousands separators, a decimal point and an exponent.
+    fn number(&mut self) -> Option<()> {
+        let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+        let mut whole = self.rest[..digits(self.rest)].to_owned();
+        let mut rest = &self.rest[whole.len()..];
+        if (1..=3).contains(&whole.len()) && whole != "0" {
+            while let Some(after) = self.separated(rest).filter(|after| digits(after) == 3) {
+                whole.push_str(&after[..3]);
+                rest = &after[3..];
+            }
+        }
+        let mut alone = true;
+        let mut fraction = "";
+        if let Some(after) = rest.strip_prefix('.').or(rest.strip_prefix("{.}")) {
+            fraction = &after[..digits(after)];
+            if !fraction.is_empty() || after.starts_with("\\overline") {
+                alone = false;
+                rest = &after[fraction.len()..];
+            }
+        }
+        if whole.len() + fraction.len() > MOST_DIGITS {
+            return None;
+        }
+        let units: IBig = format!("0{whole}{fraction}").parse().ok()?;
+        let mut value = RBig::from_parts(units, UBig::from(10u8).pow(fraction.len()));
+        if let Some(repeated) = rest.strip_prefix("\\overline{").filter(|_| !alone) {
+            let period = &repeated[..digits(repeated)];
+            if !period.is_empty() && period.len() < 50 && repeated[period.len()..].starts_with('}') {
+                let nines: UBig = UBig::from(10u8).pow(period.len()) - UBig::ONE;
+                let shift = UBig::from(10u8).pow(fraction.len());
+                value += RBig::from_parts(period.parse().ok()?, nines * shift);
+                rest = &repeated[period.len() + 1..];
+            }
+        }
+        if let Some(after) = rest.strip_prefix(['e', 'E']) {
+            let signed = after.strip_prefix(['-', '+']).unwrap_or(after);
+            let exponent = &signed[..digits(signed)];
+            if (1..=4).contains(&exponent.len()) && !signed[exponent.len()..].starts_with(|c: char| c.is_alphabetic()) {
+                let power = RBig::from(UBig::from(10u8).pow(exponent.parse().ok()?));
+                value = if after.starts_with('-') { value / power } else { value * power };
+                rest = &signed[exponent.len()..];
+                alone = false;
+            }
+        }
+        self.rest = rest;
+        self.tokens.push(Token::Number(value, alone.then_some(whole)));
+        Some(())
+    }
+
+    /// Returns the text after a thousands separator, if one is there.
+    fn separated<'b>(&self, rest: &'b str) -> Option<&'b str> {
+        if let Some(after) = rest.strip_prefix("{,}") {
+            return Some(after);
+        }
+        if let Some(after) = rest.strip_prefix(",\\!") {
+            return Some(after.trim_start_matches(' '));
+        }
+        let after = rest.strip_prefix([',', ' '])?;
+        (self.depth == 0).then_some(after)
+    }
+
+    fn command(&mut self) -> Option<()> {
+        let after = &self.rest[1..];
+        let name: String = after.chars().take_while(char::is_ascii_alphabetic).collect();
+        if name.is_empty() {
+            let Some(sign) = after.chars().next() else {
+                self.rest = after;
+                return Some(());
+            };
+            self.rest = &after[sign.len_utf8()..];
+            match sign {
+                '{' => {
+                    self.depth += 1;
+                    self.tokens.push(Token::Sign('S'));
+                }
+                '}' => {
+                    self.depth = self.depth.saturating_sub(1);
+                    self.tokens.push(Token::Sign('s'));
+                }
+                '%' | '|' => self.tokens.push(Token::Sign(sign)),
+                // Some texts have every backslash twice: `\\frac`.
+                '\\' if is_command(self.rest) => self.rest = after,
+                '\\' => self.tokens.push(Token::Sign('N')),
+                ',' | '!' | ';' | ':' | ' ' | '$' | '(' | ')' | '[' | ']' | '/' | '&' | '#' | '_' => {}
+                _ => return None,
+            }
+            return Some(());
+        }
+        // Some texts have no space behind a space: `\\quadx`.
+        let name = if name.starts_with("quad") { "quad" } else { name.as_str() };
+        self.rest = &after[name.len()..];
+        if LOOKS.contains(&name) {
+            // `\left.` is a bracket that is not seen.
+            if matches!(name, "left" | "right") {
+                self.rest = self.rest.strip_prefix('.').unwrap_or(self.rest);
+            }
+            return Some(());
+        }
+        if TEXTS.contains(&name) {
+            if let Some((text, rest)) = group(self.rest.trim_start()) {
+                self.tokens.push(Token::Text(text.trim().to_owned()));
+                self.rest = rest;
+            }
+            return Some(());
+        }
+        if FONTS.contains(&name) {
+            return Some(());
+        }
+        let sign = same(name);
+        let mut letters = sign.chars();
+        match (letters.next(), letters.next()) {
+            (Some('{'), None) => self.tokens.push(Token::Sign('S')),
+            (Some('}'), None) => self.tokens.push(Token::Sign('s')),
+            (Some(sign), None) => self.tokens.push(Token::Sign(sign)),
+            _ => self.tokens.push(Token::Command(sign.to_owned())),
+        }
+        Some(())
+    }
+
+    /// Reads letters. A word that a digit runs into is none, unless it is a unit.
+    fn letters(&mut self, after_digit: bool) -> Option<bool> {
+        let run: String = self.rest.chars().take_while(|c| c.is_alphabetic()).collect();
+        self.rest = &self.rest[run.len()..];
+        let lower = run.to_lowercase();
+        self.tokens.push(match lower.as_str() {
+            "inf" | "infinity" | "oo" => Token::Command("infty".to_owned()),
+            "and" | "or" => Token::Command(lower),
+            "pct" | "percent" => Token::Sign('%'),
+            "degree" | "degrees" | "deg" => Token::Sign('D'),
+            "union" => Token::Command("cup".to_owned()),
+            _ if COMMANDS.contains(&run.as_str()) => Token::Command(run),
+            _ if run.chars().count() == 1 => Token::Letter(run),
+            _ if after_digit && run.chars().count() > 2 && !is_unit(&run) => return None,
+            _ => Token::Run(run),
+        });
+        Some(true)
+    }
+}
+
+/// Returns the content of the group that a text begins with, and the rest.
+pub(crate) fn group(text: &str) -> Option<(&str, &str)> {
+    let inner = text.strip_prefix('{')?;
+    let mut depth = 1;
+    let mut escaped = false;
+    for (at, c) in inner.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '{' => depth += 1,
+            '}' => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some((&inner[..at], &inner[at + 1..]));
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
