@@ -6,7 +6,7 @@ use dashu_ratio::RBig;
 /// Most tokens of an answer. A longer text is no answer.
 const MOST_TOKENS: usize = 4000;
 /// Most digits of a number.
-const MOST_DIGITS: usize = 2000;
+const MOST_DIGITS: usize = 1000;
 
 /// A token.
 #[derive(Debug, Clone, PartialEq)]

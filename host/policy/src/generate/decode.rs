@@ -13,7 +13,7 @@ use crate::{
         config::SampleConfig,
         draw::{Draw, Drawn, draw_rows},
         recorded::RecordedSteps,
-        row::{Row, RowToken},
+        row::{PromptRows, Row, RowToken},
     },
     model::{batch::Batch, decoding::DecodingModel},
     ops::{Cache, Packed, Places, Reads, Writes, attend},
@@ -25,15 +25,6 @@ pub(crate) const PROMPT_ROWS: usize = 2048;
 /// Longest prompt that the kernels of a step compute. They read the keys of each row anew, so longer prompts are quicker with
 /// attention over tiles, and shorter ones with fewer launches. Tests have shorter ones, because an emulated device is slow.
 const STEP_PROMPT: usize = if cfg!(test) { 60 } else { 1024 };
-
-/// A prompt that is computed.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct PromptRows<'a> {
-    /// The tokens, at least one.
-    pub(crate) tokens: &'a [u32],
-    /// The places of their keys and values.
-    pub(crate) places: &'a Places,
-}
 
 /// A model with its cache.
 #[derive(Debug)]

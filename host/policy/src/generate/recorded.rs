@@ -18,9 +18,8 @@ use crate::{
     error::Result,
     generate::{
         config::SampleConfig,
-        decode::PromptRows,
         draw::{Draw, Drawn, read_drawn, seen_table, uniform_bits},
-        row::{Row, RowToken},
+        row::{PromptRows, Row, RowToken},
     },
     model::{decoding::DecodingModel, rope::Angles},
     ops::{BLOCK, Cache, Places, StepRows},

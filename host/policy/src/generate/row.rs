@@ -1,4 +1,4 @@
-//! A row of a decoding step.
+//! The rows of a pass: of a decoding step, and of a prompt.
 
 use crate::ops::Places;
 
@@ -32,4 +32,13 @@ impl Row<'_> {
     pub(crate) fn place(&self) -> usize {
         self.own.place(self.own.len - 1)
     }
+}
+
+/// A prompt that is computed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PromptRows<'a> {
+    /// The tokens, at least one.
+    pub(crate) tokens: &'a [u32],
+    /// The places of their keys and values.
+    pub(crate) places: &'a Places,
 }
