@@ -51,7 +51,7 @@ pub(crate) fn update_memory(
     let new = config.sampling.max_new_tokens;
     // The completions of a prompt are computed with one copy of it.
     let batch = prompts * (longest_prompt + config.game.group * new);
-    Some(trainer.update_memory(batch, longest_prompt + new))
+    Some(trainer.update_memory(batch, longest_prompt + new, config.train.loss.updates_per_batch))
 }
 
 /// The error with the key as it stands in the run file.

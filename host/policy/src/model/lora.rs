@@ -126,6 +126,16 @@ impl LoraConfig {
         Ok(names.into_iter().filter(|name| self.saves(module_of(name))).collect())
     }
 
+    /// Returns the number of weights of the modules that are trained whole.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a module that the model does not have.
+    pub(crate) fn saved_weights(&self, model: &Transformer) -> Result<usize> {
+        let saved = self.saved(model)?;
+        let weights = model.weights().into_iter().filter(|(name, _)| saved.contains(name));
+        Ok(weights.map(|(_, weight)| weight.elem_count()).sum())
+    }
+
     /// Returns the dropout of an adapter outside of training.
     pub(crate) fn dropout(&self) -> Dropout {
         Dropout { rate: self.dropout, key: None }
