@@ -187,7 +187,7 @@ pub enum Error {
     NoCudaDevice(#[source] candle_core::Error),
     /// A number that must be finite is not. The weights are unchanged.
     #[error(
-        "{quantity} is {value} at optimiser step {step}; the weights were left as they were (lower the learning rate, or check the advantages)"
+        "{quantity} is {value} at optimiser step {step}; the weights were left as they were (lower the learning rate, or check the batch)"
     )]
     NonFinite {
         /// The quantity, for example `the loss`.

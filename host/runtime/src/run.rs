@@ -11,7 +11,7 @@ use alft_policy::{Device, OptimiserConfig, Policy, Sequence, Trainer, Tuning, de
 use alft_sdk::roles::Role;
 
 use crate::checkpoint::{TrainerPhase, TrainerState};
-use crate::config::{ConfigFingerprint, Embedded, Model, QuestionOrder, RunFile, differences};
+use crate::config::{ConfigFingerprint, Embedded, Model, PhaseSchedule, QuestionOrder, RunFile, differences};
 use crate::data::{Question, SftExample, read_examples, read_questions};
 use crate::error::{Error, Result, chain};
 use crate::event::{Observer, Phase, RunEvent};
@@ -343,7 +343,7 @@ impl Run {
         let Session { config, plugins, state, observer, .. } = &mut self.session;
         config.plugins.clone_from(&state.active.plugins);
         config.limits.clone_from(&state.active.limits);
-        config.train.schedule.clone_from(&state.active.schedule);
+        config.train.schedule = PhaseSchedule::from(&state.active.schedule);
         if let Some(opener) = &self.opener {
             *plugins = opener.open_recorded(&state.active, &self.dir, observer)?;
         }

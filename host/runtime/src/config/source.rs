@@ -11,6 +11,10 @@ pub(super) struct Source {
     pub(super) text: String,
 }
 
+/// The key for the length of a schedule in other tools.
+const TOTAL_STEPS: &str = "total_steps";
+const OF_TOTAL_STEPS: &str = "leave it out: a schedule ends with the last step of `train.steps` or `warm_start.steps`";
+
 /// A run file that cannot be used: the message, and the place in the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -54,12 +58,14 @@ impl Source {
     /// The TOML reader's error, with a suggestion where a key is unknown.
     pub(super) fn toml_error(&self, error: &toml::de::Error) -> RunFileError {
         let message = error.message().to_owned();
-        let help = unknown_key(&message).map(|(wrong, known)| match nearest(wrong, &known) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("the keys here are: {}", known.join(", ")),
+        let help = unknown_key(&message).map(|(wrong, known)| match (wrong, nearest(wrong, &known)) {
+            (TOTAL_STEPS, _) => OF_TOTAL_STEPS.to_owned(),
+            (_, Some(near)) => format!("did you mean `{near}`?"),
+            (_, None) => format!("the keys here are: {}", known.join(", ")),
         });
+        let help = help.or_else(|| of_number(&message).map(str::to_owned));
         let first_part = || message.split(", expected").next().unwrap_or(&message).to_owned();
-        let message = if help.is_some() { first_part() } else { message };
+        let message = if unknown_key(&message).is_some() { first_part() } else { message };
         self.error(message, help, error.span())
     }
 
@@ -122,6 +128,16 @@ fn unknown_key(message: &str) -> Option<(&str, Vec<&str>)> {
     let rest = message.strip_prefix("unknown field `").or_else(|| message.strip_prefix("unknown variant `"))?;
     let (wrong, rest) = rest.split_once('`')?;
     Some((wrong, rest.split('`').skip(1).step_by(2).collect()))
+}
+
+/// The remedy for a value that is none of the numbers that a key has.
+fn of_number(message: &str) -> Option<&'static str> {
+    let (_, expected) = message.rsplit_once("expected ")?;
+    match expected {
+        "u64" | "u32" | "usize" => Some("write a whole number that is 0 or more"),
+        "f64" => Some("write a number"),
+        _ => None,
+    }
 }
 
 /// The known name that `wrong` was probably meant to be, if one is near.
