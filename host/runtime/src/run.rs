@@ -40,6 +40,8 @@ pub struct Run {
     deferred: Option<RunFile>,
     /// Steps of the game that the saved state counts.
     saved_step: u64,
+    /// True after a step that failed, until the run went back to its saved state.
+    failed: bool,
     begun: Instant,
     /// Keeps other processes out of the run's folder.
     _lock: File,
@@ -104,20 +106,7 @@ impl Run {
         dir.sweep();
         let state = TrainerState::restore(&mut parts.trainer, &dir, &parts.fingerprint, &parts.config)?;
         let mut run = parts.into_run(dir, lock, state)?;
-        // A change at the saved step may have been recorded after the state was saved.
-        while let Some(change) = run.changes.due(run.session.state.step) {
-            run.session.state.adopt(change);
-        }
-        if run.changes.has_pending() {
-            run.deferred = Some(run.session.config.clone());
-            run.activate_recorded()?;
-        } else {
-            run.session.plugins.keep_files(&run.dir)?;
-            run.adopt(ActiveConfig::new(&run.session.config, &run.session.plugins))?;
-        }
-        run.prune()?;
-        run.write_run_file()?;
-        run.announce();
+        run.go_on_from_saved()?;
         Ok(run)
     }
 
@@ -125,8 +114,16 @@ impl Run {
     /// made.
     ///
     /// # Errors
-    /// The policy or a record fails, or a plugin's failures end the run. The run can be resumed from its last saved state.
+    /// The policy or a record fails, or a plugin's failures end the run. The run can be resumed from its last saved state. The
+    /// next call of `step`, `apply` or `finish` goes back to that state too, so that the records hold every step once.
     pub fn step(&mut self) -> Result<Option<StepLine>> {
+        self.go_back_if_failed()?;
+        let made = self.next_step();
+        self.failed = made.is_err();
+        made
+    }
+
+    fn next_step(&mut self) -> Result<Option<StepLine>> {
         if let TrainerPhase::WarmStart(done) = self.session.state.phase {
             let warm_start =
                 self.session.config.warm_start.as_ref().map(|warm_start| (warm_start.steps, warm_start.batch));
@@ -155,6 +152,11 @@ impl Run {
     /// # Errors
     /// A plugin cannot be opened, or a setting changed that is fixed: then the run keeps what it has.
     pub fn apply(&mut self, config: RunFile) -> Result<Vec<String>> {
+        self.go_back_if_failed()?;
+        self.take_over(config)
+    }
+
+    fn take_over(&mut self, config: RunFile) -> Result<Vec<String>> {
         let keys = fixed_settings_that_differ(&self.session.config, &config);
         if !keys.is_empty() {
             return Err(Error::FixedSettings { keys });
@@ -188,6 +190,7 @@ impl Run {
     /// # Errors
     /// The policy or a record fails.
     pub fn finish(mut self) -> Result<Summary> {
+        self.go_back_if_failed()?;
         (self.session.observer)(&RunEvent::PhaseFinished);
         let after = match self.session.state.evaluation {
             Some((step, averages)) if step == self.session.state.step => Some(averages),
@@ -243,7 +246,8 @@ impl Run {
     }
 
     fn warm_start_step(&mut self, done: u64, steps: u64, batch: usize) -> Result<WarmStartLine> {
-        let line = warm_start_step(&mut self.session, batch, done)?;
+        let line = warm_start_step(&mut self.session, batch, done)
+            .map_err(|error| self.with_warm_start_remedy(error, done))?;
         (self.session.observer)(&RunEvent::WarmStartStep(&line));
         self.session.state.phase = TrainerPhase::WarmStart(done + 1);
         if (done + 1).is_multiple_of(WARM_START_SAVE) {
@@ -299,6 +303,25 @@ impl Run {
         prune(&self.dir, &config.train, state.best, &state.superseded, state.step)
     }
 
+    /// Adds to an update of the warm start that is not finite the remedy. A resumed run cannot change its warm start.
+    fn with_warm_start_remedy(&self, error: Error, done: u64) -> Error {
+        let Error::Model(source @ alft_policy::Error::NonFinite { .. }) = error else { return error };
+        let remedy = match &self.session.config.warm_start {
+            Some(warm_start) if done > 0 => {
+                let (rate, norm) = (warm_start.schedule.learning_rate, warm_start.adamw.max_grad_norm);
+                format!(
+                    "start a new run with a lower warm_start.schedule.learning_rate (it is {rate:?}), more \
+                     warm_start.schedule.warmup_steps, or a smaller warm_start.adamw.max_grad_norm (it is {norm:?}, and 0 does \
+                     not clip)"
+                )
+            }
+            _ => "no update came before it, so the numbers are the model's own: check the examples of warm_start.data, and \
+                  start from another model or with model.dtype = \"f32\""
+                .into(),
+        };
+        Error::NotFinite { phase: "warm start", step: done + 1, remedy, source: source.into() }
+    }
+
     /// Adds to an update that is not finite the remedy that this run can take.
     fn with_remedy(&self, error: Error) -> Error {
         let Error::Model(source @ alft_policy::Error::NonFinite { .. }) = error else { return error };
@@ -317,7 +340,44 @@ impl Run {
                 "the saved state has the weights that led there, so start a new run with a lower learning rate";
             format!("{reason}, {model}")
         };
-        Error::NotFinite { step: state.step + 1, remedy, source: source.into() }
+        Error::NotFinite { phase: "game", step: state.step + 1, remedy, source: source.into() }
+    }
+
+    /// Goes back to the last saved state after a step that failed, as a resumed run does: the step may have recorded plugin
+    /// calls, and left parts of the session ahead of others.
+    fn go_back_if_failed(&mut self) -> Result<()> {
+        if !self.failed {
+            return Ok(());
+        }
+        let Session { config, trainer, state, logs, questions, .. } = &mut self.session;
+        *state = state.restore_own(trainer, &self.dir, config)?;
+        std::mem::replace(logs, RunLogs::open(&self.dir, state.lengths())?).discard();
+        std::mem::replace(questions, state.open_questions(&self.dir)?).discard();
+        std::mem::replace(&mut self.changes, ChangeLog::open(&self.dir, state.changes)?).discard();
+        self.saved_step = state.step;
+        self.go_on_from_saved()?;
+        self.failed = false;
+        Ok(())
+    }
+
+    /// Goes on from a saved state that was just restored: with the changes on record after it, or else with the configuration.
+    fn go_on_from_saved(&mut self) -> Result<()> {
+        // A change at the saved step may have been recorded after the state was saved.
+        while let Some(change) = self.changes.due(self.session.state.step) {
+            self.session.state.adopt(change);
+        }
+        if self.changes.has_pending() {
+            let wanted = self.deferred.take();
+            self.deferred = Some(wanted.unwrap_or_else(|| self.session.config.clone()));
+            self.activate_recorded()?;
+        } else {
+            self.session.plugins.keep_files(&self.dir)?;
+            self.adopt(ActiveConfig::new(&self.session.config, &self.session.plugins))?;
+        }
+        self.prune()?;
+        self.write_run_file()?;
+        self.announce();
+        Ok(())
     }
 
     /// Makes the recorded changes that are due before the next step again, and then the change that the run file of a
@@ -331,7 +391,7 @@ impl Run {
         }
         if !self.changes.has_pending()
             && let Some(config) = self.deferred.take()
-            && let Err(error) = self.apply(config)
+            && let Err(error) = self.take_over(config)
         {
             (self.session.observer)(&RunEvent::ConfigRefused(&error));
         }
@@ -516,6 +576,7 @@ impl Parts {
         let questions = state.open_questions(&dir)?;
         Ok(Run {
             saved_step: state.step,
+            failed: false,
             changes: ChangeLog::open(&dir, state.changes)?,
             session: Session {
                 config: self.config,
