@@ -197,6 +197,15 @@ pub enum Error {
         /// The optimiser step that was being computed.
         step: u64,
     },
+    /// No token of a completion can be drawn.
+    #[error(
+        "sequence {index}: the model's logits are not finite: its weights are damaged, or its training has diverged (go back to \
+         earlier weights, and train them with a lower learning rate)"
+    )]
+    NonFiniteLogits {
+        /// Index of the sequence in the requests.
+        index: usize,
+    },
     /// A KL penalty was asked for and there is no reference policy to measure it from.
     #[error("`beta` is {beta} but there is no reference policy: freeze the reference before the first GRPO step")]
     NoReference {

@@ -69,7 +69,7 @@ pub enum Error {
     #[error(transparent)]
     Model(#[from] alft_policy::Error),
 
-    /// The update of a step is not finite, so the step was not made.
+    /// The update of a step, or the policy that it samples, is not finite, so the step was not made.
     #[error(
         "step {step} of the {phase} was not made, and the policy, the optimiser and the targets are as they were before it; \
          {remedy}"

@@ -1,27 +1,21 @@
 //! [`Run`]: a training run that is started or resumed, stepped, reconfigured between steps, and finished.
 
-use std::collections::BTreeSet;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
-use alft_plugin_host::Worker;
-use alft_plugin_host::lock::Lock;
-use alft_policy::{Device, OptimiserConfig, Policy, Sequence, Trainer, Tuning, device, doctor};
-use alft_sdk::roles::Role;
+use alft_policy::{OptimiserConfig, Policy};
 
 use crate::checkpoint::{TrainerPhase, TrainerState};
-use crate::config::{ConfigFingerprint, Embedded, Model, PhaseSchedule, QuestionOrder, RunFile, differences};
-use crate::data::{Question, SftExample, read_examples, read_questions};
-use crate::error::{Error, Result, chain};
+use crate::config::{PhaseSchedule, RunFile, differences};
+use crate::error::{Error, Result};
 use crate::event::{Observer, Phase, RunEvent};
-use crate::exports::{self, evaluate, prune};
-use crate::memory::{sample_memory, update_memory};
-use crate::plugins::{ActiveConfig, ChangeLog, ConfigChange, PinSource, PluginError, PluginSet};
+use crate::exports::{evaluate, prune};
+use crate::plugins::{ActiveConfig, ChangeLog, ConfigChange};
 use crate::record::{GameLine, RunDir, RunLogs, Summary, UsageLine, WarmStartLine};
-use crate::session::{RunData, Session};
+use crate::session::Session;
+use crate::setup::{PluginOpener, PluginSource, Setup, check_order};
 use crate::step::{game_step, warm_start_step};
-use crate::template::PromptTemplate;
 
 /// Supervised steps between two saves of the state.
 const WARM_START_SAVE: u64 = 100;
@@ -47,24 +41,6 @@ pub struct Run {
     _lock: File,
 }
 
-/// The source of a run's plugins.
-#[derive(Debug)]
-pub enum PluginSource {
-    /// The `[[plugin]]` tables of the run file.
-    RunFile(PluginOpener),
-    /// Plugins that are linked into this program. The run file's tables have no part.
-    Linked(PluginSet),
-}
-
-/// The means to open the plugins of a run file.
-#[derive(Debug)]
-pub struct PluginOpener {
-    /// The program that compiles components and runs native libraries in child processes.
-    pub worker: Worker,
-    /// The folder in which `alft.lock` is looked for: that of the run file.
-    pub lock_dir: PathBuf,
-}
-
 /// The record of a step.
 #[derive(Debug, Clone)]
 pub enum StepLine {
@@ -81,11 +57,11 @@ impl Run {
     /// # Errors
     /// Anything that is missing or wrong, before anything long begins.
     pub fn start(config: RunFile, source: PluginSource, observer: Observer) -> Result<Self> {
-        let parts = Parts::open(config, source, observer)?;
-        let dir = RunDir::create(&parts.config.output)?;
+        let setup = Setup::open(config, source, observer)?;
+        let dir = RunDir::create(&setup.config.output)?;
         let lock = dir.lock()?;
-        let state = TrainerState::new(parts.fingerprint.clone(), ActiveConfig::new(&parts.config, &parts.plugins));
-        let mut run = parts.into_run(dir, lock, state)?;
+        let state = TrainerState::new(setup.fingerprint.clone(), ActiveConfig::new(&setup.config, &setup.plugins));
+        let mut run = Self::new(setup, dir, lock, state)?;
         run.session.plugins.keep_files(&run.dir)?;
         run.write_run_file()?;
         run.save()?;
@@ -101,11 +77,11 @@ impl Run {
     pub fn resume(dir: &Path, config: RunFile, source: PluginSource, observer: Observer) -> Result<Self> {
         let dir = RunDir { path: dir.to_path_buf() };
         TrainerState::check_saved(&dir)?;
-        let mut parts = Parts::open(config, source, observer)?;
+        let mut setup = Setup::open(config, source, observer)?;
         let lock = dir.lock()?;
         dir.sweep();
-        let state = TrainerState::restore(&mut parts.trainer, &dir, &parts.fingerprint, &parts.config)?;
-        let mut run = parts.into_run(dir, lock, state)?;
+        let state = TrainerState::restore(&mut setup.trainer, &dir, &setup.fingerprint, &setup.config)?;
+        let mut run = Self::new(setup, dir, lock, state)?;
         run.go_on_from_saved()?;
         Ok(run)
     }
@@ -121,6 +97,25 @@ impl Run {
         let made = self.next_step();
         self.failed = made.is_err();
         made
+    }
+
+    /// The run that a setup and a state make.
+    fn new(setup: Setup, dir: RunDir, lock: File, mut state: TrainerState) -> Result<Self> {
+        let Setup { config, plugins, opener, data, trainer, mut observer, begun, .. } = setup;
+        observer(&RunEvent::RunDir(&dir.path));
+        let logs = RunLogs::open(&dir, state.lengths())?;
+        let questions = state.open_questions(&dir)?;
+        Ok(Self {
+            saved_step: state.step,
+            failed: false,
+            changes: ChangeLog::open(&dir, state.changes)?,
+            session: Session { config, plugins, data, trainer, state, logs, questions, observer },
+            opener,
+            dir,
+            deferred: None,
+            begun,
+            _lock: lock,
+        })
     }
 
     fn next_step(&mut self) -> Result<Option<StepLine>> {
@@ -322,9 +317,10 @@ impl Run {
         Error::NotFinite { phase: "warm start", step: done + 1, remedy, source: source.into() }
     }
 
-    /// Adds to an update that is not finite the remedy that this run can take.
+    /// Adds to an update, or to logits of samples, that are not finite the remedy that this run can take.
     fn with_remedy(&self, error: Error) -> Error {
-        let Error::Model(source @ alft_policy::Error::NonFinite { .. }) = error else { return error };
+        use alft_policy::Error::{NonFinite, NonFiniteLogits};
+        let Error::Model(source @ (NonFinite { .. } | NonFiniteLogits { .. })) = error else { return error };
         let Session { config, state, .. } = &self.session;
         // A resumed run makes the recorded changes again before it follows its run file.
         let follows = !self.changes.has_pending() && state.active_since <= self.saved_step;
@@ -468,15 +464,6 @@ fn tables_differ(a: &RunFile, b: &RunFile) -> bool {
     tables(a) != tables(b)
 }
 
-/// Refuses an order of the questions that goes by a verifier's scores where there is no verifier.
-fn check_order(config: &RunFile, plugins: &PluginSet) -> Result<()> {
-    if config.game.questions == QuestionOrder::Adaptive && plugins.with_role(Role::Verifier).next().is_none() {
-        let names: Vec<&str> = plugins.iter().map(|plugin| plugin.name.as_str()).collect();
-        return Err(Error::Plugin { name: names.join("\", \""), source: PluginError::NoVerifier.into() });
-    }
-    Ok(())
-}
-
 /// The keys, except plugins, limits and the learning rate, in which two configurations differ.
 fn fixed_settings_that_differ(a: &RunFile, b: &RunFile) -> Vec<String> {
     let fixed = |config: &RunFile| {
@@ -487,172 +474,4 @@ fn fixed_settings_that_differ(a: &RunFile, b: &RunFile) -> Vec<String> {
         settings
     };
     differences(&fixed(a), &fixed(b), "").into_iter().map(|(key, ..)| key).collect()
-}
-
-/// Checks the device's kernels, if that was not done before, and returns its description with what came out.
-fn describe_checked(device: &Device) -> String {
-    let name = device::describe(device);
-    let distrusted = doctor::trust(device, alft_plugin_host::cache_folder("gpu").ok().as_deref());
-    match distrusted.as_slice() {
-        [] => name,
-        kernels => format!(
-            "{name}; slower operations stand in for the kernels {}, which compute wrongly on this card (see `alft doctor --gpu`)",
-            kernels.join(", ")
-        ),
-    }
-}
-
-/// Everything of a run that is read before its folder is touched.
-struct Parts {
-    config: RunFile,
-    plugins: PluginSet,
-    opener: Option<PluginOpener>,
-    data: RunData,
-    trainer: Trainer,
-    fingerprint: ConfigFingerprint,
-    observer: Observer,
-    begun: Instant,
-}
-
-impl Parts {
-    fn open(config: RunFile, source: PluginSource, mut observer: Observer) -> Result<Self> {
-        let begun = Instant::now();
-        let device = config.model.device.open()?;
-        observer(&RunEvent::Device(&describe_checked(&device)));
-        let train = read_questions(&config.prompts.train)?;
-        let eval = config.prompts.eval.as_deref().map(read_questions).transpose()?.unwrap_or_default();
-        let warm_start = config.warm_start.as_ref();
-        let examples = warm_start.map(|warm_start| read_examples(&warm_start.data)).transpose()?.unwrap_or_default();
-        prepare_estimator(&config, &train, &eval)?;
-        let (plugins, opener) = match source {
-            PluginSource::RunFile(opener) => (opener.open(&config, &mut observer)?, Some(opener)),
-            PluginSource::Linked(plugins) => (plugins, None),
-        };
-        check_order(&config, &plugins)?;
-        let fetched = match config.model.hub()? {
-            Some(model) => Some(model.fetch(&mut |download| observer(&RunEvent::Download(download)))?),
-            None => None,
-        };
-        let policy = match (&config.model.embedded, fetched.as_ref().or(config.model.path.as_ref())) {
-            (Some(Embedded::Tiny), _) => Policy::tiny(config.seed, &device)?,
-            (None, Some(path)) => Policy::open(path, &device)?,
-            (None, None) => unreachable!("the run file was checked"),
-        };
-        let policy = policy.in_precision(config.model.dtype)?;
-        exports::check(&policy, config.export)?;
-        let template = PromptTemplate::open(&config.prompts, &policy)?;
-        let longest_prompt = check_questions(&policy, &config, &template, &train, &eval)?;
-        let tuning = match (&config.model.lora, &config.model.adapter) {
-            (Some(lora), _) => Tuning::Lora(lora.clone()),
-            (None, Some(folder)) => Tuning::Adapter(folder.clone()),
-            (None, None) => Tuning::Full,
-        };
-        let lora = tuning.lora()?;
-        let memory = sample_memory(&policy, &config, &plugins, (&train, &eval), longest_prompt, lora.as_ref())?;
-        if let Some(memory) = memory {
-            observer(&RunEvent::SampleMemory(&memory));
-        }
-        let encode = |example: &SftExample| -> Result<Sequence> {
-            Ok(policy.completed(template.encode(&[], &example.prompt)?, &example.completion)?)
-        };
-        let examples = examples.iter().map(encode).collect::<Result<_, _>>()?;
-        let trainer = Trainer::new(policy, &tuning, config.first_optimiser(), config.train.token_budget, config.seed)?
-            .with_activation_checkpointing(config.train.activation_checkpointing);
-        if let Some(memory) = update_memory(&trainer, &config, &train, longest_prompt) {
-            observer(&RunEvent::UpdateMemory(&memory));
-        }
-        let model = Model { path: fetched.or_else(|| config.model.path.clone()), ..config.model.clone() };
-        let mut fingerprint = ConfigFingerprint::new(&RunFile { model, ..config.clone() })?;
-        if let Some(source) = template.chat_source() {
-            fingerprint = fingerprint.with_text("prompts.template", source);
-        }
-        let data = RunData { template, train, eval, examples };
-        Ok(Self { config, plugins, opener, data, trainer, fingerprint, observer, begun })
-    }
-
-    fn into_run(mut self, dir: RunDir, lock: File, mut state: TrainerState) -> Result<Run> {
-        (self.observer)(&RunEvent::RunDir(&dir.path));
-        let logs = RunLogs::open(&dir, state.lengths())?;
-        let questions = state.open_questions(&dir)?;
-        Ok(Run {
-            saved_step: state.step,
-            failed: false,
-            changes: ChangeLog::open(&dir, state.changes)?,
-            session: Session {
-                config: self.config,
-                plugins: self.plugins,
-                data: self.data,
-                trainer: self.trainer,
-                state,
-                logs,
-                questions,
-                observer: self.observer,
-            },
-            opener: self.opener,
-            dir,
-            deferred: None,
-            begun: self.begun,
-            _lock: lock,
-        })
-    }
-}
-
-impl PluginOpener {
-    fn open(&self, config: &RunFile, observer: &mut Observer) -> Result<PluginSet> {
-        let lock = Lock::find(&self.lock_dir)?;
-        let pins = PinSource::Lock(lock.as_ref(), &self.lock_dir);
-        let RunFile { plugins, limits, .. } = config;
-        PluginSet::open(plugins, limits, pins, &self.worker, &mut |event| observer(&RunEvent::Plugin(event)))
-    }
-
-    /// Opens the plugins that a run had in force, from the files that its folder kept.
-    fn open_recorded(&self, active: &ActiveConfig, dir: &RunDir, observer: &mut Observer) -> Result<PluginSet> {
-        let ActiveConfig { plugins, limits, hashes, .. } = active;
-        let pins = PinSource::Record(hashes, dir);
-        PluginSet::open(plugins, limits, pins, &self.worker, &mut |event| observer(&RunEvent::Plugin(event)))
-    }
-}
-
-/// Makes the estimator's tables for the sample sizes that the run will look up: of single groups, and of all groups of a
-/// question together.
-fn prepare_estimator(config: &RunFile, train: &[Question], eval: &[Question]) -> Result<()> {
-    let sizes = |questions: &[Question], group: usize| -> BTreeSet<u32> {
-        questions.iter().flat_map(|question| [group as u32, (group * question.prompts.len()) as u32]).collect()
-    };
-    let all = sizes(train, config.game.group).into_iter().chain(sizes(eval, config.eval.group));
-    Ok(config.game.estimator.prepare(all)?)
-}
-
-/// Finds a question that the policy cannot encode, or that leaves no room for an answer, now rather than at its step.
-/// Returns the number of tokens of the longest.
-fn check_questions(
-    policy: &Policy,
-    config: &RunFile,
-    template: &PromptTemplate,
-    train: &[Question],
-    eval: &[Question],
-) -> Result<usize> {
-    let mut longest = 0;
-    let eval_path = config.prompts.eval.as_ref().unwrap_or(&config.prompts.train);
-    let files = [(&config.prompts.train, train), (eval_path, eval)];
-    let context = policy.config().context_length;
-    for (path, question) in files.into_iter().flat_map(|(path, questions)| std::iter::repeat(path).zip(questions)) {
-        for (history, prompt) in question.phrasings() {
-            let wrong = |reason: String| Error::Data { path: path.clone(), reason };
-            let tokens = template
-                .encode(history, &prompt.text)
-                .map_err(|error| wrong(format!("the policy cannot read question {}: {}", prompt.id, chain(&error))))?;
-            if tokens.len() + config.sampling.max_new_tokens > context {
-                return Err(wrong(format!(
-                    "question {} has {} tokens and leaves no room for {} more in the policy's context of {context}; \
-                     shorten it, or lower sampling.max_new_tokens",
-                    prompt.id,
-                    tokens.len(),
-                    config.sampling.max_new_tokens,
-                )));
-            }
-            longest = longest.max(tokens.len());
-        }
-    }
-    Ok(longest)
 }
