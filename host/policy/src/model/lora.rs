@@ -61,6 +61,9 @@ impl Default for LoraConfig {
 /// The largest rank: that of the widest known models, above which an update of a matrix has more numbers than the matrix.
 const MAX_RANK: usize = 1 << 14;
 
+/// The largest strength: gradients of the adapters' weights are proportional to it, and finite.
+const MAX_ALPHA: f64 = 1e6;
+
 /// The target that stands for all projections.
 const ALL: &str = "all-linear";
 
@@ -78,10 +81,9 @@ impl LoraConfig {
             return Err(Error::setting("lora.rank", reason));
         }
         if self.alpha == 0.0 {
-            return Err(Error::setting("lora.alpha", "is 0; the adapters would change nothing"));
+            return Err(Error::setting("lora.alpha", "must be another number than 0, or the adapters change nothing"));
         }
-        let most = f64::from(f32::MAX);
-        within("lora.alpha", self.alpha, -most..=most)?;
+        within("lora.alpha", self.alpha, -MAX_ALPHA..=MAX_ALPHA)?;
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(Error::setting(
                 "lora.dropout",

@@ -269,6 +269,7 @@ impl RunFile {
         if !overrides.is_empty() {
             source = source.with_overrides(overrides)?;
         }
+        source.check_integers()?;
         let mut run: Self = toml::from_str(&source.text).map_err(|error| source.toml_error(&error))?;
         run.make_paths_absolute(path.parent().unwrap_or(Path::new("")));
         run.check().map_err(|invalid| source.setting_error(&invalid))?;
@@ -546,7 +547,7 @@ path = "a.wasm"
     const NUMBERS: [(&str, &[&str]); 46] = [
         ("seed", &["0", BIG]),
         ("model.lora.rank", &[]),
-        ("model.lora.alpha", &["-1", TINY, BIG, HUGE]),
+        ("model.lora.alpha", &["-1", TINY]),
         ("model.lora.dropout", &["0", TINY]),
         ("sampling.temperature", &[]),
         ("sampling.top_k", &["0", BIG]),
@@ -567,34 +568,34 @@ path = "a.wasm"
         ("train.save_every", &[BIG]),
         ("train.checkpoint_every", &["0", BIG]),
         ("train.keep", &[BIG]),
-        ("train.schedule.learning_rate", &["0", TINY, BIG, HUGE]),
+        ("train.schedule.learning_rate", &["0", TINY, BIG]),
         ("train.schedule.warmup_steps", &["0", BIG]),
         ("train.adamw.beta1", &["0", TINY]),
         ("train.adamw.beta2", &["0", TINY]),
-        ("train.adamw.epsilon", &[BIG, HUGE]),
-        ("train.adamw.weight_decay", &["0", TINY, BIG, HUGE]),
-        ("train.adamw.max_grad_norm", &["0", TINY, BIG, HUGE]),
-        ("train.loss.clip_low", &["0", TINY, BIG, HUGE]),
-        ("train.loss.clip_high", &["0", TINY, BIG, HUGE]),
-        ("train.loss.delta", &[BIG, HUGE]),
-        ("train.loss.beta", &["0", TINY, BIG, HUGE]),
-        ("train.loss.entropy_coef", &["0", "-1", TINY, BIG, HUGE]),
+        ("train.adamw.epsilon", &[BIG]),
+        ("train.adamw.weight_decay", &["0", TINY, BIG]),
+        ("train.adamw.max_grad_norm", &["0", TINY, BIG]),
+        ("train.loss.clip_low", &["0", TINY, BIG]),
+        ("train.loss.clip_high", &["0", TINY, BIG]),
+        ("train.loss.delta", &[BIG]),
+        ("train.loss.beta", &["0", TINY]),
+        ("train.loss.entropy_coef", &["0", "-1", TINY]),
         ("train.loss.updates_per_batch", &[]),
         ("eval.bundles", &[BIG]),
         ("eval.group", &[]),
         ("eval.every", &["0", BIG]),
         ("warm_start.steps", &["0", BIG]),
         ("warm_start.batch", &[]),
-        ("warm_start.schedule.learning_rate", &["0", TINY, BIG, HUGE]),
+        ("warm_start.schedule.learning_rate", &["0", TINY, BIG]),
         ("warm_start.schedule.warmup_steps", &["0", BIG]),
         ("warm_start.adamw.beta1", &["0", TINY]),
-        ("warm_start.adamw.epsilon", &[BIG, HUGE]),
-        ("warm_start.adamw.weight_decay", &["0", TINY, BIG, HUGE]),
-        ("warm_start.adamw.max_grad_norm", &["0", TINY, BIG, HUGE]),
+        ("warm_start.adamw.epsilon", &[BIG]),
+        ("warm_start.adamw.weight_decay", &["0", TINY, BIG]),
+        ("warm_start.adamw.max_grad_norm", &["0", TINY, BIG]),
     ];
     const TINY: &str = "1e-300";
     const BIG: &str = "9223372036854775807";
-    /// The next integer, which TOML does not have.
+    /// No integer of TOML.
     const HUGE: &str = "9223372036854775808";
 
     /// The run file with more tables, and with `number` as the value of `key`.
@@ -615,31 +616,26 @@ path = "a.wasm"
     #[test]
     fn a_number_out_of_range_is_refused_at_its_line_with_the_range() {
         let hostile = ["0", "-1", "nan", "-nan", "inf", "-inf", "1e308", "-1e308", "1e400", TINY, BIG, HUGE];
+        let mut wrong = Vec::new();
         for (key, accepted) in NUMBERS {
             for number in hostile {
                 let text = with_number(key, number);
-                match RunFile::parse(Path::new("run.toml"), &text, &[]) {
-                    Ok(run) => {
-                        assert!(accepted.contains(&number), "{key} = {number} is accepted");
-                        assert!(toml::to_string(&run).is_ok(), "{key} = {number} does not print");
-                    }
+                let fault = match RunFile::parse(Path::new("run.toml"), &text, &[]) {
+                    Ok(run) if accepted.contains(&number) => toml::to_string(&run).err().map(|error| error.to_string()),
+                    Ok(_) => Some("accepted".to_owned()),
                     Err(error) => {
-                        let RunFileError { message, help, text, span, .. } = error;
-                        assert!(!accepted.contains(&number), "{key} = {number}: {message}");
-                        let line = text[..span.unwrap().start].lines().count().max(1) - 1;
-                        let line = text.lines().nth(line).unwrap();
-                        assert!(
-                            line.ends_with(&format!(" = {number}")),
-                            "{key} = {number} is not at {line:?}: {message}"
-                        );
-                        assert!(
-                            message.contains("must be") || help.is_some(),
-                            "{key} = {number}: {message} ({help:?})"
-                        );
+                        let place = error.span.as_ref().map(|span| text[..span.start].matches('\n').count());
+                        let line = place.and_then(|line| text.lines().nth(line)).unwrap_or_default();
+                        let with_remedy = error.message.contains("must be") || error.help.is_some();
+                        let right =
+                            with_remedy && line.ends_with(&format!(" = {number}")) && !accepted.contains(&number);
+                        (!right).then(|| format!("{line:?}: {} ({:?})", error.message, error.help))
                     }
-                }
+                };
+                wrong.extend(fault.map(|fault| format!("{key} = {number}: {fault}")));
             }
         }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
     #[test]
@@ -662,6 +658,9 @@ path = "a.wasm"
             ("plugin.a.weight={from=0,to=1,ovr=3}", "unknown field `ovr`"),
             ("plugin.a.max_failure_rate=2", "from 0 to 1"),
             ("plugin.a.on_error={score=nan}", "finite score"),
+            ("plugin.a.on_error={score=-1e308}", "finite score of at most 3.4028234663852886e38, not -1e308"),
+            ("plugin.a.weight=1e308", "not 1e308"),
+            ("plugin.a.multiplier_rate=1e308", "not 1e308"),
             ("plugin.a.on_error=skip", "unknown variant `skip`"),
             ("plugin.a.limits.stack=1", "`plugin.a.limits.stack`"),
             ("limits.stack=1", "`limits.stack`"),

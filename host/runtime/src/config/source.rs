@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use alft_plugin_host::limits::InvalidLimit;
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// The text of a run file under the name that errors call it by.
@@ -74,6 +75,20 @@ impl Source {
         self.error(invalid.to_string(), None, locate(&self.text, &invalid.key))
     }
 
+    /// Finds an integer that TOML does not have. The reader takes integers of more than 64 bits with a sign, but a run could not
+    /// write them to its own run file.
+    pub(super) fn check_integers(&self) -> Result<(), RunFileError> {
+        let table = DeTable::parse(&self.text).map_err(|error| self.toml_error(&error))?;
+        match table.get_ref().iter().find_map(|(_, value)| large_integer(value)) {
+            Some(integer) => {
+                let text = &self.text[integer.clone()];
+                let message = format!("an integer must be from {} to {}, not {text}", i64::MIN, i64::MAX);
+                Err(self.error(message, None, Some(integer)))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// An error of the whole text.
     pub(super) fn plain_error(&self, message: String) -> RunFileError {
         self.error(message, None, None)
@@ -116,6 +131,18 @@ fn locate(text: &str, key: &str) -> Option<Range<usize>> {
     span.filter(|span| !span.is_empty() && span.end <= text.len())
 }
 
+/// The place of the first integer in a value that has no place in an `i64`.
+fn large_integer(value: &Spanned<DeValue<'_>>) -> Option<Range<usize>> {
+    match value.get_ref() {
+        DeValue::Integer(integer) => {
+            i64::from_str_radix(integer.as_str(), integer.radix()).is_err().then(|| value.span())
+        }
+        DeValue::Array(entries) => entries.iter().find_map(large_integer),
+        DeValue::Table(table) => table.iter().find_map(|(_, value)| large_integer(value)),
+        _ => None,
+    }
+}
+
 /// The table, if its `name` is the one that is looked for.
 fn named<'a, 'i>(entry: &'a DeValue<'i>, name: &str) -> Option<&'a DeTable<'i>> {
     let DeValue::Table(table) = entry else { return None };
@@ -132,8 +159,10 @@ fn unknown_key(message: &str) -> Option<(&str, Vec<&str>)> {
 
 /// The remedy for a value that is none of the numbers that a key has.
 fn of_number(message: &str) -> Option<&'static str> {
-    let (_, expected) = message.rsplit_once("expected ")?;
-    match expected {
+    if message.contains("number overflowed") {
+        return Some("write a number that has a place in 64 bits");
+    }
+    match message.rsplit_once("expected ")?.1 {
         "u64" | "u32" | "usize" => Some("write a whole number that is 0 or more"),
         "f64" => Some("write a number"),
         _ => None,

@@ -6,8 +6,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// The largest weight: rewards with it are finite in the loss.
-const MOST: f64 = 1e30;
+/// The largest weight and the largest score: a loss is computed in `f32`.
+pub(super) const MOST: f64 = f32::MAX as f64;
 
 /// The factor of a plugin's rewards.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -69,6 +69,9 @@ pub struct GrpoConfig {
     pub updates_per_batch: usize,
 }
 
+/// The largest coefficient of a term of the loss: terms beside a larger one would be lost in rounding.
+const MAX_COEFFICIENT: f64 = 1e6;
+
 /// The largest number of updates on a batch: those of one step are made as a whole or not at all.
 const MAX_UPDATES: usize = 1000;
 
@@ -104,9 +107,8 @@ impl GrpoConfig {
     pub fn check(&self) -> Result<()> {
         not_negative("clip_low", self.clip_low)?;
         not_negative("clip_high", self.clip_high)?;
-        not_negative("beta", self.beta)?;
-        let most = f64::from(f32::MAX);
-        within("entropy_coef", self.entropy_coef, -most..=most)?;
+        within("beta", self.beta, 0.0..=MAX_COEFFICIENT)?;
+        within("entropy_coef", self.entropy_coef, -MAX_COEFFICIENT..=MAX_COEFFICIENT)?;
         if let Some(delta) = self.delta {
             not_negative("delta", delta)?;
             if delta <= 1.0 + self.clip_high {
