@@ -80,4 +80,12 @@ fn a_warm_start_that_is_not_finite_names_its_keys() {
     }
     drop(run);
     assert_eq!(scratch.lines("run/metrics.jsonl").len(), 1);
+
+    // The last of its steps leads to the game, whose first step cannot draw a token.
+    let mut run =
+        linked::start(&scratch, "last", &warm_start.replace("steps = 3", "steps = 1").replace("1e30", "3e38"));
+    run.step().unwrap();
+    let error = run.step().unwrap_err();
+    assert!(matches!(&error, Error::NotFinite { phase: "game", step: 1, .. }), "{error}");
+    assert!(error.to_string().contains("a lower warm_start.schedule.learning_rate (it is 3e38)"), "{error}");
 }

@@ -53,7 +53,8 @@ pub(crate) fn update_memory(
     let prompts = phrasings * config.game.bundles_per_step.min(train.len());
     let new = config.sampling.max_new_tokens;
     // The completions of a prompt are computed with one copy of it.
-    let batch = prompts * (longest_prompt + config.game.group * repetitions(game.bundles_per_step, train.len()) * new);
+    let batch =
+        prompts * (longest_prompt + config.game.group * repetitions(config.game.bundles_per_step, train.len()) * new);
     Some(trainer.update_memory(batch, longest_prompt + new, config.train.loss.updates_per_batch))
 }
 

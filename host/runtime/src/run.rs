@@ -126,7 +126,7 @@ impl Run {
                 Some((steps, batch)) if done < steps => {
                     return Ok(Some(StepLine::WarmStart(self.warm_start_step(done, steps, batch)?)));
                 }
-                _ => self.begin_game()?,
+                _ => self.begin_game().map_err(|error| self.with_remedy(error))?,
             }
         }
         if self.session.state.step >= self.session.config.train.steps {
@@ -298,10 +298,17 @@ impl Run {
         prune(&self.dir, &config.train, state.best, &state.superseded, state.step)
     }
 
-    /// Adds to an update of the warm start that is not finite the remedy. A resumed run cannot change its warm start.
+    /// Adds to an update of the warm start that is not finite the remedy.
     fn with_warm_start_remedy(&self, error: Error, done: u64) -> Error {
         let Error::Model(source @ alft_policy::Error::NonFinite { .. }) = error else { return error };
-        let remedy = match &self.session.config.warm_start {
+        let remedy = self.remedy_before_game(done);
+        Error::NotFinite { phase: "warm start", step: done + 1, remedy, source: source.into() }
+    }
+
+    /// The remedy for numbers that are not finite after `done` steps of the warm start. A resumed run cannot change its warm
+    /// start.
+    fn remedy_before_game(&self, done: u64) -> String {
+        match &self.session.config.warm_start {
             Some(warm_start) if done > 0 => {
                 let (rate, norm) = (warm_start.schedule.learning_rate, warm_start.adamw.max_grad_norm);
                 format!(
@@ -310,11 +317,10 @@ impl Run {
                      not clip)"
                 )
             }
-            _ => "no update came before it, so the numbers are the model's own: check the examples of warm_start.data, and \
-                  start from another model or with model.dtype = \"f32\""
+            _ => "no update came before it, so the cause is in the model or the data: start a new run from another model, with \
+                  model.dtype = \"f32\", with smaller weights of plugins, or without the examples that are not like the others"
                 .into(),
-        };
-        Error::NotFinite { phase: "warm start", step: done + 1, remedy, source: source.into() }
+        }
     }
 
     /// Adds to an update, or to logits of samples, that are not finite the remedy that this run can take.
@@ -324,9 +330,13 @@ impl Run {
         let Session { config, state, .. } = &self.session;
         // A resumed run makes the recorded changes again before it follows its run file.
         let follows = !self.changes.has_pending() && state.active_since <= self.saved_step;
-        let remedy = if follows && (self.saved_step < state.step || config.train.loss.updates_per_batch > 1) {
+        // No token can be drawn before the step's own updates.
+        let own_update = config.train.loss.updates_per_batch > 1 && !matches!(source, NonFiniteLogits { .. });
+        let remedy = if follows && (self.saved_step < state.step || own_update) {
             let next = self.saved_step + 1;
             format!("lower train.schedule.learning_rate in the run file and resume: the run goes on from step {next}")
+        } else if state.step == 0 {
+            self.remedy_before_game(config.warm_start.as_ref().map_or(0, |warm_start| warm_start.steps))
         } else {
             let model = match self.dir.exported().unwrap_or_default().pop() {
                 Some((_, model)) => format!("from a model exported earlier, such as model.path = {model:?}"),

@@ -269,7 +269,7 @@ impl RunFile {
         if !overrides.is_empty() {
             source = source.with_overrides(overrides)?;
         }
-        source.check_integers()?;
+        source.check_numbers()?;
         let mut run: Self = toml::from_str(&source.text).map_err(|error| source.toml_error(&error))?;
         run.make_paths_absolute(path.parent().unwrap_or(Path::new("")));
         run.check().map_err(|invalid| source.setting_error(&invalid))?;
@@ -660,6 +660,7 @@ path = "a.wasm"
             ("plugin.a.on_error={score=nan}", "finite score"),
             ("plugin.a.on_error={score=-1e308}", "finite score of at most 3.4028234663852886e38, not -1e308"),
             ("plugin.a.weight=1e308", "not 1e308"),
+            ("plugin.a.config={deep=[1, -inf]}", "must be finite, not -inf"),
             ("plugin.a.multiplier_rate=1e308", "not 1e308"),
             ("plugin.a.on_error=skip", "unknown variant `skip`"),
             ("plugin.a.limits.stack=1", "`plugin.a.limits.stack`"),

@@ -75,15 +75,14 @@ impl Source {
         self.error(invalid.to_string(), None, locate(&self.text, &invalid.key))
     }
 
-    /// Finds an integer that TOML does not have. The reader takes integers of more than 64 bits with a sign, but a run could not
-    /// write them to its own run file.
-    pub(super) fn check_integers(&self) -> Result<(), RunFileError> {
+    /// Finds a number that the run could not write again: an integer that TOML does not have, though its reader takes it, and
+    /// in the tables that become JSON an infinity or NaN.
+    pub(super) fn check_numbers(&self) -> Result<(), RunFileError> {
         let table = DeTable::parse(&self.text).map_err(|error| self.toml_error(&error))?;
-        match table.get_ref().iter().find_map(|(_, value)| large_integer(value)) {
-            Some(integer) => {
-                let text = &self.text[integer.clone()];
-                let message = format!("an integer must be from {} to {}, not {text}", i64::MIN, i64::MAX);
-                Err(self.error(message, None, Some(integer)))
+        match unwritable(table.get_ref(), false) {
+            Some((place, rule)) => {
+                let message = format!("{rule}, not {}", &self.text[place.clone()]);
+                Err(self.error(message, None, Some(place)))
             }
             None => Ok(()),
         }
@@ -131,16 +130,25 @@ fn locate(text: &str, key: &str) -> Option<Range<usize>> {
     span.filter(|span| !span.is_empty() && span.end <= text.len())
 }
 
-/// The place of the first integer in a value that has no place in an `i64`.
-fn large_integer(value: &Spanned<DeValue<'_>>) -> Option<Range<usize>> {
-    match value.get_ref() {
-        DeValue::Integer(integer) => {
-            i64::from_str_radix(integer.as_str(), integer.radix()).is_err().then(|| value.span())
+/// The tables that become JSON.
+const JSON_TABLES: [&str; 2] = ["config", "chat_template_kwargs"];
+
+/// The place of the first number in a table that cannot be written, and the rule that it breaks.
+fn unwritable(table: &DeTable<'_>, in_json: bool) -> Option<(Range<usize>, &'static str)> {
+    fn of_value(value: &Spanned<DeValue<'_>>, in_json: bool) -> Option<(Range<usize>, &'static str)> {
+        match value.get_ref() {
+            DeValue::Integer(integer) if i64::from_str_radix(integer.as_str(), integer.radix()).is_err() => {
+                Some((value.span(), "an integer must be from -9223372036854775808 to 9223372036854775807"))
+            }
+            DeValue::Float(number) if in_json && number.as_str().ends_with(['n', 'f']) => {
+                Some((value.span(), "a number that becomes JSON must be finite"))
+            }
+            DeValue::Array(entries) => entries.iter().find_map(|entry| of_value(entry, in_json)),
+            DeValue::Table(table) => unwritable(table, in_json),
+            _ => None,
         }
-        DeValue::Array(entries) => entries.iter().find_map(large_integer),
-        DeValue::Table(table) => table.iter().find_map(|(_, value)| large_integer(value)),
-        _ => None,
     }
+    table.iter().find_map(|(key, value)| of_value(value, in_json || JSON_TABLES.contains(&key.get_ref().as_ref())))
 }
 
 /// The table, if its `name` is the one that is looked for.
