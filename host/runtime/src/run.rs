@@ -118,6 +118,7 @@ impl Run {
         })
     }
 
+    /// Makes the next step from a state that the records agree with.
     fn next_step(&mut self) -> Result<Option<StepLine>> {
         if let TrainerPhase::WarmStart(done) = self.session.state.phase {
             let warm_start =
@@ -135,7 +136,7 @@ impl Run {
         self.apply_pending_changes()?;
         let line = game_step(&mut self.session).map_err(|error| self.with_remedy(error))?;
         (self.session.observer)(&RunEvent::GameStep(&line));
-        self.evaluate_and_save()?;
+        self.evaluate_and_save().map_err(|error| self.with_remedy(error))?;
         Ok(Some(StepLine::Game(Box::new(line))))
     }
 
