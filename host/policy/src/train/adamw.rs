@@ -61,12 +61,12 @@ impl AdamWConfig {
                 return Err(Error::setting(name, format!("is {beta}; it must be at least 0 and below 1")));
             }
         }
+        not_negative("epsilon", self.epsilon)?;
         // A weight whose gradients were all 0 moves by 0 / (0 + ε).
-        if !(self.epsilon as f32 > 0.0) {
+        if self.epsilon as f32 == 0.0 {
             let reason = format!("is {:?}; it must be above 0 as a number of 32 bits, such as 1e-8", self.epsilon);
             return Err(Error::setting("epsilon", reason));
         }
-        not_negative("epsilon", self.epsilon)?;
         not_negative("weight_decay", self.weight_decay)?;
         not_negative("max_grad_norm", self.max_grad_norm)
     }
