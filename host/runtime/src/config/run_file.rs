@@ -595,7 +595,7 @@ path = "a.wasm"
     ];
     const TINY: &str = "1e-300";
     const BIG: &str = "9223372036854775807";
-    /// No integer of TOML.
+    /// No integer that TOML promises.
     const HUGE: &str = "9223372036854775808";
 
     /// The run file with more tables, and with `number` as the value of `key`.

@@ -75,11 +75,11 @@ impl Source {
         self.error(invalid.to_string(), None, locate(&self.text, &invalid.key))
     }
 
-    /// Finds a number that the run could not write again: an integer that TOML does not have, though its reader takes it, and
-    /// in the tables that become JSON an infinity or NaN.
+    /// Finds a number that has no safe place: an integer beyond an `i64`, which TOML does not promise, `--set` does not take and
+    /// sums of which overflow, and an infinity or NaN in the tables that become JSON.
     pub(super) fn check_numbers(&self) -> Result<(), RunFileError> {
         let table = DeTable::parse(&self.text).map_err(|error| self.toml_error(&error))?;
-        match unwritable(table.get_ref(), false) {
+        match misplaced(table.get_ref(), false) {
             Some((place, rule)) => {
                 let message = format!("{rule}, not {}", &self.text[place.clone()]);
                 Err(self.error(message, None, Some(place)))
@@ -133,8 +133,8 @@ fn locate(text: &str, key: &str) -> Option<Range<usize>> {
 /// The tables that become JSON.
 const JSON_TABLES: [&str; 2] = ["config", "chat_template_kwargs"];
 
-/// The place of the first number in a table that cannot be written, and the rule that it breaks.
-fn unwritable(table: &DeTable<'_>, in_json: bool) -> Option<(Range<usize>, &'static str)> {
+/// The place of the first number in a table that has no safe place, and the rule that it breaks.
+fn misplaced(table: &DeTable<'_>, in_json: bool) -> Option<(Range<usize>, &'static str)> {
     fn of_value(value: &Spanned<DeValue<'_>>, in_json: bool) -> Option<(Range<usize>, &'static str)> {
         match value.get_ref() {
             DeValue::Integer(integer) if i64::from_str_radix(integer.as_str(), integer.radix()).is_err() => {
@@ -144,7 +144,7 @@ fn unwritable(table: &DeTable<'_>, in_json: bool) -> Option<(Range<usize>, &'sta
                 Some((value.span(), "a number that becomes JSON must be finite"))
             }
             DeValue::Array(entries) => entries.iter().find_map(|entry| of_value(entry, in_json)),
-            DeValue::Table(table) => unwritable(table, in_json),
+            DeValue::Table(table) => misplaced(table, in_json),
             _ => None,
         }
     }
