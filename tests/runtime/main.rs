@@ -5,6 +5,7 @@
 //! | `changes` | plugins change while a run goes on, and a resumed run makes the same changes again |
 //! | `resumed` | a resumed run equals one left alone |
 //! | `dropped` | a sample that a plugin fails on has no part in anything that a step computes |
+//! | `failed` | a step that failed is made again in the same process, and is on record once |
 //! | `formats` | the model of a run in the formats of its run file |
 //! | `graders` | graders reward completions beside their answers |
 //! | `teaching` | further draws in place of questions that teach nothing, and an order that asks such questions less often |
@@ -14,6 +15,7 @@
 mod changes;
 mod dropped;
 mod exported;
+mod failed;
 mod formats;
 mod graders;
 mod linked;

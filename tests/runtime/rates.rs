@@ -85,11 +85,15 @@ fn a_step_that_is_not_finite_can_be_made_at_a_lower_rate() {
     assert!(model("failed") == model("low") && model("resumed") == model("low"), "the policies differ");
 
     // With one update a batch it is the step before that leads there, and the saved state has its weights.
-    let mut run = start(&scratch, "broken", &(keys("1e30", 1) + "\n"));
-    let error = loop {
-        if let Err(error) = run.step() {
-            break error;
-        }
-    };
-    assert!(error.to_string().contains("start a new run with a lower learning rate"), "{error}");
+    // At the higher rate no token can be drawn.
+    for rate in ["1e30", "3e38"] {
+        let mut run = start(&scratch, "broken", &keys(rate, 1));
+        let error = loop {
+            if let Err(error) = run.step() {
+                break error;
+            }
+        };
+        assert!(matches!(&error, Error::NotFinite { phase: "game", .. }), "{error}");
+        assert!(error.to_string().contains("start a new run with a lower learning rate"), "{error}");
+    }
 }

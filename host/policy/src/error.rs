@@ -187,7 +187,7 @@ pub enum Error {
     NoCudaDevice(#[source] candle_core::Error),
     /// A number that must be finite is not. The weights are unchanged.
     #[error(
-        "{quantity} is {value} at optimiser step {step}; the weights were left as they were (lower the learning rate, or check the advantages)"
+        "{quantity} is {value} at optimiser step {step}; the weights were left as they were (lower the learning rate, or check the batch)"
     )]
     NonFinite {
         /// The quantity, for example `the loss`.
@@ -196,6 +196,15 @@ pub enum Error {
         value: f64,
         /// The optimiser step that was being computed.
         step: u64,
+    },
+    /// No token of a completion can be drawn.
+    #[error(
+        "sequence {index}: the model's logits are not finite: its weights are damaged, or its training has diverged (go back to \
+         earlier weights, and train them with a lower learning rate)"
+    )]
+    NonFiniteLogits {
+        /// Index of the sequence in the requests.
+        index: usize,
     },
     /// A KL penalty was asked for and there is no reference policy to measure it from.
     #[error("`beta` is {beta} but there is no reference policy: freeze the reference before the first GRPO step")]

@@ -25,6 +25,7 @@ mod ops;
 mod policy;
 pub mod process;
 mod profile;
+mod setting;
 mod train;
 #[cfg(test)]
 mod twins;

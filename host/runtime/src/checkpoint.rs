@@ -146,13 +146,20 @@ impl TrainerState {
                 "the run has changed since it was saved ({changed}); put that back, or start a new run"
             )));
         }
-        if state.phase == TrainerPhase::Game {
-            // Each phase has an optimiser with its own settings.
-            let schedule = state.active.schedule.clone();
-            trainer.begin_phase(OptimiserConfig { schedule, ..config.game_optimiser() })?;
-        }
+        // Each phase has an optimiser with its own settings.
+        trainer.begin_phase(match state.phase {
+            TrainerPhase::WarmStart(_) => config.first_optimiser(),
+            TrainerPhase::Game => {
+                OptimiserConfig { schedule: state.active.schedule.clone(), ..config.game_optimiser() }
+            }
+        })?;
         checkpoint::restore(trainer, &dir.state()).map_err(|error| wrong(chain(&error)))?;
         Ok(state)
+    }
+
+    /// Restores the last saved state of the same run.
+    pub(crate) fn restore_own(&self, trainer: &mut Trainer, dir: &RunDir, config: &RunFile) -> Result<Self> {
+        Self::restore(trainer, dir, &self.fingerprint, config)
     }
 
     /// The lengths of the records that the saved state counts on.

@@ -69,12 +69,15 @@ pub enum Error {
     #[error(transparent)]
     Model(#[from] alft_policy::Error),
 
-    /// The update of a step is not finite, so the step was not made.
+    /// The update of a step, or the policy that it samples, is not finite, so the step was not made.
     #[error(
-        "step {step} was not made, and the policy, the optimiser and the targets are as they were before it; {remedy}"
+        "step {step} of the {phase} was not made, and the policy, the optimiser and the targets are as they were before it; \
+         {remedy}"
     )]
     NotFinite {
-        /// The step, from 1.
+        /// `game` or `warm start`.
+        phase: &'static str,
+        /// The step of the phase, from 1.
         step: u64,
         /// The remedy.
         remedy: String,

@@ -72,6 +72,7 @@
 //! | --- | --- |
 //! | [`run`](Run) | `Run`: start, resume, step, apply, finish |
 //! | `step` | the training step: read it first |
+//! | `setup` | everything that a run reads and checks before it begins |
 //! | `draws`, `sampler` | the questions of a step, drawn until enough of them teach; their order and pass rates |
 //! | [`rollout`] | the record of a sample, and sampling |
 //! | [`PromptTemplate`] | the template around a question |
@@ -114,6 +115,7 @@ pub mod rollout;
 mod run;
 mod sampler;
 mod session;
+mod setup;
 mod simulate;
 pub mod stats;
 mod step;
@@ -125,7 +127,8 @@ pub use best::BestCheckpoint;
 pub use error::{Error, Result, chain};
 pub use event::{Observer, Phase, RunEvent};
 pub use rescore::{Comparison, ItemChange, rescore};
-pub use run::{PluginOpener, PluginSource, Run, StepLine};
+pub use run::{Run, StepLine};
+pub use setup::{PluginOpener, PluginSource};
 pub use simulate::{Outcome, SimulationConfig, SimulationProgress, simulate};
 pub use template::PromptTemplate;
 pub use warning::{IdleCause, Warning};

@@ -25,7 +25,10 @@ pub(crate) fn sample_memory(
     let phrasings = |questions: &[Question]| questions.iter().map(|question| question.prompts.len()).max().unwrap_or(0);
     let evaluated = config.eval.bundles.min(eval.len()).min(CHUNK);
     let mut draws = vec![
-        (phrasings(train) * game.bundles_per_step.min(train.len()), game.group),
+        (
+            phrasings(train) * game.bundles_per_step.min(train.len()),
+            game.group * repetitions(game.bundles_per_step, train.len()),
+        ),
         (phrasings(eval) * evaluated, config.eval.group),
     ];
     if plugins.need_reference() {
@@ -50,8 +53,14 @@ pub(crate) fn update_memory(
     let prompts = phrasings * config.game.bundles_per_step.min(train.len());
     let new = config.sampling.max_new_tokens;
     // The completions of a prompt are computed with one copy of it.
-    let batch = prompts * (longest_prompt + config.game.group * new);
-    Some(trainer.update_memory(batch, longest_prompt + new))
+    let batch =
+        prompts * (longest_prompt + config.game.group * repetitions(config.game.bundles_per_step, train.len()) * new);
+    Some(trainer.update_memory(batch, longest_prompt + new, config.train.loss.updates_per_batch))
+}
+
+/// The largest number of times that a step of `bundles` questions asks the same one.
+fn repetitions(bundles: usize, questions: usize) -> usize {
+    bundles.div_ceil(questions.max(1))
 }
 
 /// The error with the key as it stands in the run file.
@@ -61,5 +70,18 @@ fn qualified(error: PolicyError) -> PolicyError {
             PolicyError::Setting { name: "sampling.cache_mib", reason }
         }
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_of_more_questions_than_there_are_asks_them_again() {
+        assert_eq!(
+            [(4, 8), (8, 8), (9, 8), (17, 8)].map(|(bundles, questions)| repetitions(bundles, questions)),
+            [1, 1, 2, 3]
+        );
     }
 }

@@ -131,6 +131,11 @@ impl QuestionLog {
         Ok(QuestionLogPosition { number: self.number, whole: self.whole, length })
     }
 
+    /// Closes the file without the lines that were not handed to the system yet.
+    pub(crate) fn discard(self) {
+        self.file.discard();
+    }
+
     /// Removes the files of other numbers: the saved state no longer names them.
     pub(crate) fn remove_others(&self) {
         let own = path(&self.folder, self.number);

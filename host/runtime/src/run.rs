@@ -1,27 +1,21 @@
 //! [`Run`]: a training run that is started or resumed, stepped, reconfigured between steps, and finished.
 
-use std::collections::BTreeSet;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
-use alft_plugin_host::Worker;
-use alft_plugin_host::lock::Lock;
-use alft_policy::{Device, OptimiserConfig, Policy, Sequence, Trainer, Tuning, device, doctor};
-use alft_sdk::roles::Role;
+use alft_policy::{OptimiserConfig, Policy};
 
 use crate::checkpoint::{TrainerPhase, TrainerState};
-use crate::config::{ConfigFingerprint, Embedded, Model, QuestionOrder, RunFile, differences};
-use crate::data::{Question, SftExample, read_examples, read_questions};
-use crate::error::{Error, Result, chain};
+use crate::config::{PhaseSchedule, RunFile, differences};
+use crate::error::{Error, Result};
 use crate::event::{Observer, Phase, RunEvent};
-use crate::exports::{self, evaluate, prune};
-use crate::memory::{sample_memory, update_memory};
-use crate::plugins::{ActiveConfig, ChangeLog, ConfigChange, PinSource, PluginError, PluginSet};
+use crate::exports::{evaluate, prune};
+use crate::plugins::{ActiveConfig, ChangeLog, ConfigChange};
 use crate::record::{GameLine, RunDir, RunLogs, Summary, UsageLine, WarmStartLine};
-use crate::session::{RunData, Session};
+use crate::session::Session;
+use crate::setup::{PluginOpener, PluginSource, Setup, check_order};
 use crate::step::{game_step, warm_start_step};
-use crate::template::PromptTemplate;
 
 /// Supervised steps between two saves of the state.
 const WARM_START_SAVE: u64 = 100;
@@ -40,27 +34,11 @@ pub struct Run {
     deferred: Option<RunFile>,
     /// Steps of the game that the saved state counts.
     saved_step: u64,
+    /// True after a step that failed, until the run went back to its saved state.
+    failed: bool,
     begun: Instant,
     /// Keeps other processes out of the run's folder.
     _lock: File,
-}
-
-/// The source of a run's plugins.
-#[derive(Debug)]
-pub enum PluginSource {
-    /// The `[[plugin]]` tables of the run file.
-    RunFile(PluginOpener),
-    /// Plugins that are linked into this program. The run file's tables have no part.
-    Linked(PluginSet),
-}
-
-/// The means to open the plugins of a run file.
-#[derive(Debug)]
-pub struct PluginOpener {
-    /// The program that compiles components and runs native libraries in child processes.
-    pub worker: Worker,
-    /// The folder in which `alft.lock` is looked for: that of the run file.
-    pub lock_dir: PathBuf,
 }
 
 /// The record of a step.
@@ -79,11 +57,11 @@ impl Run {
     /// # Errors
     /// Anything that is missing or wrong, before anything long begins.
     pub fn start(config: RunFile, source: PluginSource, observer: Observer) -> Result<Self> {
-        let parts = Parts::open(config, source, observer)?;
-        let dir = RunDir::create(&parts.config.output)?;
+        let setup = Setup::open(config, source, observer)?;
+        let dir = RunDir::create(&setup.config.output)?;
         let lock = dir.lock()?;
-        let state = TrainerState::new(parts.fingerprint.clone(), ActiveConfig::new(&parts.config, &parts.plugins));
-        let mut run = parts.into_run(dir, lock, state)?;
+        let state = TrainerState::new(setup.fingerprint.clone(), ActiveConfig::new(&setup.config, &setup.plugins));
+        let mut run = Self::new(setup, dir, lock, state)?;
         run.session.plugins.keep_files(&run.dir)?;
         run.write_run_file()?;
         run.save()?;
@@ -99,25 +77,12 @@ impl Run {
     pub fn resume(dir: &Path, config: RunFile, source: PluginSource, observer: Observer) -> Result<Self> {
         let dir = RunDir { path: dir.to_path_buf() };
         TrainerState::check_saved(&dir)?;
-        let mut parts = Parts::open(config, source, observer)?;
+        let mut setup = Setup::open(config, source, observer)?;
         let lock = dir.lock()?;
         dir.sweep();
-        let state = TrainerState::restore(&mut parts.trainer, &dir, &parts.fingerprint, &parts.config)?;
-        let mut run = parts.into_run(dir, lock, state)?;
-        // A change at the saved step may have been recorded after the state was saved.
-        while let Some(change) = run.changes.due(run.session.state.step) {
-            run.session.state.adopt(change);
-        }
-        if run.changes.has_pending() {
-            run.deferred = Some(run.session.config.clone());
-            run.activate_recorded()?;
-        } else {
-            run.session.plugins.keep_files(&run.dir)?;
-            run.adopt(ActiveConfig::new(&run.session.config, &run.session.plugins))?;
-        }
-        run.prune()?;
-        run.write_run_file()?;
-        run.announce();
+        let state = TrainerState::restore(&mut setup.trainer, &dir, &setup.fingerprint, &setup.config)?;
+        let mut run = Self::new(setup, dir, lock, state)?;
+        run.go_on_from_saved()?;
         Ok(run)
     }
 
@@ -125,8 +90,36 @@ impl Run {
     /// made.
     ///
     /// # Errors
-    /// The policy or a record fails, or a plugin's failures end the run. The run can be resumed from its last saved state.
+    /// The policy or a record fails, or a plugin's failures end the run. The run can be resumed from its last saved state. The
+    /// next call of `step`, `apply` or `finish` goes back to that state too, so that the records hold every step once.
     pub fn step(&mut self) -> Result<Option<StepLine>> {
+        self.go_back_if_failed()?;
+        let made = self.next_step();
+        self.failed = made.is_err();
+        made
+    }
+
+    /// The run that a setup and a state make.
+    fn new(setup: Setup, dir: RunDir, lock: File, mut state: TrainerState) -> Result<Self> {
+        let Setup { config, plugins, opener, data, trainer, mut observer, begun, .. } = setup;
+        observer(&RunEvent::RunDir(&dir.path));
+        let logs = RunLogs::open(&dir, state.lengths())?;
+        let questions = state.open_questions(&dir)?;
+        Ok(Self {
+            saved_step: state.step,
+            failed: false,
+            changes: ChangeLog::open(&dir, state.changes)?,
+            session: Session { config, plugins, data, trainer, state, logs, questions, observer },
+            opener,
+            dir,
+            deferred: None,
+            begun,
+            _lock: lock,
+        })
+    }
+
+    /// Makes the next step from a state that the records agree with.
+    fn next_step(&mut self) -> Result<Option<StepLine>> {
         if let TrainerPhase::WarmStart(done) = self.session.state.phase {
             let warm_start =
                 self.session.config.warm_start.as_ref().map(|warm_start| (warm_start.steps, warm_start.batch));
@@ -134,7 +127,7 @@ impl Run {
                 Some((steps, batch)) if done < steps => {
                     return Ok(Some(StepLine::WarmStart(self.warm_start_step(done, steps, batch)?)));
                 }
-                _ => self.begin_game()?,
+                _ => self.begin_game().map_err(|error| self.with_remedy(error))?,
             }
         }
         if self.session.state.step >= self.session.config.train.steps {
@@ -143,7 +136,7 @@ impl Run {
         self.apply_pending_changes()?;
         let line = game_step(&mut self.session).map_err(|error| self.with_remedy(error))?;
         (self.session.observer)(&RunEvent::GameStep(&line));
-        self.evaluate_and_save()?;
+        self.evaluate_and_save().map_err(|error| self.with_remedy(error))?;
         Ok(Some(StepLine::Game(Box::new(line))))
     }
 
@@ -155,6 +148,11 @@ impl Run {
     /// # Errors
     /// A plugin cannot be opened, or a setting changed that is fixed: then the run keeps what it has.
     pub fn apply(&mut self, config: RunFile) -> Result<Vec<String>> {
+        self.go_back_if_failed()?;
+        self.take_over(config)
+    }
+
+    fn take_over(&mut self, config: RunFile) -> Result<Vec<String>> {
         let keys = fixed_settings_that_differ(&self.session.config, &config);
         if !keys.is_empty() {
             return Err(Error::FixedSettings { keys });
@@ -188,6 +186,7 @@ impl Run {
     /// # Errors
     /// The policy or a record fails.
     pub fn finish(mut self) -> Result<Summary> {
+        self.go_back_if_failed()?;
         (self.session.observer)(&RunEvent::PhaseFinished);
         let after = match self.session.state.evaluation {
             Some((step, averages)) if step == self.session.state.step => Some(averages),
@@ -243,7 +242,8 @@ impl Run {
     }
 
     fn warm_start_step(&mut self, done: u64, steps: u64, batch: usize) -> Result<WarmStartLine> {
-        let line = warm_start_step(&mut self.session, batch, done)?;
+        let line = warm_start_step(&mut self.session, batch, done)
+            .map_err(|error| self.with_warm_start_remedy(error, done))?;
         (self.session.observer)(&RunEvent::WarmStartStep(&line));
         self.session.state.phase = TrainerPhase::WarmStart(done + 1);
         if (done + 1).is_multiple_of(WARM_START_SAVE) {
@@ -299,15 +299,45 @@ impl Run {
         prune(&self.dir, &config.train, state.best, &state.superseded, state.step)
     }
 
-    /// Adds to an update that is not finite the remedy that this run can take.
-    fn with_remedy(&self, error: Error) -> Error {
+    /// Adds to an update of the warm start that is not finite the remedy.
+    fn with_warm_start_remedy(&self, error: Error, done: u64) -> Error {
         let Error::Model(source @ alft_policy::Error::NonFinite { .. }) = error else { return error };
+        let remedy = self.remedy_before_game(done);
+        Error::NotFinite { phase: "warm start", step: done + 1, remedy, source: source.into() }
+    }
+
+    /// The remedy for numbers that are not finite after `done` steps of the warm start. A resumed run cannot change its warm
+    /// start.
+    fn remedy_before_game(&self, done: u64) -> String {
+        match &self.session.config.warm_start {
+            Some(warm_start) if done > 0 => {
+                let (rate, norm) = (warm_start.schedule.learning_rate, warm_start.adamw.max_grad_norm);
+                format!(
+                    "start a new run with a lower warm_start.schedule.learning_rate (it is {rate:?}), more \
+                     warm_start.schedule.warmup_steps, or a smaller warm_start.adamw.max_grad_norm (it is {norm:?}, and 0 does \
+                     not clip)"
+                )
+            }
+            _ => "no update came before it, so the cause is in the model or the data: start a new run from another model, with \
+                  model.dtype = \"f32\", with smaller weights of plugins, or without the examples that are not like the others"
+                .into(),
+        }
+    }
+
+    /// Adds to an update, or to logits of samples, that are not finite the remedy that this run can take.
+    fn with_remedy(&self, error: Error) -> Error {
+        use alft_policy::Error::{NonFinite, NonFiniteLogits};
+        let Error::Model(source @ (NonFinite { .. } | NonFiniteLogits { .. })) = error else { return error };
         let Session { config, state, .. } = &self.session;
         // A resumed run makes the recorded changes again before it follows its run file.
         let follows = !self.changes.has_pending() && state.active_since <= self.saved_step;
-        let remedy = if follows && (self.saved_step < state.step || config.train.loss.updates_per_batch > 1) {
+        // No token can be drawn before the step's own updates.
+        let own_update = config.train.loss.updates_per_batch > 1 && !matches!(source, NonFiniteLogits { .. });
+        let remedy = if follows && (self.saved_step < state.step || own_update) {
             let next = self.saved_step + 1;
             format!("lower train.schedule.learning_rate in the run file and resume: the run goes on from step {next}")
+        } else if state.step == 0 {
+            self.remedy_before_game(config.warm_start.as_ref().map_or(0, |warm_start| warm_start.steps))
         } else {
             let model = match self.dir.exported().unwrap_or_default().pop() {
                 Some((_, model)) => format!("from a model exported earlier, such as model.path = {model:?}"),
@@ -317,7 +347,44 @@ impl Run {
                 "the saved state has the weights that led there, so start a new run with a lower learning rate";
             format!("{reason}, {model}")
         };
-        Error::NotFinite { step: state.step + 1, remedy, source: source.into() }
+        Error::NotFinite { phase: "game", step: state.step + 1, remedy, source: source.into() }
+    }
+
+    /// Goes back to the last saved state after a step that failed, as a resumed run does: the step may have recorded plugin
+    /// calls, and left parts of the session ahead of others.
+    fn go_back_if_failed(&mut self) -> Result<()> {
+        if !self.failed {
+            return Ok(());
+        }
+        let Session { config, trainer, state, logs, questions, .. } = &mut self.session;
+        *state = state.restore_own(trainer, &self.dir, config)?;
+        std::mem::replace(logs, RunLogs::open(&self.dir, state.lengths())?).discard();
+        std::mem::replace(questions, state.open_questions(&self.dir)?).discard();
+        std::mem::replace(&mut self.changes, ChangeLog::open(&self.dir, state.changes)?).discard();
+        self.saved_step = state.step;
+        self.go_on_from_saved()?;
+        self.failed = false;
+        Ok(())
+    }
+
+    /// Goes on from a saved state that was just restored: with the changes on record after it, or else with the configuration.
+    fn go_on_from_saved(&mut self) -> Result<()> {
+        // A change at the saved step may have been recorded after the state was saved.
+        while let Some(change) = self.changes.due(self.session.state.step) {
+            self.session.state.adopt(change);
+        }
+        if self.changes.has_pending() {
+            let wanted = self.deferred.take();
+            self.deferred = Some(wanted.unwrap_or_else(|| self.session.config.clone()));
+            self.activate_recorded()?;
+        } else {
+            self.session.plugins.keep_files(&self.dir)?;
+            self.adopt(ActiveConfig::new(&self.session.config, &self.session.plugins))?;
+        }
+        self.prune()?;
+        self.write_run_file()?;
+        self.announce();
+        Ok(())
     }
 
     /// Makes the recorded changes that are due before the next step again, and then the change that the run file of a
@@ -331,7 +398,7 @@ impl Run {
         }
         if !self.changes.has_pending()
             && let Some(config) = self.deferred.take()
-            && let Err(error) = self.apply(config)
+            && let Err(error) = self.take_over(config)
         {
             (self.session.observer)(&RunEvent::ConfigRefused(&error));
         }
@@ -343,7 +410,7 @@ impl Run {
         let Session { config, plugins, state, observer, .. } = &mut self.session;
         config.plugins.clone_from(&state.active.plugins);
         config.limits.clone_from(&state.active.limits);
-        config.train.schedule.clone_from(&state.active.schedule);
+        config.train.schedule = PhaseSchedule::from(&state.active.schedule);
         if let Some(opener) = &self.opener {
             *plugins = opener.open_recorded(&state.active, &self.dir, observer)?;
         }
@@ -408,15 +475,6 @@ fn tables_differ(a: &RunFile, b: &RunFile) -> bool {
     tables(a) != tables(b)
 }
 
-/// Refuses an order of the questions that goes by a verifier's scores where there is no verifier.
-fn check_order(config: &RunFile, plugins: &PluginSet) -> Result<()> {
-    if config.game.questions == QuestionOrder::Adaptive && plugins.with_role(Role::Verifier).next().is_none() {
-        let names: Vec<&str> = plugins.iter().map(|plugin| plugin.name.as_str()).collect();
-        return Err(Error::Plugin { name: names.join("\", \""), source: PluginError::NoVerifier.into() });
-    }
-    Ok(())
-}
-
 /// The keys, except plugins, limits and the learning rate, in which two configurations differ.
 fn fixed_settings_that_differ(a: &RunFile, b: &RunFile) -> Vec<String> {
     let fixed = |config: &RunFile| {
@@ -427,171 +485,4 @@ fn fixed_settings_that_differ(a: &RunFile, b: &RunFile) -> Vec<String> {
         settings
     };
     differences(&fixed(a), &fixed(b), "").into_iter().map(|(key, ..)| key).collect()
-}
-
-/// Checks the device's kernels, if that was not done before, and returns its description with what came out.
-fn describe_checked(device: &Device) -> String {
-    let name = device::describe(device);
-    let distrusted = doctor::trust(device, alft_plugin_host::cache_folder("gpu").ok().as_deref());
-    match distrusted.as_slice() {
-        [] => name,
-        kernels => format!(
-            "{name}; slower operations stand in for the kernels {}, which compute wrongly on this card (see `alft doctor --gpu`)",
-            kernels.join(", ")
-        ),
-    }
-}
-
-/// Everything of a run that is read before its folder is touched.
-struct Parts {
-    config: RunFile,
-    plugins: PluginSet,
-    opener: Option<PluginOpener>,
-    data: RunData,
-    trainer: Trainer,
-    fingerprint: ConfigFingerprint,
-    observer: Observer,
-    begun: Instant,
-}
-
-impl Parts {
-    fn open(config: RunFile, source: PluginSource, mut observer: Observer) -> Result<Self> {
-        let begun = Instant::now();
-        let device = config.model.device.open()?;
-        observer(&RunEvent::Device(&describe_checked(&device)));
-        let train = read_questions(&config.prompts.train)?;
-        let eval = config.prompts.eval.as_deref().map(read_questions).transpose()?.unwrap_or_default();
-        let warm_start = config.warm_start.as_ref();
-        let examples = warm_start.map(|warm_start| read_examples(&warm_start.data)).transpose()?.unwrap_or_default();
-        prepare_estimator(&config, &train, &eval)?;
-        let (plugins, opener) = match source {
-            PluginSource::RunFile(opener) => (opener.open(&config, &mut observer)?, Some(opener)),
-            PluginSource::Linked(plugins) => (plugins, None),
-        };
-        check_order(&config, &plugins)?;
-        let fetched = match config.model.hub()? {
-            Some(model) => Some(model.fetch(&mut |download| observer(&RunEvent::Download(download)))?),
-            None => None,
-        };
-        let policy = match (&config.model.embedded, fetched.as_ref().or(config.model.path.as_ref())) {
-            (Some(Embedded::Tiny), _) => Policy::tiny(config.seed, &device)?,
-            (None, Some(path)) => Policy::open(path, &device)?,
-            (None, None) => unreachable!("the run file was checked"),
-        };
-        let policy = policy.in_precision(config.model.dtype)?;
-        exports::check(&policy, config.export)?;
-        let template = PromptTemplate::open(&config.prompts, &policy)?;
-        let longest_prompt = check_questions(&policy, &config, &template, &train, &eval)?;
-        let tuning = match (&config.model.lora, &config.model.adapter) {
-            (Some(lora), _) => Tuning::Lora(lora.clone()),
-            (None, Some(folder)) => Tuning::Adapter(folder.clone()),
-            (None, None) => Tuning::Full,
-        };
-        let lora = tuning.lora()?;
-        let memory = sample_memory(&policy, &config, &plugins, (&train, &eval), longest_prompt, lora.as_ref())?;
-        if let Some(memory) = memory {
-            observer(&RunEvent::SampleMemory(&memory));
-        }
-        let encode = |example: &SftExample| -> Result<Sequence> {
-            Ok(policy.completed(template.encode(&[], &example.prompt)?, &example.completion)?)
-        };
-        let examples = examples.iter().map(encode).collect::<Result<_, _>>()?;
-        let trainer = Trainer::new(policy, &tuning, config.first_optimiser(), config.train.token_budget, config.seed)?
-            .with_activation_checkpointing(config.train.activation_checkpointing);
-        if let Some(memory) = update_memory(&trainer, &config, &train, longest_prompt) {
-            observer(&RunEvent::UpdateMemory(&memory));
-        }
-        let model = Model { path: fetched.or_else(|| config.model.path.clone()), ..config.model.clone() };
-        let mut fingerprint = ConfigFingerprint::new(&RunFile { model, ..config.clone() })?;
-        if let Some(source) = template.chat_source() {
-            fingerprint = fingerprint.with_text("prompts.template", source);
-        }
-        let data = RunData { template, train, eval, examples };
-        Ok(Self { config, plugins, opener, data, trainer, fingerprint, observer, begun })
-    }
-
-    fn into_run(mut self, dir: RunDir, lock: File, mut state: TrainerState) -> Result<Run> {
-        (self.observer)(&RunEvent::RunDir(&dir.path));
-        let logs = RunLogs::open(&dir, state.lengths())?;
-        let questions = state.open_questions(&dir)?;
-        Ok(Run {
-            saved_step: state.step,
-            changes: ChangeLog::open(&dir, state.changes)?,
-            session: Session {
-                config: self.config,
-                plugins: self.plugins,
-                data: self.data,
-                trainer: self.trainer,
-                state,
-                logs,
-                questions,
-                observer: self.observer,
-            },
-            opener: self.opener,
-            dir,
-            deferred: None,
-            begun: self.begun,
-            _lock: lock,
-        })
-    }
-}
-
-impl PluginOpener {
-    fn open(&self, config: &RunFile, observer: &mut Observer) -> Result<PluginSet> {
-        let lock = Lock::find(&self.lock_dir)?;
-        let pins = PinSource::Lock(lock.as_ref(), &self.lock_dir);
-        let RunFile { plugins, limits, .. } = config;
-        PluginSet::open(plugins, limits, pins, &self.worker, &mut |event| observer(&RunEvent::Plugin(event)))
-    }
-
-    /// Opens the plugins that a run had in force, from the files that its folder kept.
-    fn open_recorded(&self, active: &ActiveConfig, dir: &RunDir, observer: &mut Observer) -> Result<PluginSet> {
-        let ActiveConfig { plugins, limits, hashes, .. } = active;
-        let pins = PinSource::Record(hashes, dir);
-        PluginSet::open(plugins, limits, pins, &self.worker, &mut |event| observer(&RunEvent::Plugin(event)))
-    }
-}
-
-/// Makes the estimator's tables for the sample sizes that the run will look up: of single groups, and of all groups of a
-/// question together.
-fn prepare_estimator(config: &RunFile, train: &[Question], eval: &[Question]) -> Result<()> {
-    let sizes = |questions: &[Question], group: usize| -> BTreeSet<u32> {
-        questions.iter().flat_map(|question| [group as u32, (group * question.prompts.len()) as u32]).collect()
-    };
-    let all = sizes(train, config.game.group).into_iter().chain(sizes(eval, config.eval.group));
-    Ok(config.game.estimator.prepare(all)?)
-}
-
-/// Finds a question that the policy cannot encode, or that leaves no room for an answer, now rather than at its step.
-/// Returns the number of tokens of the longest.
-fn check_questions(
-    policy: &Policy,
-    config: &RunFile,
-    template: &PromptTemplate,
-    train: &[Question],
-    eval: &[Question],
-) -> Result<usize> {
-    let mut longest = 0;
-    let eval_path = config.prompts.eval.as_ref().unwrap_or(&config.prompts.train);
-    let files = [(&config.prompts.train, train), (eval_path, eval)];
-    let context = policy.config().context_length;
-    for (path, question) in files.into_iter().flat_map(|(path, questions)| std::iter::repeat(path).zip(questions)) {
-        for (history, prompt) in question.phrasings() {
-            let wrong = |reason: String| Error::Data { path: path.clone(), reason };
-            let tokens = template
-                .encode(history, &prompt.text)
-                .map_err(|error| wrong(format!("the policy cannot read question {}: {}", prompt.id, chain(&error))))?;
-            if tokens.len() + config.sampling.max_new_tokens > context {
-                return Err(wrong(format!(
-                    "question {} has {} tokens and leaves no room for {} more in the policy's context of {context}; \
-                     shorten it, or lower sampling.max_new_tokens",
-                    prompt.id,
-                    tokens.len(),
-                    config.sampling.max_new_tokens,
-                )));
-            }
-            longest = longest.max(tokens.len());
-        }
-    }
-    Ok(longest)
 }

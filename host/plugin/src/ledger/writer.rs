@@ -109,6 +109,12 @@ impl Ledger {
         Ok(self.length)
     }
 
+    /// Closes the ledger without the frames that were not handed to the system yet: after an error the file may be truncated
+    /// already.
+    pub fn discard(self) {
+        drop(self.file.into_parts());
+    }
+
     fn append(&mut self, record: &Record<'_>) -> Result<(), Error> {
         let body = postcard::to_stdvec(record).expect("plain data can be encoded");
         let body = lz4_flex::compress_prepend_size(&body);

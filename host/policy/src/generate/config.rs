@@ -1,11 +1,14 @@
 //! The settings of sampling.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
     cuda::draw::Filters,
     error::{Error, Result},
     kernels::WeightFormat,
+    setting::within,
 };
 
 /// The settings of sampling. A token's logits pass the filters in the order of the Python library transformers:
@@ -37,6 +40,9 @@ pub struct SampleConfig {
     /// from a distribution close to that of the policy.
     pub weights: WeightFormat,
 }
+
+/// The divisors of logits that leave them finite.
+const FACTORS: RangeInclusive<f64> = 1e-6..=1e6;
 
 impl Default for SampleConfig {
     fn default() -> Self {
@@ -72,19 +78,14 @@ impl SampleConfig {
     /// # Errors
     /// [`Error::Setting`] for the first setting that is out of range.
     pub fn check(&self) -> Result<()> {
-        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
-            return Err(Error::setting("temperature", format!("is {}; it must be at least 0", self.temperature)));
+        if self.temperature != 0.0 {
+            within("temperature", self.temperature, FACTORS)?;
         }
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
-            return Err(Error::setting("top_p", format!("is {}; it must be above 0 and at most 1", self.top_p)));
+            return Err(Error::setting("top_p", format!("is {:?}; it must be above 0 and at most 1", self.top_p)));
         }
-        if !(self.min_p >= 0.0 && self.min_p <= 1.0) {
-            return Err(Error::setting("min_p", format!("is {}; it must be from 0 to 1", self.min_p)));
-        }
-        if !(self.repetition_penalty > 0.0 && self.repetition_penalty.is_finite()) {
-            let reason = format!("is {}; it must be above 0, and 1 changes nothing", self.repetition_penalty);
-            return Err(Error::setting("repetition_penalty", reason));
-        }
+        within("min_p", self.min_p, 0.0..=1.0)?;
+        within("repetition_penalty", self.repetition_penalty, FACTORS)?;
         let at_least_one =
             [("max_new_tokens", self.max_new_tokens), ("max_batch", self.max_batch), ("cache_mib", self.cache_mib)];
         if let Some((name, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
@@ -114,14 +115,19 @@ mod tests {
     #[test]
     fn settings_out_of_range_are_errors() {
         type Change = fn(&mut SampleConfig);
-        let cases: [(Change, &str); 12] = [
+        let cases: [(Change, &str); 14] = [
             (|config| config.temperature = -1.0, "`temperature` is -1"),
             (|config| config.temperature = f64::NAN, "`temperature`"),
+            (
+                |config| config.temperature = 1e-300,
+                "`temperature` is 1e-300; it must be a number from 1e-6 to 1000000.0",
+            ),
             (|config| config.top_p = 0.0, "`top_p` is 0"),
             (|config| config.top_p = 1.1, "`top_p` is 1.1"),
             (|config| config.min_p = -0.1, "`min_p` is -0.1"),
             (|config| config.min_p = f64::NAN, "`min_p`"),
             (|config| config.repetition_penalty = 0.0, "`repetition_penalty` is 0"),
+            (|config| config.repetition_penalty = 1e-300, "`repetition_penalty` is 1e-300"),
             (|config| config.repetition_penalty = f64::INFINITY, "`repetition_penalty`"),
             (|config| config.max_new_tokens = 0, "`max_new_tokens`"),
             (|config| config.max_batch = 0, "`max_batch`"),

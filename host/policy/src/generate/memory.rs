@@ -51,17 +51,24 @@ impl SampleMemory {
     /// Computes the memory for a policy, which `lora` adapts, if any.
     ///
     /// # Errors
-    /// [`Error::Setting`] for settings out of range, and if the cache may not be large enough for one completion.
+    /// [`Error::Setting`] for settings out of range, for modules to save that the policy does not have, and if the cache may
+    /// not be large enough for one completion.
     pub fn new(policy: &Policy, lora: Option<&LoraConfig>, config: &SampleConfig, load: SampleLoad) -> Result<Self> {
         let numbers =
             Numbers { bytes: policy.transformer().dtype().size_in_bytes(), on_device: !policy.device().is_cpu() };
-        Self::of(policy.config(), numbers, lora, config, load)
+        let whole = match lora {
+            Some(lora) => lora.saved_weights(policy.transformer())?,
+            None => parameters(policy.config()),
+        };
+        Self::of(policy.config(), numbers, lora, whole, config, load)
     }
 
+    /// `whole` is the number of the model's weights that are trained themselves.
     fn of(
         model: &ModelConfig,
         numbers: Numbers,
         lora: Option<&LoraConfig>,
+        whole: usize,
         config: &SampleConfig,
         load: SampleLoad,
     ) -> Result<Self> {
@@ -83,9 +90,9 @@ impl SampleMemory {
         // Weights with adapters are copied, and on a device those that are joined with others.
         let adapted = |name: &str| lora.is_some_and(|lora| lora.adapts(name));
         let joined = |name: &str| numbers.on_device && !["o_proj", "down_proj"].contains(&name);
-        // Weights that are trained in another type are read from a copy of all.
-        let masters = if lora.is_none() && numbers.bytes < size_of::<f32>() { parameters(model) } else { 0 };
-        let copied = if masters == 0 { of_layers(&|name| adapted(name) || joined(name)) } else { 0 };
+        // Weights that are trained in another type are read from copies: those of all weights are joined at once.
+        let masters = if numbers.bytes < size_of::<f32>() { whole } else { 0 };
+        let copied = if masters < parameters(model) { of_layers(&|name| adapted(name) || joined(name)) } else { 0 };
         let packed = if numbers.on_device { 0 } else { DecodingModel::packed_bytes(model, config.weights) as u64 };
         let threads = rayon::current_num_threads();
         // A product is computed transposed, and copied. A thread that draws has the probabilities with their tokens, before
@@ -155,7 +162,8 @@ pub(crate) fn cache_blocks(
     prompts.sort_unstable_by(|a, b| b.cmp(a));
     let largest = prompts.first().copied().unwrap_or(0);
     let most = slots * own + prompts.iter().take(slots).sum::<usize>();
-    let allowed = usize::try_from(((config.cache_mib as u64) << 20) / block_bytes).unwrap_or(usize::MAX);
+    let allowed =
+        usize::try_from((config.cache_mib as u64).saturating_mul(1 << 20) / block_bytes).unwrap_or(usize::MAX);
     if allowed < own + largest {
         let needed = ((own + largest) as u64 * block_bytes).div_ceil(1 << 20);
         let reason = format!(
@@ -230,7 +238,7 @@ mod tests {
     fn the_cache_grows_with_the_batch_up_to_its_limit() {
         let blocks = |max_batch, cache_mib, max_new_tokens| {
             let config = SampleConfig { max_batch, cache_mib, max_new_tokens, ..SampleConfig::default() };
-            let memory = SampleMemory::of(&tiny(), ON_CPU, None, &config, LOAD).unwrap();
+            let memory = SampleMemory::of(&tiny(), ON_CPU, None, 0, &config, LOAD).unwrap();
             (memory.cache / block_bytes(&tiny(), 4), memory.batch, memory.full_length)
         };
         // Two blocks for each prompt, and two for each completion of up to 129 tokens.
@@ -239,20 +247,21 @@ mod tests {
         assert_eq!(blocks(64, 2048, 1), (4 * 2, 32, 32));
         // A block of the tiny model has 3 · 2 · 64 · 64 numbers, so there are ten in a MiB: one prompt, four completions.
         assert_eq!(blocks(64, 1, 129), (10, 32, 4));
+        assert_eq!(blocks(64, usize::MAX, 129), blocks(64, 2048, 129), "a limit of more bytes than there are numbers");
     }
 
     #[test]
     fn a_cache_that_one_completion_does_not_fit_is_an_error() {
         let model = ModelConfig { layers: 300, ..tiny() };
         let config = SampleConfig { cache_mib: 4, max_new_tokens: 400, ..SampleConfig::default() };
-        let message = SampleMemory::of(&model, ON_CPU, None, &config, LOAD).unwrap_err().to_string();
+        let message = SampleMemory::of(&model, ON_CPU, None, 0, &config, LOAD).unwrap_err().to_string();
         assert!(message.starts_with("`cache_mib` is 4; a completion of 400 tokens"), "{message}");
     }
 
     #[test]
     fn merged_adapters_are_copies_of_their_weights() {
         let lora = LoraConfig { targets: vec!["q_proj".to_owned(), "down_proj".to_owned()], ..LoraConfig::default() };
-        let of = |lora| SampleMemory::of(&tiny(), ON_CPU, lora, &SampleConfig::default(), LOAD).unwrap().weights;
+        let of = |lora| SampleMemory::of(&tiny(), ON_CPU, lora, 0, &SampleConfig::default(), LOAD).unwrap().weights;
         assert_eq!(of(Some(&lora)) - of(None), 4 * 3 * (64 * 64 + 64 * 176));
     }
 
@@ -260,10 +269,25 @@ mod tests {
     fn in_bf16_a_policy_in_training_has_masters_and_a_copy() {
         let in_bf16 = Numbers { bytes: 2, on_device: true };
         let lora = LoraConfig { targets: vec!["q_proj".to_owned(), "o_proj".to_owned()], ..LoraConfig::default() };
-        let of = |lora| SampleMemory::of(&tiny(), in_bf16, lora, &SampleConfig::default(), LOAD).unwrap();
-        assert_eq!(of(None).weights, 6 * parameters(&tiny()) as u64);
+        let of = |lora, whole| SampleMemory::of(&tiny(), in_bf16, lora, whole, &SampleConfig::default(), LOAD).unwrap();
+        assert_eq!(of(None, parameters(&tiny())).weights, 6 * parameters(&tiny()) as u64);
         // Queries, keys and values are joined, gates and ups too; the merged outputs are a copy.
         let joined = 3 * (3 * 64 * 64 + 2 * 64 * 176);
-        assert_eq!(of(Some(&lora)).weights, 2 * (parameters(&tiny()) + joined + 3 * 64 * 64) as u64);
+        let adapted = of(Some(&lora), 0).weights;
+        assert_eq!(adapted, 2 * (parameters(&tiny()) + joined + 3 * 64 * 64) as u64);
+        // Modules that are trained whole beside the adapters have masters.
+        assert_eq!(of(Some(&lora), 100).weights, adapted + 4 * 100);
+    }
+
+    #[test]
+    fn modules_to_save_are_counted_by_their_weights() {
+        let policy = Policy::tiny(1, &Device::Cpu).unwrap();
+        let saved = |modules: &[&str]| {
+            let modules_to_save = modules.iter().map(|module| (*module).to_owned()).collect();
+            LoraConfig { modules_to_save, ..LoraConfig::default() }.saved_weights(policy.transformer()).unwrap()
+        };
+        let vocabulary = policy.config().vocab_size;
+        assert_eq!(saved(&[]), 0);
+        assert_eq!(saved(&["embed_tokens", "layers.0.mlp.up_proj"]), vocabulary * 64 + 64 * 176);
     }
 }

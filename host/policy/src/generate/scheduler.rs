@@ -351,7 +351,7 @@ impl<'a> Scheduler<'a> {
     fn accept(&mut self, drawn: HashMap<usize, Option<Drawn>>) -> Result<()> {
         for sequence in &mut self.active {
             let Some(drawn) = drawn.get(&sequence.request) else { continue };
-            let drawn = drawn.ok_or_else(|| non_finite(sequence.request))?;
+            let drawn = drawn.ok_or(Error::NonFiniteLogits { index: sequence.request })?;
             sequence.tokens.push(drawn.token);
             sequence.log_probs.push(drawn.log_prob);
             if self.config.repetition_penalty != 1.0 {
@@ -405,11 +405,6 @@ impl Active {
     fn draw(&self, requests: &[Request<'_>]) -> Draw<'_> {
         Draw { uniform: requests[self.request].seed.uniform(self.length()), seen: &self.seen }
     }
-}
-
-fn non_finite(index: usize) -> Error {
-    let reason = "the model's logits are not finite: its weights are damaged, or its training has diverged";
-    Error::Sequence { index, reason: reason.to_owned() }
 }
 
 #[cfg(test)]

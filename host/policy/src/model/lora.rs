@@ -16,6 +16,7 @@ use crate::{
         transformer::{Adapter, Transformer},
     },
     ops::Dropout,
+    setting::within,
 };
 
 /// The settings of LoRA.
@@ -57,6 +58,12 @@ impl Default for LoraConfig {
     }
 }
 
+/// The largest rank: that of the widest known models, above which an update of a matrix has more numbers than the matrix.
+const MAX_RANK: usize = 1 << 14;
+
+/// The largest strength: gradients of the adapters' weights are proportional to it, and finite.
+const MAX_ALPHA: f64 = 1e6;
+
 /// The target that stands for all projections.
 const ALL: &str = "all-linear";
 
@@ -64,17 +71,23 @@ const ALL: &str = "all-linear";
 const PROJECTIONS: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
 impl LoraConfig {
-    pub(crate) fn check(&self) -> Result<()> {
-        if self.rank == 0 {
-            return Err(Error::setting("lora.rank", "must be at least 1"));
+    /// Checks the settings, as far as they do not depend on the model.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for the first setting that is out of range, by its name under `lora`.
+    pub fn check(&self) -> Result<()> {
+        if !(1..=MAX_RANK).contains(&self.rank) {
+            let reason = format!("is {}; it must be from 1 to {MAX_RANK}", self.rank);
+            return Err(Error::setting("lora.rank", reason));
         }
-        if !self.alpha.is_finite() || self.alpha == 0.0 {
-            return Err(Error::setting("lora.alpha", format!("is {}; it must be a finite number, not 0", self.alpha)));
+        if self.alpha == 0.0 {
+            return Err(Error::setting("lora.alpha", "must be another number than 0, or the adapters change nothing"));
         }
+        within("lora.alpha", self.alpha, -MAX_ALPHA..=MAX_ALPHA)?;
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(Error::setting(
                 "lora.dropout",
-                format!("is {}; it must be at least 0 and below 1", self.dropout),
+                format!("is {:?}; it must be at least 0 and below 1", self.dropout),
             ));
         }
         if let Some(both) = self.modules_to_save.iter().find(|module| self.targets.contains(module)) {
@@ -126,6 +139,16 @@ impl LoraConfig {
         Ok(names.into_iter().filter(|name| self.saves(module_of(name))).collect())
     }
 
+    /// Returns the number of weights of the modules that are trained whole.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a module that the model does not have.
+    pub(crate) fn saved_weights(&self, model: &Transformer) -> Result<usize> {
+        let saved = self.saved(model)?;
+        let weights = model.weights().into_iter().filter(|(name, _)| saved.contains(name));
+        Ok(weights.map(|(_, weight)| weight.elem_count()).sum())
+    }
+
     /// Returns the dropout of an adapter outside of training.
     pub(crate) fn dropout(&self) -> Dropout {
         Dropout { rate: self.dropout, key: None }
@@ -155,6 +178,11 @@ pub(crate) fn is_adapter(weight: &str) -> bool {
 /// Fails if a setting is out of range.
 pub(crate) fn attach(model: &Transformer, config: &LoraConfig, seed: u64) -> Result<Transformer> {
     config.check()?;
+    let hidden = model.widths().hidden;
+    if config.rank > hidden {
+        let reason = format!("is {}; it must be at most {hidden}, the model's hidden size", config.rank);
+        return Err(Error::setting("lora.rank", reason));
+    }
     let saved = config.saved(model)?;
     let mut model = frozen_but(model, &mut |name, weight| {
         Ok(if saved.contains(name) { Some(weight.to_dtype(DType::F32)?.copy()?) } else { None })

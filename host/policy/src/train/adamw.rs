@@ -25,6 +25,7 @@ use crate::{
         with_floats, with_floats_mut,
     },
     profile,
+    setting::not_negative,
 };
 
 /// The settings of AdamW.
@@ -60,14 +61,14 @@ impl AdamWConfig {
                 return Err(Error::setting(name, format!("is {beta}; it must be at least 0 and below 1")));
             }
         }
-        let others =
-            [("epsilon", self.epsilon), ("weight_decay", self.weight_decay), ("max_grad_norm", self.max_grad_norm)];
-        for (name, value) in others {
-            if !(value >= 0.0 && value.is_finite()) {
-                return Err(Error::setting(name, format!("is {value}; it must be at least 0")));
-            }
+        not_negative("epsilon", self.epsilon)?;
+        // A weight whose gradients were all 0 moves by 0 / (0 + ε).
+        if self.epsilon as f32 == 0.0 {
+            let reason = format!("is {:?}; it must be above 0 as a number of 32 bits, such as 1e-8", self.epsilon);
+            return Err(Error::setting("epsilon", reason));
         }
-        Ok(())
+        not_negative("weight_decay", self.weight_decay)?;
+        not_negative("max_grad_norm", self.max_grad_norm)
     }
 }
 
@@ -286,5 +287,9 @@ mod tests {
         let refused = |config: AdamWConfig| config.check().unwrap_err().to_string();
         assert!(refused(AdamWConfig { beta1: 1.0, ..Default::default() }).contains("`beta1` is 1"));
         assert!(refused(AdamWConfig { epsilon: -1.0, ..Default::default() }).contains("`epsilon` is -1"));
+        let none = refused(AdamWConfig { epsilon: 1e-60, ..Default::default() });
+        assert!(none.contains("`epsilon` is 1e-60; it must be above 0"), "{none}");
+        let infinite = refused(AdamWConfig { weight_decay: 1e308, ..Default::default() });
+        assert!(infinite.contains("`weight_decay` is 1e308; it must be a number from 0.0 to 3.4"), "{infinite}");
     }
 }

@@ -18,6 +18,8 @@ pub struct UpdateMemory {
     pub reference: u64,
     /// The optimiser's two moments of each trained weight.
     pub optimiser: u64,
+    /// Copies of the trained weights and their moments, which a step of several updates goes back to when one of them fails.
+    pub snapshot: u64,
     /// The gradients of the trained weights.
     pub gradients: u64,
     /// The activations that are kept from the forward to the backward pass.
@@ -29,8 +31,14 @@ pub struct UpdateMemory {
 }
 
 impl UpdateMemory {
-    /// Computes the memory of an update of `trained` weights on `tokens` tokens at once.
-    pub(crate) fn new(model: &Transformer, trained: usize, checkpointing: Checkpointing, tokens: usize) -> Self {
+    /// Computes the memory of an update of `trained` weights on `tokens` tokens at once, in a step of `updates` updates.
+    pub(crate) fn new(
+        model: &Transformer,
+        trained: usize,
+        checkpointing: Checkpointing,
+        tokens: usize,
+        updates: usize,
+    ) -> Self {
         let floats = |count: usize| (count * size_of::<f32>()) as u64;
         // Numbers in the type of activations. Of weights trained in another type each pass has a copy in this one.
         let numbers = |count: usize| (count * model.dtype().size_in_bytes()) as u64;
@@ -50,6 +58,7 @@ impl UpdateMemory {
             weights: floats(masters) + numbers(model.parameter_count()),
             reference: floats(trained),
             optimiser: floats(2 * trained),
+            snapshot: if updates > 1 { floats(3 * trained) } else { 0 },
             gradients: floats(trained),
             activations: numbers(tokens * (layer * model.layer_count() + width.hidden)),
             temporaries: numbers(tokens * rows + logits),
@@ -59,7 +68,7 @@ impl UpdateMemory {
 
     /// Returns the advice for an update that found too little memory, and the saving of each remedy.
     pub(crate) fn remedy(model: &Transformer, trained: usize, checkpointing: Checkpointing, tokens: usize) -> String {
-        let total = |checkpointing, tokens| Self::new(model, trained, checkpointing, tokens).total();
+        let total = |checkpointing, tokens| Self::new(model, trained, checkpointing, tokens, 1).total();
         let now = total(checkpointing, tokens);
         let saved = |total: u64| now.saturating_sub(total) >> 20;
         let half = saved(total(checkpointing, tokens / 2));
@@ -75,7 +84,13 @@ impl UpdateMemory {
 
     /// Returns the sum, in bytes.
     pub fn total(&self) -> u64 {
-        self.weights + self.reference + self.optimiser + self.gradients + self.activations + self.temporaries
+        self.weights
+            + self.reference
+            + self.optimiser
+            + self.snapshot
+            + self.gradients
+            + self.activations
+            + self.temporaries
     }
 }
 
@@ -84,16 +99,45 @@ impl fmt::Display for UpdateMemory {
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         write!(
             f,
-            "an update takes at most {} MiB: weights {}, reference {}, optimiser {}, gradients {}, activations {}, \
-             temporaries {}; {} tokens at once",
+            "an update takes at most {} MiB: weights {}, reference {}, optimiser {}, ",
             mib(self.total()),
             mib(self.weights),
             mib(self.reference),
             mib(self.optimiser),
+        )?;
+        if self.snapshot > 0 {
+            write!(f, "snapshot {}, ", mib(self.snapshot))?;
+        }
+        write!(
+            f,
+            "gradients {}, activations {}, temporaries {}; {} tokens at once",
             mib(self.gradients),
             mib(self.activations),
             mib(self.temporaries),
             self.tokens,
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use crate::{
+        policy::Policy,
+        train::{
+            snapshot::Snapshot,
+            trainer::{OptimiserConfig, Trainer, Tuning},
+        },
+    };
+
+    #[test]
+    fn the_snapshot_of_several_updates_is_a_copy_of_the_weights_and_their_moments() {
+        let policy = Policy::tiny(1, &Device::Cpu).unwrap();
+        let trainer = Trainer::new(policy, &Tuning::Full, OptimiserConfig::default(), 64, 0).unwrap();
+        let (one, two) = (trainer.update_memory(64, 8, 1), trainer.update_memory(64, 8, 2));
+        let snapshot = Snapshot::new(&trainer.variables, &trainer.optimiser).unwrap().bytes();
+        assert_eq!((one.snapshot, two.snapshot, two.total() - one.total()), (0, snapshot, snapshot));
+        assert!(!one.to_string().contains("snapshot") && two.to_string().contains(", snapshot 2, "), "{two}");
     }
 }

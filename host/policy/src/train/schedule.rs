@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::{error::Result, setting::not_negative};
 
 /// The learning rate after the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -43,11 +43,7 @@ impl Schedule {
     /// # Errors
     /// [`Error::Setting`] for the first setting that is out of range.
     pub fn check(&self) -> Result<()> {
-        if !(self.learning_rate >= 0.0 && self.learning_rate.is_finite()) {
-            let reason = format!("is {}; it must be at least 0", self.learning_rate);
-            return Err(Error::setting("learning_rate", reason));
-        }
-        Ok(())
+        not_negative("learning_rate", self.learning_rate)
     }
 
     /// Returns the learning rate of optimiser step `step`, counted from 0. The rate of step 0 is not 0 but

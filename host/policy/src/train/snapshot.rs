@@ -34,4 +34,11 @@ impl Snapshot {
         optimiser.steps = self.steps;
         Ok(())
     }
+
+    /// Returns the bytes of the copies.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> u64 {
+        let tensors = self.weights.iter().chain(self.moments.iter().flat_map(|(mean, square)| [mean, square]));
+        tensors.map(|tensor| (tensor.elem_count() * tensor.dtype().size_in_bytes()) as u64).sum()
+    }
 }

@@ -201,10 +201,11 @@ impl Trainer {
         self.token_budget
     }
 
-    /// Returns the largest memory of an update on a batch of at most `batch` tokens, whose longest sequence has `longest`.
-    pub fn update_memory(&self, batch: usize, longest: usize) -> UpdateMemory {
+    /// Returns the largest memory of a step of `updates` updates on a batch of at most `batch` tokens, whose longest sequence
+    /// has `longest`.
+    pub fn update_memory(&self, batch: usize, longest: usize, updates: usize) -> UpdateMemory {
         let tokens = batch.min(self.token_budget.max(longest));
-        UpdateMemory::new(&self.policy.transformer, self.trained(), self.checkpointing, tokens)
+        UpdateMemory::new(&self.policy.transformer, self.trained(), self.checkpointing, tokens, updates)
     }
 
     /// Returns the number of trained weights.

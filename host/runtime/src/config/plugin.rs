@@ -9,7 +9,7 @@ use alft_sdk::roles::Role;
 use serde::{Deserialize, Serialize};
 
 use super::source::InvalidSetting;
-use super::weight::Weight;
+use super::weight::{MOST, Weight};
 
 /// A `[[plugin]]` table: the `path` of a built plugin, or a `crate` to build as `form`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -172,16 +172,16 @@ impl PluginEntry {
         }
         self.weight.check().map_err(|reason| InvalidSetting::new(self.key("weight"), reason))?;
         let rate = self.multiplier_rate;
-        if !(rate >= 0.0 && rate.is_finite()) {
-            return wrong("multiplier_rate", format!("must be a number of 0 or more, not {rate}"));
+        if !(0.0..=MOST).contains(&rate) {
+            return wrong("multiplier_rate", format!("must be 0 or more and at most {MOST:e}, not {rate:?}"));
         }
         let rate = self.max_failure_rate;
         if !(0.0..=1.0).contains(&rate) {
             return wrong("max_failure_rate", format!("must be a share from 0 to 1, not {rate}"));
         }
         match self.on_error {
-            OnError::Score(score) if !score.is_finite() => {
-                wrong("on_error", format!("must have a finite score, not {score}"))
+            OnError::Score(score) if !(-MOST..=MOST).contains(&score) => {
+                wrong("on_error", format!("must have a finite score of at most {MOST:e}, not {score:?}"))
             }
             _ => Ok(()),
         }

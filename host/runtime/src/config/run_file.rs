@@ -7,14 +7,15 @@ use alft_game::estimator::SurprisalEstimator;
 use alft_game::{AdvantageConfig, Combine, Scale, TargetConfig};
 use alft_plugin_host::Limits;
 use alft_policy::{
-    AdamWConfig, Decay, DevicePreference, Export, GrpoConfig, HubModel, KlPenalty, LoraConfig, Message,
-    OptimiserConfig, Precision, SampleConfig, Schedule,
+    AdamWConfig, DevicePreference, Export, GrpoConfig, HubModel, KlPenalty, LoraConfig, Message, OptimiserConfig,
+    Precision, SampleConfig, Schedule,
 };
 use serde::{Deserialize, Serialize};
 
 use super::best::Best;
 use super::plugin::PluginEntry;
 use super::questions::{DynamicSampling, QuestionOrder};
+use super::schedule::PhaseSchedule;
 use super::source::{InvalidSetting, RunFileError, Source};
 
 /// A run file. Paths are relative to the file that they stand in; `output` is relative to the current folder.
@@ -179,7 +180,7 @@ pub struct Train {
     pub steps: u64,
     /// The learning rate over the steps.
     #[serde(default)]
-    pub schedule: Schedule,
+    pub schedule: PhaseSchedule,
     /// The optimiser.
     #[serde(default)]
     pub adamw: AdamWConfig,
@@ -245,11 +246,14 @@ pub struct WarmStart {
     pub batch: usize,
     /// The learning rate over the steps.
     #[serde(default)]
-    pub schedule: Schedule,
+    pub schedule: PhaseSchedule,
     /// The optimiser.
     #[serde(default)]
     pub adamw: AdamWConfig,
 }
+
+/// The largest number of samples of a group, and of questions or examples of a batch.
+const LARGEST_BATCH: u64 = 1 << 16;
 
 /// The slowest rate of a target that remembers: at a lower one a single sample would not move the target.
 const MIN_TARGET_RATE: f64 = 0.001;
@@ -265,6 +269,7 @@ impl RunFile {
         if !overrides.is_empty() {
             source = source.with_overrides(overrides)?;
         }
+        source.check_numbers()?;
         let mut run: Self = toml::from_str(&source.text).map_err(|error| source.toml_error(&error))?;
         run.make_paths_absolute(path.parent().unwrap_or(Path::new("")));
         run.check().map_err(|invalid| source.setting_error(&invalid))?;
@@ -273,12 +278,7 @@ impl RunFile {
 
     /// The learning rate over the steps of the game.
     pub(crate) fn game_schedule(&self) -> Schedule {
-        // A constant rate does not depend on the run's length: a longer run has the same schedule.
-        let total_steps = match self.train.schedule.decay {
-            Decay::Constant => Schedule::default().total_steps,
-            Decay::Cosine | Decay::Linear => self.train.steps,
-        };
-        Schedule { total_steps, ..self.train.schedule.clone() }
+        self.train.schedule.over(self.train.steps)
     }
 
     /// The optimiser of the game.
@@ -289,8 +289,7 @@ impl RunFile {
     /// The optimiser of the run's first phase: the warm start's, or the game's where there is none.
     pub(crate) fn first_optimiser(&self) -> OptimiserConfig {
         let Some(warm_start) = &self.warm_start else { return self.game_optimiser() };
-        let schedule = Schedule { total_steps: warm_start.steps, ..warm_start.schedule.clone() };
-        OptimiserConfig { schedule, adamw: warm_start.adamw.clone() }
+        OptimiserConfig { schedule: warm_start.schedule.over(warm_start.steps), adamw: warm_start.adamw.clone() }
     }
 
     /// The loss of the game, at the temperature and length of its samples.
@@ -389,28 +388,37 @@ impl RunFile {
             return wrong("target.rate", format!("must be from {MIN_TARGET_RATE} to 1, not {}", self.target.rate));
         }
         let at_least_one = [
-            ("game.bundles_per_step", self.game.bundles_per_step as u64),
-            ("game.reference_samples", self.game.reference_samples as u64),
             ("train.token_budget", self.train.token_budget as u64),
             ("train.save_every", self.train.save_every),
             ("eval.bundles", self.eval.bundles as u64),
-            ("eval.group", self.eval.group as u64),
             ("train.keep", self.train.keep.map_or(1, |keep| keep as u64)),
             ("game.dynamic_sampling.max_rounds", self.game.dynamic_sampling.map_or(1, |set| set.max_rounds as u64)),
-            ("warm_start.batch", self.warm_start.as_ref().map_or(1, |warm_start| warm_start.batch as u64)),
         ];
-        if let Some((key, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
+        // Everything of a batch is in memory at once.
+        let of_batches = [
+            ("game.group", self.game.group),
+            ("game.bundles_per_step", self.game.bundles_per_step),
+            ("game.reference_samples", self.game.reference_samples),
+            ("eval.group", self.eval.group),
+            ("warm_start.batch", self.warm_start.as_ref().map_or(1, |warm_start| warm_start.batch)),
+        ];
+        let counts = of_batches.map(|(key, value)| (key, value as u64));
+        if let Some((key, _)) = at_least_one.iter().chain(&counts).find(|(_, value)| *value == 0) {
             return wrong(key, "must be at least 1".into());
+        }
+        if let Some((key, value)) = counts.iter().find(|(_, value)| *value > LARGEST_BATCH) {
+            return wrong(key, format!("must be at most {LARGEST_BATCH}, not {value}"));
         }
         self.check_exports()?;
         let warm_start = self.warm_start.as_ref();
         let tables = [
             ("model", self.model.hub().map(drop)),
+            ("model", self.model.lora.as_ref().map_or(Ok(()), LoraConfig::check)),
             ("sampling", self.sampling.check()),
             ("train.loss", self.train.loss.check()),
-            ("train.schedule", self.train.schedule.check()),
+            ("train.schedule", self.game_schedule().check()),
             ("train.adamw", self.train.adamw.check()),
-            ("warm_start.schedule", warm_start.map_or(Ok(()), |warm_start| warm_start.schedule.check())),
+            ("warm_start.schedule", self.first_optimiser().schedule.check()),
             ("warm_start.adamw", warm_start.map_or(Ok(()), |warm_start| warm_start.adamw.check())),
         ];
         for (table, checked) in tables {
@@ -514,6 +522,14 @@ path = "a.wasm"
             (error.message.as_str(), error.help.as_deref()),
             ("unknown field `wieght`", Some("did you mean `weight`?"))
         );
+        for key in ["train.schedule.total_steps=9", "warm_start={data=\"w\",steps=1,batch=1,schedule={total_steps=9}}"]
+        {
+            let error = refused(SMALL, &[key]);
+            assert_eq!(error.message, "unknown field `total_steps`");
+            let help = error.help.unwrap();
+            assert!(help.contains("leave it out") && help.contains("`train.steps` or `warm_start.steps`"), "{help}");
+            assert!(error.text[error.span.unwrap()].starts_with("total_steps"));
+        }
         assert!(refused(SMALL, &["plugin.b.weight=1"]).message.contains("no entry \"b\""));
         assert!(refused(SMALL, &["steps"]).message.contains("write key=value"));
     }
@@ -525,6 +541,101 @@ path = "a.wasm"
         let span = error.span.unwrap();
         assert_eq!(&error.text[span.clone()], "group = 0");
         assert!(error.text[..span.start].ends_with("[eval]\n"), "and not the line of [game]");
+    }
+
+    /// Every numeric key beside those of the plugins, and the hostile numbers that it may have all the same.
+    const NUMBERS: [(&str, &[&str]); 46] = [
+        ("seed", &["0", BIG]),
+        ("model.lora.rank", &[]),
+        ("model.lora.alpha", &["-1", TINY]),
+        ("model.lora.dropout", &["0", TINY]),
+        ("sampling.temperature", &[]),
+        ("sampling.top_k", &["0", BIG]),
+        ("sampling.top_p", &[TINY]),
+        ("sampling.min_p", &["0", TINY]),
+        ("sampling.repetition_penalty", &[]),
+        // The context and the cache are those of the model.
+        ("sampling.max_new_tokens", &[BIG]),
+        ("sampling.max_batch", &[BIG]),
+        ("sampling.cache_mib", &[BIG]),
+        ("game.group", &[]),
+        ("game.bundles_per_step", &[]),
+        ("game.reference_samples", &[]),
+        ("game.dynamic_sampling.max_rounds", &[BIG]),
+        ("target.rate", &[]),
+        ("train.steps", &["0", BIG]),
+        ("train.token_budget", &[BIG]),
+        ("train.save_every", &[BIG]),
+        ("train.checkpoint_every", &["0", BIG]),
+        ("train.keep", &[BIG]),
+        ("train.schedule.learning_rate", &["0", TINY, BIG]),
+        ("train.schedule.warmup_steps", &["0", BIG]),
+        ("train.adamw.beta1", &["0", TINY]),
+        ("train.adamw.beta2", &["0", TINY]),
+        ("train.adamw.epsilon", &[BIG]),
+        ("train.adamw.weight_decay", &["0", TINY, BIG]),
+        ("train.adamw.max_grad_norm", &["0", TINY, BIG]),
+        ("train.loss.clip_low", &["0", TINY, BIG]),
+        ("train.loss.clip_high", &["0", TINY, BIG]),
+        ("train.loss.delta", &[BIG]),
+        ("train.loss.beta", &["0", TINY]),
+        ("train.loss.entropy_coef", &["0", "-1", TINY]),
+        ("train.loss.updates_per_batch", &[]),
+        ("eval.bundles", &[BIG]),
+        ("eval.group", &[]),
+        ("eval.every", &["0", BIG]),
+        ("warm_start.steps", &["0", BIG]),
+        ("warm_start.batch", &[]),
+        ("warm_start.schedule.learning_rate", &["0", TINY, BIG]),
+        ("warm_start.schedule.warmup_steps", &["0", BIG]),
+        ("warm_start.adamw.beta1", &["0", TINY]),
+        ("warm_start.adamw.epsilon", &[BIG]),
+        ("warm_start.adamw.weight_decay", &["0", TINY, BIG]),
+        ("warm_start.adamw.max_grad_norm", &["0", TINY, BIG]),
+    ];
+    const TINY: &str = "1e-300";
+    const BIG: &str = "9223372036854775807";
+    /// No integer that TOML promises.
+    const HUGE: &str = "9223372036854775808";
+
+    /// The run file with more tables, and with `number` as the value of `key`.
+    fn with_number(key: &str, number: &str) -> String {
+        let mut run: toml::Table = SMALL.parse().unwrap();
+        let more = "prompts = { train = \"t\", eval = \"e\" }\neval = { every = 1 }\n\
+                    warm_start = { data = \"w\", steps = 1, batch = 1 }\ntrain = { steps = 1, checkpoint_every = 1 }\n";
+        run.extend(more.parse::<toml::Table>().unwrap());
+        let (tables, last) = key.rsplit_once('.').map_or((None, key), |(tables, last)| (Some(tables), last));
+        let empty = || toml::Value::Table(toml::Table::new());
+        let tables = tables.iter().flat_map(|tables| tables.split('.'));
+        let table =
+            tables.fold(&mut run, |table, name| table.entry(name).or_insert_with(empty).as_table_mut().unwrap());
+        table.insert(last.into(), "@".into());
+        toml::to_string(&run).unwrap().replace("\"@\"", number)
+    }
+
+    #[test]
+    fn a_number_out_of_range_is_refused_at_its_line_with_the_range() {
+        let hostile = ["0", "-1", "nan", "-nan", "inf", "-inf", "1e308", "-1e308", "1e400", TINY, BIG, HUGE];
+        let mut wrong = Vec::new();
+        for (key, accepted) in NUMBERS {
+            for number in hostile {
+                let text = with_number(key, number);
+                let fault = match RunFile::parse(Path::new("run.toml"), &text, &[]) {
+                    Ok(run) if accepted.contains(&number) => toml::to_string(&run).err().map(|error| error.to_string()),
+                    Ok(_) => Some("accepted".to_owned()),
+                    Err(error) => {
+                        let place = error.span.as_ref().map(|span| text[..span.start].matches('\n').count());
+                        let line = place.and_then(|line| text.lines().nth(line)).unwrap_or_default();
+                        let with_remedy = error.message.contains("must be") || error.help.is_some();
+                        let right =
+                            with_remedy && line.ends_with(&format!(" = {number}")) && !accepted.contains(&number);
+                        (!right).then(|| format!("{line:?}: {} ({:?})", error.message, error.help))
+                    }
+                };
+                wrong.extend(fault.map(|fault| format!("{key} = {number}: {fault}")));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
     #[test]
@@ -547,6 +658,10 @@ path = "a.wasm"
             ("plugin.a.weight={from=0,to=1,ovr=3}", "unknown field `ovr`"),
             ("plugin.a.max_failure_rate=2", "from 0 to 1"),
             ("plugin.a.on_error={score=nan}", "finite score"),
+            ("plugin.a.on_error={score=-1e308}", "finite score of at most 3.4028234663852886e38, not -1e308"),
+            ("plugin.a.weight=1e308", "not 1e308"),
+            ("plugin.a.config={deep=[1, -inf]}", "must be finite, not -inf"),
+            ("plugin.a.multiplier_rate=1e308", "not 1e308"),
             ("plugin.a.on_error=skip", "unknown variant `skip`"),
             ("plugin.a.limits.stack=1", "`plugin.a.limits.stack`"),
             ("limits.stack=1", "`limits.stack`"),

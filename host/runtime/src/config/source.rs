@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use alft_plugin_host::limits::InvalidLimit;
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// The text of a run file under the name that errors call it by.
@@ -10,6 +11,10 @@ pub(super) struct Source {
     pub(super) name: String,
     pub(super) text: String,
 }
+
+/// The key for the length of a schedule in other tools.
+const TOTAL_STEPS: &str = "total_steps";
+const OF_TOTAL_STEPS: &str = "leave it out: a schedule ends with the last step of `train.steps` or `warm_start.steps`";
 
 /// A run file that cannot be used: the message, and the place in the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,18 +59,33 @@ impl Source {
     /// The TOML reader's error, with a suggestion where a key is unknown.
     pub(super) fn toml_error(&self, error: &toml::de::Error) -> RunFileError {
         let message = error.message().to_owned();
-        let help = unknown_key(&message).map(|(wrong, known)| match nearest(wrong, &known) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("the keys here are: {}", known.join(", ")),
+        let help = unknown_key(&message).map(|(wrong, known)| match (wrong, nearest(wrong, &known)) {
+            (TOTAL_STEPS, _) => OF_TOTAL_STEPS.to_owned(),
+            (_, Some(near)) => format!("did you mean `{near}`?"),
+            (_, None) => format!("the keys here are: {}", known.join(", ")),
         });
+        let help = help.or_else(|| of_number(&message).map(str::to_owned));
         let first_part = || message.split(", expected").next().unwrap_or(&message).to_owned();
-        let message = if help.is_some() { first_part() } else { message };
+        let message = if unknown_key(&message).is_some() { first_part() } else { message };
         self.error(message, help, error.span())
     }
 
     /// The error of a value: points at the line that sets the key, or else at the innermost table around it.
     pub(super) fn setting_error(&self, invalid: &InvalidSetting) -> RunFileError {
         self.error(invalid.to_string(), None, locate(&self.text, &invalid.key))
+    }
+
+    /// Finds a number that has no safe place: an integer beyond an `i64`, which TOML does not promise, `--set` does not take and
+    /// sums of which overflow, and an infinity or NaN in the tables that become JSON.
+    pub(super) fn check_numbers(&self) -> Result<(), RunFileError> {
+        let table = DeTable::parse(&self.text).map_err(|error| self.toml_error(&error))?;
+        match misplaced(table.get_ref(), false) {
+            Some((place, rule)) => {
+                let message = format!("{rule}, not {}", &self.text[place.clone()]);
+                Err(self.error(message, None, Some(place)))
+            }
+            None => Ok(()),
+        }
     }
 
     /// An error of the whole text.
@@ -110,6 +130,27 @@ fn locate(text: &str, key: &str) -> Option<Range<usize>> {
     span.filter(|span| !span.is_empty() && span.end <= text.len())
 }
 
+/// The tables that become JSON.
+const JSON_TABLES: [&str; 2] = ["config", "chat_template_kwargs"];
+
+/// The place of the first number in a table that has no safe place, and the rule that it breaks.
+fn misplaced(table: &DeTable<'_>, in_json: bool) -> Option<(Range<usize>, &'static str)> {
+    fn of_value(value: &Spanned<DeValue<'_>>, in_json: bool) -> Option<(Range<usize>, &'static str)> {
+        match value.get_ref() {
+            DeValue::Integer(integer) if i64::from_str_radix(integer.as_str(), integer.radix()).is_err() => {
+                Some((value.span(), "an integer must be from -9223372036854775808 to 9223372036854775807"))
+            }
+            DeValue::Float(number) if in_json && number.as_str().ends_with(['n', 'f']) => {
+                Some((value.span(), "a number that becomes JSON must be finite"))
+            }
+            DeValue::Array(entries) => entries.iter().find_map(|entry| of_value(entry, in_json)),
+            DeValue::Table(table) => misplaced(table, in_json),
+            _ => None,
+        }
+    }
+    table.iter().find_map(|(key, value)| of_value(value, in_json || JSON_TABLES.contains(&key.get_ref().as_ref())))
+}
+
 /// The table, if its `name` is the one that is looked for.
 fn named<'a, 'i>(entry: &'a DeValue<'i>, name: &str) -> Option<&'a DeTable<'i>> {
     let DeValue::Table(table) = entry else { return None };
@@ -122,6 +163,18 @@ fn unknown_key(message: &str) -> Option<(&str, Vec<&str>)> {
     let rest = message.strip_prefix("unknown field `").or_else(|| message.strip_prefix("unknown variant `"))?;
     let (wrong, rest) = rest.split_once('`')?;
     Some((wrong, rest.split('`').skip(1).step_by(2).collect()))
+}
+
+/// The remedy for a value that is none of the numbers that a key has.
+fn of_number(message: &str) -> Option<&'static str> {
+    if message.contains("number overflowed") {
+        return Some("write a number that has a place in 64 bits");
+    }
+    match message.rsplit_once("expected ")?.1 {
+        "u64" | "u32" | "usize" => Some("write a whole number that is 0 or more"),
+        "f64" => Some("write a number"),
+        _ => None,
+    }
 }
 
 /// The known name that `wrong` was probably meant to be, if one is near.

@@ -6,6 +6,9 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+/// The largest weight and the largest score: a loss is computed in `f32`.
+pub(super) const MOST: f64 = f32::MAX as f64;
+
 /// The factor of a plugin's rewards.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
@@ -65,20 +68,23 @@ impl Weight {
     /// # Errors
     /// The weight and the range that is allowed.
     pub fn check(&self) -> Result<(), String> {
-        let (low, high) = match self {
-            Self::Constant(weight) => (*weight, *weight),
-            Self::Ramp(Ramp { from, to, .. }) => (from.min(*to), from.max(*to)),
+        let ends = match self {
+            Self::Constant(weight) => [*weight; 2],
+            Self::Ramp(Ramp { from, to, .. }) => [*from, *to],
         };
-        if low >= 0.0 && high.is_finite() { Ok(()) } else { Err(format!("must be 0 or more, not {self}")) }
+        if ends.iter().all(|weight| (0.0..=MOST).contains(weight)) {
+            return Ok(());
+        }
+        Err(format!("must be 0 or more and at most {MOST:e}, not {self}"))
     }
 }
 
 impl fmt::Display for Weight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Constant(weight) => weight.fmt(f),
+            Self::Constant(weight) => write!(f, "{weight:?}"),
             Self::Ramp(Ramp { from, to, after, over, .. }) => {
-                write!(f, "{from} to {to} in steps {after} to {}", after + over)
+                write!(f, "{from:?} to {to:?} in steps {after} to {}", after.saturating_add(*over))
             }
         }
     }
@@ -153,7 +159,8 @@ mod tests {
         let wrong = |text: &str| weight(text).unwrap_err().message().to_owned();
         assert!(wrong("{ from = 0.0, too = 1.0, over = 3 }").starts_with("unknown field `too`"));
         assert!(wrong("\"much\"").contains("a number, or a schedule"));
-        for negative in ["-1", "{ from = 1.0, to = -1.0, over = 3 }", "nan", "inf"] {
+        let from_nan = "{ from = nan, to = 1.0, over = 9223372036854775807, after = 9223372036854775807 }";
+        for negative in ["-1", "{ from = 1.0, to = -1.0, over = 3 }", "nan", "inf", "1e308", from_nan] {
             assert!(weight(negative).unwrap().check().unwrap_err().contains("0 or more"), "{negative}");
         }
     }

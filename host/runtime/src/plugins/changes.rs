@@ -160,6 +160,11 @@ impl ChangeLog {
         self.pending.pop_front_if(|change| change.step <= step)
     }
 
+    /// Closes the record without a change that was not handed to the system yet.
+    pub(crate) fn discard(self) {
+        self.file.discard();
+    }
+
     /// Writes a change, on disk when this returns.
     pub(crate) fn record(&mut self, change: &ConfigChange) -> Result<()> {
         self.file.append(change)?;

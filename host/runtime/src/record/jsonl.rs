@@ -67,6 +67,11 @@ impl JsonlWriter {
         self.file.get_ref().sync_data().map_err(Error::io("append to", &self.path))?;
         Ok(self.length)
     }
+
+    /// Closes the file without the lines that were not handed to the system yet: after an error the file may be cut already.
+    pub(crate) fn discard(self) {
+        drop(self.file.into_parts());
+    }
 }
 
 #[cfg(test)]

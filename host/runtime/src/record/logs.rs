@@ -105,6 +105,13 @@ impl RunLogs {
         Ok(self.ledger.flush()?)
     }
 
+    /// Closes the records without the lines that were not handed to the system yet.
+    pub(crate) fn discard(self) {
+        let Self { metrics, samples, diagnostics, ledger } = self;
+        [metrics, samples, diagnostics].into_iter().for_each(JsonlWriter::discard);
+        ledger.discard();
+    }
+
     /// Waits until all lines are on disk, and returns the records' bytes.
     pub(crate) fn sync(&mut self) -> Result<LogLengths> {
         Ok(LogLengths {

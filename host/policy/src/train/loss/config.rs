@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{aggregation::Aggregation, clipped::Clip, kl::KlPenalty, ratio::ImportanceSampling};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    setting::{not_negative, within},
+};
 
 /// The loss of a token as a function of the ratio ρ and the advantage A.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -66,6 +69,12 @@ pub struct GrpoConfig {
     pub updates_per_batch: usize,
 }
 
+/// The largest coefficient of a term of the loss: terms beside a larger one would be lost in rounding.
+const MAX_COEFFICIENT: f64 = 1e6;
+
+/// The largest number of updates on a batch: those of one step are made as a whole or not at all.
+const MAX_UPDATES: usize = 1000;
+
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -96,28 +105,27 @@ impl GrpoConfig {
     /// # Errors
     /// [`Error::Setting`] for the first setting that is out of range.
     pub fn check(&self) -> Result<()> {
-        let not_negative = [("clip_low", self.clip_low), ("clip_high", self.clip_high), ("beta", self.beta)];
-        for (name, value) in not_negative {
-            if !(value >= 0.0 && value.is_finite()) {
-                return Err(Error::setting(name, format!("is {value}; it must be at least 0")));
-            }
-        }
-        if !self.entropy_coef.is_finite() {
-            let value = self.entropy_coef;
-            return Err(Error::setting("entropy_coef", format!("is {value}; it must be a finite number")));
-        }
+        not_negative("clip_low", self.clip_low)?;
+        not_negative("clip_high", self.clip_high)?;
+        within("beta", self.beta, 0.0..=MAX_COEFFICIENT)?;
+        within("entropy_coef", self.entropy_coef, -MAX_COEFFICIENT..=MAX_COEFFICIENT)?;
         if let Some(delta) = self.delta {
-            if !(delta > 1.0 + self.clip_high && delta.is_finite()) {
+            not_negative("delta", delta)?;
+            if delta <= 1.0 + self.clip_high {
                 let least = 1.0 + self.clip_high;
-                return Err(Error::setting("delta", format!("is {delta}; it must be above 1 + clip_high, {least}")));
+                return Err(Error::setting(
+                    "delta",
+                    format!("is {delta:?}; it must be above 1 + clip_high, {least:?}"),
+                ));
             }
             if self.policy_loss != PolicyLoss::Clipped {
                 let reason = "is a bound of `policy_loss = \"clipped\"`; leave it out with any other loss";
                 return Err(Error::setting("delta", reason));
             }
         }
-        if self.updates_per_batch == 0 {
-            return Err(Error::setting("updates_per_batch", "must be at least 1"));
+        if !(1..=MAX_UPDATES).contains(&self.updates_per_batch) {
+            let reason = format!("is {}; it must be from 1 to {MAX_UPDATES}", self.updates_per_batch);
+            return Err(Error::setting("updates_per_batch", reason));
         }
         if !(self.temperature > 0.0 && self.temperature.is_finite()) {
             let temperature = self.temperature;
