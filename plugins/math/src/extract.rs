@@ -14,7 +14,7 @@ use crate::{
 /// Most bytes of a completion's end that are looked at. The answer is at the end.
 const LOOKED_AT: usize = 20_000;
 /// Most bytes of an answer.
-const LONGEST: usize = 2_000;
+const LONGEST: usize = 1_500;
 /// Most characters between two boxes, or formulas, of one answer.
 const BETWEEN: usize = 30;
 

@@ -134,7 +134,9 @@ fn is_command(text: &str) -> bool {
 
 /// Splits a text into tokens; `None` if it has too many, or signs that no answer has.
 pub(crate) fn tokens(text: &str) -> Option<Vec<Token>> {
-    let text: String = text.chars().flat_map(plain).collect();
+    let mut plain_text = String::with_capacity(text.len());
+    text.chars().for_each(|c| plain(c, &mut plain_text));
+    let text = plain_text;
     let mut lexer = Lexer { text: &text, rest: &text, tokens: Vec::new(), depth: 0 };
     while lexer.next()? {
         if lexer.tokens.len() > MOST_TOKENS {
@@ -144,9 +146,10 @@ pub(crate) fn tokens(text: &str) -> Option<Vec<Token>> {
     Some(lexer.tokens)
 }
 
-/// Returns signs of Unicode as those of LaTeX or ASCII.
-fn plain(c: char) -> Vec<char> {
-    let text = match c {
+/// Writes a sign of Unicode as one of LaTeX or ASCII.
+fn plain(c: char, out: &mut String) {
+    out.push_str(match c {
+        _ if c.is_ascii() && !c.is_ascii_whitespace() => return out.push(c),
         '\u{2212}' | '–' | '—' | '﹣' | '－' => "-",
         '×' | '·' | '⋅' | '∗' | '∙' => "*",
         '÷' | '∕' => "/",
@@ -179,9 +182,8 @@ fn plain(c: char) -> Vec<char> {
         '“' | '”' => "\"",
         '\u{a0}' | '\u{2009}' | '\u{202f}' | '\t' | '\r' | '\n' => " ",
         '€' | '£' | '¥' => "",
-        _ => return vec![c],
-    };
-    text.chars().collect()
+        _ => return out.push(c),
+    });
 }
 
 struct Lexer<'a> {
