@@ -110,11 +110,16 @@ def llama3_factors(rope, dim):
 
 def model(folder, path):
     config = json.loads((folder / "config.json").read_text())
-    arch = config["model_type"]
+    arch = config["model_type"].removesuffix("_text")
     writer = gguf.GGUFWriter(path, arch)
     heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
     dim = config.get("head_dim") or config["hidden_size"] // heads
-    rope = config["rope_parameters"]
+    gemma, rope = arch == "gemma3", config["rope_parameters"]
+    if gemma:
+        writer.add_sliding_window(config["sliding_window"])
+        writer.add_sliding_window_pattern(1 + config["layer_types"].index("full_attention"))
+        writer.add_rope_freq_base_swa(rope["sliding_attention"]["rope_theta"])
+        rope = rope["full_attention"]
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
     writer.add_block_count(config["num_hidden_layers"])
@@ -150,6 +155,11 @@ def model(folder, path):
             weight = permute(weight, heads)
         if arch in ("llama", "smollm3") and ".k_proj." in name:
             weight = permute(weight, kv_heads)
+        if gemma and name.endswith("norm.weight"):
+            weight = weight + 1
+        if gemma and ".q_norm." in name:
+            # The format has no key for the scale of queries, which is that of heads of this width.
+            weight = weight * math.sqrt(dim / config["query_pre_attn_scalar"])
         writer.add_tensor(names.get_name(name, (".weight", ".bias")), weight.astype(np.float32))
     finish(writer)
 
@@ -261,7 +271,7 @@ def gemma(folder):
 if __name__ == "__main__":
     families, folder = map(Path, sys.argv[1:])
     folder.mkdir(parents=True, exist_ok=True)
-    for family in ("llama", "qwen2", "qwen3", "smollm3"):
+    for family in ("llama", "qwen2", "qwen3", "smollm3", "gemma3"):
         model(families / family, folder / f"{family}.gguf")
     expected = {
         "texts": TEXTS,
