@@ -5,6 +5,7 @@ use std::{borrow::Cow, path::Path, sync::Arc};
 
 use rayon::prelude::*;
 use serde_json::{Value, json};
+use tokenizers::ModelWrapper;
 
 use crate::error::{Error, Result};
 
@@ -19,6 +20,8 @@ pub struct Tokenizer {
     special: Arc<Vec<String>>,
     /// The tokens that a text begins with when a model reads it as a whole, such as that of the beginning of a sequence.
     beginning: Arc<[u32]>,
+    /// The tokens of the 256 bytes, in a tokenizer that writes text in bytes where it has no other token.
+    bytes: Option<Arc<[u32]>>,
 }
 
 /// The first of the characters that stand for the texts of special tokens, in the plane for private use that fonts and texts
@@ -46,7 +49,8 @@ impl Tokenizer {
         // Of two that begin alike, the longer one is meant.
         special.sort_by(|a, b| (b.len(), a).cmp(&(a.len(), b)));
         let beginning = beginning(&inner).unwrap_or_default().into();
-        Self { inner: inner.into(), unknown, special: special.into(), beginning }
+        let bytes = byte_tokens(&inner).map(Into::into);
+        Self { inner: inner.into(), unknown, special: special.into(), beginning, bytes }
     }
 
     /// Returns the tokenizer with other tokens at the beginning of a text.
@@ -104,10 +108,10 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::NoToken`] if the text holds a character that the tokenizer has no token for.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let special = |character: char| {
-            let index = u32::from(character).checked_sub(FIRST_STAND_IN)?;
-            self.special.get(index as usize)
-        };
+        let special = |character: char| self.hidden_by(character);
+        if let Some(bytes) = self.bytes.as_ref().filter(|_| text.contains(|character| special(character).is_some())) {
+            return Ok(self.with_letters(&self.encode_marked(text)?, bytes));
+        }
         let mut tokens = Vec::new();
         let mut rest = text;
         while let Some((at, character, token)) =
@@ -143,6 +147,42 @@ impl Tokenizer {
     /// As [`Self::encode`], for the first text that fails.
     pub fn encode_batch(&self, texts: &[String]) -> Result<Vec<Vec<u32>>> {
         texts.par_iter().map(|text| self.encode_whole(text)).collect::<Vec<_>>().into_iter().collect()
+    }
+
+    /// Returns the special token that a character stands for.
+    fn hidden_by(&self, character: char) -> Option<&str> {
+        let index = u32::from(character).checked_sub(FIRST_STAND_IN)?;
+        self.special.get(index as usize).map(String::as_str)
+    }
+
+    /// Puts the letters of special tokens in the place of their stand-ins, which came out as bytes. Pieces of the text would be
+    /// encoded alike, but for the space that such tokenizers put before each of them.
+    fn with_letters(&self, tokens: &[u32], bytes: &[u32]) -> Vec<u32> {
+        let byte = |token: &u32| bytes.iter().position(|byte| byte == token).and_then(|byte| u8::try_from(byte).ok());
+        let hidden = |four: &[u32]| {
+            let four: Vec<u8> = four.iter().map_while(byte).collect();
+            self.hidden_by(std::str::from_utf8(&four).ok()?.chars().next()?)
+        };
+        let mut result = Vec::with_capacity(tokens.len());
+        let mut rest = tokens;
+        while let Some(first) = rest.first() {
+            // All stand-ins are four bytes long.
+            let Some((token, after)) = rest.split_at_checked(4).and_then(|(four, after)| Some((hidden(four)?, after)))
+            else {
+                result.push(*first);
+                rest = &rest[1..];
+                continue;
+            };
+            for letter in token.chars() {
+                let letter = if letter == ' ' { '▁' } else { letter }.to_string();
+                match self.inner.token_to_id(&letter) {
+                    Some(id) => result.push(id),
+                    None => result.extend(letter.bytes().map(|byte| bytes[usize::from(byte)])),
+                }
+            }
+            rest = after;
+        }
+        result
     }
 
     /// Returns the tokens of a text without stand-ins.
@@ -217,6 +257,16 @@ fn beginning(inner: &tokenizers::Tokenizer) -> Option<Vec<u32>> {
     let (whole, text) = (whole.get_ids(), text.get_ids());
     let at = whole.windows(text.len().max(1)).position(|part| part == text)?;
     Some(whole[..at].to_vec())
+}
+
+/// Returns the tokens of the 256 bytes, if text without other tokens is written in them.
+fn byte_tokens(inner: &tokenizers::Tokenizer) -> Option<Vec<u32>> {
+    match inner.get_model() {
+        ModelWrapper::BPE(model) if model.byte_fallback => {
+            (0..=u8::MAX).map(|byte| inner.token_to_id(&format!("<0x{byte:02X}>"))).collect()
+        }
+        _ => None,
+    }
 }
 
 /// Returns the character that stands for a special token.

@@ -122,7 +122,8 @@ pub(super) fn write(policy: &Policy) -> Result<Vec<(String, Stored)>, String> {
     Ok(values)
 }
 
-/// Returns the tokens of a `tokenizer.json` in the order of their ids, up to the number of rows of the embedding.
+/// Returns the tokens of a `tokenizer.json` in the order of their ids, up to the number of rows of the embedding. Special tokens
+/// without a row, which models of a family that read images have, are left out, as in llama.cpp.
 fn tokens(json: &Value, rows: usize, pieces: bool) -> Result<Vec<(String, Kind)>, String> {
     let mut tokens: Vec<(String, Kind)> = (0..rows).map(|id| (placeholder(id), Kind::Unused)).collect();
     let mut set = |id: &Value, text: &str, kind| {
@@ -141,6 +142,10 @@ fn tokens(json: &Value, rows: usize, pieces: bool) -> Result<Vec<(String, Kind)>
     }
     for added in json["added_tokens"].as_array().into_iter().flatten() {
         let text = added["content"].as_str().unwrap_or_default();
+        let has_row = added["id"].as_u64().is_some_and(|id| id < rows as u64);
+        if added["special"] == true && !has_row {
+            continue;
+        }
         let kind = match added["special"] == true {
             true if pieces && unknown == Some(text) => Kind::Unknown,
             true => Kind::Control,
@@ -168,6 +173,8 @@ mod tests {
         byte_level: BTreeMap<String, Vec<Vec<u32>>>,
         sentencepiece: Vec<Option<Vec<u32>>>,
         gemma: Vec<Vec<u32>>,
+        /// Random tokens, special ones among them, with their text.
+        decoded: BTreeMap<String, Vec<(Vec<u32>, String)>>,
     }
 
     fn data() -> PathBuf {
@@ -231,6 +238,36 @@ mod tests {
     }
 
     #[test]
+    fn tokens_of_sentencepiece_have_the_text_that_transformers_gives_also_around_special_tokens() {
+        for (name, cases) in expected().decoded {
+            let tokenizer = open(&format!("{name}.gguf"), |_| ()).unwrap();
+            for (ids, text) in &cases {
+                assert_eq!(tokenizer.decode(ids).unwrap(), *text, "{name}: {ids:?}");
+                assert_eq!(saved(&tokenizer).decode(ids).unwrap(), *text, "{name}: {ids:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn text_of_sentencepiece_has_no_spaces_of_its_own_around_a_hidden_special_token() {
+        for name in ["sentencepiece.gguf", "gemma.gguf"] {
+            let tokenizer = open(name, |_| ()).unwrap();
+            for text in ["a</s>b", "</s>", "<s>The players</s>\n and <s></s> the SAME", "  <s> two  ", "ä<unk>Ä"] {
+                let ids = tokenizer.encode(&tokenizer.as_text(text)).unwrap();
+                assert!(ids.iter().all(|id| *id > 2), "{name}: {text:?} has a special token");
+                assert_eq!(tokenizer.decode(&ids).unwrap(), text, "{name}");
+                let saved = saved(&tokenizer);
+                assert_eq!(saved.encode(&saved.as_text(text)).unwrap(), ids, "{name}: {text:?}");
+            }
+            // Real marks around hidden ones are still marks.
+            let text = format!("<s>a{}</s>", tokenizer.as_text("</s>b"));
+            let ids = tokenizer.encode(&text).unwrap();
+            assert_eq!((ids.first(), ids.last()), (Some(&1), Some(&2)), "{name}");
+            assert_eq!(tokenizer.decode(&ids).unwrap(), "a</s>b", "{name}");
+        }
+    }
+
+    #[test]
     fn a_tokenizer_that_is_written_is_read_back() {
         let Expected { texts, .. } = expected();
         let files = [("byte-level.gguf", "llama"), ("sentencepiece.gguf", "llama"), ("gemma.gguf", "gemma3")];
@@ -275,6 +312,16 @@ mod tests {
         assert!(refused("sentencepiece.gguf", &fewer).contains("merges are not those of scores"));
         let suffix = |json: &mut Value| json["model"]["end_of_word_suffix"] = json!("</w>");
         assert!(refused("byte-level.gguf", &suffix).contains("a BPE of bytes"));
+    }
+
+    #[test]
+    fn a_special_token_without_a_row_is_left_out() {
+        let with = |special: bool| {
+            let added = json!({"id": 2, "content": "<image>", "special": special});
+            tokens(&json!({"model": {"vocab": {"a": 0, "b": 1}}, "added_tokens": [added]}), 2, false)
+        };
+        assert_eq!(with(true).unwrap(), [("a".to_owned(), Kind::Normal), ("b".to_owned(), Kind::Normal)]);
+        assert!(with(false).unwrap_err().contains("\"<image>\" has no row"));
     }
 
     #[test]
