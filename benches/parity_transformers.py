@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares what alft computes from a real model with what the Python library transformers computes, in f32 on the CPU.
 
-    python benches/parity_transformers.py MODEL [--gradients] [--out results.json]
+    python benches/parity_transformers.py MODEL [--gradients] [--prompts 20] [--out results.json]
 
 MODEL is a folder in Hugging Face's format, or a GGUF file, which transformers dequantises by itself. The packages needed are
 torch, transformers and peft. alft is built and run by cargo, as the ignored test
@@ -133,6 +133,7 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("model", type=Path)
     arguments.add_argument("--gradients", action="store_true")
+    arguments.add_argument("--prompts", type=int, default=20, help="texts that greedy decoding goes on from")
     arguments.add_argument("--out", type=Path, help="appends the results as a line of JSON")
     arguments = arguments.parse_args()
     path = arguments.model.resolve()
@@ -150,7 +151,7 @@ def main():
         [chance.choice(special) if chance.random() < 0.2 else chance.randrange(len(tokenizer)) for _ in range(12)]
         for _ in range(200)
     ]
-    prompts = [tokens[: max(2, 2 * len(tokens) // 3)] for tokens in texts]
+    prompts = [tokens[: max(2, 2 * len(tokens) // 3)] for tokens in texts[: arguments.prompts]]
     trained = texts[:4]
     rows, failed, results = [], [], {}
 

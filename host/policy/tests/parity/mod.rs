@@ -57,8 +57,7 @@ fn a_model_answers_the_questions_of_the_parity_script() {
         .zip(0..)
         .map(|(prompt, sample)| Request { prompt, seed: Seed { run: 0, step: 0, sample } })
         .collect();
-    let greedy =
-        SampleConfig { temperature: 0.0, max_new_tokens: questions.max_new_tokens, ..SampleConfig::default() };
+    let greedy = SampleConfig { temperature: 0.0, max_new_tokens: questions.max_new_tokens, ..SampleConfig::default() };
     let completions = sample(&policy, &requests, &greedy).unwrap();
     let results = json!({
         "conversations": questions.conversations.iter().map(conversation).collect::<Vec<_>>(),

@@ -93,7 +93,9 @@ pub(super) fn write(config: &ModelConfig) -> Result<Vec<(String, Value)>, String
     let (scalar, expected) = (config.variant.query_pre_attn_scalar, query_pre_attn_scalar(config));
     if scalar != Some(expected) {
         let scalar = scalar.unwrap_or(config.head_dim);
-        return Err(format!("its query_pre_attn_scalar is {scalar}, and the format has no key for another than {expected}"));
+        return Err(format!(
+            "its query_pre_attn_scalar is {scalar}, and the format has no key for another than {expected}"
+        ));
     }
     let Some(SlidingWindow { size, layers, rope_theta }) = &config.variant.window else { return Ok(Vec::new()) };
     let every = std::iter::once(PATTERN)
