@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares what alft computes from a real model with what the Python library transformers computes, in f32 on the CPU.
 
-    python benches/parity_transformers.py MODEL [--gradients] [--prompts 20] [--out results.json]
+    python benches/parity_transformers.py MODEL [--gguf] [--gradients] [--prompts 20] [--out results.json]
 
 MODEL is a folder in Hugging Face's format, or a GGUF file, which transformers dequantises by itself. The packages needed are
 torch, transformers and peft. alft is built and run by cargo, as the ignored test
@@ -12,6 +12,8 @@ torch, transformers and peft. alft is built and run by cargo, as the ignored tes
 - the log-probabilities of the tokens of the 20 texts, which must differ by less than 1e-3;
 - 64 tokens of greedy decoding after 20 prompts. Where transformers' two best logits are less than 1e-4 apart, a difference is
   a tie and no failure;
+- with --gguf, an export in f16, which transformers reads: the tokens of the texts, and their log-probabilities, which must
+  differ by less than 0.05;
 - with --gradients, the gradient of the mean cross-entropy of 4 texts with respect to all weights, and to adapters of rank 8.
   The norm of a weight's difference must be less than 1e-3 of that of its gradient. It needs memory for six copies of the
   model.
@@ -35,7 +37,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
 TEST = "parity::a_model_answers_the_questions_of_the_parity_script"
-LOG_PROB, TIE, GRADIENT = 1e-3, 1e-4, 1e-3
+LOG_PROB, LOG_PROB_F16, TIE, GRADIENT = 1e-3, 5e-2, 1e-4, 1e-3
 # Weights move by this many times their gradients, so that the difference of two f32 weights has its digits.
 SCALE = 1e4
 TEXTS = [
@@ -132,6 +134,7 @@ def moved(before, after):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("model", type=Path)
+    arguments.add_argument("--gguf", action="store_true")
     arguments.add_argument("--gradients", action="store_true")
     arguments.add_argument("--prompts", type=int, default=20, help="texts that greedy decoding goes on from")
     arguments.add_argument("--out", type=Path, help="appends the results as a line of JSON")
@@ -146,9 +149,9 @@ def main():
     conversations = data["conversations"] if tokenizer.chat_template else []
     texts = [tokenizer(text)["input_ids"] for text in TEXTS]
     chance = random.Random(0)
-    special = tokenizer.all_special_ids
+    special, count = tokenizer.all_special_ids, len(tokenizer)
     decoded = [
-        [chance.choice(special) if chance.random() < 0.2 else chance.randrange(len(tokenizer)) for _ in range(12)]
+        [chance.choice(special) if chance.random() < 0.2 else chance.randrange(count) for _ in range(12)]
         for _ in range(200)
     ]
     prompts = [tokens[: max(2, 2 * len(tokens) // 3)] for tokens in texts[: arguments.prompts]]
@@ -184,6 +187,7 @@ def main():
             "sequences": trained if arguments.gradients else texts,
             "prompts": prompts,
             "max_new_tokens": 64,
+            "gguf": arguments.gguf,
             "gradient_scale": SCALE if arguments.gradients else None,
             "out": str(out),
         }
@@ -199,14 +203,23 @@ def main():
         other = [(a, b) for a, b in zip(wanted, got["decoded"]) if a != b]
         row("text of random tokens", f"{len(decoded) - len(other)} of {len(decoded)} the same", not other, *other[:3])
         with torch.no_grad():
-            wanted = torch.cat(scored(model, texts))
-            largest = (wanted - torch.tensor(sum(got["log_probs"], []))).abs().max().item()
-            row(f"{len(wanted)} log-probabilities", f"at most {largest:.1e} apart", largest < LOG_PROB)
+            wanted_log_probs = torch.cat(scored(model, texts))
+            largest = (wanted_log_probs - torch.tensor(sum(got["log_probs"], []))).abs().max().item()
+            row(f"{len(wanted_log_probs)} log-probabilities", f"at most {largest:.1e} apart", largest < LOG_PROB)
             same, ties, others = compare_greedy(model, prompts, greedy(model, prompts, 64), got["greedy"])
         result = f"{same} of {len(prompts)} the same, {len(ties)} part at a tie"
         row("greedy decoding", result, not others, *ties, *others)
+        if arguments.gguf:
+            exported = {"gguf_file": "model.gguf"}
+            reader = AutoTokenizer.from_pretrained(out / "exported", **exported)
+            same = sum(tokens == reader(text)["input_ids"] for tokens, text in zip(texts, TEXTS))
+            row("tokens of the GGUF export", f"{same} of {len(texts)} the same", same == len(texts))
+            reader = AutoModelForCausalLM.from_pretrained(out / "exported", dtype=torch.float32, **exported).eval()
+            with torch.no_grad():
+                largest = (wanted_log_probs - torch.cat(scored(reader, texts))).abs().max().item()
+            row("log-probabilities of it", f"at most {largest:.1e} apart", largest < LOG_PROB_F16)
         if arguments.gradients:
-            ask({**questions, "conversations": [], "texts": [], "decoded": [], "prompts": []}, out)
+            ask({**questions, "gguf": False, "conversations": [], "texts": [], "decoded": [], "prompts": []}, out)
             full = gradients(model, trained)
             weights = dict(model.named_parameters())
             before = {name: (weights[name].detach(), gradient) for name, gradient in full.items()}

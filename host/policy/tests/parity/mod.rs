@@ -3,8 +3,8 @@
 use std::{fs, path::PathBuf};
 
 use alft_policy::{
-    Device, Message, OptimiserConfig, Policy, Request, SampleConfig, Schedule, Seed, Sequence, Trainer, Tuning,
-    log_probs, sample,
+    Device, Export, GgufType, Message, OptimiserConfig, Policy, Request, SampleConfig, Schedule, Seed, Sequence,
+    Trainer, Tuning, log_probs, sample,
 };
 use serde::Deserialize;
 use serde_json::{Map, json};
@@ -33,6 +33,8 @@ struct Questions {
     /// Tokens that greedy decoding goes on from.
     prompts: Vec<Vec<u32>>,
     max_new_tokens: usize,
+    /// True if the model is exported as a GGUF file.
+    gguf: bool,
     /// The number that gradients are multiplied by; `None` for no gradients.
     gradient_scale: Option<f64>,
     /// The folder for the results.
@@ -67,6 +69,10 @@ fn a_model_answers_the_questions_of_the_parity_script() {
         "greedy": completions.into_iter().map(|completion| completion.tokens).collect::<Vec<_>>(),
     });
     fs::write(questions.out.join("results.json"), results.to_string()).unwrap();
+    if questions.gguf {
+        let export = Export { gguf: Some(GgufType::F16), ..Export::default() };
+        policy.export(&questions.out.join("exported"), export).unwrap();
+    }
     let Some(scale) = questions.gradient_scale else { return };
     step(policy.clone(), &Tuning::Full, &sequences, scale).policy().save(&questions.out.join("full")).unwrap();
     if let Some(adapter) = questions.adapter {
