@@ -1,5 +1,7 @@
 //! Tests of the policy: a log-probability is the same however it is batched, cached, saved or adapted.
 
+mod parity;
+
 use std::{fs, path::Path};
 
 use alft_policy::{

@@ -4,7 +4,8 @@
 //! frequencies of positions. [`batch`] packs sequences for the [`transformer`], [`log_probs`] scores them with it, and
 //! [`gradient`] is its backward pass. [`decoding`] prepares a model for sampling, with [`joined`] for a device. [`lora`]
 //! attaches adapters, [`init`] draws random weights, and [`tiny`] is the embedded model's configuration. [`chat`] writes a
-//! conversation by the model's own template, which is among its [`companions`].
+//! conversation by the model's own template, which is among its [`companions`], and [`stand_in`] keeps special tokens out of
+//! the text within it.
 
 pub(crate) mod batch;
 pub(crate) mod chat;
@@ -19,6 +20,7 @@ pub(crate) mod joined;
 pub(crate) mod log_probs;
 pub(crate) mod lora;
 pub(crate) mod rope;
+mod stand_in;
 pub(crate) mod tiny;
 pub(crate) mod tokenizer;
 pub(crate) mod transformer;

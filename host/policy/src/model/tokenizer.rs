@@ -5,7 +5,9 @@ use std::{borrow::Cow, path::Path, sync::Arc};
 
 use rayon::prelude::*;
 use serde_json::{Value, json};
+use tokenizers::ModelWrapper;
 
+use super::stand_in::StandIns;
 use crate::error::{Error, Result};
 
 /// A tokenizer that can be written as a standard `tokenizer.json`.
@@ -16,14 +18,12 @@ pub struct Tokenizer {
     /// The token that the library puts in the place of text it cannot encode, if the tokenizer has one.
     unknown: Option<u32>,
     /// The special tokens, by which a model tells its own marks from text.
-    special: Arc<Vec<String>>,
+    special: StandIns,
     /// The tokens that a text begins with when a model reads it as a whole, such as that of the beginning of a sequence.
     beginning: Arc<[u32]>,
+    /// The tokens of the 256 bytes, in a tokenizer that writes text in bytes where it has no other token.
+    bytes: Option<Arc<[u32]>>,
 }
-
-/// The first of the characters that stand for the texts of special tokens, in the plane for private use that fonts and texts
-/// hardly use.
-const FIRST_STAND_IN: u32 = 0x10_0000;
 
 impl Tokenizer {
     /// Parses the text of a `tokenizer.json`; errors name `path`.
@@ -42,11 +42,10 @@ impl Tokenizer {
     pub(crate) fn new(inner: tokenizers::Tokenizer, unknown: Option<u32>) -> Self {
         let added = inner.get_added_tokens_decoder();
         let special = added.into_values().filter(|token| token.special).map(|token| token.content);
-        let mut special: Vec<String> = special.filter(|token| token.chars().nth(1).is_some()).collect();
-        // Of two that begin alike, the longer one is meant.
-        special.sort_by(|a, b| (b.len(), a).cmp(&(a.len(), b)));
+        let special = StandIns::new(special);
         let beginning = beginning(&inner).unwrap_or_default().into();
-        Self { inner: inner.into(), unknown, special: special.into(), beginning }
+        let bytes = byte_tokens(&inner).map(Into::into);
+        Self { inner: inner.into(), unknown, special, beginning, bytes }
     }
 
     /// Returns the tokenizer with other tokens at the beginning of a text.
@@ -89,13 +88,7 @@ impl Tokenizer {
     /// Returns a text in which nothing is a special token: what looks like one is replaced by a character that stands for it,
     /// and [`Self::encode`] gives the tokens of its letters. So a question cannot end its own turn.
     pub fn as_text<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let mut shown = Cow::Borrowed(text);
-        for (index, token) in self.special.iter().enumerate() {
-            if let (true, Some(stand_in)) = (shown.contains(token.as_str()), stand_in(index)) {
-                shown = shown.replace(token.as_str(), stand_in.encode_utf8(&mut [0; 4])).into();
-            }
-        }
-        shown
+        self.special.hide(text)
     }
 
     /// Returns the tokens of a text. Special tokens such as `<|im_start|>` are recognised, unless [`Self::as_text`] has hidden
@@ -104,21 +97,20 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::NoToken`] if the text holds a character that the tokenizer has no token for.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let special = |character: char| {
-            let index = u32::from(character).checked_sub(FIRST_STAND_IN)?;
-            self.special.get(index as usize)
-        };
+        if let (Some(bytes), Some(_)) = (&self.bytes, self.special.first(text)) {
+            // In pieces, the text would get a space before each of them from many such tokenizers.
+            let id = |letter: &str| self.inner.token_to_id(letter);
+            return Ok(self.special.with_letters(&self.encode_marked(text)?, bytes, id));
+        }
         let mut tokens = Vec::new();
         let mut rest = text;
-        while let Some((at, character, token)) =
-            rest.char_indices().find_map(|(at, character)| Some((at, character, special(character)?)))
-        {
-            tokens.extend(self.encode_marked(&rest[..at])?);
+        while let Some((before, token, after)) = self.special.first(rest) {
+            tokens.extend(self.encode_marked(before)?);
             // No special token is one character long, and so none of the pieces is one.
             for letter in token.chars() {
                 tokens.extend(self.encode_marked(letter.encode_utf8(&mut [0; 4]))?);
             }
-            rest = &rest[at + character.len_utf8()..];
+            rest = after;
         }
         tokens.extend(self.encode_marked(rest)?);
         Ok(tokens)
@@ -145,7 +137,7 @@ impl Tokenizer {
         texts.par_iter().map(|text| self.encode_whole(text)).collect::<Vec<_>>().into_iter().collect()
     }
 
-    /// Returns the tokens of a text without stand-ins.
+    /// Returns the tokens of a text, in which a character that stands for a special token is a character.
     fn encode_marked(&self, text: &str) -> Result<Vec<u32>> {
         if text.is_empty() {
             return Ok(Vec::new());
@@ -219,9 +211,14 @@ fn beginning(inner: &tokenizers::Tokenizer) -> Option<Vec<u32>> {
     Some(whole[..at].to_vec())
 }
 
-/// Returns the character that stands for a special token.
-fn stand_in(index: usize) -> Option<char> {
-    char::from_u32(FIRST_STAND_IN.checked_add(u32::try_from(index).ok()?)?)
+/// Returns the tokens of the 256 bytes, if text without other tokens is written in them.
+fn byte_tokens(inner: &tokenizers::Tokenizer) -> Option<Vec<u32>> {
+    match inner.get_model() {
+        ModelWrapper::BPE(model) if model.byte_fallback => {
+            (0..=u8::MAX).map(|byte| inner.token_to_id(&format!("<0x{byte:02X}>"))).collect()
+        }
+        _ => None,
+    }
 }
 
 fn failed(action: &'static str) -> impl Fn(tokenizers::Error) -> Error {

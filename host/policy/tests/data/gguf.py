@@ -11,7 +11,7 @@ Needs the packages transformers, tokenizers, sentencepiece and gguf (llama.cpp's
   from the Python libraries transformers and tokenizers. The kinds that transformers does not have are built from the
   regular expressions in llama.cpp's llama-vocab.cpp;
 - sentencepiece.gguf and gemma.gguf, trained by SentencePiece, which gives the tokens of the first; those of the second
-  are from transformers.
+  are from transformers, and so is the text of random tokens of both.
 """
 
 import io
@@ -19,6 +19,7 @@ import json
 import math
 import sys
 from pathlib import Path
+from random import Random
 
 # This file must not be found in the place of the package of its name.
 sys.path.pop(0)
@@ -32,6 +33,7 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 from transformers.integrations.gguf import gguf_tokenizer_mapping as mapping
 from transformers.models.gpt2.tokenization_gpt2 import GPT2Tokenizer
+from transformers import PreTrainedTokenizerFast
 from transformers.models.qwen2.tokenization_qwen2 import Qwen2Tokenizer
 
 CORPUS = (
@@ -110,11 +112,16 @@ def llama3_factors(rope, dim):
 
 def model(folder, path):
     config = json.loads((folder / "config.json").read_text())
-    arch = config["model_type"]
+    arch = config["model_type"].removesuffix("_text")
     writer = gguf.GGUFWriter(path, arch)
     heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
     dim = config.get("head_dim") or config["hidden_size"] // heads
-    rope = config["rope_parameters"]
+    gemma, rope = arch == "gemma3", config["rope_parameters"]
+    if gemma:
+        writer.add_sliding_window(config["sliding_window"])
+        writer.add_sliding_window_pattern(1 + config["layer_types"].index("full_attention"))
+        writer.add_rope_freq_base_swa(rope["sliding_attention"]["rope_theta"])
+        rope = rope["full_attention"]
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
     writer.add_block_count(config["num_hidden_layers"])
@@ -150,6 +157,11 @@ def model(folder, path):
             weight = permute(weight, heads)
         if arch in ("llama", "smollm3") and ".k_proj." in name:
             weight = permute(weight, kv_heads)
+        if gemma and name.endswith("norm.weight"):
+            weight = weight + 1
+        if gemma and ".q_norm." in name:
+            # The format has no key for the scale of queries, which is that of heads of this width.
+            weight = weight * math.sqrt(dim / config["query_pre_attn_scalar"])
         writer.add_tensor(names.get_name(name, (".weight", ".bias")), weight.astype(np.float32))
     finish(writer)
 
@@ -249,6 +261,16 @@ def sentence_pieces(folder):
     return [None if "<" in text else pieces.encode(text) for text in TEXTS]
 
 
+def decoded(path):
+    backend, _ = mapping.convert_gguf_tokenizer(*mapping.get_gguf_tokenizer(str(path))[:2])
+    tokenizer, chance = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>"), Random(1)
+    found = []
+    for _ in range(30):
+        ids = [chance.randrange(1, 3) if chance.random() < 0.3 else chance.randrange(3, 480) for _ in range(7)]
+        found.append([ids, tokenizer.decode(ids, skip_special_tokens=True)])
+    return found
+
+
 def gemma(folder):
     runs = ["▁" * count for count in range(2, 6)]
     pieces = train(vocab_size=480, add_dummy_prefix=False, user_defined_symbols=[*runs, "<think>"])
@@ -261,12 +283,13 @@ def gemma(folder):
 if __name__ == "__main__":
     families, folder = map(Path, sys.argv[1:])
     folder.mkdir(parents=True, exist_ok=True)
-    for family in ("llama", "qwen2", "qwen3", "smollm3"):
+    for family in ("llama", "qwen2", "qwen3", "smollm3", "gemma3"):
         model(families / family, folder / f"{family}.gguf")
     expected = {
         "texts": TEXTS,
         "byte-level": byte_level(folder),
         "sentencepiece": sentence_pieces(folder),
         "gemma": gemma(folder),
+        "decoded": {name: decoded(folder / f"{name}.gguf") for name in ("sentencepiece", "gemma")},
     }
     (folder / "tokenizers.json").write_text(json.dumps(expected, separators=(",", ":"), ensure_ascii=False) + "\n")

@@ -1,5 +1,6 @@
 //! The architectures of the format that this crate knows, and their names of weights.
 
+use super::gemma3;
 use crate::model::config::Architecture;
 
 /// An architecture of the format.
@@ -22,9 +23,9 @@ pub(super) const FREQUENCY_FACTORS: &str = "rope_freqs.weight";
 
 /// The list in [`crate::Error::Architecture`].
 pub(super) const SUPPORTED: &str =
-    "llama, qwen2, qwen3 and smollm3 in a GGUF file; for others, load the model's Hugging Face folder";
+    "llama, qwen2, qwen3, smollm3 and gemma3 in a GGUF file; for others, load the model's Hugging Face folder";
 
-const ALL: [GgufArchitecture; 4] = [
+const ALL: [GgufArchitecture; 5] = [
     GgufArchitecture {
         name: "llama",
         families: &[Architecture::Llama, Architecture::Mistral],
@@ -53,6 +54,13 @@ const ALL: [GgufArchitecture; 4] = [
         frequency_factors: false,
         parts: &PARTS,
     },
+    GgufArchitecture {
+        name: gemma3::NAME,
+        families: &[Architecture::Gemma3],
+        interleaved: false,
+        frequency_factors: false,
+        parts: &GEMMA3_PARTS,
+    },
 ];
 
 /// The parts of a layer of Llama and of those that differ little from it.
@@ -69,6 +77,30 @@ const PARTS: [(&str, &str); 11] = [
     ("mlp.up_proj", "ffn_up"),
     ("mlp.down_proj", "ffn_down"),
 ];
+
+/// The parts of a layer of Gemma 3, in which `ffn_norm` comes before the feed-forward layer and `post_attention_norm` after
+/// attention.
+const GEMMA3_PARTS: [(&str, &str); 13] = [
+    ("input_layernorm", "attn_norm"),
+    ("post_attention_layernorm", "post_attention_norm"),
+    ("pre_feedforward_layernorm", "ffn_norm"),
+    ("post_feedforward_layernorm", "post_ffw_norm"),
+    ("self_attn.q_proj", "attn_q"),
+    ("self_attn.k_proj", "attn_k"),
+    ("self_attn.v_proj", "attn_v"),
+    ("self_attn.o_proj", "attn_output"),
+    ("self_attn.q_norm", "attn_q_norm"),
+    ("self_attn.k_norm", "attn_k_norm"),
+    ("mlp.gate_proj", "ffn_gate"),
+    ("mlp.up_proj", "ffn_up"),
+    ("mlp.down_proj", "ffn_down"),
+];
+
+/// Returns true for the weight of a normalisation, given Hugging Face's name. The format stores its factor, also where Hugging
+/// Face's layout has the difference of the factor from 1.
+pub(super) fn is_norm(name: &str) -> bool {
+    name.ends_with("norm.weight")
+}
 
 /// Returns the architecture of this name.
 pub(super) fn named(name: &str) -> Option<&'static GgufArchitecture> {

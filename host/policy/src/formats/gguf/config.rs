@@ -4,6 +4,7 @@ use candle_core::quantized::gguf_file::Value;
 
 use super::{
     architecture::GgufArchitecture,
+    gemma3,
     metadata::{Metadata, boolean, float, size, token},
     rope,
 };
@@ -56,7 +57,7 @@ pub(super) fn read(metadata: &Metadata<'_>, architecture: &GgufArchitecture, ten
         head_dim,
         // Attention is over all keys, so the context ends where a window would begin to leave some out.
         context_length: optional("attention.sliding_window")?
-            .filter(|window| *window > 0)
+            .filter(|window| *window > 0 && family != Architecture::Gemma3)
             .unwrap_or(context)
             .min(context),
         rms_norm_eps: metadata.require(&key("attention.layer_norm_rms_epsilon"), float)?,
@@ -64,16 +65,20 @@ pub(super) fn read(metadata: &Metadata<'_>, architecture: &GgufArchitecture, ten
         rope_scaling: None,
         variant: Variant::default(),
         unrotated_layers: Vec::new(),
-        qk_norm: family == Architecture::Qwen3,
+        qk_norm: matches!(family, Architecture::Qwen3 | Architecture::Gemma3),
         tie_word_embeddings: !tensors.head,
         qkv_bias: tensors.query_bias || family == Architecture::Qwen2,
         output_bias: has_output_bias(family, tensors.query_bias),
         bos_token: metadata.optional("tokenizer.ggml.bos_token_id", token)?,
-        eos_tokens: end_tokens(metadata)?,
+        eos_tokens: end_tokens(metadata, family)?,
     };
     config.check(metadata.path)?;
     let rope_scaling = rope::read(metadata, architecture, &config, context, tensors.frequency_factors.as_deref())?;
-    let config = ModelConfig { rope_scaling, unrotated_layers: unrotated_layers(family, layers), ..config };
+    let variant = match family {
+        Architecture::Gemma3 => gemma3::read(metadata, &config)?,
+        _ => Variant::default(),
+    };
+    let config = ModelConfig { rope_scaling, variant, unrotated_layers: unrotated_layers(family, layers), ..config };
     config.check(metadata.path)?;
     Ok(config)
 }
@@ -82,10 +87,12 @@ pub(super) fn read(metadata: &Metadata<'_>, architecture: &GgufArchitecture, ten
 pub(super) const END_TOKENS: [&str; 3] =
     ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"];
 
-fn end_tokens(metadata: &Metadata<'_>) -> Result<Vec<u32>> {
+fn end_tokens(metadata: &Metadata<'_>, family: Architecture) -> Result<Vec<u32>> {
+    let of_turn = if family == Architecture::Gemma3 { gemma3::end_of_turn(metadata)? } else { None };
+    let named: Vec<Option<u32>> = END_TOKENS.iter().map(|key| metadata.optional(key, token)).collect::<Result<_>>()?;
     let mut tokens = Vec::new();
-    for key in END_TOKENS {
-        if let Some(token) = metadata.optional(key, token)?.filter(|token| !tokens.contains(token)) {
+    for token in named.into_iter().chain([of_turn]).flatten() {
+        if !tokens.contains(&token) {
             tokens.push(token);
         }
     }
@@ -133,5 +140,8 @@ pub(super) fn write(config: &ModelConfig, architecture: &GgufArchitecture) -> Re
         values.push((format!("{}.{name}", architecture.name), Value::F32(value as f32)));
     }
     values.extend(rope::write(config, architecture)?);
+    if config.architecture == Architecture::Gemma3 {
+        values.extend(gemma3::write(config)?);
+    }
     Ok(values)
 }

@@ -126,6 +126,9 @@ impl<'p> Tensors<'p> {
         if let Some(heads) = architecture.reordered_heads(name, config.heads, config.kv_heads) {
             tensor = apart(&tensor, heads)?;
         }
+        if config.variant.norms_from_one && architecture::is_norm(name) {
+            tensor = (tensor - 1.0)?;
+        }
         Ok(tensor.to_device(device)?)
     }
 

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     formats::export::GgufType,
-    model::transformer::Transformer,
+    model::{config::Architecture, transformer::Transformer},
     policy::Policy,
 };
 
@@ -42,6 +42,9 @@ pub(in crate::formats) fn write(policy: &Policy, model: &Transformer, path: &Pat
         if let Some(heads) = architecture.reordered_heads(&name, config.heads, config.kv_heads) {
             weight = neighbours(&weight, heads)?;
         }
+        if config.variant.norms_from_one && architecture::is_norm(&name) {
+            weight = (weight + 1.0)?;
+        }
         tensors.push((stored, quantised(&name, &weight, format)?));
     }
     if let Some(factors) = rope::frequency_factors(config) {
@@ -62,8 +65,8 @@ pub(in crate::formats) fn write(policy: &Policy, model: &Transformer, path: &Pat
 fn metadata(policy: &Policy) -> Result<(&'static GgufArchitecture, Vec<(String, Value)>)> {
     let family = policy.config.architecture;
     let architecture = architecture::of(family).ok_or_else(|| unnamed(&format!("its family is {family:?}")))?;
-    // llama.cpp attends to all tokens in the architectures above.
-    if policy.config.variant.window.is_some() {
+    // llama.cpp attends to all tokens in the other architectures.
+    if policy.config.variant.window.is_some() && family != Architecture::Gemma3 {
         return Err(unnamed("it has layers with a sliding window"));
     }
     let mut values = config::write(&policy.config, architecture).map_err(|reason| unnamed(&reason))?;

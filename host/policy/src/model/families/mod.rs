@@ -234,6 +234,6 @@ mod tests {
         assert!(config.contains("Gemma3ForCausalLM") && !config.contains("text_config"), "the export is a text model");
         assert_eq!(of(&Policy::open(saved.path(), &Device::Cpu).unwrap()), of(&part));
         let gguf = Export { gguf: Some(GgufType::F16), ..Export::default() };
-        assert!(part.check_export(gguf).unwrap_err().to_string().contains("its family is Gemma3"));
+        assert!(part.check_export(gguf).unwrap_err().to_string().contains("its query_pre_attn_scalar is 12"));
     }
 }

@@ -10,10 +10,15 @@ use candle_core::quantized::{
 use super::*;
 use crate::{
     formats::export::{Export, ExportType, GgufType},
-    model::{batch::Sequence, log_probs::log_probs, rope::RopeScaling},
+    model::{
+        batch::Sequence,
+        config::{SlidingWindow, Variant},
+        log_probs::log_probs,
+        rope::RopeScaling,
+    },
 };
 
-const FAMILIES: [&str; 4] = ["llama", "qwen2", "qwen3", "smollm3"];
+const FAMILIES: [&str; 5] = ["llama", "qwen2", "qwen3", "smollm3", "gemma3"];
 
 fn data() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data")
@@ -48,8 +53,11 @@ fn a_file_of_each_architecture_computes_what_transformers_does() {
         let expected: Vec<Vec<f32>> = serde_json::from_value(expected["log_probs"].clone()).unwrap();
         assert_near(&scores(&policy), &expected.concat(), 1e-4, family);
         let folder = Policy::open(&data().join("families").join(family), &Device::Cpu).unwrap();
-        // The scaling of a file names other bounds in another unit.
-        let plain = |policy: &Policy| ModelConfig { rope_scaling: None, ..policy.config.clone() };
+        // The scaling of a file names other bounds in another unit, and that of Gemma's queries is in its weights.
+        let plain = |policy: &Policy| {
+            let variant = Variant { query_pre_attn_scalar: None, ..policy.config.variant.clone() };
+            ModelConfig { rope_scaling: None, variant, ..policy.config.clone() }
+        };
         assert_eq!(plain(&policy), plain(&folder), "{family}");
         let kind = |policy: &Policy| policy.config.rope_scaling.as_ref().map(std::mem::discriminant);
         assert_eq!(kind(&policy), kind(&folder), "{family}");
@@ -118,6 +126,21 @@ fn a_model_without_a_name_in_the_format_is_refused() {
     let mut policy = Policy::open(&fixture("llama"), &Device::Cpu).unwrap();
     policy.config.architecture = crate::Architecture::Qwen3;
     assert!(refused(&policy).contains("the architecture qwen3 has no rope scaling llama3"));
+    let changed = |change: &dyn Fn(&mut ModelConfig)| {
+        let mut policy = Policy::open(&fixture("gemma3"), &Device::Cpu).unwrap();
+        change(&mut policy.config);
+        refused(&policy)
+    };
+    let layers = |layers: &[usize]| {
+        let layers = layers.to_vec();
+        move |config: &mut ModelConfig| config.variant.window.as_mut().unwrap().layers.clone_from(&layers)
+    };
+    assert!(changed(&layers(&[1])).contains("do not come at regular distances"));
+    assert!(changed(&|config| config.qkv_bias = true).contains("its attention has"));
+    let scaled = changed(&|config| config.variant.query_pre_attn_scalar = Some(12));
+    assert!(scaled.contains("its query_pre_attn_scalar is 12"));
+    let qwen = changed(&|config| config.architecture = crate::Architecture::Qwen3);
+    assert!(qwen.contains("a sliding window"));
 }
 
 /// Writes a file with other metadata and tensors, and returns the reason why it is refused.
@@ -154,6 +177,9 @@ fn a_file_that_would_be_misread_is_refused_by_name() {
     assert!(set("qwen3", "qwen3.block_count", Value::U32(1)).contains("reads the tensor `blk.1."));
     assert!(set("qwen3", "qwen3.block_count", Value::U32(3)).contains("there is no tensor `blk.2.attn_q.weight`"));
     assert!(set("qwen3", "qwen3.feed_forward_length", Value::U32(8)).contains("`blk.0.ffn_gate.weight` has shape"));
+    assert!(set("gemma3", "gemma3.final_logit_softcapping", Value::F32(30.0)).contains("caps of logits"));
+    let full = Value::Array(vec![Value::Bool(false); 2]);
+    assert!(set("gemma3", "gemma3.attention.sliding_window_pattern", full).contains("2 entries for 3 layers"));
     assert!(set("qwen3", "split.count", Value::U16(3)).contains("one of 3 parts"));
     let without = |family: &str, name: &str| refused(family, |_, tensors| tensors.retain(|(other, _)| other != name));
     assert!(without("llama", "token_embd.weight").contains("there is no tensor `token_embd.weight`"));
@@ -188,4 +214,54 @@ fn a_factor_without_a_type_is_linear_and_a_window_ends_the_context() {
     let config = config::read(&metadata, architecture, &file.present(architecture).unwrap()).unwrap();
     assert_eq!(config.rope_scaling, Some(RopeScaling::Linear { factor: 4.0 }));
     assert_eq!((config.context_length, config.unrotated_layers), (8, vec![3]));
+}
+
+#[test]
+fn the_windows_of_gemma_3_are_those_of_llama_cpp() {
+    let path = fixture("gemma3");
+    let mut file = Tensors::open(&path).unwrap();
+    let given = file.content.metadata.clone();
+    let mut of = |layers: u32, change: &[(&str, Option<Value>)]| {
+        let mut values = given.clone();
+        values.insert("gemma3.block_count".to_owned(), Value::U32(layers));
+        for (key, value) in change {
+            match value {
+                Some(value) => drop(values.insert((*key).to_owned(), value.clone())),
+                None => drop(values.remove(*key)),
+            }
+        }
+        let metadata = Metadata { path: &path, values: &values };
+        let architecture = architecture(&metadata).unwrap();
+        config::read(&metadata, architecture, &file.present(architecture).unwrap()).unwrap()
+    };
+    let (pattern, base) = ("gemma3.attention.sliding_window_pattern", "gemma3.rope.freq_base_swa");
+    let usual = of(8, &[(pattern, None), (base, None)]);
+    let window = SlidingWindow { size: 6, layers: vec![0, 1, 2, 3, 4, 6, 7], rope_theta: Some(1e4) };
+    assert_eq!((usual.variant.window, usual.context_length), (Some(window), 64));
+    let layers = |config: ModelConfig| config.variant.window.map(|window| window.layers);
+    assert_eq!(layers(of(4, &[])), Some(vec![0, 2]));
+    let listed = Value::Array([true, false, false].map(Value::Bool).to_vec());
+    assert_eq!(layers(of(3, &[(pattern, Some(listed))])), Some(vec![0]));
+    assert_eq!(layers(of(3, &[(pattern, Some(Value::U32(1)))])), None);
+    assert_eq!(layers(of(3, &[(pattern, Some(Value::U32(0)))])), Some(vec![0, 1, 2]));
+    assert_eq!(layers(of(3, &[("gemma3.attention.sliding_window", None)])), None);
+    // The largest model's queries alone are scaled by another width than that of a head.
+    assert_eq!([8, 62].map(|layers| of(layers, &[]).variant.query_pre_attn_scalar), [Some(8), Some(5)]);
+}
+
+#[test]
+fn gemma_3_ends_where_its_template_ends_turns() {
+    let path = fixture("gemma3");
+    let mut file = Tensors::open(&path).unwrap();
+    let mut values = file.content.metadata.clone();
+    let Some(Value::Array(tokens)) = values.get_mut("tokenizer.ggml.tokens") else { panic!() };
+    tokens[5] = Value::String("<end_of_turn>".to_owned());
+    let mut ends = |template: &str| {
+        values.insert("tokenizer.chat_template".to_owned(), Value::String(template.to_owned()));
+        let metadata = Metadata { path: &path, values: &values };
+        let architecture = architecture(&metadata).unwrap();
+        config::read(&metadata, architecture, &file.present(architecture).unwrap()).unwrap().eos_tokens
+    };
+    assert_eq!(ends("{{ messages[0].content }}"), [1]);
+    assert_eq!(ends("{{ messages[0].content }}<end_of_turn>"), [1, 5]);
 }
