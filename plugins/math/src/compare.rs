@@ -1,4 +1,4 @@
-//! Whether the key of an answer is that of the gold answer, or is accepted for it.
+//! The comparison of the key of an answer with a gold answer: the same value, or one that is accepted for it.
 
 use dashu_int::{IBig, UBig};
 use dashu_ratio::RBig;

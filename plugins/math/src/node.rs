@@ -108,7 +108,7 @@ impl Node {
         Node::Add(vec![self, other.negative()])
     }
 
-    pub(crate) fn to_the(self, power: Node) -> Self {
+    pub(crate) fn raised(self, power: Node) -> Self {
         Node::Power(Box::new(self), Box::new(power))
     }
 

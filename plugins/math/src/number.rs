@@ -115,7 +115,7 @@ fn power(base: &RBig, exponent: &IBig) -> Option<RBig> {
 
 /// Returns the root of a fraction if it is one.
 fn root(value: &RBig, degree: usize) -> Option<RBig> {
-    if degree == 0 || (*value < RBig::ZERO && degree % 2 == 0) {
+    if degree == 0 || (*value < RBig::ZERO && degree.is_multiple_of(2)) {
         return None;
     }
     let exact = |number: UBig| {

@@ -387,7 +387,7 @@ impl<'a> Parser<'a> {
                     continue;
                 }
                 let exponent = self.argument()?;
-                base = base.to_the(exponent);
+                base = base.raised(exponent);
             } else {
                 return Some(base);
             }
@@ -407,7 +407,7 @@ impl<'a> Parser<'a> {
         }
         let base = self.deeper(|parser| parser.primary())?;
         // Right associative: a tower.
-        if self.take('^') { Some(base.to_the(self.deeper(|parser| parser.argument())?)) } else { Some(base) }
+        if self.take('^') { Some(base.raised(self.deeper(|parser| parser.argument())?)) } else { Some(base) }
     }
 
     /// Parses the argument of `\frac` or `\sqrt`, of which LaTeX takes one digit.
@@ -580,7 +580,7 @@ impl<'a> Parser<'a> {
                     Node::Number(degree) if degree.is_int() && degree > &dashu_ratio::RBig::ONE => {
                         Node::Root(Box::new(argument), u32::try_from(degree.numerator().clone()).ok()?)
                     }
-                    _ => argument.to_the(degree.inverse()),
+                    _ => argument.raised(degree.inverse()),
                 });
             }
             "binom" => {
@@ -655,7 +655,7 @@ impl<'a> Parser<'a> {
                 };
                 Node::of(inverse, argument)
             }
-            (Some(power), _) => value.to_the(power),
+            (Some(power), _) => value.raised(power),
         })
     }
 
