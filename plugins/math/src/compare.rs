@@ -4,19 +4,20 @@ use dashu_int::{IBig, UBig};
 use dashu_ratio::RBig;
 
 use crate::{
-    Math, PercentRule, RelationRule,
+    Gold, Math, PercentRule, RelationRule,
     key::{also, key},
     node::Node,
 };
 
 /// Returns true if the answer with this key is accepted for a gold answer.
-pub(crate) fn accepts(settings: &Math, gold: &Node, answer: &str) -> bool {
-    let mut golds: Vec<String> = Vec::new();
-    for node in std::iter::once(gold.clone()).chain(also(gold)) {
-        golds.extend(key(&node).map(|key| key.text));
-        if settings.percent == PercentRule::Either {
-            golds.extend(percents(&node));
-        }
+pub(crate) fn accepts(settings: &Math, gold: &Gold, answer: &str) -> bool {
+    if gold.key == answer {
+        return true;
+    }
+    let mut golds = vec![gold.key.clone()];
+    golds.extend(also(&gold.value).iter().filter_map(|node| Some(key(node)?.text)));
+    if settings.percent == PercentRule::Either {
+        golds.extend(percents(&gold.value));
     }
     let mut answers = vec![answer.to_owned()];
     if settings.percent == PercentRule::Either

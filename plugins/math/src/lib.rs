@@ -94,9 +94,15 @@ impl Verifier for Math {
     }
 }
 
+/// A gold answer with its key.
+struct Gold {
+    value: Node,
+    key: String,
+}
+
 impl Math {
-    /// Returns the value of a prompt's gold answer.
-    fn gold(&self, prompt: &Prompt) -> Result<Node> {
+    /// Returns a prompt's gold answer.
+    fn gold(&self, prompt: &Prompt) -> Result<Gold> {
         let missing = || Error::new(format!("prompt {} has no gold answer; add the key `gold` to it", prompt.id));
         let gold = prompt.gold.as_deref().ok_or_else(missing)?;
         let unread = || {
@@ -107,7 +113,9 @@ impl Math {
                 gold.chars().take(80).collect::<String>()
             ))
         };
-        extract::gold(gold).filter(|node| key(node).is_some()).ok_or_else(unread)
+        let value = extract::gold(gold).ok_or_else(unread)?;
+        let key = key(&value).ok_or_else(unread)?.text;
+        Ok(Gold { value, key })
     }
 }
 

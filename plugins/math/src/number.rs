@@ -1,6 +1,6 @@
 //! Values of expressions: exact fractions where there are, and else complex numbers of 224 bits.
 
-use std::cell::Cell;
+use std::{cell::Cell, sync::LazyLock};
 
 use dashu_float::{FBig, round::mode::HalfEven};
 use dashu_int::{IBig, UBig, ops::BitTest};
@@ -24,6 +24,9 @@ const MOST: u32 = 10_000;
 const WORK: u64 = 4_000_000;
 /// Work of an elementary function.
 const ELEMENTARY: u64 = 4_000;
+
+static PI: LazyLock<Real> = LazyLock::new(|| Real::pi(PRECISION));
+static E: LazyLock<Real> = LazyLock::new(|| bounded(one().exp()));
 
 /// The work that is left for an answer. An expression that takes more has no value.
 #[derive(Debug)]
@@ -142,8 +145,8 @@ pub(crate) fn evaluate(node: &Node, variable: &dyn Fn(&str) -> Option<RBig>, wor
     let value = match node {
         Node::Number(value) => real(value),
         Node::Symbol(name) => real(&variable(name)?),
-        Node::Constant(Constant::Pi) => Complex { re: Real::pi(PRECISION), im: Real::ZERO },
-        Node::Constant(Constant::E) => Complex { re: one().exp(), im: Real::ZERO },
+        Node::Constant(Constant::Pi) => Complex { re: PI.clone(), im: Real::ZERO },
+        Node::Constant(Constant::E) => Complex { re: E.clone(), im: Real::ZERO },
         Node::Constant(Constant::I) => Complex { re: Real::ZERO, im: one() },
         Node::Add(terms) => {
             let terms = terms.iter().map(|term| evaluate(term, variable, work)).collect::<Option<Vec<_>>>()?;
@@ -188,7 +191,7 @@ pub(crate) fn evaluate(node: &Node, variable: &dyn Fn(&str) -> Option<RBig>, wor
                 return Some(Complex { re: -root.re, im: root.im });
             }
             if base.im == Real::ZERO && base.re > Real::ZERO && degree == RBig::from(2) {
-                return Some(Complex { re: base.re.sqrt(), im: Real::ZERO });
+                return Some(Complex { re: bounded(base.re.sqrt()), im: Real::ZERO });
             }
             exp(&scaled(&ln(&base)?, &(RBig::ONE / degree)))?
         }
@@ -311,7 +314,7 @@ fn ln(a: &Complex) -> Option<Complex> {
     let re = if size == one() { Real::ZERO } else { bounded(size.ln()) };
     let im = match (a.im == Real::ZERO, a.re < Real::ZERO) {
         (true, false) => Real::ZERO,
-        (true, true) => Real::pi(PRECISION),
+        (true, true) => PI.clone(),
         _ => bounded(a.im.atan2(&a.re)),
     };
     Some(Complex { re, im })
