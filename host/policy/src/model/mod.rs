@@ -3,7 +3,7 @@
 //! [`families`] say how models differ in their [`config`], which [`config_json`] reads and writes; [`rope`] has the
 //! frequencies of positions. [`batch`] packs sequences for the [`transformer`], [`log_probs`] scores them with it, and
 //! [`gradient`] is its backward pass. [`decoding`] prepares a model for sampling, with [`joined`] for a device. [`lora`]
-//! attaches adapters, [`init`] draws random weights, and [`tiny`] is the embedded model's configuration. [`chat`] writes a
+//! attaches adapters, beside which a [`weight`] may be kept in few bits by [`quantisation`], [`init`] draws random weights, and [`tiny`] is the embedded model's configuration. [`chat`] writes a
 //! conversation by the model's own template, which is among its [`companions`].
 
 pub(crate) mod batch;
@@ -18,7 +18,9 @@ pub(crate) mod init;
 pub(crate) mod joined;
 pub(crate) mod log_probs;
 pub(crate) mod lora;
+pub(crate) mod quantisation;
 pub(crate) mod rope;
 pub(crate) mod tiny;
 pub(crate) mod tokenizer;
 pub(crate) mod transformer;
+pub(crate) mod weight;
