@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Result as TensorResult, Tensor, quantized::QTensor};
 
-use crate::error::Result;
+use crate::{error::Result, ops::dequantise};
 
 /// The weight of a projection, (out, in): a tensor, or a quantised one that is dequantised for each product and dropped
 /// after it.
@@ -20,7 +20,7 @@ impl Weight {
     pub(crate) fn read(&self, dtype: DType, device: &Device) -> TensorResult<Tensor> {
         match self {
             Weight::Plain(weight) => Ok(weight.clone()),
-            Weight::Quantised(weight) => weight.dequantize(device)?.to_dtype(dtype),
+            Weight::Quantised(weight) => dequantise(weight, dtype, device),
         }
     }
 
