@@ -26,8 +26,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct DecodingModel {
     transformer: Transformer,
-    /// The packed weights, which are read in place of the transformer's projections; `None` where the model computes with the weights as they are, on other devices and in other
-    /// element types.
+    /// The packed weights, which are read in place of the transformer's projections; `None` where the model computes with the
+    /// weights as they are, on other devices and in other element types.
     packed: Option<PackedWeights>,
     /// The joined weights of each layer; `None` where there are no kernels for a whole step.
     joined: Option<Vec<JoinedLayer>>,

@@ -546,7 +546,7 @@ path = "a.wasm"
                 "`model.adapter` goes on from adapters",
             ),
             ("model.quantisation=q4_0", "`model.quantisation` keeps frozen weights in few bits, and without adapters"),
-            ("model.quantisation=nf4", "unknown variant `nf4`, expected one of `q4_0`"),
+            ("model.quantisation=nf4", "unknown variant `nf4`"),
             ("model={ hub = \"SmolLM2\" }", "`model.hub` is \"SmolLM2\"; it must be a name such as"),
             ("model.revision=main", "`model.revision` is that of a model of a hub"),
             ("prompts.system=hello", "`prompts.system` needs `template = \"chat\"`"),
