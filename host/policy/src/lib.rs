@@ -25,6 +25,8 @@ mod ops;
 mod policy;
 pub mod process;
 mod profile;
+#[cfg(test)]
+mod quantised;
 mod setting;
 mod train;
 #[cfg(test)]
@@ -53,6 +55,7 @@ pub use crate::{
         config::{Architecture, ModelConfig, SlidingWindow, Variant},
         log_probs::log_probs,
         lora::LoraConfig,
+        quantisation::Quantisation,
         rope::{Llama3Scaling, RopeScaling, YarnScaling},
         tokenizer::Tokenizer,
         transformer::Transformer,

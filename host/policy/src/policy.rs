@@ -6,8 +6,8 @@ use crate::{
     device::Precision,
     error::Result,
     model::{
-        batch::Sequence, companions::Companions, config::ModelConfig, init::random, lora, tiny, tokenizer::Tokenizer,
-        transformer::Transformer,
+        batch::Sequence, companions::Companions, config::ModelConfig, init::random, lora, quantisation::Quantisation,
+        tiny, tokenizer::Tokenizer, transformer::Transformer,
     },
 };
 
@@ -44,6 +44,18 @@ impl Policy {
     pub fn in_precision(self, precision: Precision) -> Result<Self> {
         precision.prepare(self.device())?;
         Ok(Self { transformer: self.transformer.computing_in(precision.dtype()), ..self })
+    }
+
+    /// Returns the policy with the weights of its projections kept in a type of few bits, if there is one, for training of
+    /// adapters. Its embedding, head, norms and biases stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) if the type's blocks do not fill the rows of a weight.
+    pub fn quantised(mut self, quantisation: Option<Quantisation>) -> Result<Self> {
+        if let Some(quantisation) = quantisation {
+            quantisation.quantise_projections(&mut self.transformer)?;
+        }
+        Ok(self)
     }
 
     /// Returns the policy with its adapters merged into its weights. Nothing in it is trainable.

@@ -120,7 +120,7 @@ fn batch() -> (Batch, Vec<f32>) {
 
 /// Returns the model with all weights trained, or with trained adapters at every projection whose inputs are dropped at
 /// random, in the element type.
-fn trainable(model: &Transformer, full: bool, dtype: DType) -> Transformer {
+pub(crate) fn trainable(model: &Transformer, full: bool, dtype: DType) -> Transformer {
     let adapted = if full { model.clone() } else { with_adapters(model) };
     let variable =
         |weight: &Tensor| -> Result<Tensor> { Ok(Var::from_tensor(&weight.to_dtype(dtype)?.copy()?)?.into_inner()) };
@@ -149,7 +149,7 @@ fn with_adapters(model: &Transformer) -> Transformer {
 const ENTROPY: f64 = 0.3;
 
 /// Returns the loss and the gradients of all variables by the backward pass by hand.
-fn by_hand(model: &Transformer, temperature: f64, checkpointing: Checkpointing) -> Vec<Tensor> {
+pub(crate) fn by_hand(model: &Transformer, temperature: f64, checkpointing: Checkpointing) -> Vec<Tensor> {
     let (batch, weights) = batch();
     let mut grads = Gradients::default();
     let mut loss = |_, prediction: &Prediction| {

@@ -52,8 +52,8 @@ impl Setup {
             None => None,
         };
         let policy = match (&config.model.embedded, fetched.as_ref().or(config.model.path.as_ref())) {
-            (Some(Embedded::Tiny), _) => Policy::tiny(config.seed, &device)?,
-            (None, Some(path)) => Policy::open(path, &device)?,
+            (Some(Embedded::Tiny), _) => Policy::tiny(config.seed, &device)?.quantised(config.model.quantisation)?,
+            (None, Some(path)) => Policy::open_quantised(path, &device, config.model.quantisation)?,
             (None, None) => unreachable!("the run file was checked"),
         };
         let policy = policy.in_precision(config.model.dtype)?;

@@ -7,7 +7,7 @@ use crate::{
     device::{DevicePreference, Precision},
     error::{Error, Result},
     kernels::WeightFormat,
-    model::lora::LoraConfig,
+    model::{lora::LoraConfig, quantisation::Quantisation},
 };
 
 /// A part of training that is measured.
@@ -61,6 +61,9 @@ pub struct BenchConfig {
     pub completion_tokens: usize,
     /// Largest number of tokens computed at once in scoring and training.
     pub token_budget: usize,
+    /// The type that the weights of projections are kept in, frozen; all but `update-full` can be measured with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantisation: Option<Quantisation>,
     /// The adapters.
     pub lora: LoraConfig,
     /// Number of timed repetitions of each part, after one to warm up.
@@ -87,6 +90,7 @@ impl Default for BenchConfig {
             sequences: 8,
             completion_tokens: 128,
             token_budget: 16_384,
+            quantisation: None,
             lora: LoraConfig::default(),
             repeat: 3,
             profile: true,
@@ -146,6 +150,10 @@ impl BenchConfig {
             ("buffer", self.buffer, 8),
             ("side", self.side, 1),
         ];
+        if self.quantisation.is_some() && self.parts.contains(&Part::UpdateFull) {
+            let reason = "keeps the weights frozen, and update-full trains them; choose other `parts`";
+            return Err(Error::setting("quantisation", reason));
+        }
         match sizes.iter().find(|(_, size, least)| size < least) {
             Some((name, _, least)) => Err(Error::setting(name, format!("must be at least {least}"))),
             None => Ok(()),
@@ -184,6 +192,8 @@ mod tests {
         assert!(message("group").contains("KEY=VALUE"));
         let config = BenchConfig { new_tokens: 1, ..BenchConfig::default() };
         assert_eq!(config.check().unwrap_err().to_string(), "`new_tokens` must be at least 2");
+        let config = with(&["quantisation=q4_0"]).unwrap();
+        assert!(config.check().unwrap_err().to_string().contains("update-full trains them"));
         assert!(BenchConfig { batches: vec![4, 0], ..BenchConfig::default() }.check().is_err());
     }
 }

@@ -57,7 +57,7 @@ impl std::fmt::Display for Progress {
 pub fn measure(model: &str, config: &BenchConfig, watch: &mut dyn FnMut(Progress)) -> Result<BenchReport> {
     config.check()?;
     let device = config.device.open()?;
-    let mut policy = source::open(model, &device)?.in_precision(config.dtype)?;
+    let mut policy = source::open(model, &device, config.quantisation)?.in_precision(config.dtype)?;
     // Completions of fixed length: no token ends them.
     policy.config.eos_tokens.clear();
     let dtype = policy.transformer.dtype();

@@ -10,6 +10,7 @@ use crate::{
         companions::Companions,
         config::{Architecture, ModelConfig, Variant},
         init::random,
+        quantisation::Quantisation,
         tiny,
     },
     policy::Policy,
@@ -23,24 +24,25 @@ pub const SHAPES: [&str; 4] = ["smollm2-135m", "smollm2-360m", "qwen2.5-0.5b", "
 ///
 /// # Errors
 /// [`Error::Argument`] with the remedy if there is no such file or shape. Otherwise as [`Policy::open`].
-pub(super) fn open(model: &str, device: &Device) -> Result<Policy> {
+pub(super) fn open(model: &str, device: &Device, quantisation: Option<Quantisation>) -> Result<Policy> {
     let absent = |kind: &str| {
         let shapes = SHAPES.map(|name| format!("`shape:{name}`")).join(", ");
         let remedy = format!("give a GGUF file, a folder in Hugging Face's format, `tiny`, or one of {shapes}");
         Error::Argument { argument: model.to_owned(), reason: format!("there is no such {kind}; {remedy}") }
     };
     if model == "tiny" {
-        return Policy::tiny(1, device);
+        return Policy::tiny(1, device)?.quantised(quantisation);
     }
     if let Some(name) = model.strip_prefix("shape:") {
         let config = shape(name).ok_or_else(|| absent("shape"))?;
         let (tokenizer, transformer) = (tiny::tokenizer()?, random(&config, 1, device)?);
-        return Ok(Policy { config, tokenizer, transformer, companions: Companions::default() });
+        let policy = Policy { config, tokenizer, transformer, companions: Companions::default() };
+        return policy.quantised(quantisation);
     }
     let path = Path::new(model);
     match path.try_exists() {
         Ok(false) => Err(absent("file or folder")),
-        _ => Policy::open(path, device),
+        _ => Policy::open_quantised(path, device, quantisation),
     }
 }
 
@@ -108,7 +110,7 @@ mod tests {
     #[test]
     fn a_model_that_is_not_there_is_an_error_with_the_remedy() {
         for (model, reason) in [("shape:gpt-9", "no such shape"), ("models/absent", "no such file or folder")] {
-            let message = open(model, &Device::Cpu).unwrap_err().to_string();
+            let message = open(model, &Device::Cpu, None).unwrap_err().to_string();
             assert!(message.starts_with(model) && message.contains(reason), "{message}");
             assert!(message.contains("GGUF") && message.contains("`shape:smollm2-135m`"), "{message}");
         }

@@ -16,8 +16,10 @@ use crate::{
         companions::{self, CONFIG, Companions, GENERATION_CONFIG, TOKENIZER, TOKENIZER_CONFIG},
         config::ModelConfig,
         config_json::TokenIds,
+        quantisation::Quantisation,
         tokenizer::Tokenizer,
         transformer::Transformer,
+        weight::{Weight, WeightSource},
     },
     policy::Policy,
 };
@@ -27,8 +29,8 @@ pub(super) const INDEX: &str = "model.safetensors.index.json";
 /// The beginning of the names of a text model's weights in a model of several parts, whose others are not read.
 const TEXT_MODEL: &str = "language_model.";
 
-/// Loads a folder. Weights in `f16` and `bf16` are converted to `f32`.
-pub(super) fn load(dir: &Path, device: &Device) -> Result<Policy> {
+/// Loads a folder. Weights in `f16` and `bf16` are converted to `f32`, and projections quantised.
+pub(super) fn load(dir: &Path, device: &Device, quantisation: Option<Quantisation>) -> Result<Policy> {
     let config_path = dir.join(CONFIG);
     let mut config = ModelConfig::from_json(&read(&config_path)?, &config_path)?;
     let companions = companions(dir)?;
@@ -45,12 +47,9 @@ pub(super) fn load(dir: &Path, device: &Device) -> Result<Policy> {
     }
 
     let weights = Weights::open(dir)?;
-    let mut read = HashSet::new();
-    let transformer = Transformer::build(&config, &mut |name, shape| {
-        read.insert(name.to_owned());
-        weights.get(name, shape, device)
-    })?;
-    weights.require_all_read(&read, &config)?;
+    let mut source = Source { weights: &weights, read: HashSet::new(), device, quantisation };
+    let transformer = Transformer::build(&config, &mut source)?;
+    weights.require_all_read(&source.read, &config)?;
     Ok(Policy { config, tokenizer, transformer, companions })
 }
 
@@ -179,6 +178,28 @@ impl Weights {
             return Err(Error::content(path, format!("`{name}` holds {:?}, not floats", tensor.dtype())));
         }
         Ok(tensor.to_dtype(DType::F32)?)
+    }
+}
+
+/// The reading of a folder's weights.
+struct Source<'a> {
+    weights: &'a Weights,
+    /// The names of those that were read.
+    read: HashSet<String>,
+    device: &'a Device,
+    quantisation: Option<Quantisation>,
+}
+
+impl WeightSource for Source<'_> {
+    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        self.read.insert(name.to_owned());
+        self.weights.get(name, shape, self.device)
+    }
+
+    fn projection(&mut self, name: &str, shape: &[usize]) -> Result<Weight> {
+        let Some(quantisation) = self.quantisation else { return Ok(Weight::Plain(self.tensor(name, shape)?)) };
+        self.read.insert(name.to_owned());
+        quantisation.quantise(name, &self.weights.get(name, shape, &Device::Cpu)?, self.device)
     }
 }
 

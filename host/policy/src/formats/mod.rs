@@ -16,7 +16,7 @@ use candle_core::{DType, Device};
 use self::export::Export;
 use crate::{
     error::{Error, Result},
-    model::{chat::ChatTemplate, lora},
+    model::{chat::ChatTemplate, lora, quantisation::Quantisation},
     policy::Policy,
 };
 
@@ -29,11 +29,23 @@ impl Policy {
     /// # Errors
     /// Fails if files are missing or damaged, and for an architecture that is not supported.
     pub fn open(path: &Path, device: &Device) -> Result<Self> {
+        Self::open_quantised(path, device, None)
+    }
+
+    /// Opens a model as [`Self::open`] does. With a quantisation each projection's weight is kept in that type as soon as it is
+    /// read, for training of adapters; those that a GGUF file has in as many bits or fewer are kept as they are.
+    ///
+    /// # Errors
+    /// As [`Self::open`]. [`Error::Setting`] for a model whose rows the type's blocks do not fill.
+    pub fn open_quantised(path: &Path, device: &Device, quantisation: Option<Quantisation>) -> Result<Self> {
         if !path.try_exists().map_err(Error::read(path))? {
             return Err(Error::NoModel { path: path.to_owned() });
         }
         let metadata = std::fs::metadata(path).map_err(Error::read(path))?;
-        if metadata.is_dir() { huggingface::load(path, device) } else { gguf::load(path, device) }
+        match metadata.is_dir() {
+            true => huggingface::load(path, device, quantisation),
+            false => gguf::load(path, device, quantisation),
+        }
     }
 
     /// Writes the model as a Hugging Face folder, in `f32`, with adapters merged. The folder appears complete or not at
@@ -51,8 +63,9 @@ impl Policy {
     /// # Errors
     /// As [`Self::check_export`]; the folder cannot be written.
     pub fn export(&self, dir: &Path, export: Export) -> Result<()> {
-        // Weights are converted from f32, whatever the policy computes in.
-        let model = lora::merge(&self.transformer.clone().computing_in(DType::F32))?;
+        // Weights are converted from f32, whatever the policy computes in. A device that trains may be too small for that.
+        let model = self.transformer.map(&mut |_, weight| Ok(weight.to_device(&Device::Cpu)?))?;
+        let model = lora::merge(&model.computing_in(DType::F32))?;
         alft_fs::folder(dir, |dir| {
             huggingface::write(self, &model, dir, export.dtype)?;
             match export.gguf {

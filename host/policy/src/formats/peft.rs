@@ -142,7 +142,7 @@ pub(crate) fn attach(model: &Transformer, dir: &Path) -> Result<Transformer> {
         if !config.adapts(name) {
             return Ok(());
         }
-        let (out, width) = projection.weight.dims2()?;
+        let (out, width) = projection.weight.dims2();
         let mut variable = |part: &str, shape: [usize; 2]| -> Result<Tensor> {
             Ok(Var::from_tensor(&read(&format!("{name}.{part}.weight"), &shape)?)?.into_inner())
         };

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{
     error::{Error, Result},
     generate::{config::SampleConfig, decode::PROMPT_ROWS},
-    model::{config::ModelConfig, decoding::DecodingModel, lora::LoraConfig},
+    model::{config::ModelConfig, decoding::DecodingModel, lora::LoraConfig, weight::QuantisedSize},
     ops::{BLOCK, Places},
     policy::Policy,
 };
@@ -24,7 +24,8 @@ pub struct SampleLoad {
 /// The largest memory that sampling takes, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SampleMemory {
-    /// The policy's weights, copies of those that adapters are merged into, and those that are packed for decoding.
+    /// The policy's weights, quantised ones in their blocks; and for decoding those that are packed on the CPU, and on a device
+    /// copies of those that are dequantised, joined, or changed by adapters.
     pub weights: u64,
     /// The cache of keys and values.
     pub cache: u64,
@@ -45,6 +46,8 @@ struct Numbers {
     bytes: usize,
     /// True if they are not on the CPU.
     on_device: bool,
+    /// The quantised weights.
+    quantised: QuantisedSize,
 }
 
 impl SampleMemory {
@@ -54,10 +57,14 @@ impl SampleMemory {
     /// [`Error::Setting`] for settings out of range, for modules to save that the policy does not have, and if the cache may
     /// not be large enough for one completion.
     pub fn new(policy: &Policy, lora: Option<&LoraConfig>, config: &SampleConfig, load: SampleLoad) -> Result<Self> {
-        let numbers =
-            Numbers { bytes: policy.transformer().dtype().size_in_bytes(), on_device: !policy.device().is_cpu() };
+        let transformer = policy.transformer();
+        let numbers = Numbers {
+            bytes: transformer.dtype().size_in_bytes(),
+            on_device: !policy.device().is_cpu(),
+            quantised: transformer.quantised_size(),
+        };
         let whole = match lora {
-            Some(lora) => lora.saved_weights(policy.transformer())?,
+            Some(lora) => lora.saved_weights(transformer)?,
             None => parameters(policy.config()),
         };
         Self::of(policy.config(), numbers, lora, whole, config, load)
@@ -87,12 +94,16 @@ impl SampleMemory {
             projections.iter().filter(|(name, ..)| named(name)).map(|(_, out, width)| out * width).sum::<usize>()
                 * model.layers
         };
-        // Weights with adapters are copied, and on a device those that are joined with others.
-        let adapted = |name: &str| lora.is_some_and(|lora| lora.adapts(name));
-        let joined = |name: &str| numbers.on_device && !["o_proj", "down_proj"].contains(&name);
+        // On a device weights with adapters are copied, those that are joined with others, and all if they are quantised.
+        let quantised = numbers.quantised;
+        let changed = |name: &str| quantised.elements > 0 || lora.is_some_and(|lora| lora.adapts(name));
+        let joined = |name: &str| !["o_proj", "down_proj"].contains(&name);
         // Weights that are trained in another type are read from copies: those of all weights are joined at once.
         let masters = if numbers.bytes < size_of::<f32>() { whole } else { 0 };
-        let copied = if masters < parameters(model) { of_layers(&|name| adapted(name) || joined(name)) } else { 0 };
+        let copied = match numbers.on_device && masters < parameters(model) {
+            true => of_layers(&|name| changed(name) || joined(name)),
+            false => 0,
+        };
         let packed = if numbers.on_device { 0 } else { DecodingModel::packed_bytes(model, config.weights) as u64 };
         let threads = rayon::current_num_threads();
         // A product is computed transposed, and copied. A thread that draws has the probabilities with their tokens, before
@@ -104,7 +115,10 @@ impl SampleMemory {
         // Attention has the scores of a block of queries for every thread.
         let scores = threads * (model.heads / model.kv_heads) * BLOCK * longest_prompt;
         Ok(Self {
-            weights: (parameters(model) + copied) as u64 * number + masters as u64 * 4 + packed,
+            weights: (parameters(model) - quantised.elements + copied) as u64 * number
+                + quantised.bytes as u64
+                + masters as u64 * 4
+                + packed,
             cache: blocks as u64 * block,
             logits: (rows_of_logits * model.vocab_size) as u64 * number,
             activations: (rows * row + scores) as u64 * number,
@@ -216,7 +230,8 @@ mod tests {
         Policy::tiny(1, &Device::Cpu).unwrap().config().clone()
     }
 
-    const ON_CPU: Numbers = Numbers { bytes: 4, on_device: false };
+    const ON_CPU: Numbers =
+        Numbers { bytes: 4, on_device: false, quantised: QuantisedSize { elements: 0, bytes: 0, largest: 0 } };
     const LOAD: SampleLoad = SampleLoad { prompts: 4, longest_prompt: 65, group: 8 };
 
     #[test]
@@ -259,15 +274,34 @@ mod tests {
     }
 
     #[test]
-    fn merged_adapters_are_copies_of_their_weights() {
+    fn merged_adapters_are_copies_of_their_weights_on_a_device_and_packed_on_the_cpu() {
         let lora = LoraConfig { targets: vec!["q_proj".to_owned(), "down_proj".to_owned()], ..LoraConfig::default() };
-        let of = |lora| SampleMemory::of(&tiny(), ON_CPU, lora, 0, &SampleConfig::default(), LOAD).unwrap().weights;
-        assert_eq!(of(Some(&lora)) - of(None), 4 * 3 * (64 * 64 + 64 * 176));
+        let of = |numbers, lora| {
+            SampleMemory::of(&tiny(), numbers, lora, 0, &SampleConfig::default(), LOAD).unwrap().weights
+        };
+        assert_eq!(of(ON_CPU, Some(&lora)), of(ON_CPU, None));
+        // Queries are joined with others anyway.
+        let on_device = Numbers { on_device: true, ..ON_CPU };
+        assert_eq!(of(on_device, Some(&lora)) - of(on_device, None), 4 * 3 * 64 * 176);
+    }
+
+    #[test]
+    fn quantised_weights_are_copied_for_sampling() {
+        let projections = 3 * (4 * 64 * 64 + 3 * 64 * 176);
+        let quantised = QuantisedSize { elements: projections, bytes: 1000, largest: 64 * 176 };
+        let of = |numbers| SampleMemory::of(&tiny(), numbers, None, 0, &SampleConfig::default(), LOAD).unwrap().weights;
+        let packed = DecodingModel::packed_bytes(&tiny(), SampleConfig::default().weights);
+        let others = parameters(&tiny()) - projections;
+        assert_eq!(of(Numbers { quantised, ..ON_CPU }), (4 * others + 1000 + packed) as u64);
+        let on_device = Numbers { bytes: 2, on_device: true, quantised };
+        let lora = LoraConfig::default();
+        let memory = SampleMemory::of(&tiny(), on_device, Some(&lora), 0, &SampleConfig::default(), LOAD).unwrap();
+        assert_eq!(memory.weights, (2 * (others + projections) + 1000) as u64);
     }
 
     #[test]
     fn in_bf16_a_policy_in_training_has_masters_and_a_copy() {
-        let in_bf16 = Numbers { bytes: 2, on_device: true };
+        let in_bf16 = Numbers { bytes: 2, on_device: true, ..ON_CPU };
         let lora = LoraConfig { targets: vec!["q_proj".to_owned(), "o_proj".to_owned()], ..LoraConfig::default() };
         let of = |lora, whole| SampleMemory::of(&tiny(), in_bf16, lora, whole, &SampleConfig::default(), LOAD).unwrap();
         assert_eq!(of(None, parameters(&tiny())).weights, 6 * parameters(&tiny()) as u64);

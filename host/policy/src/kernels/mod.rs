@@ -25,7 +25,7 @@ pub(crate) use self::{
     gemm::{Transpose, gemm, gemm_add},
     glu::{GELU_CUBIC, GELU_LINEAR, glu, glu_backward},
     packed_gemm::PackedWeight,
-    parallel::PARALLEL_ELEMENTS,
+    parallel::{PARALLEL_ELEMENTS, new_rows},
     skinny_gemm::skinny_gemm,
     softmax::{TokenStats, entropy_slopes, softmax_in_place, token_stats},
 };

@@ -1,7 +1,7 @@
 //! A model prepared for decoding: on the CPU, weights that are packed once and read by every step; on a device, weights
 //! that are joined to fewer products, and steps of fused kernels.
 
-use candle_core::{Result as TensorResult, Tensor};
+use candle_core::{DType, Device, Result as TensorResult, Tensor};
 
 use crate::{
     cuda,
@@ -12,7 +12,7 @@ use crate::{
         joined::{JoinedLayer, join},
         lora,
         rope::Angles,
-        transformer::{Layer, Shape, Transformer},
+        transformer::{Layer, Projection, Shape, Transformer},
     },
     ops::{
         Cache, PackedLinear, StepRows, add, kernels_apply, linear,
@@ -26,8 +26,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct DecodingModel {
     transformer: Transformer,
-    /// The packed weights; `None` where the model computes with the weights as they are, on other devices and in other
-    /// element types.
+    /// The packed weights, which are read in place of the transformer's projections; `None` where the model computes with the
+    /// weights as they are, on other devices and in other element types.
     packed: Option<PackedWeights>,
     /// The joined weights of each layer; `None` where there are no kernels for a whole step.
     joined: Option<Vec<JoinedLayer>>,
@@ -49,12 +49,14 @@ struct PackedLayer {
 }
 
 impl PackedLayer {
+    /// Merges the adapters of a layer, and packs its weights. Those that are merged or dequantised for it are dropped.
     fn new(layer: &Layer, format: WeightFormat) -> TensorResult<Self> {
+        let merged = |projection: &Projection| projection.merged(DType::F32, &Device::Cpu);
         Ok(Self {
-            qkv: PackedLinear::new([&layer.q.weight, &layer.k.weight, &layer.v.weight], format)?,
-            o: PackedLinear::new([&layer.o.weight], format)?,
-            gate_up: PackedLinear::new([&layer.gate.weight, &layer.up.weight], format)?,
-            down: PackedLinear::new([&layer.down.weight], format)?,
+            qkv: PackedLinear::new([&merged(&layer.q)?, &merged(&layer.k)?, &merged(&layer.v)?], format)?,
+            o: PackedLinear::new([&merged(&layer.o)?], format)?,
+            gate_up: PackedLinear::new([&merged(&layer.gate)?, &merged(&layer.up)?], format)?,
+            down: PackedLinear::new([&merged(&layer.down)?], format)?,
         })
     }
 }
@@ -72,25 +74,24 @@ fn has_step_kernels(model: &Transformer) -> bool {
 }
 
 impl DecodingModel {
-    /// Merges the adapters of a model, so that their products are not computed at every step, and packs its weights.
-    /// `format` is the storage of the packed weights. The weights that have no adapters are shared with `model`, too.
+    /// Merges the adapters of a model, so that their products are not computed at every step, dequantises its weights, and
+    /// packs them. `format` is the storage of the packed weights. The weights that need no change are shared with `model`.
     pub(crate) fn new(model: &Transformer, format: WeightFormat) -> Result<Self> {
         if has_step_kernels(model) {
             let (transformer, joined) = join(model)?;
             return Ok(Self { transformer, packed: None, joined: Some(joined) });
         }
-        let transformer = lora::merge(model)?;
-        let packed = if kernels_apply(transformer.head()) {
-            let layers = transformer.layers.iter().map(|layer| PackedLayer::new(layer, format));
-            let layers = layers.collect::<TensorResult<_>>()?;
-            Some(PackedWeights { layers, head: PackedLinear::new([transformer.head()], format)? })
-        } else {
-            None
-        };
-        Ok(Self { transformer, packed, joined: None })
+        let transformer = lora::drop_adapters(model)?;
+        if !kernels_apply(transformer.head()) {
+            return Ok(Self { transformer: lora::merge(model)?, packed: None, joined: None });
+        }
+        let layers = model.layers.iter().map(|layer| PackedLayer::new(layer, format));
+        let layers = layers.collect::<TensorResult<_>>()?;
+        let packed = PackedWeights { layers, head: PackedLinear::new([transformer.head()], format)? };
+        Ok(Self { transformer, packed: Some(packed), joined: None })
     }
 
-    /// Returns the merged model.
+    /// Returns the model, of which the projections have their adapters merged unless they are packed beside it.
     pub(crate) fn transformer(&self) -> &Transformer {
         &self.transformer
     }
@@ -153,7 +154,7 @@ impl DecodingModel {
     /// kernels.
     pub(crate) fn shapes(&self) -> String {
         let model = &self.transformer;
-        let layers: Vec<_> = model.layers.iter().map(|layer| (layer.heads, layer.gate.weight.dims())).collect();
+        let layers: Vec<_> = model.layers.iter().map(|layer| (layer.heads, layer.gate.weight.dims2())).collect();
         let (device, embedding) = (model.device().location(), model.embedding.dims());
         format!("{device:?} {:?} {embedding:?} {layers:?}", model.dtype())
     }
@@ -191,7 +192,11 @@ impl DecodingModel {
             let mixed = cache.attend_on_device(layer.heads, &qkv, joined.qkv_bias.as_ref(), angles, rows)?;
             let output_norms = layer.output_norms.as_ref();
             let output_norm = output_norms.map(|norms| &norms.attention);
-            normal = add_and_norm(linear(&mixed, &layer.o.weight)?, output_norm, &layer.feed_forward_norm)?;
+            normal = add_and_norm(
+                linear(&mixed, &layer.o.weight.read(mixed.dtype(), mixed.device())?)?,
+                output_norm,
+                &layer.feed_forward_norm,
+            )?;
             let gate_up = linear(&normal, &joined.gate_up)?;
             let gated = {
                 let _time = profile::time(Op::of_gate(activation).name());
@@ -199,7 +204,11 @@ impl DecodingModel {
             };
             if let Some(next) = later_norms.next() {
                 let output_norm = output_norms.map(|norms| &norms.feed_forward);
-                normal = add_and_norm(linear(&gated, &layer.down.weight)?, output_norm, next)?;
+                normal = add_and_norm(
+                    linear(&gated, &layer.down.weight.read(gated.dtype(), gated.device())?)?,
+                    output_norm,
+                    next,
+                )?;
             }
         }
         Ok(normal)
@@ -215,8 +224,6 @@ impl DecodingModel {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{DType, Device};
-
     use super::*;
     use crate::{model::init::random, twins};
 

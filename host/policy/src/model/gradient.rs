@@ -282,7 +282,7 @@ fn head_norm_backward(
 impl Projection {
     /// Returns true if the gradient of some weight needs the projection's input.
     fn is_trained(&self) -> bool {
-        self.weight.is_variable() || self.adapter.is_some()
+        self.weight.variable().is_some() || self.adapter.is_some()
     }
 
     /// Adds the gradients of the weights, and returns `sum` plus the gradient of the input, given that of the output. `own`
@@ -295,8 +295,8 @@ impl Projection {
         sum: Option<Tensor>,
         grads: &mut Gradients,
     ) -> TensorResult<Tensor> {
-        if let (Some(input), true) = (input, own.weight.is_variable()) {
-            grads.add_product(&own.weight, Transpose::Lhs, grad, input)?;
+        if let (Some(input), Some(weight)) = (input, own.weight.variable()) {
+            grads.add_product(weight, Transpose::Lhs, grad, input)?;
         }
         if let Some(bias) = own.bias.as_ref().filter(|bias| bias.is_variable()) {
             // Sums of bf16 numbers are rounded to bf16 at every step.
@@ -316,7 +316,7 @@ impl Projection {
                 (true, Some(sum)) => add(sum, &dropout.apply(&product_or_sum(None, &for_narrow, a)?)?)?,
             });
         }
-        product_or_sum(for_input, grad, &self.weight)
+        product_or_sum(for_input, grad, &self.weight.read(grad.dtype(), grad.device())?)
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) fn random(config: &ModelConfig, seed: u64, device: &Device) -> Result
     let mut normal = Normal::new(seed);
     let norm = 1.0 - config.norm_constants().offset as f32;
     let residual_scale = 1.0 / (2.0 * config.layers as f64).sqrt();
-    Transformer::build(config, &mut |name, shape| {
+    Transformer::build(config, &mut |name: &str, shape: &[usize]| {
         let count = shape.iter().product();
         let values = match name {
             _ if name.ends_with("norm.weight") => vec![norm; count],

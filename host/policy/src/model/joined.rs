@@ -2,14 +2,18 @@
 //! the projections of one input are joined to one product.
 //!
 //! One launch writes them all. A step of training changes them all, and operations for each weight would keep a device
-//! waiting at the start of every sampling.
+//! waiting at the start of every sampling. A model with quantised weights has a launch for each layer, so that one layer at a
+//! time is dequantised.
 
-use candle_core::{DType, Result as TensorResult, Tensor};
+use candle_core::{DType, Device, Result as TensorResult, Tensor};
 
 use crate::{
     cuda::{self, merge::Merge},
     error::Result,
-    model::transformer::{Adapter, Layer, Projection, Transformer},
+    model::{
+        transformer::{Adapter, Layer, Projection, Transformer},
+        weight::Weight,
+    },
 };
 
 /// The weights of a layer's projections of the same input, as one product.
@@ -28,38 +32,52 @@ pub(super) struct JoinedLayer {
 pub(super) fn join(model: &Transformer) -> Result<(Transformer, Vec<JoinedLayer>)> {
     let mut merged = model.clone();
     let mut merges = Vec::new();
-    let layers = merged.layers.iter_mut().map(|layer| JoinedLayer::of(layer, model.dtype(), &mut merges));
-    let layers = layers.collect::<TensorResult<Vec<_>>>()?;
+    let quantised = model.quantised_size().elements > 0;
+    let mut layers = Vec::with_capacity(merged.layers.len());
+    for layer in &mut merged.layers {
+        layers.push(JoinedLayer::of(layer, model.dtype(), model.device(), &mut merges)?);
+        if quantised {
+            cuda::merge::merge(&std::mem::take(&mut merges))?;
+        }
+    }
     cuda::merge::merge(&merges)?;
     Ok((merged.detached()?, layers))
 }
 
 impl JoinedLayer {
     /// Adds to `merges` the weights of a layer that are to be written, and replaces those of the layer.
-    fn of(layer: &mut Layer, dtype: DType, merges: &mut Vec<Merge>) -> TensorResult<Self> {
-        let qkv = join_rows(&mut [&mut layer.q, &mut layer.k, &mut layer.v], dtype, merges)?;
+    fn of(layer: &mut Layer, dtype: DType, device: &Device, merges: &mut Vec<Merge>) -> TensorResult<Self> {
+        // The weights of a launch have one type.
+        let read = layer.q.bias.as_ref().map_or(dtype, Tensor::dtype);
+        let qkv = join_rows(&mut [&mut layer.q, &mut layer.k, &mut layer.v], (read, dtype), device, merges)?;
         let qkv_bias = join_biases(&mut [&mut layer.q, &mut layer.k, &mut layer.v], dtype, merges)?;
-        let gate_up = join_rows(&mut [&mut layer.gate, &mut layer.up], dtype, merges)?;
+        let gate_up = join_rows(&mut [&mut layer.gate, &mut layer.up], (read, dtype), device, merges)?;
         for alone in [&mut layer.o, &mut layer.down] {
-            if alone.adapter.is_some() || alone.weight.dtype() != dtype {
-                join_rows(&mut [alone], dtype, merges)?;
+            let as_it_is = matches!(&alone.weight, Weight::Plain(weight) if weight.dtype() == dtype);
+            if alone.adapter.is_some() || !as_it_is {
+                join_rows(&mut [alone], (read, dtype), device, merges)?;
             }
         }
         Ok(Self { qkv, qkv_bias, gate_up })
     }
 }
 
-/// Returns memory for the weights of projections, one under the other, of which the projections' become parts.
-fn join_rows(projections: &mut [&mut Projection], dtype: DType, merges: &mut Vec<Merge>) -> TensorResult<Tensor> {
-    let rows = projections.iter().map(|projection| projection.weight.dim(0)).sum::<TensorResult<usize>>()?;
-    let first = &projections[0].weight;
-    let joined = Tensor::zeros((rows, first.dim(1)?), dtype, first.device())?;
+/// Returns memory for the weights of projections, one under the other, of which the projections' become parts. Quantised ones
+/// are read in the first type.
+fn join_rows(
+    projections: &mut [&mut Projection],
+    (read, dtype): (DType, DType),
+    device: &Device,
+    merges: &mut Vec<Merge>,
+) -> TensorResult<Tensor> {
+    let rows = projections.iter().map(|projection| projection.weight.dims2().0).sum::<usize>();
+    let joined = Tensor::zeros((rows, projections[0].weight.dims2().1), dtype, device)?;
     let mut row = 0;
     for projection in projections {
-        let weight = projection.weight.detach();
+        let weight = projection.weight.read(read, device)?.detach();
         let merged = joined.narrow(0, row, weight.dim(0)?)?;
         row += weight.dim(0)?;
-        projection.weight = merged.clone();
+        projection.weight = Weight::Plain(merged.clone());
         let adapter =
             projection.adapter.take().map(|Adapter { a, b, scale, .. }| (a.detach(), b.detach(), scale as f32));
         merges.push(Merge { weight, adapter, merged });
@@ -91,7 +109,11 @@ fn join_biases(
 mod tests {
     use super::*;
     use crate::{
-        model::lora::{self, LoraConfig},
+        model::{
+            init::random,
+            lora::{self, LoraConfig},
+            quantisation::Quantisation,
+        },
         ops::noise,
         twins,
     };
@@ -115,13 +137,24 @@ mod tests {
         let adapted = adapted.map(&mut |name, weight| {
             Ok(if name.ends_with("lora_B.weight") { noise(weight.dims(), 5) } else { weight.clone() })
         });
-        for (model, dtype) in [(&plain, DType::F32), (&plain, DType::BF16), (&adapted.unwrap(), DType::F32)] {
+        let adapted = adapted.unwrap();
+        let mut quantised = random(&crate::quantised::config(false), 3, &Device::Cpu).unwrap();
+        Quantisation::Q4_0.quantise_projections(&mut quantised).unwrap();
+        let cases = [
+            (&plain, DType::F32),
+            (&plain, DType::BF16),
+            (&adapted, DType::F32),
+            (&quantised, DType::F32),
+            (&quantised, DType::BF16),
+        ];
+        for (model, dtype) in cases {
             let model = model.clone().computing_in(dtype);
             let want = lora::merge(&model).unwrap();
             let (got, layers) = join(&model).unwrap();
+            let weight = |projection: &Projection| projection.weight.read(dtype, &Device::Cpu).unwrap();
             for ((got, want), joined) in got.layers.iter().zip(&want.layers).zip(&layers) {
                 let rows = |projections: &[&Projection]| {
-                    Tensor::cat(&projections.iter().map(|projection| &projection.weight).collect::<Vec<_>>(), 0)
+                    Tensor::cat(&projections.iter().map(|projection| weight(projection)).collect::<Vec<_>>(), 0)
                         .unwrap()
                 };
                 let biases = [&want.q, &want.k, &want.v].map(|projection| projection.bias.as_ref().unwrap());
@@ -129,10 +162,10 @@ mod tests {
                 assert_same(joined.qkv_bias.as_ref().unwrap(), &Tensor::cat(&biases, 0).unwrap());
                 assert_same(&joined.gate_up, &rows(&[&want.gate, &want.up]));
                 for (got, want) in [(&got.q, &want.q), (&got.v, &want.v), (&got.up, &want.up), (&got.o, &want.o)] {
-                    assert_same(&got.weight, &want.weight);
+                    assert_same(&weight(got), &weight(want));
                     assert!(got.adapter.is_none());
                 }
-                assert_same(&got.down.weight, &want.down.weight);
+                assert_same(&weight(&got.down), &weight(&want.down));
                 assert_same(&got.feed_forward_norm, &want.feed_forward_norm);
             }
         }

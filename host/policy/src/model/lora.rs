@@ -6,14 +6,15 @@
 
 use std::collections::BTreeSet;
 
-use candle_core::{DType, Tensor, Var};
+use candle_core::{DType, Device, Result as TensorResult, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Result},
     model::{
         init::Normal,
-        transformer::{Adapter, Transformer},
+        transformer::{Adapter, Projection, Transformer},
+        weight::Weight,
     },
     ops::Dropout,
     setting::within,
@@ -124,6 +125,15 @@ impl LoraConfig {
     /// Returns the modules of a model that are trained whole: their weights, by name.
     pub(crate) fn saved(&self, model: &Transformer) -> Result<BTreeSet<String>> {
         let names: BTreeSet<String> = model.weights().into_iter().map(|(name, _)| name).collect();
+        model.clone().visit_projections(&mut |name, projection| match projection.weight {
+            Weight::Quantised(_) if self.saves(name) => {
+                let reason = format!(
+                    "names `{name}`, whose weight is quantised and cannot be trained; leave it or `quantisation` out"
+                );
+                Err(Error::setting("lora.modules_to_save", reason))
+            }
+            _ => Ok(()),
+        })?;
         for entry in &self.modules_to_save {
             if names.iter().any(|name| module_of(name).ends_with(entry.as_str())) {
                 continue;
@@ -187,19 +197,18 @@ pub(crate) fn attach(model: &Transformer, config: &LoraConfig, seed: u64) -> Res
     let mut model = frozen_but(model, &mut |name, weight| {
         Ok(if saved.contains(name) { Some(weight.to_dtype(DType::F32)?.copy()?) } else { None })
     })?;
-    let mut normal = Normal::new(seed);
+    let (mut normal, device) = (Normal::new(seed), model.device().clone());
     let mut adapted = 0;
     model.visit_projections(&mut |name, projection| {
         if !config.adapts(name) {
             return Ok(());
         }
         adapted += 1;
-        let (out, width) = projection.weight.dims2()?;
-        let device = projection.weight.device();
+        let (out, width) = projection.weight.dims2();
         let a = normal.values(config.rank * width, 1.0 / (width as f64).sqrt());
         projection.adapter = Some(Adapter {
-            a: Var::from_vec(a, (config.rank, width), device)?.into_inner(),
-            b: candle_nn::init::ZERO.var((out, config.rank), DType::F32, device)?.into_inner(),
+            a: Var::from_vec(a, (config.rank, width), &device)?.into_inner(),
+            b: candle_nn::init::ZERO.var((out, config.rank), DType::F32, &device)?.into_inner(),
             scale: config.scale(),
             dropout: config.dropout(),
         });
@@ -211,8 +220,8 @@ pub(crate) fn attach(model: &Transformer, config: &LoraConfig, seed: u64) -> Res
     Ok(model)
 }
 
-/// Returns the model with its weights frozen, in the type of activations, except those that `trained(name, weight)` returns
-/// the first value of.
+/// Returns the model with its weights frozen, in the type of activations or as they are quantised, except those that
+/// `trained(name, weight)` returns the first value of.
 pub(crate) fn frozen_but(
     model: &Transformer,
     trained: &mut dyn FnMut(&str, &Tensor) -> Result<Option<Tensor>>,
@@ -247,34 +256,40 @@ fn mix(state: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// Returns the model with each adapter merged into its weight, `W + scale · B A`. A model without adapters is unchanged.
+/// Returns the model with each adapter merged into its weight, `W + scale · B A`, and no weight quantised. A model without either
+/// is unchanged.
 pub(crate) fn merge(model: &Transformer) -> Result<Transformer> {
-    edit_adapted(model, |weight, Adapter { a, b, scale, .. }| {
+    let mut merged = model.detached()?;
+    let device = merged.device().clone();
+    merged.visit_projections(&mut |_, projection| {
+        projection.weight = Weight::Plain(projection.merged(model.dtype(), &device)?);
+        projection.adapter = None;
+        Ok(())
+    })?;
+    Ok(merged)
+}
+
+impl Projection {
+    /// Returns the weight of this type with the adapter merged into it, outside of the autograd graph.
+    pub(crate) fn merged(&self, dtype: DType, device: &Device) -> TensorResult<Tensor> {
+        let weight = self.weight.read(dtype, device)?.detach().to_dtype(dtype)?;
+        let Some(Adapter { a, b, scale, .. }) = &self.adapter else { return Ok(weight) };
+        let (a, b) = (a.detach(), b.detach());
         // The sum of a small change and a large weight is rounded once, to the weight's type.
         let change = (b.to_dtype(DType::F32)?.matmul(&a.to_dtype(DType::F32)?)? * *scale)?;
-        if weight.dtype() == DType::BF16 {
-            return (weight.to_dtype(DType::F32)? + change)?.to_dtype(weight.dtype());
+        if dtype == DType::BF16 {
+            return (weight.to_dtype(DType::F32)? + change)?.to_dtype(dtype);
         }
-        weight + change.to_dtype(weight.dtype())?
-    })
+        weight + change.to_dtype(dtype)?
+    }
 }
 
 /// Returns the model without its adapters: the base model, unless modules of it were trained whole.
 pub(crate) fn drop_adapters(model: &Transformer) -> Result<Transformer> {
-    edit_adapted(model, |weight, _| Ok(weight.clone()))
-}
-
-/// Returns the model without adapters, with each adapted weight replaced by `edit(weight, adapter)`.
-fn edit_adapted(
-    model: &Transformer,
-    edit: impl Fn(&Tensor, &Adapter) -> candle_core::Result<Tensor>,
-) -> Result<Transformer> {
-    let mut model = model.detached()?;
-    model.visit_projections(&mut |_, projection| {
-        if let Some(adapter) = projection.adapter.take() {
-            projection.weight = edit(&projection.weight, &adapter)?;
-        }
+    let mut base = model.detached()?;
+    base.visit_projections(&mut |_, projection| {
+        projection.adapter = None;
         Ok(())
     })?;
-    Ok(model)
+    Ok(base)
 }

@@ -15,6 +15,7 @@ use crate::{
         batch::Batch,
         config::ModelConfig,
         rope::{Angles, Rope},
+        weight::{QuantisedSize, Weight, WeightSource},
     },
     ops::{Dropout, Packed, Prediction, add, add_product, attend, glu, linear, predict, rms_norm},
 };
@@ -133,7 +134,7 @@ impl Widths {
 /// A linear layer `x Wᵀ + b`, with the adapter that adds to it if there is one.
 #[derive(Debug, Clone)]
 pub(crate) struct Projection {
-    pub(crate) weight: Tensor,
+    pub(crate) weight: Weight,
     pub(super) bias: Option<Tensor>,
     pub(crate) adapter: Option<Adapter>,
 }
@@ -153,7 +154,7 @@ pub(crate) struct Adapter {
 
 impl Projection {
     fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
-        let mut y = self.add_bias(linear(x, &self.weight)?)?;
+        let mut y = self.add_bias(linear(x, &self.weight.read(x.dtype(), x.device())?)?)?;
         if let Some(Adapter { a, b, scale, dropout }) = &self.adapter {
             let narrow = (linear(&dropout.apply(x)?, a)? * *scale)?;
             y = if y.track_op() || b.track_op() {
@@ -242,54 +243,66 @@ fn root_of(width: usize) -> f64 {
 }
 
 impl Transformer {
-    /// Builds a model from weights. `get` is called with the Hugging Face name of each weight and its expected shape.
-    pub(crate) fn build(config: &ModelConfig, get: &mut dyn FnMut(&str, &[usize]) -> Result<Tensor>) -> Result<Self> {
+    /// Builds a model from weights.
+    pub(crate) fn build(config: &ModelConfig, source: &mut dyn WeightSource) -> Result<Self> {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let (q_width, kv_width) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
-        let embedding = get("model.embed_tokens.weight", &[config.vocab_size, hidden])?;
+        let embedding = source.tensor("model.embed_tokens.weight", &[config.vocab_size, hidden])?;
         let mut layers = Vec::with_capacity(config.layers);
         for index in 0..config.layers {
-            let mut weight = |name: &str, shape: &[usize]| get(&format!("model.layers.{index}.{name}"), shape);
             let mut projection = |name: &str, out: usize, width: usize, bias: bool| -> Result<Projection> {
+                let name = format!("model.layers.{index}.{name}");
                 Ok(Projection {
-                    weight: weight(&format!("{name}.weight"), &[out, width])?,
-                    bias: if bias { Some(weight(&format!("{name}.bias"), &[out])?) } else { None },
+                    weight: source.projection(&format!("{name}.weight"), &[out, width])?,
+                    bias: if bias { Some(source.tensor(&format!("{name}.bias"), &[out])?) } else { None },
                     adapter: None,
                 })
             };
+            let q = projection("self_attn.q_proj", q_width, hidden, config.qkv_bias)?;
+            let k = projection("self_attn.k_proj", kv_width, hidden, config.qkv_bias)?;
+            let v = projection("self_attn.v_proj", kv_width, hidden, config.qkv_bias)?;
+            let o = projection("self_attn.o_proj", hidden, q_width, config.output_bias)?;
+            let gate = projection("mlp.gate_proj", inner, hidden, false)?;
+            let up = projection("mlp.up_proj", inner, hidden, false)?;
+            let down = projection("mlp.down_proj", hidden, inner, false)?;
+            let mut weight =
+                |name: &str, shape: &[usize]| source.tensor(&format!("model.layers.{index}.{name}"), shape);
             layers.push(Layer {
                 heads: config.attention(index),
-                q: projection("self_attn.q_proj", q_width, hidden, config.qkv_bias)?,
-                k: projection("self_attn.k_proj", kv_width, hidden, config.qkv_bias)?,
-                v: projection("self_attn.v_proj", kv_width, hidden, config.qkv_bias)?,
+                q,
+                k,
+                v,
                 head_norms: None,
                 rotates: !config.unrotated_layers.contains(&index),
-                o: projection("self_attn.o_proj", hidden, q_width, config.output_bias)?,
-                gate: projection("mlp.gate_proj", inner, hidden, false)?,
-                up: projection("mlp.up_proj", inner, hidden, false)?,
-                down: projection("mlp.down_proj", hidden, inner, false)?,
+                o,
+                gate,
+                up,
+                down,
                 input_norm: weight("input_layernorm.weight", &[hidden])?,
                 feed_forward_norm: weight(feed_forward_norm(config.variant.output_norms), &[hidden])?,
                 output_norms: None,
             });
             if let (true, Some(layer)) = (config.qk_norm, layers.last_mut()) {
-                let mut weight =
-                    |name: &str| get(&format!("model.layers.{index}.self_attn.{name}.weight"), &[config.head_dim]);
+                let mut weight = |name: &str| {
+                    source.tensor(&format!("model.layers.{index}.self_attn.{name}.weight"), &[config.head_dim])
+                };
                 layer.head_norms = Some(HeadNorms { q: weight("q_norm")?, k: weight("k_norm")? });
             }
             if let (true, Some(layer)) = (config.variant.output_norms, layers.last_mut()) {
-                let mut weight = |name: &str| get(&format!("model.layers.{index}.{name}"), &[hidden]);
+                let mut weight = |name: &str| source.tensor(&format!("model.layers.{index}.{name}"), &[hidden]);
                 let (attention, feed_forward) = (weight(ATTENTION_OUTPUT_NORM)?, weight(FEED_FORWARD_OUTPUT_NORM)?);
                 layer.output_norms = Some(OutputNorms { attention, feed_forward });
             }
         }
-        let head =
-            if config.tie_word_embeddings { None } else { Some(get("lm_head.weight", &[config.vocab_size, hidden])?) };
+        let head = match config.tie_word_embeddings {
+            true => None,
+            false => Some(source.tensor("lm_head.weight", &[config.vocab_size, hidden])?),
+        };
         Ok(Self {
             compute: embedding.dtype(),
             embedding,
             layers,
-            norm: get("model.norm.weight", &[hidden])?,
+            norm: source.tensor("model.norm.weight", &[hidden])?,
             head,
             shape: Shape {
                 norm: config.norm_constants(),
@@ -301,8 +314,8 @@ impl Transformer {
         })
     }
 
-    /// Returns the model with every weight, adapters included, replaced by `f(name, weight)`. The names are those of
-    /// Hugging Face, and for adapters those of PEFT (`….lora_A.weight`).
+    /// Returns the model with every weight, adapters included, replaced by `f(name, weight)`, except those that are
+    /// quantised. The names are those of Hugging Face, and for adapters those of PEFT (`….lora_A.weight`).
     pub(crate) fn map(&self, f: &mut dyn FnMut(&str, &Tensor) -> Result<Tensor>) -> Result<Self> {
         let mut model = self.clone();
         model.visit(&mut |name, weight| {
@@ -315,7 +328,9 @@ impl Transformer {
     fn visit(&mut self, f: &mut dyn FnMut(&str, &mut Tensor) -> Result<()>) -> Result<()> {
         f("model.embed_tokens.weight", &mut self.embedding)?;
         self.visit_projections(&mut |name, projection| {
-            f(&format!("{name}.weight"), &mut projection.weight)?;
+            if let Weight::Plain(weight) = &mut projection.weight {
+                f(&format!("{name}.weight"), weight)?;
+            }
             if let Some(bias) = &mut projection.bias {
                 f(&format!("{name}.bias"), bias)?;
             }
@@ -364,7 +379,7 @@ impl Transformer {
         Ok(())
     }
 
-    /// Returns every weight with its name, in a fixed order.
+    /// Returns every weight that is not quantised with its name, in a fixed order.
     pub(crate) fn weights(&self) -> Vec<(String, Tensor)> {
         let mut weights = Vec::new();
         // The closure never fails, so there is no error to lose.
@@ -389,7 +404,7 @@ impl Transformer {
     }
 
     /// Returns the same weights outside of the autograd graph and in the type of activations, for sampling and scoring.
-    /// Weights of that type are not copied.
+    /// Weights of that type are not copied, and quantised ones stay so.
     pub(crate) fn detached(&self) -> Result<Self> {
         self.map(&mut |_, weight| Ok(weight.detach().to_dtype(self.compute)?))
     }
@@ -419,7 +434,18 @@ impl Transformer {
 
     /// Returns the number of parameters, adapters included.
     pub fn parameter_count(&self) -> usize {
-        self.weights().iter().map(|(_, weight)| weight.elem_count()).sum()
+        self.weights().iter().map(|(_, weight)| weight.elem_count()).sum::<usize>() + self.quantised_size().elements
+    }
+
+    /// Returns the size of the quantised weights.
+    pub(crate) fn quantised_size(&self) -> QuantisedSize {
+        let mut size = QuantisedSize::default();
+        for layer in &self.layers {
+            for projection in [&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down] {
+                size.add(&projection.weight);
+            }
+        }
+        size
     }
 
     pub(crate) fn layer_count(&self) -> usize {
@@ -427,7 +453,7 @@ impl Transformer {
     }
 
     pub(crate) fn widths(&self) -> Widths {
-        let width = |of: fn(&Layer) -> &Projection| self.layers.first().map_or(0, |layer| of(layer).weight.dims()[0]);
+        let width = |of: fn(&Layer) -> &Projection| self.layers.first().map_or(0, |layer| of(layer).weight.dims2().0);
         Widths {
             hidden: self.embedding.dims()[1],
             query: width(|layer| &layer.q),

@@ -5,6 +5,7 @@
 
 mod attention;
 mod cache;
+mod dequantise;
 mod dropout;
 mod floats;
 mod function;
@@ -25,6 +26,7 @@ pub(crate) use self::twins::noise;
 pub(crate) use self::{
     attention::{Packed, attend, attend_backward},
     cache::{BLOCK, Cache, Places, Reads, StepRows, Writes},
+    dequantise::dequantise,
     dropout::Dropout,
     floats::{kernels_apply, with_floats, with_floats_mut},
     glu::{glu, glu_backward},

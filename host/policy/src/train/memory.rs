@@ -12,7 +12,7 @@ use crate::{
 /// The largest memory that an update of the policy takes, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UpdateMemory {
-    /// The policy's weights, adapters included.
+    /// The policy's weights, adapters included; quantised ones in their blocks.
     pub weights: u64,
     /// Copies of the trained weights for the reference policy.
     pub reference: u64,
@@ -52,16 +52,19 @@ impl UpdateMemory {
         // and the gradients of the gated unit's arguments and value. The head has its rows, their slopes and their gradients.
         // Where outputs are normalised, the gradient of one is there beside that of the stream.
         let rows = again + (5 + usize::from(width.output_norms)) * width.hidden + 4 * width.intermediate;
+        // A quantised weight is dequantised to f32 for its product, and converted to the type of activations.
+        let quantised = model.quantised_size();
+        let converted = if model.dtype() == DType::F32 { 0 } else { numbers(quantised.largest) };
         // A chunk of logits exists with a copy while it is computed.
         let logits = 2 * head_rows(model.head()).min(tokens) * model.vocab_size();
         Self {
-            weights: floats(masters) + numbers(model.parameter_count()),
+            weights: floats(masters) + numbers(model.parameter_count() - quantised.elements) + quantised.bytes as u64,
             reference: floats(trained),
             optimiser: floats(2 * trained),
             snapshot: if updates > 1 { floats(3 * trained) } else { 0 },
             gradients: floats(trained),
             activations: numbers(tokens * (layer * model.layer_count() + width.hidden)),
-            temporaries: numbers(tokens * rows + logits),
+            temporaries: numbers(tokens * rows + logits) + floats(quantised.largest) + converted,
             tokens,
         }
     }

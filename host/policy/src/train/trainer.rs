@@ -131,7 +131,8 @@ impl Trainer {
     /// their dropout at each step, are drawn from `seed`. `token_budget` bounds the number of tokens (prompts and completions) computed at once, and so the memory.
     ///
     /// # Errors
-    /// [`Error::Setting`] for settings out of range and for adapter targets that the model does not have.
+    /// [`Error::Setting`] for settings out of range, for adapter targets that the model does not have, and for training of all
+    /// weights of a model that is quantised.
     pub fn new(
         policy: Policy,
         tuning: &Tuning,
@@ -143,6 +144,11 @@ impl Trainer {
             return Err(Error::setting("token_budget", "must be at least 1"));
         }
         let transformer = match tuning {
+            Tuning::Full if policy.transformer.quantised_size().elements > 0 => {
+                let reason = "keeps frozen weights in few bits, and those are trained, by steps that few bits would round away: \
+                              train adapters, or leave it out";
+                return Err(Error::setting("quantisation", reason));
+            }
             Tuning::Full => {
                 policy.transformer.map(&mut |_, weight| Ok(Var::from_tensor(&weight.detach().copy()?)?.into_inner()))?
             }

@@ -141,6 +141,22 @@ mod tests {
     }
 
     #[test]
+    fn another_quantisation_is_another_run() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("train.jsonl"), "{}").unwrap();
+        let with = |keys: &str| {
+            let model = format!("model = {{ embedded = \"tiny\", lora = {{ rank = 2 }}{keys} }}");
+            let text =
+                format!("output = \"x\"\nprompts = {{ train = \"train.jsonl\" }}\ntrain = {{ steps = 3 }}\n{model}");
+            ConfigFingerprint::new(&RunFile::parse(&folder.path().join("run.toml"), &text, &[]).unwrap()).unwrap()
+        };
+        let quantised = with(", quantisation = \"q4_0\"");
+        assert_eq!(quantised.changes(&with(", quantisation = \"q8_0\"")), ["model.quantisation"]);
+        assert_eq!(quantised.changes(&with("")), ["model.quantisation"]);
+        assert!(quantised.changes(&quantised).is_empty());
+    }
+
+    #[test]
     fn the_files_of_the_model_and_the_adapter_are_named_when_they_change() {
         let folder = tempfile::tempdir().unwrap();
         for folder in ["one", "shards", "adapter"].map(|name| folder.path().join(name)) {

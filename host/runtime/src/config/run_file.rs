@@ -8,7 +8,7 @@ use alft_game::{AdvantageConfig, Combine, Scale, TargetConfig};
 use alft_plugin_host::Limits;
 use alft_policy::{
     AdamWConfig, DevicePreference, Export, GrpoConfig, HubModel, KlPenalty, LoraConfig, Message, OptimiserConfig,
-    Precision, SampleConfig, Schedule,
+    Precision, Quantisation, SampleConfig, Schedule,
 };
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +78,9 @@ pub struct Model {
     /// The number format of computations.
     #[serde(default, skip_serializing_if = "Precision::is_f32")]
     pub dtype: Precision,
+    /// The type that the weights of projections are kept in, frozen, while adapters are trained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantisation: Option<Quantisation>,
     /// Low-rank adapters, trained in place of all weights.
     pub lora: Option<LoraConfig>,
     /// A folder of PEFT, whose adapters are trained further in place of all weights.
@@ -349,6 +352,11 @@ impl RunFile {
             let reason =
                 "cannot be \"batch\" with dynamic_sampling, which draws a step's groups in rounds; take \"group\"";
             return wrong("game.advantage.scale", reason.into());
+        }
+        if self.model.quantisation.is_some() && self.model.lora.is_none() && self.model.adapter.is_none() {
+            let reason = "keeps frozen weights in few bits, and without adapters all are trained, by steps that few bits would \
+                          round away; add `lora` or `adapter`, or leave it out";
+            return wrong("model.quantisation", reason.into());
         }
         if self.model.lora.is_some() && self.model.adapter.is_some() {
             let reason = "goes on from adapters that have their settings; leave `lora` out";
@@ -648,6 +656,8 @@ path = "a.wasm"
                 "model={ embedded = \"tiny\", adapter = \"a\", lora = { rank = 2 } }",
                 "`model.adapter` goes on from adapters",
             ),
+            ("model.quantisation=q4_0", "`model.quantisation` keeps frozen weights in few bits, and without adapters"),
+            ("model.quantisation=nf4", "unknown variant `nf4`"),
             ("model={ hub = \"SmolLM2\" }", "`model.hub` is \"SmolLM2\"; it must be a name such as"),
             ("model.revision=main", "`model.revision` is that of a model of a hub"),
             ("prompts.system=hello", "`prompts.system` needs `template = \"chat\"`"),

@@ -43,6 +43,8 @@ const SHAPE: &str = "a line is {\"prompt\": \"…\", \"completions\": [\"…\", 
 pub fn read_completions(path: &Path) -> Result<Vec<AnsweredQuestion>> {
     let mut answered: Vec<AnsweredQuestion> = Vec::new();
     let mut ids = std::collections::BTreeSet::new();
+    // The place of each bundle.
+    let mut bundles = std::collections::BTreeMap::new();
     for (number, line) in read_lines::<Line>(path, SHAPE)? {
         let wrong = |reason: String| Error::DataLine { path: path.into(), line: number, reason, help: SHAPE };
         if line.completions.is_empty() {
@@ -57,16 +59,17 @@ pub fn read_completions(path: &Path) -> Result<Vec<AnsweredQuestion>> {
         let prompt = Prompt { id, text: line.prompt, gold: line.gold.map(gold_text), metadata };
         let completion = |text| Completion { tokens: Vec::new(), log_probs: Vec::new(), text, finished: true };
         let completions: Vec<Completion> = line.completions.into_iter().map(completion).collect();
-        match answered.iter_mut().find(|answered| answered.question.id == bundle) {
+        match bundles.get(&bundle).and_then(|place: &usize| answered.get_mut(*place)) {
             Some(answered) => {
                 answered.question.prompts.push(prompt);
                 answered.question.history.push(Vec::new());
                 answered.completions.push(completions);
             }
-            None => answered.push(AnsweredQuestion {
-                question: Question::of_texts(bundle, vec![prompt]),
-                completions: vec![completions],
-            }),
+            None => {
+                bundles.insert(bundle.clone(), answered.len());
+                let question = Question::of_texts(bundle, vec![prompt]);
+                answered.push(AnsweredQuestion { question, completions: vec![completions] });
+            }
         }
     }
     Ok(answered)

@@ -1,13 +1,17 @@
-//! Loads a file. Weights of any quantisation are converted to `f32`.
+//! Loads a file. Weights of any quantisation are converted to `f32`, or kept in few bits for training of adapters.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io::BufReader,
     path::Path,
+    sync::Arc,
 };
 
-use candle_core::{DType, Device, Tensor, quantized::gguf_file::Content};
+use candle_core::{
+    DType, Device, Tensor,
+    quantized::{QStorage, QTensor, gguf_file::Content},
+};
 use serde_json::json;
 
 use super::{
@@ -22,14 +26,16 @@ use crate::{
     model::{
         companions::{Companions, TOKENIZER_CONFIG},
         config::ModelConfig,
+        quantisation::Quantisation,
         tokenizer::Tokenizer,
         transformer::Transformer,
+        weight::{Weight, WeightSource},
     },
     policy::Policy,
 };
 
 /// Loads a file.
-pub(in crate::formats) fn load(path: &Path, device: &Device) -> Result<Policy> {
+pub(in crate::formats) fn load(path: &Path, device: &Device, quantisation: Option<Quantisation>) -> Result<Policy> {
     let mut tensors = Tensors::open(path)?;
     let values = std::mem::take(&mut tensors.content.metadata);
     let metadata = Metadata { path, values: &values };
@@ -41,8 +47,8 @@ pub(in crate::formats) fn load(path: &Path, device: &Device) -> Result<Policy> {
     let config = config::read(&metadata, architecture, &tensors.present(architecture)?)?;
     let tokenizer = tokenizer::read(&metadata)?;
     check_vocab_size(&tokenizer, &config, path)?;
-    let transformer =
-        Transformer::build(&config, &mut |name, shape| tensors.weight(name, shape, architecture, &config, device))?;
+    let mut source = Source { tensors: &mut tensors, architecture, config: &config, device, quantisation };
+    let transformer = Transformer::build(&config, &mut source)?;
     tensors.require_all_read()?;
     Ok(Policy { companions: companions(&metadata, &config, &tokenizer)?, config, tokenizer, transformer })
 }
@@ -81,7 +87,7 @@ impl<'p> Tensors<'p> {
         let has = |name: &str| self.content.tensor_infos.contains_key(name);
         let (head, query_bias) = (has("output.weight"), has("blk.0.attn_q.bias"));
         let frequency_factors = if architecture.frequency_factors && has(FREQUENCY_FACTORS) {
-            let factors = self.get(FREQUENCY_FACTORS)?.flatten_all()?.to_dtype(DType::F64)?;
+            let factors = self.get(FREQUENCY_FACTORS)?.dequantize(&Device::Cpu)?.flatten_all()?.to_dtype(DType::F64)?;
             Some(factors.to_vec1()?)
         } else {
             None
@@ -89,47 +95,17 @@ impl<'p> Tensors<'p> {
         Ok(Present { vocab_size, head, query_bias, frequency_factors })
     }
 
-    /// Reads a tensor by the format's name for it, in `f32`.
-    fn get(&mut self, stored: &str) -> Result<Tensor> {
+    /// Reads a tensor by the format's name for it, on the CPU.
+    fn get(&mut self, stored: &str) -> Result<QTensor> {
         if !self.content.tensor_infos.contains_key(stored) {
             return Err(Error::content(self.path, format!("there is no tensor `{stored}`")));
         }
         self.unread.remove(stored);
-        let failed = |source: candle_core::Error| Error::ReadTensor {
+        self.content.tensor(&mut self.reader, stored, &Device::Cpu).map_err(|source| Error::ReadTensor {
             path: self.path.to_owned(),
             tensor: stored.to_owned(),
             source: source.into(),
-        };
-        // The conversion runs on the CPU, so that every device gets the same bits.
-        let quantised = self.content.tensor(&mut self.reader, stored, &Device::Cpu).map_err(failed)?;
-        quantised.dequantize(&Device::Cpu).map_err(failed)
-    }
-
-    /// Reads a weight by Hugging Face's name for it, in Hugging Face's layout.
-    fn weight(
-        &mut self,
-        name: &str,
-        shape: &[usize],
-        architecture: &GgufArchitecture,
-        config: &ModelConfig,
-        device: &Device,
-    ) -> Result<Tensor> {
-        let stored = architecture
-            .stored_name(name)
-            .ok_or_else(|| Error::content(self.path, format!("the format has no name for `{name}`")))?;
-        let mut tensor = self.get(&stored)?;
-        if tensor.dims() != shape {
-            let found = tensor.dims();
-            let reason = format!("`{stored}` has shape {found:?}; the metadata calls for {shape:?}");
-            return Err(Error::content(self.path, reason));
-        }
-        if let Some(heads) = architecture.reordered_heads(name, config.heads, config.kv_heads) {
-            tensor = apart(&tensor, heads)?;
-        }
-        if config.variant.norms_from_one && architecture::is_norm(name) {
-            tensor = (tensor - 1.0)?;
-        }
-        Ok(tensor.to_device(device)?)
+        })
     }
 
     /// Fails if the file has a tensor that was not read: the model would compute something else than its makers meant.
@@ -141,6 +117,75 @@ impl<'p> Tensors<'p> {
             format!("no part of the model reads the tensor `{first}`{others}; load the model's Hugging Face folder");
         Err(Error::content(self.path, reason))
     }
+}
+
+/// The weights of a file as those of a model.
+struct Source<'a, 'p> {
+    tensors: &'a mut Tensors<'p>,
+    architecture: &'static GgufArchitecture,
+    config: &'a ModelConfig,
+    device: &'a Device,
+    quantisation: Option<Quantisation>,
+}
+
+impl Source<'_, '_> {
+    /// Reads a weight as the file has it. Returns it with the number of heads whose rows are ordered otherwise in Hugging
+    /// Face's layout, if there are any.
+    fn stored(&mut self, name: &str, shape: &[usize]) -> Result<(QTensor, Option<usize>)> {
+        let path = self.tensors.path;
+        let stored = self
+            .architecture
+            .stored_name(name)
+            .ok_or_else(|| Error::content(path, format!("the format has no name for `{name}`")))?;
+        let tensor = self.tensors.get(&stored)?;
+        if tensor.shape().dims() != shape {
+            let found = tensor.shape().dims();
+            let reason = format!("`{stored}` has shape {found:?}; the metadata calls for {shape:?}");
+            return Err(Error::content(path, reason));
+        }
+        Ok((tensor, self.architecture.reordered_heads(name, self.config.heads, self.config.kv_heads)))
+    }
+}
+
+impl WeightSource for Source<'_, '_> {
+    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let (stored, heads) = self.stored(name, shape)?;
+        let mut tensor = plain(&stored, heads)?;
+        if self.config.variant.norms_from_one && architecture::is_norm(name) {
+            tensor = (tensor - 1.0)?;
+        }
+        Ok(tensor.to_device(self.device)?)
+    }
+
+    fn projection(&mut self, name: &str, shape: &[usize]) -> Result<Weight> {
+        let Some(quantisation) = self.quantisation else { return Ok(Weight::Plain(self.tensor(name, shape)?)) };
+        let (stored, heads) = self.stored(name, shape)?;
+        match quantisation.keeps(stored.dtype()) {
+            true => Ok(Weight::Quantised(Arc::new(kept(&stored, heads, self.device)?))),
+            false => quantisation.quantise(name, &plain(&stored, heads)?, self.device),
+        }
+    }
+}
+
+/// Returns a stored weight in `f32`, in Hugging Face's layout. The CPU converts it, so that every device gets the same bits.
+fn plain(stored: &QTensor, heads: Option<usize>) -> Result<Tensor> {
+    let tensor = stored.dequantize(&Device::Cpu)?;
+    heads.map_or_else(|| Ok(tensor.clone()), |heads| apart(&tensor, heads))
+}
+
+/// Returns a stored weight as it is quantised, on a device and in Hugging Face's layout. A row is a run of whole blocks, so rows
+/// can change places.
+fn kept(stored: &QTensor, heads: Option<usize>, device: &Device) -> Result<QTensor> {
+    let bytes = stored.data()?;
+    let rows = stored.shape().dims()[0];
+    let bytes = match heads {
+        Some(heads) => apart(&Tensor::from_slice(&bytes, (rows, bytes.len() / rows), &Device::Cpu)?, heads)?
+            .flatten_all()?
+            .to_vec1::<u8>()?
+            .into(),
+        None => bytes,
+    };
+    Ok(QTensor::new(QStorage::from_data(bytes, device, stored.dtype())?, stored.shape())?)
 }
 
 /// Moves the two rows of each rotary pair, which are neighbours, half a head apart.

@@ -114,6 +114,35 @@ fn matrices_of_a_file_are_quantised_where_blocks_fill_their_rows() {
 }
 
 #[test]
+fn weights_of_as_many_bits_or_fewer_are_kept_as_a_file_has_them() {
+    // The two rows of a rotary pair are neighbours in the files of the first, and not in those of the second.
+    for family in ["llama", "qwen2"] {
+        let mut policy = Policy::open(&fixture(family), &Device::Cpu).unwrap();
+        let heads = 32 / policy.config.head_dim;
+        let config = ModelConfig { hidden_size: 64, intermediate_size: 64, heads, ..policy.config.clone() };
+        policy.transformer = crate::model::init::random(&config, 3, &Device::Cpu).unwrap();
+        policy.config = config;
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("model");
+        policy.export(&folder, Export { gguf: Some(GgufType::Q8_0), ..Export::default() }).unwrap();
+        let path = folder.join("model.gguf");
+        let open = |quantisation| Policy::open_quantised(&path, &Device::Cpu, quantisation).unwrap();
+        let (plain, kept, requantised) = (open(None), open(Some(Quantisation::Q8_0)), open(Some(Quantisation::Q4_0)));
+        assert_eq!(scores(&kept), scores(&plain), "{family}");
+        assert_eq!(scores(&requantised), scores(&plain.quantised(Some(Quantisation::Q4_0)).unwrap()), "{family}");
+        let size = |policy: &Policy| policy.transformer.quantised_size();
+        assert_eq!(size(&kept).elements, size(&requantised).elements);
+        assert_eq!(
+            (size(&kept).bytes / 34, size(&requantised).bytes / 18),
+            (size(&kept).elements / 32, size(&kept).elements / 32)
+        );
+        // A folder is quantised as it is read.
+        let read = Policy::open_quantised(&folder, &Device::Cpu, Some(Quantisation::Q4_0)).unwrap();
+        assert_eq!(scores(&read), scores(&policy.quantised(Some(Quantisation::Q4_0)).unwrap()), "{family}");
+    }
+}
+
+#[test]
 fn a_model_without_a_name_in_the_format_is_refused() {
     let export = Export { gguf: Some(GgufType::F16), ..Export::default() };
     let refused = |policy: &Policy| policy.check_export(export).unwrap_err().to_string();
