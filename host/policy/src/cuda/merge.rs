@@ -18,8 +18,19 @@ pub(crate) struct Merge {
     pub(crate) merged: Tensor,
 }
 
-/// Writes `W + scale · B A` for each weight. The weights have one type, and what is written has one.
+/// Writes `W + scale · B A` for each weight, in one launch for each type of weights: frozen ones may have fewer bits than those
+/// that are trained. What is written has one type.
 pub(crate) fn merge(merges: &[Merge]) -> Result<()> {
+    for dtype in [DType::F32, DType::BF16] {
+        merge_of_a_type(&merges.iter().filter(|merge| merge.weight.dtype() == dtype).collect::<Vec<_>>())?;
+    }
+    match merges.iter().find(|merge| ![DType::F32, DType::BF16].contains(&merge.weight.dtype())) {
+        Some(other) => bail!("there is no kernel for {:?}", other.weight.dtype()),
+        None => Ok(()),
+    }
+}
+
+fn merge_of_a_type(merges: &[&Merge]) -> Result<()> {
     let Some(first) = merges.first() else { return Ok(()) };
     let device = first.merged.device();
     let none = Tensor::zeros(1, DType::F32, device)?;

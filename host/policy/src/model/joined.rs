@@ -126,6 +126,24 @@ mod tests {
     }
 
     #[test]
+    fn projections_that_are_trained_whole_are_joined_with_frozen_ones_of_fewer_bits() {
+        if !cuda::can_emulate() {
+            return;
+        }
+        let model = twins::model().computing_in(DType::BF16).detached().unwrap();
+        let model = model.map(&mut |name, weight| {
+            let whole = ["k_proj", "gate_proj", "o_proj"].iter().any(|module| name.contains(module));
+            Ok(if whole { weight.to_dtype(DType::F32)? } else { weight.clone() })
+        });
+        let model = model.unwrap();
+        let (got, want) = (join(&model).unwrap().0, lora::merge(&model).unwrap().detached().unwrap());
+        for ((name, got), (_, want)) in got.weights().into_iter().zip(want.weights()) {
+            assert_eq!((got.dtype(), got.dims()), (want.dtype(), want.dims()), "{name}");
+            assert_same(&got, &want);
+        }
+    }
+
+    #[test]
     fn a_joined_model_is_the_merged_one() {
         if !cuda::can_emulate() {
             return;
