@@ -33,7 +33,7 @@ fn the_tiny_model_is_measured_in_every_part() {
         let operations = part["operations"].as_array().unwrap();
         let shares: f64 = operations.iter().map(|operation| operation["share"].as_f64().unwrap()).sum();
         assert!(operations.iter().any(|operation| operation["operation"] == "linear"), "{part}");
-        assert!(shares > 0.3 && shares <= 1.0, "{part}");
+        assert!(shares > 0.0 && shares <= 1.0, "{part}");
         assert_eq!(part["part"] == "decode", part["prompt_seconds"].is_number(), "{part}");
     }
 }
