@@ -41,7 +41,7 @@ impl Schedule {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`Error::Setting`] for the first setting that is out of range.
+    /// [`Error::Setting`](crate::Error::Setting) for the first setting that is out of range.
     pub fn check(&self) -> Result<()> {
         not_negative("learning_rate", self.learning_rate)
     }
