@@ -45,7 +45,10 @@ pub(crate) fn key(node: &Node) -> Option<Key> {
 fn key_of(node: &Node, work: &Work) -> Option<Key> {
     match node {
         Node::Text(text) => text_key(text),
-        Node::Percent(value) => Some(Key { text: format!("{}%", key_of(value, work)?.text), ..key(value)? }),
+        Node::Percent(value) => {
+            let Key { text, at } = key_of(value, work)?;
+            Some(Key { text: format!("{text}%"), at })
+        }
         Node::Base(digits, base) => Some(Key::new(format!("{}_{base}", digits.trim_start_matches('0').to_uppercase()))),
         Node::Set(items) => set(items, work),
         Node::Tuple(items) if items.iter().all(|item| named_value(item).is_some()) => {

@@ -515,10 +515,7 @@ impl<'a> Parser<'a> {
         let mut items = Vec::new();
         let ends = [')', ']'];
         if !self.is_end(&ends) {
-            match self.deeper(|parser| parser.bracket_items(&ends))? {
-                found if found.len() == 1 => items = found,
-                found => items.extend(found),
-            }
+            items = self.deeper(|parser| parser.bracket_items(&ends))?;
         }
         let close = if self.take(')') {
             ')'
@@ -550,7 +547,6 @@ impl<'a> Parser<'a> {
     }
 
     fn command(&mut self, name: &str) -> Option<Node> {
-        let known = |function| Some(function);
         let function = match name {
             "frac" => {
                 let (numerator, rest) = self.digit_or_group()?;
@@ -610,15 +606,15 @@ impl<'a> Parser<'a> {
             "alpha" | "beta" | "gamma" | "delta" | "epsilon" | "varepsilon" | "theta" | "lambda" | "mu" | "nu"
             | "rho" | "sigma" | "tau" | "phi" | "varphi" | "psi" | "omega" | "Omega" | "Delta" | "Gamma" | "Phi"
             | "ell" | "xi" | "eta" | "zeta" | "kappa" | "chi" => return self.symbol(name.to_owned()),
-            "exp" => known(Function::Exp),
-            "ln" => known(Function::Ln),
+            "exp" => Some(Function::Exp),
+            "ln" => Some(Function::Ln),
             "log" => None,
-            "sin" => known(Function::Sin),
-            "cos" => known(Function::Cos),
-            "tan" => known(Function::Tan),
-            "arcsin" => known(Function::Arcsin),
-            "arccos" => known(Function::Arccos),
-            "arctan" => known(Function::Arctan),
+            "sin" => Some(Function::Sin),
+            "cos" => Some(Function::Cos),
+            "tan" => Some(Function::Tan),
+            "arcsin" => Some(Function::Arcsin),
+            "arccos" => Some(Function::Arccos),
+            "arctan" => Some(Function::Arctan),
             "cot" | "sec" | "csc" | "sinh" | "cosh" | "tanh" => None,
             _ => return None,
         };
