@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::{Small, all_text, component, fail, succeed};
+use crate::support::{Small, component, fail, succeed};
 
 /// Two phrasings of one question, and another question.
 const COMPLETIONS: &str = r#"{"id": "a", "bundle": "q", "prompt": "1+1=", "completions": ["so :2", "so :3"], "gold": 2}
@@ -31,44 +31,42 @@ fn score(small: &Small, args: &[&str]) -> Command {
 }
 
 fn scored(mut command: Command) -> Vec<Value> {
-    let output = succeed(command.arg("--json"));
+    let output = succeed(&mut command);
     let lines = String::from_utf8(output.stdout).unwrap();
     lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[test]
-fn every_completion_has_its_answer_rewards_and_advantage() {
+fn every_line_has_an_answer_scores_a_reward_and_an_advantage_for_each_completion() {
     let small = small();
     let lines = scored(score(&small, &[&READER[..], &["--plugin", "coherence.wasm,weight=0.5"]].concat()));
-    let facts = |line: &Value| (line["prompt"].clone(), line["sample"].clone(), line["answer"].clone());
-    let wanted = [("a", 0, Some("2")), ("a", 1, Some("3")), ("b", 0, Some("2")), ("b", 1, None)];
-    let wanted = wanted.into_iter().chain([("3", 0, Some("4")), ("3", 1, Some("4"))]);
-    let wanted: Vec<(Value, Value, Value)> =
-        wanted.map(|(prompt, sample, answer)| (prompt.into(), sample.into(), answer.into())).collect();
-    assert_eq!(lines.iter().map(facts).collect::<Vec<_>>(), wanted);
-    assert_eq!(
-        lines.iter().map(|line| line["accuracy"].as_f64().unwrap()).collect::<Vec<_>>(),
-        [1., 0., 1., 0., 1., 1.]
-    );
-    for line in &lines {
-        let reward = |plugin: &str| line["rewards"][plugin].as_f64().unwrap();
-        assert_eq!(reward("arithmetic"), line["accuracy"].as_f64().unwrap(), "{line}");
-        let sum = reward("arithmetic") + 0.5 * reward("coherence");
-        assert!((line["reward"].as_f64().unwrap() - sum).abs() < 1e-12, "{line}");
+    let facts: Vec<_> =
+        lines.iter().map(|line| json!([line["id"], line["answers"], line["scores"]["arithmetic"]])).collect();
+    let wanted = [
+        json!(["a", ["2", "3"], [1.0, 0.0]]),
+        json!(["b", ["2", null], [1.0, 0.0]]),
+        json!(["3", ["4", "4"], [1.0, 1.0]]),
+    ];
+    assert_eq!(facts, wanted);
+    let number = |line: usize, path: &str| lines[line].pointer(path).and_then(Value::as_f64).unwrap();
+    for (line, place) in [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)] {
+        let score = |plugin: &str| number(line, &format!("/scores/{plugin}/{place}"));
+        let sum = score("arithmetic") + 0.5 * score("coherence");
+        assert!((number(line, &format!("/rewards/{place}")) - sum).abs() < 1e-12, "{lines:?}");
     }
     // Lines of one bundle are phrasings of one question, so the other phrasing's answers count.
-    let coherence = |line: usize| lines[line]["rewards"]["coherence"].as_f64().unwrap();
+    let coherence = |place: usize| number(0, &format!("/scores/coherence/{place}"));
     assert!(coherence(0) > coherence(1), "only the answer 2 is given to both phrasings: {lines:?}");
-    let advantage = |line: usize| lines[line]["advantage"].as_f64().unwrap();
-    assert!(advantage(0) > 0.0 && (advantage(0) + advantage(1)).abs() < 1e-9, "{lines:?}");
-    assert_eq!((advantage(4), advantage(5)), (0.0, 0.0), "equal rewards have no advantage");
+    let advantage = |line: usize, place: usize| number(line, &format!("/advantages/{place}"));
+    assert!(advantage(0, 0) > 0.0 && (advantage(0, 0) + advantage(0, 1)).abs() < 1e-9, "{lines:?}");
+    assert_eq!((advantage(2, 0), advantage(2, 1)), (0.0, 0.0), "equal rewards have no advantage");
 }
 
 #[test]
-fn the_table_has_a_line_for_each_plugin() {
+fn the_means_are_told_with_a_row_for_each_plugin() {
     let small = small();
-    let text =
-        all_text(&succeed(&mut score(&small, &[&READER[..], &["--plugin", "coherence.wasm,weight=0.5"]].concat())));
+    let output = succeed(&mut score(&small, &[&READER[..], &["--plugin", "coherence.wasm,weight=0.5"]].concat()));
+    let text = String::from_utf8(output.stderr).unwrap();
     let row = |name: &str| text.lines().find(|line| line.split_whitespace().next() == Some(name)).unwrap();
     assert!(row("arithmetic").contains("0.6667"), "{text}");
     assert!(row("coherence").contains("0.5"), "{text}");
@@ -76,24 +74,42 @@ fn the_table_has_a_line_for_each_plugin() {
 }
 
 #[test]
-fn a_completion_that_a_plugin_fails_on_is_dropped_and_named() {
+fn a_failure_is_told_in_place_of_a_score() {
     let small = small();
     small.write("completions.jsonl", &COMPLETIONS.replace(", \"gold\": \"4\"", ""));
-    let output = succeed(score(&small, &READER).arg("--json"));
-    let errors = String::from_utf8_lossy(&output.stderr);
+    let mut command = score(&small, &[&READER[..], &["--plugin", "coherence.wasm"]].concat());
+    let errors = String::from_utf8(succeed(&mut command).stderr).unwrap();
     assert!(errors.contains("plugin arithmetic failed") && errors.contains("prompt 3 has no gold answer"), "{errors}");
-    let lines = scored(score(&small, &READER));
-    assert_eq!(lines[4]["dropped"], "arithmetic: error");
-    assert!(lines[4]["reward"].is_null() && lines[4]["advantage"].is_null() && lines[0].get("dropped").is_none());
+    let lines = scored(command);
+    let failure = lines[2]["scores"]["arithmetic"][0]["failure"].as_str().unwrap();
+    assert!(failure.contains("prompt 3 has no gold answer"), "{failure}");
+    assert_eq!(lines[2]["answers"][0], json!({ "failure": "arithmetic: error" }));
+    assert_eq!(
+        lines[2]["scores"]["coherence"],
+        json!([null, null]),
+        "a dropped completion is no part of a distribution"
+    );
+    assert_eq!((&lines[2]["rewards"], &lines[2]["advantages"]), (&json!([null, null]), &json!([null, null])));
+    assert_eq!(lines[0]["scores"]["arithmetic"], json!([1.0, 0.0]));
 }
 
 #[test]
 fn a_run_file_names_the_plugins() {
     let small = small();
     let lines = scored(score(&small, &["--run", "run.toml"]));
-    let names: Vec<&String> = lines[0]["rewards"].as_object().unwrap().keys().collect();
+    let names: Vec<&String> = lines[0]["scores"].as_object().unwrap().keys().collect();
     assert_eq!(names, ["arithmetic", "coherence", "entropy"]);
-    assert_eq!(lines[0]["answer"], "2");
+    assert_eq!(lines[0]["answers"][0], "2");
+}
+
+#[test]
+fn a_full_disk_is_an_error() {
+    let small = small();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = score(&small, &READER).stdout(full).output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("cannot write to standard output"), "{errors}");
 }
 
 #[test]

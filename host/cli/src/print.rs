@@ -1,17 +1,23 @@
-//! Standard output, for data. A reader that stops reading (`alft … | head`) ends the program, quietly.
+//! Standard output, for data. A reader that stops reading (`alft … | head`) ends the program, quietly; a full disk ends it
+//! with an error.
 
 use std::fmt::Arguments;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 /// Prints a line.
 pub(crate) fn line(text: Arguments<'_>) {
     let mut out = std::io::stdout().lock();
-    if out.write_fmt(text).and_then(|()| out.write_all(b"\n")).is_err() {
-        std::process::exit(0);
+    match out.write_fmt(text).and_then(|()| out.write_all(b"\n")) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => {
+            eprintln!("error: cannot write to standard output: {error}");
+            std::process::exit(1);
+        }
     }
 }
 
-/// `println!` that ends the program when the reader is gone.
+/// `println!` that ends the program where its output cannot be written.
 macro_rules! say {
     ($($text:tt)*) => {
         $crate::print::line(format_args!($($text)*))

@@ -63,6 +63,14 @@ impl Progress {
         }
     }
 
+    /// Runs what prints to standard output, which may be the same terminal.
+    pub(crate) fn suspend(&self, print: impl FnOnce()) {
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
     /// Leaves the bar as it is.
     pub(crate) fn end(self) {
         if let Some(bar) = self.bar {

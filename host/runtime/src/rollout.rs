@@ -1,6 +1,7 @@
 //! Rollouts: the samples of a question, each one record that every later stage fills in.
 
 use alft_game::Answer;
+use alft_plugin_host::Failure;
 use alft_policy::{Completion, Policy, Request, SampleConfig, Seed, Sequence, Trainer, sample};
 use alft_sdk::Prompt;
 use alft_sdk::roles::Role;
@@ -54,6 +55,8 @@ pub struct Sample {
     pub advantage: Option<f64>,
     /// The sample's share of each plugin's fuel, by the plugin's place in the run file.
     pub fuel: BTreeMap<usize, f64>,
+    /// The failures on the sample, its answer or its bundle, by the plugin's place in the run file.
+    pub failures: BTreeMap<usize, String>,
 }
 
 /// A plugin's reward for one sample.
@@ -82,6 +85,7 @@ impl Sample {
             reward: None,
             advantage: None,
             fuel: BTreeMap::new(),
+            failures: BTreeMap::new(),
         }
     }
 
@@ -96,6 +100,11 @@ impl Sample {
         self.dropped.get_or_insert_with(|| reason.to_owned());
         self.rewards.clear();
         self.accuracy = None;
+    }
+
+    /// Records a plugin's failure. The first one of a plugin stays.
+    pub(crate) fn failed(&mut self, plugin: usize, failure: &Failure) {
+        self.failures.entry(plugin).or_insert_with(|| failure.to_string());
     }
 
     /// Adds to the sample's share of a plugin's fuel.

@@ -3,33 +3,38 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use alft_game::TargetConfig;
+use alft_game::{TargetConfig, advantage::Scale};
 use alft_plugin_host::Limits;
 use alft_runtime::config::{PluginEntry, RunFileWatcher};
 use alft_runtime::data::{AnsweredQuestion, read_completions};
 use alft_runtime::plugins::{PinSource, PluginEvent, PluginSet};
 use alft_runtime::reward::{self, RewardConfig, TargetState};
 use alft_runtime::rollout::{Group, Rollout, Sample};
-use alft_runtime::stats::{StepStats, failure_counts};
+use alft_runtime::stats::{Averages, StepStats, failure_counts};
+use alft_sdk::roles::Role;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::engine;
 use crate::error::Result;
+use crate::progress::Progress;
 use crate::values::PluginArg;
 
 /// Score stored completions with plugins
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example: alft score completions.jsonl --plugin arithmetic.wasm --plugin format.wasm,weight=0.2\n\n\
-A line of the file is {\"prompt\": …, \"completions\": […], \"gold\": …}; phrasings of one question have the same \
-\"bundle\". One plugin reads the answers, the others reward them, exactly as in a training step: prints the means of the \
-plugins, or with --json one object a completion with its answer, rewards and advantage.")]
+Example: alft score completions.jsonl --plugin plugins/math --plugin format.wasm,weight=0.2 > scores.jsonl\n\n\
+A line of the file is {\"id\": …, \"prompt\": …, \"completions\": […], \"gold\": …}; phrasings of one question have the \
+same \"bundle\". One plugin reads the answers, the others reward them, exactly as in a training step. For each line one is \
+printed: {\"id\": …, \"answers\": […], \"scores\": {PLUGIN: […]}, \"rewards\": […], \"advantages\": […]}, with an entry for \
+each completion; a completion that a plugin failed on has {\"failure\": …} in place of its score. The means of the plugins \
+follow on standard error.")]
 pub(crate) struct ScoreArgs {
     /// The completions
     #[arg(value_name = "COMPLETIONS.jsonl")]
     completions: PathBuf,
-    /// A component or native library: FILE, FILE,weight=W or FILE,weight=W,config=JSON (may be repeated)
+    /// A plugin: FILE, FILE,weight=W or FILE,weight=W,config=JSON, where FILE is a component, a native library or the folder
+    /// of a project, which is built (may be repeated)
     #[arg(long = "plugin", value_name = "FILE", required_unless_present = "run", conflicts_with = "run")]
     plugins: Vec<PluginArg>,
     /// Take the plugins, weights and estimator of this run file
@@ -38,24 +43,10 @@ pub(crate) struct ScoreArgs {
     /// Let native libraries of --plugin run, with all the rights of this program
     #[arg(long)]
     trust_native: bool,
-    /// Print one JSON object a completion
-    #[arg(long)]
-    json: bool,
 }
 
-/// A completion with its rewards.
-#[derive(Debug, Serialize)]
-struct Line<'a> {
-    prompt: &'a str,
-    sample: usize,
-    answer: Option<&'a str>,
-    rewards: BTreeMap<String, f64>,
-    accuracy: Option<f64>,
-    reward: Option<f64>,
-    advantage: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dropped: Option<&'a str>,
-}
+/// Questions that are scored at a time, so that long files show progress and lines come out early.
+const AT_A_TIME: usize = 256;
 
 pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
     let answered = read_completions(&args.completions)?;
@@ -69,28 +60,33 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
         Some(run) => open(&run.plugins, &run.limits)?,
         None => open(&args.entries(), &Limits::default())?,
     };
-    let config = RewardConfig {
-        step: 0,
-        estimator: &estimator,
-        target: TargetConfig::default(),
-        advantage: run.as_ref().map(|run| run.game.advantage).unwrap_or_default(),
-        kl_penalty: None,
-    };
+    let advantage = run.as_ref().map(|run| run.game.advantage).unwrap_or_default();
+    let target = TargetConfig::default();
+    let config = RewardConfig { step: 0, estimator: &estimator, target, advantage, kl_penalty: None };
+    // Advantages that are scaled by their batch are those of a training step of that many questions.
+    let steps = run.as_ref().filter(|_| advantage.scale == Scale::Batch);
+    let at_a_time = steps.map_or(AT_A_TIME, |run| run.game.bundles_per_step);
+
     let mut rollouts: Vec<Rollout<'_>> = answered.iter().map(rollout).collect();
-    let stats = reward::assign(&mut rollouts, &plugins, &mut TargetState::default(), &config);
-    for (plugin, stats) in plugins.iter().zip(&stats.plugins) {
-        stats.failures.values().for_each(|(_, first)| eprintln!("plugin {} failed: {first}", plugin.name));
-    }
-    if args.json {
-        for group in rollouts.iter().flat_map(|rollout| &rollout.groups) {
-            for (index, sample) in group.samples.iter().enumerate() {
-                let line = line(group, index, sample, &plugins);
-                say!("{}", serde_json::to_string(&line).expect("a line is plain data"));
-            }
+    let mut totals = StepStats::new(&plugins);
+    let mut progress = Progress::begin("scored", 0, rollouts.len() as u64);
+    let mut done = 0;
+    for step in rollouts.chunks_mut(at_a_time) {
+        let stats = reward::assign(step, &plugins, &mut TargetState::default(), &config);
+        for ((plugin, stats), totals) in plugins.iter().zip(&stats.plugins).zip(&totals.plugins) {
+            let first = stats.failures.iter().filter(|(kind, _)| !totals.failures.contains_key(*kind));
+            first.for_each(|(_, (_, first))| progress.line(&format!("plugin {} failed: {first}", plugin.name)));
         }
-    } else {
-        print(&plugins, &stats);
+        totals.add(stats);
+        for group in step.iter().flat_map(|rollout| &rollout.groups) {
+            let line = serde_json::to_string(&Line::new(group, &plugins)).expect("a line is plain data");
+            progress.suspend(|| say!("{line}"));
+        }
+        done += step.len() as u64;
+        progress.at(done, "questions");
     }
+    progress.end();
+    print(&plugins, &totals, &Averages::over(&rollouts));
     Ok(())
 }
 
@@ -108,34 +104,65 @@ fn rollout(answered: &AnsweredQuestion) -> Rollout<'_> {
     Rollout { question: &answered.question, groups: groups.collect() }
 }
 
-fn line<'a>(group: &'a Group<'_>, index: usize, sample: &'a Sample, plugins: &PluginSet) -> Line<'a> {
-    let mut rewards = BTreeMap::new();
-    for reward in &sample.rewards {
-        *rewards.entry(plugins.get(reward.plugin).name.clone()).or_default() += reward.value;
-    }
-    Line {
-        prompt: &group.prompt.id,
-        sample: index,
-        answer: sample.answer.key(),
-        rewards,
-        accuracy: sample.accuracy,
-        reward: sample.reward,
-        advantage: sample.advantage,
-        dropped: sample.dropped.as_deref(),
+/// A line of the output, with an entry for each completion of a line of the input.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    id: &'a str,
+    /// The keys; `null` where no answer can be read.
+    answers: Vec<Value>,
+    /// Each plugin's unweighted scores; `null` for a completion that it was not asked about.
+    scores: Map<String, Value>,
+    /// Σ weight × score; `null` where a plugin failed.
+    rewards: Vec<Option<f64>>,
+    advantages: Vec<Option<f64>>,
+}
+
+impl<'a> Line<'a> {
+    fn new(group: &'a Group<'_>, plugins: &PluginSet) -> Self {
+        let samples = || group.samples.iter();
+        let scoring =
+            plugins.iter().enumerate().filter(|(_, plugin)| plugin.roles.iter().any(|role| role != Role::Reader));
+        let scores = scoring.map(|(place, plugin)| (plugin.name.clone(), samples().map(|s| score(s, place)).collect()));
+        Self {
+            id: &group.prompt.id,
+            answers: samples().map(answer).collect(),
+            scores: scores.collect(),
+            rewards: samples().map(|sample| sample.reward).collect(),
+            advantages: samples().map(|sample| sample.advantage).collect(),
+        }
     }
 }
 
-fn print(plugins: &PluginSet, stats: &StepStats) {
+fn answer(sample: &Sample) -> Value {
+    match &sample.dropped {
+        Some(reason) => json!({ "failure": reason }),
+        None => sample.answer.key().into(),
+    }
+}
+
+fn score(sample: &Sample, plugin: usize) -> Value {
+    if let Some(failure) = sample.failures.get(&plugin) {
+        return json!({ "failure": failure });
+    }
+    let rewards = sample.rewards.iter().filter(|reward| reward.plugin == plugin);
+    rewards.map(|reward| reward.value).reduce(|sum, value| sum + value).into()
+}
+
+fn print(plugins: &PluginSet, stats: &StepStats, averages: &Averages) {
     let number = |value: Option<f64>| value.map_or("–".into(), |value| format!("{value:.4}"));
-    say!("{:<24}{:>10}{:>10}{:>10}{:>14}  failures", "plugin", "weight", "mean", "std", "fuel");
+    eprintln!("{:<24}{:>10}{:>10}{:>10}{:>14}  failures", "plugin", "weight", "mean", "std", "fuel");
     for (plugin, stats) in plugins.iter().zip(&stats.plugins) {
         let counts: BTreeMap<&str, u64> = stats.failures.iter().map(|(kind, (count, _))| (*kind, *count)).collect();
         let (mean, std) = (number(stats.reward.get()), number(stats.reward_std()));
         let weight = plugin.weight.at(0);
-        say!("{:<24}{weight:>10}{mean:>10}{std:>10}{:>14}  {}", plugin.name, stats.usage.fuel, failure_counts(&counts));
+        eprintln!(
+            "{:<24}{weight:>10}{mean:>10}{std:>10}{:>14}  {}",
+            plugin.name,
+            stats.usage.fuel,
+            failure_counts(&counts)
+        );
     }
-    let averages = &stats.averages;
-    say!(
+    eprintln!(
         "accuracy {}  reward {:.4}  entropy {:.3}  JSD {}  without an answer {:.1}%  dropped {}",
         number(averages.accuracy),
         averages.reward,
@@ -155,8 +182,9 @@ impl ScoreArgs {
             let count = names.entry(stem.clone()).or_default();
             *count += 1;
             let name = if *count == 1 { stem } else { format!("{stem}-{count}") };
-            let config: serde_json::Value = serde_json::from_str(&plugin.config).expect("the argument was parsed");
-            let mut table = json!({ "name": name, "path": plugin.path, "weight": plugin.weight, "config": config });
+            let config: Value = serde_json::from_str(&plugin.config).expect("the argument was parsed");
+            let source = if plugin.path.is_dir() { "crate" } else { "path" };
+            let mut table = json!({ "name": name, source: plugin.path, "weight": plugin.weight, "config": config });
             if self.trust_native {
                 table["trust"] = "native".into();
             }

@@ -27,6 +27,7 @@ pub(super) fn completions(
                 sample.charge(place, replies.fuel(text_bytes(group.prompt, &sample.completion.text)));
                 let score = replies.score().or_else(|failure| {
                     stats.failed(&failure, || format!("grade, prompt {}, sample {number}", group.prompt.id));
+                    sample.failed(place, &failure);
                     grader.on_error.score().ok_or_else(|| grader.reason(&failure))
                 });
                 match score {

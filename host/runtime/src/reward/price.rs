@@ -10,7 +10,7 @@ use super::call::{Replies, bundle_bytes};
 use super::targets::TargetState;
 use crate::config::OnError;
 use crate::plugins::PluginSet;
-use crate::rollout::Sample;
+use crate::rollout::{Group, Sample};
 use crate::stats::StepStats;
 
 /// Asks every objective about all bundles that have an answer. An objective that fails on a bundle has no part in it,
@@ -40,6 +40,8 @@ pub(super) fn objectives(
                 Ok(valuation) => bundle.valuations.push(PluginValuation { plugin: place, valuation }),
                 Err(failure) => {
                     stats.failed(&failure, || format!("evaluate, bundle {}", bundle.bundle.id));
+                    let samples = bundle.rollout.groups.iter_mut().flat_map(Group::kept_mut);
+                    samples.for_each(|sample| sample.failed(place, &failure));
                     if objective.on_error == OnError::DropGroup {
                         bundle.dropped.get_or_insert_with(|| objective.reason(&failure));
                     }

@@ -30,6 +30,7 @@ pub(super) fn answers(rollouts: &mut [Rollout<'_>], plugins: &PluginSet, stats: 
                 Err(failure) => {
                     let reason = reader.reason(&failure);
                     stats.failed(&failure, || format!("read, prompt {}, sample {number}", group.prompt.id));
+                    sample.failed(place, &failure);
                     sample.drop_for(&reason);
                     failed = Some(reason);
                 }

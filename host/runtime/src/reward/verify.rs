@@ -41,6 +41,8 @@ pub(super) fn scores(
                 samples_of_answer.for_each(|sample| sample.charge(place, share));
                 let score = replies.score().or_else(|failure| {
                     stats.failed(&failure, || format!("score, prompt {}, answer {key:?}", prompt.id));
+                    let samples_of_answer = samples.iter_mut().filter(|sample| gave(&sample.answer));
+                    samples_of_answer.for_each(|sample| sample.failed(place, &failure));
                     verifier.on_error.score().ok_or_else(|| verifier.reason(&failure))
                 });
                 let reason = match score {

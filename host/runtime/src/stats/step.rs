@@ -79,7 +79,7 @@ impl StepStats {
 
     /// Adds the plugins' statistics of another round of the same step. The calls and the diagnostics of that round are on
     /// record by themselves, and averages are not added up.
-    pub(crate) fn add(&mut self, other: Self) {
+    pub fn add(&mut self, other: Self) {
         for (own, other) in self.plugins.iter_mut().zip(other.plugins) {
             own.usage.add(other.usage);
             own.items += other.items;
