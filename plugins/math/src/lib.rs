@@ -7,12 +7,16 @@
 //! answers are such keys, so answers with one value are one answer. `compare` accepts a few values besides: rounded ones,
 //! percentages, and intervals for inequalities.
 
+mod command;
 mod compare;
 mod extract;
+mod fingerprint;
+mod hash;
 mod key;
 mod node;
 mod number;
 mod parse;
+mod solve;
 mod token;
 
 use alft_sdk::serde::Deserialize;

@@ -3,10 +3,16 @@
 use std::{cell::Cell, sync::LazyLock};
 
 use dashu_float::{FBig, round::mode::HalfEven};
-use dashu_int::{IBig, UBig, ops::BitTest};
+use dashu_int::{
+    IBig, UBig,
+    ops::{BitTest, Gcd},
+};
 use dashu_ratio::RBig;
 
-use crate::node::{Constant, Function, Node};
+use crate::{
+    hash::coordinate,
+    node::{Binder, Bound, Constant, Function, Node, Operation},
+};
 
 /// A real number.
 pub(crate) type Real = FBig<HalfEven, 2>;
@@ -30,16 +36,24 @@ static E: LazyLock<Real> = LazyLock::new(|| bounded(one().exp()));
 
 /// The work that is left for an answer. An expression that takes more has no value.
 #[derive(Debug)]
-pub(crate) struct Work(Cell<u64>);
+pub(crate) struct Work {
+    left: Cell<u64>,
+    met_opaque: Cell<bool>,
+}
 
 impl Work {
     pub(crate) fn new() -> Self {
-        Self(Cell::new(WORK))
+        Self { left: Cell::new(WORK), met_opaque: Cell::new(false) }
     }
 
     fn spend(&self, work: u64) -> Option<()> {
-        self.0.set(self.0.get().checked_sub(work)?);
+        self.left.set(self.left.get().checked_sub(work)?);
         Some(())
+    }
+
+    /// Returns true if an operation without a value was met since this was asked before.
+    pub(crate) fn met_opaque(&self) -> bool {
+        self.met_opaque.take()
     }
 }
 
@@ -92,10 +106,51 @@ pub(crate) fn exact(node: &Node, work: &Work) -> Option<RBig> {
             let value = exact(argument)?;
             Some(if value < RBig::ZERO { -value } else { value })
         }
+        Node::Operation(operation, parts) => {
+            let parts = parts.iter().map(exact).collect::<Option<Vec<_>>>()?;
+            small(parts.into_iter().map(Some).reduce(|a, b| operate(*operation, a?, b?))??)
+        }
+        Node::Bound(bound) => {
+            let mut value = if bound.binder == Binder::Sum { RBig::ZERO } else { RBig::ONE };
+            for term in terms(bound, work)? {
+                let term = exact(&term)?;
+                value = small(if bound.binder == Binder::Sum { value + term } else { value * term })?;
+            }
+            Some(value)
+        }
         Node::Function(Function::Floor, argument) => Some(RBig::from(exact(argument)?.floor())),
         Node::Function(Function::Ceil, argument) => Some(RBig::from(exact(argument)?.ceil())),
         _ => None,
     }
+}
+
+fn operate(operation: Operation, a: RBig, b: RBig) -> Option<RBig> {
+    let natural = |value: &RBig| UBig::try_from(value.numerator().clone()).ok().filter(|_| value.is_int());
+    Some(match operation {
+        Operation::Max => a.max(b),
+        Operation::Min => a.min(b),
+        Operation::Mod if b > RBig::ZERO => a.clone() - RBig::from((a / &b).floor()) * b,
+        Operation::Mod => return None,
+        Operation::Gcd | Operation::Lcm => {
+            let (a, b) = (natural(&a)?, natural(&b)?);
+            if a.is_zero() || b.is_zero() {
+                return None;
+            }
+            let gcd = (&a).gcd(&b);
+            RBig::from(if operation == Operation::Gcd { gcd } else { a / gcd * b })
+        }
+    })
+}
+
+/// Returns the terms of a sum, or the factors of a product, over a finite range.
+fn terms<'a>(bound: &'a Bound, work: &Work) -> Option<impl Iterator<Item = Node> + 'a> {
+    let (Binder::Sum | Binder::Product, [from, to]) = (bound.binder, &bound.range[..]) else { return None };
+    let end = |node| i32::try_from(exact(node, work).filter(RBig::is_int)?.numerator().clone()).ok();
+    let (from, to) = (end(from)?, end(to)?);
+    if to.checked_sub(from)? > MOST as i32 {
+        return None;
+    }
+    Some((from..=to).map(|value| bound.body.with(&bound.variable, &Node::number(value))))
 }
 
 fn whole(value: &RBig) -> Option<u32> {
@@ -138,13 +193,13 @@ pub(crate) struct Complex {
 }
 
 /// Evaluates an expression, with a value for each variable. Returns `None` where it is not defined, or too large.
-pub(crate) fn evaluate(node: &Node, variable: &dyn Fn(&str) -> Option<RBig>, work: &Work) -> Option<Complex> {
+pub(crate) fn evaluate(node: &Node, variable: &dyn Fn(&str) -> RBig, work: &Work) -> Option<Complex> {
     let elementary = || work.spend(ELEMENTARY);
     work.spend(100)?;
     let real = |value: &RBig| Complex { re: rounded(value), im: Real::ZERO };
     let value = match node {
         Node::Number(value) => real(value),
-        Node::Symbol(name) => real(&variable(name)?),
+        Node::Symbol(name) => real(&variable(name)),
         Node::Constant(Constant::Pi) => Complex { re: PI.clone(), im: Real::ZERO },
         Node::Constant(Constant::E) => Complex { re: E.clone(), im: Real::ZERO },
         Node::Constant(Constant::I) => Complex { re: Real::ZERO, im: one() },
@@ -197,12 +252,84 @@ pub(crate) fn evaluate(node: &Node, variable: &dyn Fn(&str) -> Option<RBig>, wor
         }
         Node::Function(function, argument) => {
             elementary()?;
+            // Fractional points say too little of a step function.
+            if matches!(function, Function::Floor | Function::Ceil) && !argument.variables().is_empty() {
+                return opaque(&format!("{function:?}"), &[argument], variable, work);
+            }
             apply(*function, &evaluate(argument, variable, work)?)?
         }
-        Node::Factorial(_) | Node::Choose(..) => real(&exact(node, work)?),
+        Node::Factorial(argument) => match exact(node, work) {
+            Some(value) => real(&value),
+            None => return opaque("factorial", &[argument], variable, work),
+        },
+        Node::Choose(n, k) => match (exact(node, work), exact(k, work).as_ref().and_then(whole)) {
+            (Some(value), _) => real(&value),
+            (None, Some(k)) if k <= 30 => {
+                let n = evaluate(n, variable, work)?;
+                (0..k).try_fold(Complex { re: one(), im: Real::ZERO }, |product, index| {
+                    let down = Complex { re: bounded(&n.re - Real::from(index)), im: n.im.clone() };
+                    checked(scaled(&times(&product, &down), &(RBig::ONE / RBig::from(index + 1))))
+                })?
+            }
+            _ => return opaque("choose", &[n, k], variable, work),
+        },
+        Node::Operation(operation, parts) => match (exact(node, work), operation) {
+            (Some(value), _) => real(&value),
+            (None, Operation::Max | Operation::Min) if node.variables().is_empty() => {
+                let mut values = parts.iter().map(|part| evaluate(part, variable, work)).collect::<Option<Vec<_>>>()?;
+                if values.iter().any(|value| value.im != Real::ZERO) {
+                    return None;
+                }
+                values.sort_by(|a, b| a.re.cmp(&b.re));
+                if *operation == Operation::Max { values.pop()? } else { values.swap_remove(0) }
+            }
+            _ => return opaque(&format!("{operation:?}"), &parts.iter().collect::<Vec<_>>(), variable, work),
+        },
+        Node::Bound(bound) => {
+            let Some(mut terms) = terms(bound, work) else {
+                // The same for every name of the variable, and another one for each level of nesting.
+                let inner = Node::Symbol(format!("\u{1}{}", nesting(&bound.body)));
+                let body = bound.body.with(&bound.variable, &inner);
+                let parts: Vec<&Node> = bound.range.iter().chain([&body]).collect();
+                return opaque(&format!("{:?}", bound.binder), &parts, variable, work);
+            };
+            let first = if bound.binder == Binder::Sum { Real::ZERO } else { one() };
+            terms.try_fold(Complex { re: first, im: Real::ZERO }, |value, term| {
+                let term = evaluate(&term, variable, work)?;
+                checked(match bound.binder {
+                    Binder::Sum => Complex { re: bounded(value.re + term.re), im: bounded(value.im + term.im) },
+                    _ => times(&value, &term),
+                })
+            })?
+        }
         _ => return None,
     };
     checked(value)
+}
+
+/// Returns a number in the place of an operation that has no value, the same where the values of its arguments are.
+fn opaque(name: &str, arguments: &[&Node], variable: &dyn Fn(&str) -> RBig, work: &Work) -> Option<Complex> {
+    let text = |node: &&Node| {
+        if node.any(&|part| *part == Node::Constant(Constant::Infinity)) {
+            return Some(node.source());
+        }
+        let value = evaluate(node, variable, work)?;
+        Some(format!("{},{}", decimal(&value.re, 24), decimal(&value.im, 24)))
+    };
+    let mut texts = arguments.iter().map(text).collect::<Option<Vec<_>>>()?;
+    if ["Gcd", "Lcm", "Max", "Min"].contains(&name) {
+        texts.sort();
+        texts.dedup();
+    }
+    work.met_opaque.set(true);
+    Some(Complex { re: rounded(&coordinate(&format!("{name}({})", texts.join(";")))), im: Real::ZERO })
+}
+
+/// Returns the levels of expressions with variables of their own.
+fn nesting(node: &Node) -> usize {
+    let mut deepest = 0;
+    node.visit(&mut |part| deepest = deepest.max(nesting(part)));
+    deepest + usize::from(matches!(node, Node::Bound(_)))
 }
 
 fn one() -> Real {

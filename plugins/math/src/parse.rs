@@ -1,6 +1,8 @@
 //! From tokens to the tree of an answer. All of the tokens are used, or there is no tree: a part is never taken for the
 //! whole.
 
+use dashu_ratio::RBig;
+
 use crate::{
     node::{Constant, Function, Interval, Node, Order},
     token::{Token, is_unit, tokens},
@@ -19,48 +21,56 @@ const FUNCTIONS: [&str; 8] = ["f", "g", "h", "F", "G", "H", "P", "Q"];
 /// Parses a whole text.
 pub(crate) fn parse(text: &str) -> Option<Node> {
     let tokens = tokens(text)?;
-    let mut parser = Parser { tokens: &tokens, at: 0, depth: 0 };
+    let mut parser = Parser { tokens: &tokens, at: 0, depth: 0, bars: 0 };
     let node = parser.list(&[])?;
     (parser.at == tokens.len()).then_some(node)
 }
 
-struct Parser<'a> {
+/// A parser with its place. `command` has the rest of it.
+pub(crate) struct Parser<'a> {
     tokens: &'a [Token],
     at: usize,
     depth: usize,
+    /// Bars `|` that are open within the innermost brackets.
+    bars: usize,
 }
 
 impl<'a> Parser<'a> {
-    fn peek(&self) -> Option<&'a Token> {
+    pub(crate) fn peek(&self) -> Option<&'a Token> {
         self.tokens.get(self.at)
     }
 
-    fn after(&self, ahead: usize) -> Option<&'a Token> {
+    pub(crate) fn after(&self, ahead: usize) -> Option<&'a Token> {
         self.tokens.get(self.at + ahead)
     }
 
-    fn sees(&self, sign: char) -> bool {
+    /// Passes over tokens.
+    pub(crate) fn skip(&mut self, count: usize) {
+        self.at += count;
+    }
+
+    pub(crate) fn sees(&self, sign: char) -> bool {
         matches!(self.peek(), Some(Token::Sign(seen)) if *seen == sign)
     }
 
-    fn sees_command(&self, names: &[&str]) -> bool {
+    pub(crate) fn sees_command(&self, names: &[&str]) -> bool {
         matches!(self.peek(), Some(Token::Command(name)) if names.contains(&name.as_str()))
     }
 
-    fn take(&mut self, sign: char) -> bool {
+    pub(crate) fn take(&mut self, sign: char) -> bool {
         let sees = self.sees(sign);
         self.at += usize::from(sees);
         sees
     }
 
-    fn take_command(&mut self, names: &[&str]) -> bool {
+    pub(crate) fn take_command(&mut self, names: &[&str]) -> bool {
         let sees = self.sees_command(names);
         self.at += usize::from(sees);
         sees
     }
 
     /// Returns the result of `part`, one level deeper.
-    fn deeper<T>(&mut self, part: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+    pub(crate) fn deeper<T>(&mut self, part: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
         self.depth += 1;
         let result = (self.depth < DEEPEST).then(|| part(self)).flatten();
         self.depth -= 1;
@@ -96,7 +106,7 @@ impl<'a> Parser<'a> {
 
     /// Parses items up to one of `ends`, or to the end: one item as it is, and several as a set. Groups between semicolons are
     /// tuples if all of their items are named.
-    fn list(&mut self, ends: &[char]) -> Option<Node> {
+    pub(crate) fn list(&mut self, ends: &[char]) -> Option<Node> {
         let mut groups = vec![self.items(ends)?];
         while self.take(';') {
             if self.is_end(ends) {
@@ -110,7 +120,21 @@ impl<'a> Parser<'a> {
             if several && group.len() > 1 && group.iter().all(named) { vec![Node::Tuple(group)] } else { group }
         };
         let mut items: Vec<Node> = groups.into_iter().flat_map(tuple).collect();
-        if items.len() == 1 { items.pop() } else { Some(Node::Set(items)) }
+        if items.len() == 1 {
+            return items.pop();
+        }
+        // `1, 3 (mod 4)`: the modulus belongs to all of them.
+        let shared = items.iter().filter(|item| matches!(item, Node::Modulo(..))).count() == 1;
+        Some(match items.pop()? {
+            Node::Modulo(last, modulus) if shared => {
+                items.push(*last);
+                Node::Modulo(Box::new(Node::Set(items)), modulus)
+            }
+            last => {
+                items.push(last);
+                Node::Set(items)
+            }
+        })
     }
 
     fn items(&mut self, ends: &[char]) -> Option<Vec<Node>> {
@@ -123,14 +147,14 @@ impl<'a> Parser<'a> {
     }
 
     /// Parses an item: an expression, a chain of relations, or text.
-    fn item(&mut self, ends: &[char]) -> Option<Node> {
-        let start = self.at;
+    pub(crate) fn item(&mut self, ends: &[char]) -> Option<Node> {
+        let (start, bars) = (self.at, self.bars);
         if let Some(node) = self.deeper(|parser| parser.relation())
             && self.item_ends(ends)
         {
             return Some(node);
         }
-        self.at = start;
+        (self.at, self.bars) = (start, bars);
         self.words(ends)
     }
 
@@ -177,7 +201,7 @@ impl<'a> Parser<'a> {
         Some(order)
     }
 
-    fn relation(&mut self) -> Option<Node> {
+    pub(crate) fn relation(&mut self) -> Option<Node> {
         let mut values = vec![self.ratio()?];
         let mut orders = Vec::new();
         if self.take_command(&["in"]) {
@@ -188,7 +212,28 @@ impl<'a> Parser<'a> {
             orders.push(order);
             values.push(self.ratio()?);
         }
-        if orders.is_empty() { values.pop() } else { Some(Node::Relation(values, orders)) }
+        let node = if orders.is_empty() { values.pop()? } else { Node::Relation(values, orders) };
+        Some(match self.modulus() {
+            Some(modulus) => Node::Modulo(Box::new(node), Box::new(modulus)),
+            None => node,
+        })
+    }
+
+    /// Parses `\pmod 7`, `(mod 7)` or `mod 7` behind a value.
+    fn modulus(&mut self) -> Option<Node> {
+        if self.take_command(&["pmod"]) {
+            return self.argument();
+        }
+        let start = self.at;
+        let bracket = self.take('(');
+        if self.take_command(&["mod"])
+            && let Some(modulus) = self.sum()
+            && (!bracket || self.take(')'))
+        {
+            return Some(modulus);
+        }
+        self.at = start;
+        None
     }
 
     fn ratio(&mut self) -> Option<Node> {
@@ -215,27 +260,24 @@ impl<'a> Parser<'a> {
         while self.take_command(&["cup"]) {
             parts.push(self.sum()?);
         }
-        if parts.len() == 1 { parts.pop() } else { Some(Node::Union(parts)) }
+        let set = if parts.len() == 1 { parts.pop()? } else { Node::Union(parts) };
+        if self.take_command(&["setminus"]) {
+            return Some(Node::Without(Box::new(set), Box::new(self.sum()?)));
+        }
+        Some(set)
     }
 
-    fn sum(&mut self) -> Option<Node> {
+    pub(crate) fn sum(&mut self) -> Option<Node> {
         let mut value = if self.take_command(&["pm"]) {
             Node::PlusMinus(Box::new(Node::number(0)), Box::new(self.product()?))
         } else {
             self.signed()?
         };
         loop {
-            if self.take('+') {
+            if self.sees('+') || self.sees('-') {
+                let negative = self.take('-') || !self.take('+');
                 let other = self.signed()?;
-                value = match value {
-                    Node::Add(mut terms) => {
-                        terms.push(other);
-                        Node::Add(terms)
-                    }
-                    value => Node::Add(vec![value, other]),
-                };
-            } else if self.take('-') {
-                let other = self.signed()?.negative();
+                let other = if negative { other.negative() } else { other };
                 value = match value {
                     Node::Add(mut terms) => {
                         terms.push(other);
@@ -245,6 +287,10 @@ impl<'a> Parser<'a> {
                 };
             } else if self.take_command(&["pm"]) {
                 value = Node::PlusMinus(Box::new(value), Box::new(self.product()?));
+            } else if self.take_command(&["choose"]) {
+                value = Node::Choose(Box::new(value), Box::new(self.deeper(|parser| parser.sum())?));
+            } else if self.take_command(&["over"]) {
+                value = value.over(self.deeper(|parser| parser.sum())?);
             } else {
                 return self.with_unit(value);
             }
@@ -271,7 +317,7 @@ impl<'a> Parser<'a> {
         Some(value)
     }
 
-    fn signed(&mut self) -> Option<Node> {
+    pub(crate) fn signed(&mut self) -> Option<Node> {
         if self.take('-') {
             return Some(self.deeper(|parser| parser.signed())?.negative());
         }
@@ -281,7 +327,7 @@ impl<'a> Parser<'a> {
         self.product()
     }
 
-    fn product(&mut self) -> Option<Node> {
+    pub(crate) fn product(&mut self) -> Option<Node> {
         let mut value = self.power()?;
         loop {
             if self.take('*') {
@@ -321,7 +367,7 @@ impl<'a> Parser<'a> {
         else {
             return None;
         };
-        if !whole || *b == dashu_ratio::RBig::ZERO {
+        if !whole || *b == RBig::ZERO {
             return None;
         }
         self.at += 3;
@@ -345,11 +391,16 @@ impl<'a> Parser<'a> {
             }
             Some(Token::Number(..)) => true,
             Some(Token::Run(run)) => !self.is_word(run),
-            Some(Token::Sign(sign)) => matches!(sign, '(' | '{' | '['),
-            Some(Token::Command(name)) => {
-                !["in", "cup", "cap", "and", "or", "pm", "end", "to", "equiv", "forall", "circ"]
-                    .contains(&name.as_str())
-            }
+            // `(mod 7)` is no factor.
+            Some(Token::Sign('(')) => !matches!(self.after(1), Some(Token::Command(name)) if name == "mod"),
+            // Within bars, another one closes them.
+            Some(Token::Sign('|')) => self.bars == 0,
+            Some(Token::Sign(sign)) => matches!(sign, '{' | '[' | 'B'),
+            Some(Token::Command(name)) => ![
+                "in", "cup", "cap", "and", "or", "pm", "end", "to", "equiv", "forall", "circ", "mod", "pmod",
+                "setminus", "rfloor", "choose", "over", "rceil",
+            ]
+            .contains(&name.as_str()),
             _ => false,
         }
     }
@@ -359,13 +410,13 @@ impl<'a> Parser<'a> {
         is_unit(run) || WORDS.contains(&run) || run.chars().count() > 2
     }
 
-    fn power(&mut self) -> Option<Node> {
+    pub(crate) fn power(&mut self) -> Option<Node> {
         let mut base = self.deeper(|parser| parser.primary())?;
         loop {
             if self.take('!') {
                 base = Node::Factorial(Box::new(base));
             } else if self.take('\'') {
-                base = Node::Symbol(format!("{}'", crate::key::source(&base)));
+                base = Node::Symbol(format!("{}'", base.source()));
             } else if self.take('D') {
             } else if self.sees('^') {
                 self.at += 1;
@@ -395,7 +446,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Parses the argument of a command, an exponent or an index: a group, or one sign.
-    fn argument(&mut self) -> Option<Node> {
+    pub(crate) fn argument(&mut self) -> Option<Node> {
         if self.take('-') {
             return Some(self.deeper(|parser| parser.argument())?.negative());
         }
@@ -411,7 +462,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Parses the argument of `\frac` or `\sqrt`, of which LaTeX takes one digit.
-    fn digit_or_group(&mut self) -> Option<(Node, Option<String>)> {
+    pub(crate) fn digit_or_group(&mut self) -> Option<(Node, Option<String>)> {
         if let Some(Token::Number(_, Some(digits))) = self.peek() {
             self.at += 1;
             let (first, rest) = digits.split_at(1);
@@ -420,7 +471,7 @@ impl<'a> Parser<'a> {
         Some((self.argument()?, None))
     }
 
-    fn primary(&mut self) -> Option<Node> {
+    pub(crate) fn primary(&mut self) -> Option<Node> {
         let token = self.peek()?;
         self.at += 1;
         match token {
@@ -455,36 +506,74 @@ impl<'a> Parser<'a> {
             Token::Sign('(') => self.bracket('('),
             Token::Sign('[') => self.bracket('['),
             Token::Sign('{') => {
-                let node = self.deeper(|parser| parser.list(&['}']))?;
+                let node = self.within(|parser| parser.list(&['}']))?;
                 self.take('}').then_some(node)
             }
-            Token::Sign('S') => {
-                if self.take('s') {
-                    return Some(Node::Constant(Constant::Empty));
-                }
-                let node = self.deeper(|parser| parser.list(&['s']))?;
-                let items = match node {
-                    Node::Set(items) => items,
-                    one => vec![one],
-                };
-                self.take('s').then_some(Node::Set(items))
+            Token::Sign('S') => self.set(),
+            Token::Sign('B') => {
+                let node = self.within(|parser| parser.sum())?;
+                self.take('b').then(|| Node::of(Function::Abs, node))
             }
             Token::Sign('|') => {
+                self.bars += 1;
                 let node = self.deeper(|parser| parser.sum())?;
+                self.bars -= 1;
                 self.take('|').then(|| Node::of(Function::Abs, node))
             }
             _ => None,
         }
     }
 
+    /// Returns the result of `part`, one level deeper and within brackets.
+    pub(crate) fn within<T>(&mut self, part: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        let bars = std::mem::take(&mut self.bars);
+        let result = self.deeper(part);
+        self.bars = bars;
+        result
+    }
+
+    /// Parses the rest of a set in braces: its elements, or a condition on them as in `{x | x > 3}`.
+    fn set(&mut self) -> Option<Node> {
+        if self.take('s') {
+            return Some(Node::Constant(Constant::Empty));
+        }
+        let start = self.at;
+        if let Some(condition) = self.within(|parser| parser.condition()) {
+            return Some(condition);
+        }
+        self.at = start;
+        let node = self.within(|parser| parser.list(&['s']))?;
+        let items = match node {
+            Node::Set(items) => items,
+            one => vec![one],
+        };
+        self.take('s').then_some(Node::Set(items))
+    }
+
+    fn condition(&mut self) -> Option<Node> {
+        let Token::Letter(letter) = self.peek()? else { return None };
+        self.at += 1;
+        self.symbol(letter.clone())?;
+        if self.take_command(&["in"]) {
+            self.bars += 1;
+            self.union()?;
+            self.bars -= 1;
+        }
+        if !self.take('|') && !self.take(':') {
+            return None;
+        }
+        let node = self.list(&['s'])?;
+        self.take('s').then_some(node)
+    }
+
     /// Parses what follows a letter: an index, and the arguments of a function.
-    fn symbol(&mut self, letter: String) -> Option<Node> {
+    pub(crate) fn symbol(&mut self, letter: String) -> Option<Node> {
         let mut name = letter.clone();
         let mut indexed = false;
         if self.sees('_') {
             self.at += 1;
             let index = if self.sees('{') || !matches!(self.peek(), Some(Token::Run(_))) {
-                crate::key::source(&self.argument()?)
+                self.argument()?.source()
             } else {
                 let Some(Token::Run(run)) = self.peek() else { return None };
                 self.at += 1;
@@ -495,8 +584,8 @@ impl<'a> Parser<'a> {
         }
         if FUNCTIONS.contains(&letter.as_str()) && self.sees('(') {
             self.at += 1;
-            let arguments = self.deeper(|parser| parser.list(&[')']))?;
-            return self.take(')').then(|| Node::Symbol(format!("{name}({})", crate::key::source(&arguments))));
+            let arguments = self.within(|parser| parser.list(&[')']))?;
+            return self.take(')').then(|| Node::Symbol(format!("{name}({})", arguments.source())));
         }
         Some(if indexed { Node::Symbol(name) } else { constant(&name) })
     }
@@ -515,7 +604,7 @@ impl<'a> Parser<'a> {
         let mut items = Vec::new();
         let ends = [')', ']'];
         if !self.is_end(&ends) {
-            items = self.deeper(|parser| parser.bracket_items(&ends))?;
+            items = self.within(|parser| parser.bracket_items(&ends))?;
         }
         let close = if self.take(')') {
             ')'
@@ -545,179 +634,9 @@ impl<'a> Parser<'a> {
         }
         Some(items)
     }
-
-    fn command(&mut self, name: &str) -> Option<Node> {
-        let function = match name {
-            "frac" => {
-                let (numerator, rest) = self.digit_or_group()?;
-                let denominator = match rest {
-                    Some(rest) if rest.len() == 1 => Node::number(rest.parse::<u8>().ok()?),
-                    // `\frac123` is a half times three in LaTeX, and nobody means that.
-                    Some(_) => return None,
-                    None => match self.digit_or_group()? {
-                        (denominator, None) => denominator,
-                        _ => return None,
-                    },
-                };
-                return Some(numerator.over(denominator));
-            }
-            "sqrt" => {
-                let degree = if self.take('[') {
-                    let degree = self.deeper(|parser| parser.sum())?;
-                    if !self.take(']') {
-                        return None;
-                    }
-                    degree
-                } else {
-                    Node::number(2)
-                };
-                let argument = if self.sees('(') { self.primary()? } else { self.sqrt_argument()? };
-                return Some(match &degree {
-                    Node::Number(degree) if degree.is_int() && degree > &dashu_ratio::RBig::ONE => {
-                        Node::Root(Box::new(argument), u32::try_from(degree.numerator().clone()).ok()?)
-                    }
-                    _ => argument.raised(degree.inverse()),
-                });
-            }
-            "binom" => {
-                let (n, k) = (self.argument()?, self.argument()?);
-                return Some(Node::Choose(Box::new(n), Box::new(k)));
-            }
-            "pi" => return Some(Node::Constant(Constant::Pi)),
-            "infty" => return Some(Node::Constant(Constant::Infinity)),
-            "emptyset" => return Some(Node::Constant(Constant::Empty)),
-            "mathbb" => {
-                let Node::Symbol(set) = self.argument()? else { return None };
-                return (set == "R").then_some(Node::Constant(Constant::Reals));
-            }
-            "begin" => return self.environment(),
-            "lfloor" => {
-                let node = self.sum()?;
-                return self.take_command(&["rfloor"]).then(|| Node::of(Function::Floor, node));
-            }
-            "lceil" => {
-                let node = self.sum()?;
-                return self.take_command(&["rceil"]).then(|| Node::of(Function::Ceil, node));
-            }
-            "overline" | "vec" | "hat" | "overrightarrow" | "bar" => {
-                let name = format!("{name}:{}", crate::key::source(&self.argument()?));
-                return Some(Node::Symbol(name));
-            }
-            "alpha" | "beta" | "gamma" | "delta" | "epsilon" | "varepsilon" | "theta" | "lambda" | "mu" | "nu"
-            | "rho" | "sigma" | "tau" | "phi" | "varphi" | "psi" | "omega" | "Omega" | "Delta" | "Gamma" | "Phi"
-            | "ell" | "xi" | "eta" | "zeta" | "kappa" | "chi" => return self.symbol(name.to_owned()),
-            "exp" => Some(Function::Exp),
-            "ln" => Some(Function::Ln),
-            "log" => None,
-            "sin" => Some(Function::Sin),
-            "cos" => Some(Function::Cos),
-            "tan" => Some(Function::Tan),
-            "arcsin" => Some(Function::Arcsin),
-            "arccos" => Some(Function::Arccos),
-            "arctan" => Some(Function::Arctan),
-            "cot" | "sec" | "csc" | "sinh" | "cosh" | "tanh" => None,
-            _ => return None,
-        };
-        let base = if name == "log" && self.take('_') { Some(self.argument()?) } else { None };
-        let power = if self.take('^') { Some(self.argument()?) } else { None };
-        let argument =
-            if self.sees('(') || self.sees('{') || self.sees('[') { self.primary()? } else { self.tight_product()? };
-        let minus = || argument.clone().negative();
-        let exp = |node| Node::of(Function::Exp, node);
-        let half = |node: Node| node.over(Node::number(2));
-        let value = match (name, function) {
-            (_, Some(function)) => Node::of(function, argument.clone()),
-            ("log", _) => {
-                Node::of(Function::Ln, argument.clone()).over(Node::of(Function::Ln, base.unwrap_or(Node::number(10))))
-            }
-            ("cot", _) => Node::of(Function::Cos, argument.clone()).over(Node::of(Function::Sin, argument.clone())),
-            ("sec", _) => Node::of(Function::Cos, argument.clone()).inverse(),
-            ("csc", _) => Node::of(Function::Sin, argument.clone()).inverse(),
-            ("sinh", _) => half(exp(argument.clone()).minus(exp(minus()))),
-            ("cosh", _) => half(Node::Add(vec![exp(argument.clone()), exp(minus())])),
-            _ => {
-                let (up, down) = (exp(argument.clone()), exp(minus()));
-                up.clone().minus(down.clone()).over(Node::Add(vec![up, down]))
-            }
-        };
-        // `\sin^{-1}` is the inverse function.
-        Some(match (power, name) {
-            (None, _) => value,
-            (Some(Node::Number(power)), "sin" | "cos" | "tan") if power == dashu_ratio::RBig::from(-1) => {
-                let inverse = match name {
-                    "sin" => Function::Arcsin,
-                    "cos" => Function::Arccos,
-                    _ => Function::Arctan,
-                };
-                Node::of(inverse, argument)
-            }
-            (Some(power), _) => value.raised(power),
-        })
-    }
-
-    /// Parses the argument of a root without brackets: one sign in LaTeX, and a number of several digits in plain text.
-    fn sqrt_argument(&mut self) -> Option<Node> {
-        match self.peek()? {
-            Token::Number(value, _) => {
-                self.at += 1;
-                Some(Node::Number(value.clone()))
-            }
-            _ => self.argument(),
-        }
-    }
-
-    /// Parses the argument of a function without brackets: `2x` of `\sin 2x`.
-    fn tight_product(&mut self) -> Option<Node> {
-        let mut value = self.power()?;
-        while matches!(self.peek(), Some(Token::Letter(_) | Token::Number(..)))
-            || self.sees_command(&["pi", "theta", "alpha", "beta", "frac", "sqrt"])
-        {
-            value = multiply(value, self.power()?);
-        }
-        Some(value)
-    }
-
-    /// Parses a matrix.
-    fn environment(&mut self) -> Option<Node> {
-        let name = self.environment_name()?;
-        if !["pmatrix", "bmatrix", "matrix", "vmatrix", "Bmatrix", "smallmatrix", "array"].contains(&name.as_str()) {
-            return None;
-        }
-        if name == "array" {
-            // The alignment of the columns.
-            while !self.take('}') {
-                self.at += 1;
-                self.peek()?;
-            }
-        }
-        let mut rows = vec![Vec::new()];
-        loop {
-            if self.take_command(&["end"]) {
-                break;
-            }
-            rows.last_mut()?.push(self.deeper(|parser| parser.sum())?);
-            if self.take('N') {
-                if !self.sees_command(&["end"]) {
-                    rows.push(Vec::new());
-                }
-            } else if !self.take('&') && !self.sees_command(&["end"]) {
-                return None;
-            }
-        }
-        (self.environment_name()? == name).then_some(Node::Matrix(rows))
-    }
-
-    fn environment_name(&mut self) -> Option<String> {
-        let (Token::Sign('{'), Token::Run(name), Token::Sign('}')) = (self.peek()?, self.after(1)?, self.after(2)?)
-        else {
-            return None;
-        };
-        self.at += 3;
-        Some(name.clone())
-    }
 }
 
-fn multiply(value: Node, other: Node) -> Node {
+pub(crate) fn multiply(value: Node, other: Node) -> Node {
     match value {
         Node::Multiply(mut factors) => {
             factors.push(other);
@@ -738,7 +657,7 @@ fn is_fraction(factors: &[Node]) -> bool {
 }
 
 /// Returns the constant or the variable of a letter.
-fn constant(letter: &str) -> Node {
+pub(crate) fn constant(letter: &str) -> Node {
     match letter {
         "e" => Node::Constant(Constant::E),
         "i" => Node::Constant(Constant::I),

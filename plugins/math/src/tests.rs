@@ -126,7 +126,31 @@ fn one_value_has_one_key() {
         &["2516_8", "2516_{8}"],
         &["\\text{Evelyn}", "Evelyn", "\\text{ evelyn }"],
         &["7:32", "14:64"],
-        &["|x|", "\\left| x \\right|", "\\lvert x \\rvert"],
+        &["|x|", "\\left| x \\right|", "\\lvert x \\rvert", "abs(x)", "|-x|"],
+        &["|x||y|", "|xy|", "\\left|x\\right|\\left|y\\right|"],
+        &["|x|^2", "x^2"],
+        &["\\ln xy", "\\ln x + \\ln y"],
+        &["\\lfloor n/2 \\rfloor + 1", "1 + \\left\\lfloor \\frac{n}{2} \\right\\rfloor", "floor(n/2) + 1"],
+        &["n!/2", "\\frac{n!}{2}", "0.5 n!", "factorial(n)/2"],
+        &["\\binom{n}{2}", "\\frac{n(n-1)}{2}", "{n \\choose 2}"],
+        &["\\binom{2n}{n}", "\\dbinom{2n}{n}", "binomial(2n, n)"],
+        &["\\gcd(12, 18)", "6", "gcd(12,18)", "\\operatorname{gcd}(18, 12)", "\\text{lcm}(2, 3)"],
+        &["\\max(a, b)", "\\max\\{b, a\\}", "max(a, b)"],
+        &["\\max(\\sqrt2, 1.4)", "\\sqrt2"],
+        &["\\sum_{k=1}^{10} k^2", "385", "\\sum^{10}_{j=1} j^2"],
+        &["\\sum_{k=1}^n k^2", "\\sum_{i=1}^{n} i^2", "\\sum\\limits_{i = 1}^n i \\cdot i"],
+        &["\\prod_{k=1}^{3} (x + k)", "(x+1)(x+2)(x+3)"],
+        &["\\int_0^1 e^{-x^2} dx", "\\int_{0}^{1} e^{-t^2}\\,dt"],
+        &["\\int \\frac{dx}{x}", "\\int \\frac{1}{u} du"],
+        &["\\lim_{x \\to 0} \\frac{f(x)}{x}", "\\lim_{x\\rightarrow 0} f(x)/x"],
+        &["\\operatorname{arcsinh}(1)", "\\ln(1 + \\sqrt2)", "asinh(1)", "\\sinh^{-1} 1"],
+        &["\\log_2 8", "3", "log(8, 2)"],
+        &["x \\equiv 3 \\pmod 7", "10 \\pmod{7}", "3 (mod 7)", "x ≡ -4 mod 7"],
+        &["1, 3 \\pmod 4", "3, 5 \\pmod 4"],
+        &["\\mathbb{R} \\setminus \\{0\\}", "(-\\infty, 0) \\cup (0, \\infty)", "\\mathbb{R} \\backslash \\{0\\}"],
+        &["[0, 1] \\setminus \\{1/2, 0\\}", "(0, 1/2) \\cup (0.5, 1]"],
+        &["\\{x \\mid x > 3\\}", "x > 3", "\\{x \\in \\mathbb{R} : x > 3\\}"],
+        &["\\begin{cases} x = 1 \\\\ y = 2 \\end{cases}", "\\{1, 2\\}"],
     ] {
         let keys: Vec<_> = same.iter().map(|text| value(text)).collect();
         assert!(keys[0].is_some() && keys.iter().all(|key| *key == keys[0]), "{same:?}: {keys:?}");
@@ -147,6 +171,17 @@ fn other_values_have_other_keys() {
         ["x < 3", "x > 3"],
         ["x + 1 < y", "x + 1 > y"],
         ["x^2", "x^3"],
+        ["|x|", "x"],
+        ["y = |x|", "y = x"],
+        ["\\lfloor x \\rfloor", "\\lfloor x/2 \\rfloor"],
+        ["\\lfloor x \\rfloor", "\\lceil x \\rceil"],
+        ["n!", "(n+1)!"],
+        ["\\gcd(a, b)", "\\lcm(a, b)"],
+        ["\\sum_{k=1}^n k", "\\sum_{k=0}^n k^2"],
+        ["\\sum_{k=1}^n \\sum_{j=1}^n k", "\\sum_{k=1}^n \\sum_{j=1}^n j"],
+        ["\\int_0^1 f(x) dx", "\\int_0^2 f(x) dx"],
+        ["3 \\pmod 7", "3 \\pmod 8"],
+        ["3 \\pmod 7", "3"],
         ["x", "y"],
         ["12:00", "1:00"],
         ["52_8", "52"],
@@ -291,5 +326,23 @@ proptest! {
     fn any_text_is_read(text in "[\\\\a-z0-9 {}()\\[\\]^_$,.+*/=<>!%|-]{0,80}") {
         let _ = read(&text);
         let _ = read(&format!("\\boxed{{{text}}}"));
+    }
+}
+
+/// All gold answers of MATH-500 and GSM8K.
+#[test]
+fn gold_answers_parse_and_no_two_different_ones_are_equal() {
+    // The same for answers that differ in separators, spaces and units alone.
+    let plain = |text: &str| {
+        let text = text.replace("\\frac14", "\\frac{1}{4}").replace("1,-2", "-2,1");
+        let text = text.split("\\mbox").next().unwrap_or("").replace("x=", "");
+        text.replace([',', ' ', '$', '!', '\\'], "").replace("^circ", "")
+    };
+    let mut texts = std::collections::BTreeMap::new();
+    for gold in include_str!("../tests/data/gold_answers.txt").lines() {
+        let key = extract::gold(gold).as_ref().and_then(key).unwrap_or_else(|| panic!("{gold} is not read")).text;
+        assert!(accepts(&Math::default(), gold, &format!("\\boxed{{{gold}}}")), "{gold} is not itself");
+        let other = texts.entry(key).or_insert_with(|| plain(gold));
+        assert_eq!(*other, plain(gold));
     }
 }

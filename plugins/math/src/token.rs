@@ -21,7 +21,8 @@ pub(crate) enum Token {
     Text(String),
     /// A command of LaTeX, or the plain word for one, without the backslash.
     Command(String),
-    /// Any other sign. `S` and `s` open and close the braces of a set, `N` begins a new row, `D` is a degree.
+    /// Any other sign. `S` and `s` open and close the braces of a set, `B` and `b` the
+    /// bars of an absolute value, `N` begins a new row, `D` is a degree.
     Sign(char),
 }
 
@@ -32,10 +33,67 @@ const UNITS: [&str; 34] = [
 ];
 
 /// Words of plain text that are commands.
-const COMMANDS: [&str; 26] = [
-    "sqrt", "exp", "sin", "cos", "tan", "cot", "sec", "csc", "ln", "log", "pi", "infty", "arcsin", "arccos", "arctan",
-    "sinh", "cosh", "tanh", "min", "max", "gcd", "lcm", "cup", "pm", "theta", "alpha",
+const COMMANDS: [&str; 56] = [
+    "sqrt",
+    "exp",
+    "sin",
+    "cos",
+    "tan",
+    "cot",
+    "sec",
+    "csc",
+    "ln",
+    "log",
+    "lg",
+    "pi",
+    "infty",
+    "arcsin",
+    "arccos",
+    "arctan",
+    "arccot",
+    "arcsec",
+    "arccsc",
+    "sinh",
+    "cosh",
+    "tanh",
+    "coth",
+    "arcsinh",
+    "arccosh",
+    "arctanh",
+    "asin",
+    "acos",
+    "atan",
+    "asinh",
+    "acosh",
+    "atanh",
+    "arsinh",
+    "arcosh",
+    "artanh",
+    "min",
+    "max",
+    "Min",
+    "Max",
+    "gcd",
+    "lcm",
+    "mod",
+    "abs",
+    "Abs",
+    "floor",
+    "ceil",
+    "ceiling",
+    "factorial",
+    "binomial",
+    "cup",
+    "pm",
+    "theta",
+    "alpha",
+    "beta",
+    "gamma",
+    "lambda",
 ];
+/// Those of them that are words too: commands before a bracket alone.
+const BEFORE_BRACKETS: [&str; 10] =
+    ["min", "max", "Min", "Max", "abs", "floor", "ceil", "ceiling", "factorial", "binomial"];
 
 /// Commands that change how a text looks and nothing else.
 const LOOKS: [&str; 36] = [
@@ -88,7 +146,7 @@ const FONTS: [&str; 10] =
 fn same(name: &str) -> &str {
     match name {
         "dfrac" | "tfrac" | "cfrac" => "frac",
-        "dbinom" | "tbinom" | "choose" => "binom",
+        "dbinom" | "tbinom" => "binom",
         "times" | "cdot" | "ast" | "cdotp" => "*",
         "div" => "/",
         "le" | "leq" | "leqslant" => "≤",
@@ -99,17 +157,32 @@ fn same(name: &str) -> &str {
         "approx" | "simeq" | "sim" | "doteq" => "≈",
         "lbrace" => "{",
         "rbrace" => "}",
-        "lvert" | "rvert" | "vert" | "mid" => "|",
+        "lvert" => "B",
+        "rvert" => "b",
+        "vert" | "mid" => "|",
         "langle" | "lparen" => "(",
         "rangle" | "rparen" => ")",
         "lbrack" => "[",
         "rbrack" => "]",
         "ldots" | "dots" | "cdots" | "dotsc" | "dotsb" | "vdots" | "ddots" => "…",
         "bigcup" => "cup",
+        "backslash" => "setminus",
         "varnothing" => "emptyset",
         "degree" => "D",
         "colon" => ":",
-        "arsinh" | "arcsinh" => "asinh",
+        "asin" => "arcsin",
+        "acos" => "arccos",
+        "atan" => "arctan",
+        "asinh" | "arsinh" => "arcsinh",
+        "acosh" | "arcosh" => "arccosh",
+        "atanh" | "artanh" => "arctanh",
+        "Min" => "min",
+        "Max" => "max",
+        "Abs" => "abs",
+        "ceiling" => "ceil",
+        "binomial" => "binom",
+        "bmod" => "mod",
+        "rightarrow" | "longrightarrow" => "to",
         "tg" => "tan",
         "ctg" | "cotan" => "cot",
         "plusmn" => "pm",
@@ -162,6 +235,25 @@ fn plain(c: char, out: &mut String) {
         '∩' => "\\cap ",
         '∈' => "\\in ",
         '±' => "\\pm ",
+        '≡' => "\\equiv ",
+        '→' => "\\to ",
+        '∖' => "\\setminus ",
+        '⌊' => "\\lfloor ",
+        '⌋' => "\\rfloor ",
+        '⌈' => "\\lceil ",
+        '⌉' => "\\rceil ",
+        '⟨' | '〈' => "(",
+        '⟩' | '〉' => ")",
+        'α' => "\\alpha ",
+        'β' => "\\beta ",
+        'γ' => "\\gamma ",
+        'δ' => "\\delta ",
+        'λ' => "\\lambda ",
+        'μ' => "\\mu ",
+        'σ' => "\\sigma ",
+        'φ' => "\\phi ",
+        'ω' => "\\omega ",
+        'Δ' => "\\Delta ",
         '∅' => "\\emptyset ",
         'ℝ' => "\\mathbb{R}",
         '½' => "\\frac12 ",
@@ -344,9 +436,13 @@ impl Lexer<'_> {
         self.rest = &after[name.len()..];
         if LOOKS.contains(&name) {
             // `\left.` is a bracket that is not seen.
-            if matches!(name, "left" | "right") {
-                self.rest = self.rest.strip_prefix('.').unwrap_or(self.rest);
+            if name.ends_with(['t', 'l', 'r']) && !name.starts_with("text") {
+                self.delimiter(name.ends_with('l') || name == "left");
             }
+            return Some(());
+        }
+        if let Some(name) = self.operator(name) {
+            self.tokens.push(Token::Command(name));
             return Some(());
         }
         if TEXTS.contains(&name) {
@@ -370,6 +466,32 @@ impl Lexer<'_> {
         Some(())
     }
 
+    /// Reads the delimiter behind `\left`, if it is a bar or one that is not seen.
+    fn delimiter(&mut self, opens: bool) {
+        if let Some(rest) = self.rest.strip_prefix('.') {
+            self.rest = rest;
+        } else if let Some(rest) =
+            ["|", "\\vert", "\\lvert", "\\rvert"].iter().find_map(|bar| self.rest.trim_start().strip_prefix(bar))
+        {
+            self.rest = rest;
+            self.tokens.push(Token::Sign(if opens { 'B' } else { 'b' }));
+        }
+    }
+
+    /// Reads the name of a function in a group of another font: `\operatorname{lcm}`.
+    fn operator(&mut self, font: &str) -> Option<String> {
+        if !TEXTS.contains(&font) && !FONTS.contains(&font) {
+            return None;
+        }
+        let (name, rest) = group(self.rest.trim_start())?;
+        let name = name.trim();
+        let named = COMMANDS.contains(&name) && rest.trim_start().starts_with(['(', '^', '\\', '{']);
+        named.then(|| {
+            self.rest = rest;
+            same(name).to_owned()
+        })
+    }
+
     /// Reads letters. A word that a digit runs into is none, unless it is a unit.
     fn letters(&mut self, after_digit: bool) -> Option<bool> {
         let run: String = self.rest.chars().take_while(|c| c.is_alphabetic()).collect();
@@ -381,7 +503,11 @@ impl Lexer<'_> {
             "pct" | "percent" => Token::Sign('%'),
             "degree" | "degrees" | "deg" => Token::Sign('D'),
             "union" => Token::Command("cup".to_owned()),
-            _ if COMMANDS.contains(&run.as_str()) => Token::Command(run),
+            _ if COMMANDS.contains(&run.as_str())
+                && (!BEFORE_BRACKETS.contains(&run.as_str()) || self.rest.trim_start().starts_with(['(', '{'])) =>
+            {
+                Token::Command(same(&run).to_owned())
+            }
             _ if run.chars().count() == 1 => Token::Letter(run),
             _ if after_digit && run.chars().count() > 2 && !is_unit(&run) => return None,
             _ => Token::Run(run),
