@@ -5,7 +5,8 @@ use dashu_ratio::RBig;
 use crate::{
     hash::{coordinate, hash},
     node::{Constant, Function, Node},
-    number::{Complex, Real, Work, as_fraction, decimal, evaluate, exact, rounded},
+    number::{Complex, Work, as_fraction, decimal, evaluate, exact, rounded},
+    real::Real,
 };
 
 /// Significant digits of a number in a key.
@@ -13,7 +14,7 @@ const DIGITS: usize = 30;
 /// Significant digits of a value in a hash.
 const HASHED: usize = 24;
 /// Points at which expressions are evaluated; equations, whose values count relative to the first, take one more.
-const POINTS: i32 = 3;
+const POINTS: i32 = 2;
 
 /// A key, with the number that it stands for, or nearly, by which the elements of sets are in order.
 #[derive(Debug, Clone, PartialEq)]

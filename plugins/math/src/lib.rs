@@ -16,6 +16,7 @@ mod key;
 mod node;
 mod number;
 mod parse;
+mod real;
 mod solve;
 mod token;
 

@@ -2,20 +2,17 @@
 
 use std::{cell::Cell, sync::LazyLock};
 
-use dashu_float::{FBig, round::mode::HalfEven};
 use dashu_int::{
     IBig, UBig,
-    ops::{BitTest, Gcd},
+    ops::{BitTest, DivRem, Gcd},
 };
 use dashu_ratio::RBig;
 
 use crate::{
     hash::coordinate,
     node::{Binder, Bound, Constant, Function, Node, Operation},
+    real::{self, Real},
 };
-
-/// A real number.
-pub(crate) type Real = FBig<HalfEven, 2>;
 
 /// Bits of a real number.
 const PRECISION: usize = 224;
@@ -25,14 +22,16 @@ const LOST: isize = 60;
 const MOST_BITS: usize = 1 << 17;
 /// Largest argument of a factorial, and largest exponent of an exact power.
 const MOST: u32 = 10_000;
+/// Largest degree of a root that is taken of a whole number; others are powers of e.
+const LARGEST_DEGREE: u32 = 64;
 
 /// Work that an answer may take, in about the words of 64 bits that are multiplied: some milliseconds.
 const WORK: u64 = 4_000_000;
 /// Work of an elementary function.
-const ELEMENTARY: u64 = 4_000;
+const ELEMENTARY: u64 = 1_000;
 
 static PI: LazyLock<Real> = LazyLock::new(|| Real::pi(PRECISION));
-static E: LazyLock<Real> = LazyLock::new(|| bounded(one().exp()));
+static E: LazyLock<Real> = LazyLock::new(|| bounded(real::exp(&one())));
 
 /// The work that is left for an answer. An expression that takes more has no value.
 #[derive(Debug)]
@@ -226,6 +225,16 @@ pub(crate) fn evaluate(node: &Node, variable: &dyn Fn(&str) -> RBig, work: &Work
             if let Some(exponent) = exact(exponent, work).filter(RBig::is_int) {
                 return integer_power(&evaluate(base, variable, work)?, exponent.numerator());
             }
+            if let Some(exponent) = exact(exponent, work)
+                && let Some(degree) =
+                    u32::try_from(exponent.denominator().clone()).ok().filter(|degree| *degree <= LARGEST_DEGREE)
+            {
+                let base = evaluate(base, variable, work)?;
+                if base.im == Real::ZERO && base.re > Real::ZERO {
+                    elementary()?;
+                    return integer_power(&positive_root(&base.re, degree), exponent.numerator());
+                }
+            }
             elementary()?;
             let (base, exponent) = (evaluate(base, variable, work)?, evaluate(exponent, variable, work)?);
             if is_zero(&base) {
@@ -239,16 +248,16 @@ pub(crate) fn evaluate(node: &Node, variable: &dyn Fn(&str) -> RBig, work: &Work
             if is_zero(&base) {
                 return Some(base);
             }
-            let degree = RBig::from(*degree);
+            let small = *degree <= LARGEST_DEGREE;
+            if small && base.im == Real::ZERO && base.re > Real::ZERO {
+                return Some(positive_root(&base.re, *degree));
+            }
             // Real for a negative number and an odd degree.
-            if base.im == Real::ZERO && base.re < Real::ZERO && degree.numerator() % IBig::from(2) != IBig::ZERO {
-                let root = exp(&scaled(&ln(&Complex { re: -base.re, im: Real::ZERO })?, &(RBig::ONE / degree)))?;
+            if small && base.im == Real::ZERO && degree % 2 == 1 {
+                let root = positive_root(&-base.re, *degree);
                 return Some(Complex { re: -root.re, im: root.im });
             }
-            if base.im == Real::ZERO && base.re > Real::ZERO && degree == RBig::from(2) {
-                return Some(Complex { re: bounded(base.re.sqrt()), im: Real::ZERO });
-            }
-            exp(&scaled(&ln(&base)?, &(RBig::ONE / degree)))?
+            exp(&scaled(&ln(&base)?, &(RBig::ONE / RBig::from(*degree))))?
         }
         Node::Function(function, argument) => {
             elementary()?;
@@ -414,16 +423,29 @@ fn integer_power(base: &Complex, exponent: &IBig) -> Option<Complex> {
     Some(result)
 }
 
+/// Returns the root of a positive number: of a whole number that is large enough, by the powers of two between them.
+fn positive_root(value: &Real, degree: u32) -> Complex {
+    let repr = value.repr();
+    let degree = degree as isize;
+    let bits = PRECISION as isize * degree - repr.significand().bit_len() as isize;
+    // A multiple of the degree is left of the exponent.
+    let shift = bits.max(0) + (repr.exponent() - bits.max(0)).rem_euclid(degree);
+    let whole = repr.significand().clone().into_parts().1 << shift as usize;
+    let root = IBig::from(whole.nth_root(degree as usize));
+    Complex { re: bounded(Real::from_parts(root, (repr.exponent() - shift) / degree)), im: Real::ZERO }
+}
+
 fn exp(a: &Complex) -> Option<Complex> {
     // The exponent of the result has as many bits as a size has at most.
-    if magnitude(&a.re).is_some_and(|size| size > 16) || magnitude(&a.im).is_some_and(|size| size > 64) {
+    if magnitude(&a.re).is_some_and(|size| size > 16) || magnitude(&a.im).is_some_and(|size| size > 63) {
         return None;
     }
-    let size = if a.re == Real::ZERO { one() } else { bounded(a.re.exp()) };
+    let size = if a.re == Real::ZERO { one() } else { bounded(real::exp(&a.re)) };
     if a.im == Real::ZERO {
         return Some(Complex { re: size, im: Real::ZERO });
     }
-    Some(Complex { re: bounded(&size * a.im.cos()), im: bounded(size * a.im.sin()) })
+    let (sin, cos) = real::sin_cos(&a.im);
+    Some(Complex { re: bounded(&size * cos), im: bounded(size * sin) })
 }
 
 fn abs(a: &Complex) -> Real {
@@ -438,7 +460,7 @@ fn ln(a: &Complex) -> Option<Complex> {
         return None;
     }
     let size = abs(a);
-    let re = if size == one() { Real::ZERO } else { bounded(size.ln()) };
+    let re = if size == one() { Real::ZERO } else { bounded(real::ln(&size)) };
     let im = match (a.im == Real::ZERO, a.re < Real::ZERO) {
         (true, false) => Real::ZERO,
         (true, true) => PI.clone(),
@@ -456,16 +478,17 @@ fn apply(function: Function, a: &Complex) -> Option<Complex> {
         _ => {}
     }
     // The others are needed for real numbers alone.
-    if a.im != Real::ZERO || magnitude(&a.re).is_some_and(|size| size > 64) {
+    if a.im != Real::ZERO || magnitude(&a.re).is_some_and(|size| size > 63) {
         return None;
     }
     let (x, within) = (&a.re, a.re <= one() && a.re >= -one());
     match function {
-        Function::Sin => real(small(x.sin())),
-        Function::Cos => real(small(x.cos())),
+        Function::Sin => real(small(bounded(real::sin_cos(x).0))),
+        Function::Cos => real(small(bounded(real::sin_cos(x).1))),
         Function::Tan => {
-            let cos = small(x.cos());
-            if cos == Real::ZERO { None } else { real(small(x.sin()) / cos) }
+            let (sin, cos) = real::sin_cos(x);
+            let cos = small(bounded(cos));
+            if cos == Real::ZERO { None } else { real(small(bounded(sin)) / cos) }
         }
         Function::Arcsin if within => real(x.asin()),
         Function::Arccos if within => real(x.acos()),
@@ -490,15 +513,31 @@ pub(crate) fn as_fraction(value: &Real) -> Option<RBig> {
     }
     let repr = value.repr();
     let (significand, exponent) = (repr.significand().clone(), repr.exponent());
-    let exact = if exponent >= 0 {
-        RBig::from(significand << exponent as usize)
+    let (sign, significand) = significand.into_parts();
+    let (numerator, denominator) = if exponent >= 0 {
+        (significand << exponent as usize, UBig::ONE)
     } else {
-        RBig::from_parts(significand, UBig::ONE << (-exponent) as usize)
+        (significand, UBig::ONE << (-exponent) as usize)
     };
-    let shift = PRECISION as isize - LOST - size;
-    let error = RBig::from_parts(IBig::ONE, UBig::ONE << usize::try_from(shift).ok()?);
-    let simple = RBig::simplest_in(exact.clone() - error.clone(), exact + error);
-    (simple.numerator().bit_len() + simple.denominator().bit_len() <= 80).then_some(simple)
+    // The convergents of its continued fraction, to the first one that is as near as the number is known.
+    let known = usize::try_from(PRECISION as isize - LOST - size).ok()?;
+    let (mut above, mut below) = (numerator.clone(), denominator.clone());
+    let (mut last, mut before) = ((UBig::ONE, UBig::ZERO), (UBig::ZERO, UBig::ONE));
+    while !below.is_zero() {
+        let (quotient, remainder) = above.div_rem(&below);
+        (above, below) = (below, remainder);
+        let next = (&quotient * &last.0 + before.0, &quotient * &last.1 + before.1);
+        before = std::mem::replace(&mut last, next);
+        if last.0.bit_len() + last.1.bit_len() > 80 {
+            return None;
+        }
+        let (ours, theirs) = (&last.0 * &denominator, &last.1 * &numerator);
+        let error = if ours > theirs { ours - theirs } else { theirs - ours };
+        if error << known <= &last.1 * &denominator {
+            return Some(RBig::from_parts(IBig::from_parts(sign, last.0), last.1));
+        }
+    }
+    None
 }
 
 /// Returns the decimal digits of a number: `digits` significant ones, without zeros at the end.

@@ -4,7 +4,8 @@ use dashu_ratio::RBig;
 
 use crate::{
     node::{Constant, Function, Interval, Node, Order},
-    number::{Real, Work, evaluate, exact},
+    number::{Work, evaluate, exact},
+    real::Real,
 };
 
 /// Returns the variable of inequalities whose sides are linear in it, or in its absolute value, and the set of their
