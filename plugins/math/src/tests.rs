@@ -61,9 +61,12 @@ fn pairs_that_users_of_math_verify_reported_are_decided_rightly() {
 
 #[test]
 fn solutions_of_models_are_graded_as_by_people() {
-    for case in lines(include_str!("../tests/data/gsm8k_solutions.jsonl")) {
-        let got = accepts(&Math::default(), case["gold"].as_str().unwrap(), case["completion"].as_str().unwrap());
-        assert_eq!(got, case["correct"].as_bool().unwrap(), "{case}");
+    for question in lines(include_str!("../../../examples/solutions/gsm8k.jsonl")) {
+        let verdicts = question["completions"].as_array().unwrap().iter().zip(question["correct"].as_array().unwrap());
+        for (completion, correct) in verdicts {
+            let got = accepts(&Math::default(), question["gold"].as_str().unwrap(), completion.as_str().unwrap());
+            assert_eq!(got, correct.as_bool().unwrap(), "{completion}");
+        }
     }
 }
 
