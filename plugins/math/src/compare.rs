@@ -93,8 +93,14 @@ fn parts(text: &str) -> Vec<Part<'_>> {
     parts
 }
 
-/// Returns the number of a part of a key: a fraction, or digits.
+/// Longest number, in digits, that may be a rounded one, or that one is rounded from.
+const MOST_DIGITS: usize = 1000;
+
+/// Returns the number of a part of a key, a fraction or digits; `None` for a long one.
 fn number(text: &str) -> Option<RBig> {
+    if text.len() > MOST_DIGITS {
+        return None;
+    }
     match text.strip_prefix('~') {
         None => text.parse().ok(),
         Some(digits) => {
