@@ -31,6 +31,23 @@ fn in_the_run_file() {
     fail(&mut train(), 3, &["missing field"]);
 }
 
+/// The run goes on, and says at its start what the verifier cannot judge.
+#[test]
+fn in_the_gold_answers() {
+    let small = Small::new();
+    let train = small.read("train.jsonl");
+    let (first, rest) = train.split_once('\n').unwrap();
+    let mut question: serde_json::Value = serde_json::from_str(first).unwrap();
+    question.as_object_mut().unwrap().remove("gold");
+    small.write("train.jsonl", &format!("{question}\n{rest}"));
+    let output = succeed(small.train("x").args(["--steps", "0"]));
+    let errors = String::from_utf8(output.stderr).unwrap();
+    let phrasings = question["prompts"].as_array().unwrap().len();
+    for text in [&format!("warning: plugin arithmetic cannot judge {phrasings} of "), "has no gold answer"] {
+        assert!(errors.contains(text), "{text}: {errors}");
+    }
+}
+
 /// Two tables have a key of the same name. The error shows the line of the wrong one.
 #[test]
 fn in_one_of_two_keys_of_the_same_name() {

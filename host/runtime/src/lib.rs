@@ -73,6 +73,7 @@
 //! | [`run`](Run) | `Run`: start, resume, step, apply, finish |
 //! | `step` | the training step: read it first |
 //! | `setup` | everything that a run reads and checks before it begins |
+//! | `golds` | the check that verifiers can judge the questions |
 //! | `draws`, `sampler` | the questions of a step, drawn until enough of them teach; their order and pass rates |
 //! | [`rollout`] | the record of a sample, and sampling |
 //! | [`PromptTemplate`] | the template around a question |
@@ -104,6 +105,7 @@ mod error;
 mod evaluate;
 mod event;
 mod exports;
+mod golds;
 mod memory;
 pub mod plugins;
 mod question_log;

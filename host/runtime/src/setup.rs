@@ -14,6 +14,7 @@ use crate::data::{Question, SftExample, read_examples, read_questions};
 use crate::error::{Error, Result, chain};
 use crate::event::{Observer, RunEvent};
 use crate::exports;
+use crate::golds;
 use crate::memory::{sample_memory, update_memory};
 use crate::plugins::{ActiveConfig, PinSource, PluginError, PluginSet};
 use crate::record::RunDir;
@@ -83,6 +84,9 @@ impl Setup {
         let mut fingerprint = ConfigFingerprint::new(&RunFile { model, ..config.clone() })?;
         if let Some(source) = template.chat_source() {
             fingerprint = fingerprint.with_text("prompts.template", source);
+        }
+        for warning in golds::check(&[&train, &eval], &plugins) {
+            observer(&RunEvent::Warning(&warning));
         }
         let data = RunData { template, train, eval, examples };
         Ok(Self { config, plugins, opener, data, trainer, fingerprint, observer, begun })

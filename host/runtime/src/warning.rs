@@ -17,6 +17,19 @@ pub enum Warning {
         /// The cause of most of them.
         cause: IdleCause,
     },
+    /// A verifier cannot judge answers to some questions, whose gold answer is missing or cannot be read.
+    GoldAnswers {
+        /// The verifier's name in the run file.
+        verifier: String,
+        /// Prompts that it failed on.
+        failed: usize,
+        /// Prompts that it was asked about.
+        checked: usize,
+        /// All prompts.
+        total: usize,
+        /// Its first error.
+        first: String,
+    },
     /// A number of an update is far above its usual size.
     Spike {
         /// The step of the phase, from 1.
@@ -56,6 +69,13 @@ impl fmt::Display for Warning {
                     100.0 * share
                 )?;
                 f.write_str(cause.reason())
+            }
+            Self::GoldAnswers { verifier, failed, checked, total, first } => {
+                write!(f, "plugin {verifier} cannot judge {failed} of ")?;
+                if checked < total {
+                    write!(f, "the first {checked} of ")?;
+                }
+                write!(f, "{total} prompts, whose samples it fails on; the first: {first}")
             }
             Self::Spike { step, quantity, value, median } => write!(
                 f,
