@@ -6,6 +6,7 @@ use alft_plugin_host::{Failure, FailureKind};
 use alft_sdk::Prompt;
 use alft_sdk::call::{Item, PromptTexts};
 use alft_sdk::roles::{Batch, Role};
+use serde_json::{Map, Value};
 
 use crate::data::Question;
 use crate::plugins::{PluginSet, RunPlugin};
@@ -28,7 +29,8 @@ pub(crate) fn check(questions: &[&[Question]], plugins: &PluginSet) -> Vec<Warni
             let failures = failures(batch, reader, verifier);
             checked += batch.len();
             failed += failures.len();
-            first = first.or_else(|| failures.into_iter().next());
+            let hinted = |(prompt, error): (&Prompt, String)| format!("{error}{}", hint(prompt));
+            first = first.or_else(|| failures.into_iter().next().map(hinted));
         }
         let total = prompts.len();
         first.map(|first| Warning::GoldAnswers { verifier: verifier.name.clone(), failed, checked, total, first })
@@ -38,7 +40,7 @@ pub(crate) fn check(questions: &[&[Question]], plugins: &PluginSet) -> Vec<Warni
 
 /// Returns the errors of a verifier on the gold answers of some prompts. Other failures, such as a deadline, say nothing about
 /// them.
-fn failures(prompts: &[&Prompt], reader: &RunPlugin, verifier: &RunPlugin) -> Vec<String> {
+fn failures<'a>(prompts: &[&'a Prompt], reader: &RunPlugin, verifier: &RunPlugin) -> Vec<(&'a Prompt, String)> {
     let golds = prompts.iter().map(|prompt| prompt.gold.clone().unwrap_or_default()).collect::<Vec<_>>();
     let entry = |prompt: &Prompt, text: &String| PromptTexts { prompt: prompt.clone(), texts: vec![text.clone()] };
     let entries =
@@ -51,5 +53,36 @@ fn failures(prompts: &[&Prompt], reader: &RunPlugin, verifier: &RunPlugin) -> Ve
     let entries = prompts.iter().zip(answers).map(|(prompt, answer)| entry(prompt, &answer)).collect::<Vec<_>>();
     let items = verifier.scorer.call(&Batch::Verifier(entries.into())).items;
     let error = |failure: Failure| (failure.kind == FailureKind::Error).then_some(failure.detail);
-    items.into_iter().filter_map(|item| error(item.err()?)).collect()
+    prompts.iter().zip(items).filter_map(|(prompt, item)| Some((*prompt, error(item.err()?)?))).collect()
+}
+
+/// Names the key under which the gold answer of a prompt without one may stand.
+fn hint(prompt: &Prompt) -> String {
+    const NAMES: [&str; 6] = ["answer", "solution", "label", "target", "ground_truth", "correct_answer"];
+    let metadata: Map<String, Value> = serde_json::from_str(&prompt.metadata).unwrap_or_default();
+    let is_near = |key: &&String| {
+        let key = key.to_lowercase();
+        let distance = |name| strsim::damerau_levenshtein(&key, name);
+        NAMES.contains(&key.as_str()) || distance("gold") <= 1 || distance("reference") <= 2
+    };
+    match metadata.keys().find(is_near) {
+        Some(key) if prompt.gold.is_none() => {
+            format!("; its line has the key `{}`: name it `gold` if that is the right answer", key.escape_debug())
+        }
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gold_answer_under_another_name_is_pointed_out() {
+        let hint = |metadata: &str| hint(&Prompt { metadata: metadata.into(), ..Prompt::default() });
+        for key in ["answer", "referense", "Gold", "Ground_Truth"] {
+            assert!(hint(&format!(r#"{{"level": 1, "{key}": "2"}}"#)).contains(&format!("`{key}`")), "{key}");
+        }
+        assert_eq!(hint(r#"{"level": 1, "source": "book"}"#), "");
+    }
 }

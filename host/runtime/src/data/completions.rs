@@ -4,10 +4,10 @@ use std::path::Path;
 
 use alft_policy::Completion;
 use alft_sdk::Prompt;
-use serde::Deserialize;
 
 use super::lines::read_lines;
-use super::questions::{Gold, Question, gold_text};
+use super::object::Object;
+use super::questions::Question;
 use crate::error::{Error, Result};
 
 /// A question and the completions of each of its phrasings.
@@ -17,20 +17,6 @@ pub struct AnsweredQuestion {
     pub question: Question,
     /// For each phrasing its completions.
     pub completions: Vec<Vec<Completion>>,
-}
-
-/// A line of a completions file. Other fields become the prompt's metadata.
-#[derive(Debug, Deserialize)]
-struct Line {
-    id: Option<String>,
-    prompt: String,
-    completions: Vec<String>,
-    #[serde(alias = "reference")]
-    gold: Option<Gold>,
-    /// Lines with the same bundle are phrasings of one question.
-    bundle: Option<String>,
-    #[serde(flatten)]
-    metadata: serde_json::Map<String, serde_json::Value>,
 }
 
 const SHAPE: &str = "a line is {\"prompt\": \"…\", \"completions\": [\"…\", …], \"gold\": \"…\"}; phrasings of one question \
@@ -45,20 +31,25 @@ pub fn read_completions(path: &Path) -> Result<Vec<AnsweredQuestion>> {
     let mut ids = std::collections::BTreeSet::new();
     // The place of each bundle.
     let mut bundles = std::collections::BTreeMap::new();
-    for (number, line) in read_lines::<Line>(path, SHAPE)? {
+    for (number, mut line) in read_lines::<Object>(path, SHAPE)? {
         let wrong = |reason: String| Error::DataLine { path: path.into(), line: number, reason, help: SHAPE };
-        if line.completions.is_empty() {
+        let missing = |key: &str, line: &Object| wrong(format!("the line has no `{key}`, but {}", line.names()));
+        let text = line.take("prompt").map_err(wrong)?.ok_or_else(|| missing("prompt", &line))?;
+        let completions: Option<Vec<String>> = line.take("completions").map_err(wrong)?;
+        let completions = completions.ok_or_else(|| missing("completions", &line))?;
+        if completions.is_empty() {
             return Err(wrong("`completions` is empty".into()));
         }
-        let id = line.id.unwrap_or_else(|| number.to_string());
+        let id = line.take_text("id").map_err(wrong)?.unwrap_or_else(|| number.to_string());
         if !ids.insert(id.clone()) {
-            return Err(wrong(format!("the id \"{id}\" is that of an earlier line")));
+            return Err(wrong(format!("the id \"{}\" is that of an earlier line", id.escape_debug())));
         }
-        let bundle = line.bundle.unwrap_or_else(|| id.clone());
-        let metadata = serde_json::Value::Object(line.metadata).to_string();
-        let prompt = Prompt { id, text: line.prompt, gold: line.gold.map(gold_text), metadata };
+        // Lines with the same bundle are phrasings of one question.
+        let bundle = line.take_text("bundle").map_err(wrong)?.unwrap_or_else(|| id.clone());
+        let gold = line.take_gold().map_err(wrong)?;
+        let prompt = Prompt { id, text, gold, metadata: line.metadata() };
         let completion = |text| Completion { tokens: Vec::new(), log_probs: Vec::new(), text, finished: true };
-        let completions: Vec<Completion> = line.completions.into_iter().map(completion).collect();
+        let completions: Vec<Completion> = completions.into_iter().map(completion).collect();
         match bundles.get(&bundle).and_then(|place: &usize| answered.get_mut(*place)) {
             Some(answered) => {
                 answered.question.prompts.push(prompt);

@@ -12,19 +12,44 @@ use crate::error::{Error, Result};
 /// The file cannot be read or is empty; a line is not UTF-8 or not of the type `T`.
 pub fn read_lines<T: DeserializeOwned>(path: &Path, help: &'static str) -> Result<Vec<(usize, T)>> {
     let bytes = std::fs::read(path).map_err(|error| Error::Data { path: path.into(), reason: error.to_string() })?;
+    if let Some(reason) = other_format(&bytes) {
+        return Err(Error::Data { path: path.into(), reason: reason.to_owned() });
+    }
+    // The mark that some editors put at the beginning.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let wrong = |line: usize, reason: String| Error::DataLine { path: path.into(), line, reason, help };
-    let text = std::str::from_utf8(&bytes).map_err(|error| {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
         wrong(line, "the line is not UTF-8".into())
     })?;
     let mut lines = Vec::new();
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        if index == 0 && line.trim_start().starts_with('[') {
+            let reason = "the file is a JSON array; write one object a line, as `jq -c '.[]'` does".to_owned();
+            return Err(wrong(1, reason));
+        }
         lines.push((index + 1, serde_json::from_str(line).map_err(|error| wrong(index + 1, reason(&error)))?));
     }
     if lines.is_empty() {
         return Err(Error::Data { path: path.into(), reason: format!("the file is empty; {help}") });
     }
     Ok(lines)
+}
+
+/// Tells a file of another format by its first bytes.
+fn other_format(bytes: &[u8]) -> Option<&'static str> {
+    const FORMATS: [(&[u8], &str); 9] = [
+        (b"\x1f\x8b", "the file is compressed by gzip; unpack it first"),
+        (b"\x28\xb5\x2f\xfd", "the file is compressed by zstd; unpack it first"),
+        (b"PK\x03\x04", "the file is a zip archive; unpack it first"),
+        (b"PAR1", "the file is a Parquet table; write its rows as JSON lines"),
+        (b"version https://git-lfs", "the file is a pointer of Git LFS; fetch the file itself by `git lfs pull`"),
+        (b"<", "the file is an HTML or XML page and no JSON lines; download the file itself"),
+        (b"\xff\xfe", "the file is UTF-16; convert it to UTF-8"),
+        (b"\xfe\xff", "the file is UTF-16; convert it to UTF-8"),
+        (b"ARROW1", "the file is an Arrow table; write its rows as JSON lines"),
+    ];
+    FORMATS.iter().find(|(start, _)| bytes.starts_with(start)).map(|(_, reason)| *reason)
 }
 
 /// serde's reason with the column alone: each line is parsed by itself, so to serde every line is line 1.

@@ -3,6 +3,7 @@
 mod completions;
 mod games;
 mod lines;
+mod object;
 mod order;
 mod questions;
 

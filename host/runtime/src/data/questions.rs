@@ -6,9 +6,10 @@ use std::path::Path;
 use alft_policy::Message;
 use alft_sdk::Prompt;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::value::to_raw_value;
 
 use super::lines::read_lines;
+use super::object::Object;
 use crate::error::{Error, Result};
 
 /// A question in one or several phrasings: the bundle that objectives see.
@@ -45,19 +46,6 @@ pub struct SftExample {
     pub completion: String,
 }
 
-/// A line of a questions file. Other fields become the prompts' metadata.
-#[derive(Debug, Deserialize)]
-struct Line {
-    id: Option<String>,
-    prompt: Option<Phrasing>,
-    prompts: Option<Vec<Phrasing>>,
-    /// `reference` is the name in other tools' files.
-    #[serde(alias = "reference")]
-    gold: Option<Gold>,
-    #[serde(flatten)]
-    metadata: Map<String, Value>,
-}
-
 /// A phrasing in a questions file.
 #[derive(Debug, Deserialize)]
 #[serde(untagged, expecting = "a prompt is a text, or a list of messages {\"role\": \"…\", \"content\": \"…\"}")]
@@ -89,21 +77,6 @@ impl Phrasing {
     }
 }
 
-/// Data sets write answers as text or as numbers.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Gold {
-    Text(String),
-    Number(serde_json::Number),
-}
-
-pub(super) fn gold_text(gold: Gold) -> String {
-    match gold {
-        Gold::Text(text) => text,
-        Gold::Number(number) => number.to_string(),
-    }
-}
-
 const SHAPE: &str = "a line is {\"id\": …, \"prompts\": [\"…\", …], \"gold\": \"…\"}, or has one \"prompt\"; a prompt is a \
                      text, or a list of messages that ends with the user's";
 
@@ -114,49 +87,43 @@ const SHAPE: &str = "a line is {\"id\": …, \"prompts\": [\"…\", …], \"gold
 pub fn read_questions(path: &Path) -> Result<Vec<Question>> {
     let mut questions = Vec::new();
     let mut ids = HashMap::new();
-    for (number, line) in read_lines::<Line>(path, SHAPE)? {
+    for (number, mut line) in read_lines::<Object>(path, SHAPE)? {
         let wrong = |reason: String| Error::DataLine { path: path.into(), line: number, reason, help: SHAPE };
-        let phrasings = match (line.prompt, line.prompts) {
-            (Some(one), None) => vec![one],
-            (None, Some(many)) if !many.is_empty() => many,
-            (None, Some(_)) => return Err(wrong("`prompts` is empty".into())),
-            (Some(_), Some(_)) => return Err(wrong("the line has both `prompt` and `prompts`".into())),
-            (None, None) => return Err(wrong("the line has no `prompt` or `prompts`".into())),
-        };
-        let id = line.id.unwrap_or_else(|| number.to_string());
-        if let Some(before) = ids.insert(id.clone(), number) {
-            return Err(wrong(format!("the id \"{id}\" is that of line {before}")));
-        }
-        let gold = line.gold.map(gold_text);
+        let phrasings: Vec<Phrasing> =
+            match (line.take("prompt").map_err(wrong)?, line.take::<Vec<_>>("prompts").map_err(wrong)?) {
+                (Some(one), None) => vec![one],
+                (None, Some(many)) if !many.is_empty() => many,
+                (None, Some(_)) => return Err(wrong("`prompts` is empty".into())),
+                (Some(_), Some(_)) => return Err(wrong("the line has both `prompt` and `prompts`".into())),
+                (None, None) => {
+                    return Err(wrong(format!("the line has no `prompt` or `prompts`, but {}", line.names())));
+                }
+            };
+        let id = line.take_text("id").map_err(wrong)?.unwrap_or_else(|| number.to_string());
+        let gold = line.take_gold().map_err(wrong)?;
         let single = phrasings.len() == 1;
         let (mut prompts, mut history) = (Vec::new(), Vec::new());
-        for (number, phrasing) in phrasings.into_iter().enumerate() {
-            let messages = match &phrasing {
-                Phrasing::Text(_) => None,
-                Phrasing::Conversation(messages) => Some(json!(messages)),
-            };
+        for (place, phrasing) in phrasings.into_iter().enumerate() {
+            let mut metadata = line.clone();
+            if let Phrasing::Conversation(messages) = &phrasing {
+                metadata.add(MESSAGES, to_raw_value(messages).expect("messages are plain data"));
+            }
             let (before, text) =
-                phrasing.into_parts().map_err(|reason| wrong(format!("prompt {} {reason}", number + 1)))?;
-            prompts.push(Prompt {
-                id: if single { id.clone() } else { format!("{id}/{number}") },
-                metadata: metadata(&line.metadata, messages),
-                text,
-                gold: gold.clone(),
-            });
+                phrasing.into_parts().map_err(|reason| wrong(format!("prompt {} {reason}", place + 1)))?;
+            let id = if single { id.clone() } else { format!("{id}/{place}") };
+            if let Some(before) = ids.insert(id.clone(), number) {
+                return Err(wrong(format!("the id \"{}\" is that of line {before}", id.escape_debug())));
+            }
+            prompts.push(Prompt { id, metadata: metadata.metadata(), text, gold: gold.clone() });
             history.push(before);
+        }
+        // Bundles and prompts are told apart by their ids everywhere.
+        if !single && let Some(before) = ids.insert(id.clone(), number) {
+            return Err(wrong(format!("the id \"{}\" is that of line {before}", id.escape_debug())));
         }
         questions.push(Question { id, prompts, history });
     }
     Ok(questions)
-}
-
-/// Returns the metadata that plugins see: that of the line, and the messages of a phrasing that is a conversation.
-fn metadata(line: &Map<String, Value>, messages: Option<Value>) -> String {
-    let mut metadata = line.clone();
-    if let Some(messages) = messages {
-        metadata.entry(MESSAGES).or_insert(messages);
-    }
-    Value::Object(metadata).to_string()
 }
 
 /// Reads worked examples.
@@ -171,6 +138,7 @@ pub fn read_examples(path: &Path) -> Result<Vec<SftExample>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::{Value, json};
 
     fn file(text: &[u8]) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -202,6 +170,13 @@ mod tests {
     }
 
     #[test]
+    fn ids_may_be_numbers_and_a_file_may_begin_with_a_mark() {
+        let questions =
+            read_questions(file("\u{feff}{\"id\": 17, \"prompt\": \"1+1=\"}\r\n".as_bytes()).path()).unwrap();
+        assert_eq!(questions[0].id, "17");
+    }
+
+    #[test]
     fn reference_is_another_name_of_gold() {
         let questions = read_questions(file(br#"{"prompt": "1+1=", "reference": "2"}"#).path()).unwrap();
         assert_eq!(questions[0].prompts[0].gold.as_deref(), Some("2"));
@@ -218,13 +193,27 @@ mod tests {
             (b"{\"prompt\": [{\"role\": \"system\", \"content\": \"a\"}]}", 1, "of the role \"system\""),
             (b"{\"question\": \"a\"}", 1, "no `prompt`"),
             (b"{\"id\": \"x\", \"prompt\": \"a\"}\n{\"id\": \"x\", \"prompt\": \"b\"}", 2, "line 1"),
+            (
+                b"{\"id\": \"a\", \"prompts\": [\"a\", \"b\"]}\n{\"id\": \"a/0\", \"prompt\": \"b\"}",
+                2,
+                "\"a/0\" is that of line 1",
+            ),
+            (b"{\"id\": [1], \"prompt\": \"a\"}", 1, "`id` must be a text or a number"),
+            (b"{\"prompt\": \"a\", \"gold\": [\"b\"]}", 1, "`gold` must be a text or a number, and not a list"),
             (b"{\"prompt\": \"a\"}\n\xff\n", 2, "UTF-8"),
+            (b"[{\"prompt\": \"a\"}]", 1, "one object a line"),
+            (b"\x1f\x8b\x08", 0, "gzip"),
+            (b"PAR1\x15", 0, "Parquet"),
+            (b"version https://git-lfs.github.com/spec/v1\n", 0, "Git LFS"),
+            (b"\xff\xfe{\0", 0, "UTF-16"),
+            (b"<!DOCTYPE html>", 0, "HTML"),
         ] {
             match read_questions(file(text).path()).unwrap_err() {
                 Error::DataLine { line: found, reason, .. } => {
                     assert_eq!(found, line, "{reason}");
                     assert!(reason.contains(expected), "{reason}");
                 }
+                Error::Data { reason, .. } if line == 0 => assert!(reason.contains(expected), "{reason}"),
                 other => panic!("{other:?}"),
             }
         }
