@@ -61,7 +61,9 @@ pub(crate) fn built(name: &str, form: Form) -> PathBuf {
     let built = Built::clone(BUILT.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default());
     let build = || {
         let plugin = root().join("plugins").join(name);
-        alft_build::build(&plugin, form, &|event| eprintln!("{event}")).unwrap_or_else(|error| panic!("{error}"))
+        #[expect(clippy::disallowed_macros, reason = "a test prints")]
+        let shown = |event: alft_build::BuildEvent| eprintln!("{event}");
+        alft_build::build(&plugin, form, &shown).unwrap_or_else(|error| panic!("{error}"))
     };
     built.get_or_init(build).clone()
 }

@@ -221,7 +221,10 @@ pub(crate) fn exit_code(result: Result<()>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let code = error.code();
-            eprintln!("{:?}", miette::Report::new(error));
+            // Without colours, which are control characters too: the message quotes files.
+            let handler = |_: &_| Box::new(miette::MietteHandlerOpts::new().color(false).build()) as Box<_>;
+            let _ = miette::set_hook(Box::new(handler));
+            tell!("{:?}", miette::Report::new(error));
             ExitCode::from(code)
         }
     }

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         // The panic has printed itself.
         Ok(Err(_)) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("alft: cannot start a thread: {error}");
+            tell!("alft: cannot start a thread: {error}");
             ExitCode::FAILURE
         }
     }

@@ -1,33 +1,126 @@
-//! Standard output, for data. A reader that stops reading (`alft … | head`) ends the program, quietly; a full disk ends it
-//! with an error.
+//! Everything that is printed: data on standard output, messages on standard error. Files, plugins and paths are written by
+//! strangers, so no character that steers a terminal passes, and a line of theirs cannot look like one of alft's. Nothing else
+//! in this program prints: `clippy.toml` sees to it.
+//!
+//! A reader of the data that stops reading (`alft … | head`) ends the program, quietly; a full disk ends it with an error.
+//! Nobody need listen to the messages.
 
-use std::fmt::Arguments;
+use std::fmt::{Arguments, Display, Write as _};
 use std::io::{ErrorKind, Write};
 
-/// Prints a line.
+use alft_plugin_host::steers_terminal;
+use serde::Serialize;
+
+/// Longest line for people, in characters. Names and texts of strangers can be as long as a file.
+const LONGEST: usize = 2000;
+
+/// Prints a line of data. A line break within it is escaped.
 pub(crate) fn line(text: Arguments<'_>) {
-    let mut out = std::io::stdout().lock();
-    match out.write_fmt(text).and_then(|()| out.write_all(b"\n")) {
-        Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
-        Err(error) => {
-            eprintln!("error: cannot write to standard output: {error}");
-            std::process::exit(1);
+    write_data(&shown(&text.to_string()));
+}
+
+/// Prints several lines of data.
+pub(crate) fn lines(text: &str) {
+    text.lines().for_each(|text| line(format_args!("{text}")));
+}
+
+/// Prints a JSON value on a line.
+pub(crate) fn json<T: Serialize>(value: &T) {
+    let text = serde_json::to_string(value).expect("what is printed is plain data");
+    // JSON allows some characters raw that a terminal obeys. They stand within texts, where an escape means the same.
+    if !text.contains(steers_terminal) {
+        return write_data(&text);
+    }
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match steers_terminal(c) {
+            true => write!(escaped, "\\u{:04x}", c as u32).expect("a text can be written to"),
+            false => escaped.push(c),
         }
+    }
+    write_data(&escaped);
+}
+
+/// Prints the result of a child process as it is, for the process that started it.
+pub(crate) fn for_parent(result: &str) {
+    write_data(result);
+}
+
+/// Prints a report as a JSON object or as text.
+pub(crate) fn report<R: Serialize + Display>(report: &R, as_json: bool) {
+    match as_json {
+        true => json(report),
+        false => lines(&report.to_string()),
     }
 }
 
-/// `println!` that ends the program where its output cannot be written.
+/// Prints a message on standard error. Its lines after the first are set in, so that none passes for a message of its own.
+pub(crate) fn message(text: Arguments<'_>) {
+    let text = text.to_string();
+    let mut printed = String::new();
+    for (number, line) in text.lines().enumerate() {
+        let set_in = if number > 0 && !line.starts_with([' ', '\t']) { "    " } else { "" };
+        writeln!(printed, "{set_in}{}", shown(line)).expect("a text can be written to");
+    }
+    // A terminal that hung up, or a full disk behind a log, must not end a run.
+    let _ = std::io::stderr().lock().write_all(printed.as_bytes());
+}
+
+/// `println!` of a line of data.
 macro_rules! say {
     ($($text:tt)*) => {
         $crate::print::line(format_args!($($text)*))
     };
 }
 
-/// Prints a report as a JSON object or as text.
-pub(crate) fn report<R: serde::Serialize + std::fmt::Display>(report: &R, json: bool) {
-    match json {
-        true => say!("{}", serde_json::to_string(report).expect("a report is plain data")),
-        false => say!("{report}"),
+/// `eprintln!` of a message.
+macro_rules! tell {
+    ($($text:tt)*) => {
+        $crate::print::message(format_args!($($text)*))
+    };
+}
+
+/// Returns a line with an escape for each character that steers a terminal, cut at its longest length.
+pub(crate) fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for (place, c) in text.chars().enumerate() {
+        match c {
+            _ if place == LONGEST => {
+                write!(shown, "… ({} characters in all)", text.chars().count()).expect("a text can be written to");
+                break;
+            }
+            '\t' => shown.push(c),
+            _ if steers_terminal(c) => shown.extend(c.escape_default()),
+            _ => shown.push(c),
+        }
+    }
+    shown
+}
+
+fn write_data(line: &str) {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => {
+            message(format_args!("error: cannot write to standard output: {error}"));
+            std::process::exit(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_cannot_steer_a_terminal_and_ends_somewhere() {
+        assert_eq!(shown("größer\t5"), "größer\t5");
+        assert_eq!(shown("a\u{1b}[2J\r\u{9b}b\n\u{7f}"), "a\\u{1b}[2J\\r\\u{9b}b\\n\\u{7f}");
+        for steering in ['\u{61c}', '\u{200e}', '\u{200f}', '\u{202e}', '\u{2066}', '\u{2028}'] {
+            assert_eq!(shown(&steering.to_string()), steering.escape_unicode().to_string());
+        }
+        let long = shown(&"x".repeat(60_000));
+        assert!(long.chars().count() < LONGEST + 50 && long.ends_with("(60000 characters in all)"), "{long}");
     }
 }

@@ -10,6 +10,7 @@ use alft_runtime::{Phase, RunEvent};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::error::chain;
+use crate::print::shown;
 
 /// Progress through the steps of one phase.
 #[derive(Debug)]
@@ -43,12 +44,12 @@ impl Progress {
         match &self.bar {
             Some(bar) => {
                 bar.set_position(step);
-                bar.set_message(message.to_owned());
+                bar.set_message(shown(message));
             }
             None if self.last_line.elapsed() >= SILENCE || step == self.total => {
                 let rate = (step - self.first) as f64 / self.begun.elapsed().as_secs_f64();
                 let left = (self.total - step) as f64 / rate;
-                eprintln!("{:>10} {step}/{} {rate:.1}/s left {left:.0}s  {message}", self.name, self.total);
+                tell!("{:>10} {step}/{} {rate:.1}/s left {left:.0}s  {message}", self.name, self.total);
                 self.last_line = Instant::now();
             }
             None => {}
@@ -58,8 +59,8 @@ impl Progress {
     /// Prints a line that stays.
     pub(crate) fn line(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| tell!("{line}")),
+            None => tell!("{line}"),
         }
     }
 
@@ -132,7 +133,7 @@ impl RunReporter {
     pub(crate) fn line(&self, line: &str) {
         match &self.progress {
             Some(progress) => progress.line(line),
-            None => eprintln!("{line}"),
+            None => tell!("{line}"),
         }
     }
 }

@@ -39,19 +39,23 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
+/// Returns true for a character that a terminal obeys rather than shows: the control characters, and those that break lines
+/// or change the direction of the text after them.
+pub fn steers_terminal(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Truncates `text` to `max_bytes` bytes and escapes the characters that steer a terminal.
 pub(crate) fn sanitize(mut text: String, max_bytes: usize) -> String {
     if text.len() > max_bytes {
         text.truncate(text.floor_char_boundary(max_bytes));
         text.push('…');
     }
-    // Control characters, and those that change the direction of the text after them.
-    let steers = |c: char| {
-        c.is_control() && !matches!(c, '\n' | '\t') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    if text.contains(steers) {
-        let escaped = |c: char| if steers(c) { c.escape_unicode().to_string() } else { c.to_string() };
-        text = text.chars().map(escaped).collect();
+    let escaped = |c: char| steers_terminal(c) && !matches!(c, '\n' | '\t');
+    if text.contains(escaped) {
+        let show = |c: char| if escaped(c) { c.escape_unicode().to_string() } else { c.to_string() };
+        text = text.chars().map(show).collect();
     }
     text
 }

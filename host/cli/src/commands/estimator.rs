@@ -3,6 +3,7 @@
 use alft_game::estimator::{self, EstimatorKind, Report};
 
 use crate::error::Result;
+use crate::print;
 
 /// Print an estimator's table, and its worst bias and second moment.
 #[derive(Debug, clap::Args)]
@@ -31,7 +32,7 @@ pub(crate) struct EstimatorArgs {
 pub(crate) fn run(args: &EstimatorArgs) -> Result<()> {
     let report = report(args)?;
     if args.json {
-        say!("{}", serde_json::to_string(&report).expect("a report is plain data"));
+        print::json(&report);
         return Ok(());
     }
     say!("{} for groups of {}", args.kind, args.group);

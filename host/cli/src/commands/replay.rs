@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::engine;
 use crate::error::{Error, Result};
+use crate::print;
 use crate::progress::Progress;
 
 /// Repeat the plugin calls of a run, and verify that their results are the same.
@@ -164,7 +165,7 @@ impl Report {
 /// Prints the report. For people, a difference is printed as the error that it becomes.
 fn print(report: &Report, args: &ReplayArgs) {
     if args.json {
-        say!("{}", serde_json::to_string(report).expect("a report is plain data"));
+        print::json(report);
         return;
     }
     if report.difference.is_some() {

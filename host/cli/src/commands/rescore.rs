@@ -10,6 +10,7 @@ use alft_sdk::roles::Role;
 
 use crate::engine;
 use crate::error::{Error, Result};
+use crate::print;
 
 /// Call another plugin with the recorded inputs of a run, and show the changes.
 #[derive(Debug, clap::Args)]
@@ -69,7 +70,7 @@ pub(crate) fn run(args: &RescoreArgs) -> Result<()> {
     }
     for comparison in &comparisons {
         match args.json {
-            true => say!("{}", serde_json::to_string(comparison).expect("a comparison is plain data")),
+            true => print::json(comparison),
             false => print(comparison),
         }
     }

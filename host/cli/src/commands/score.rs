@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 
 use crate::engine;
 use crate::error::Result;
+use crate::print;
 use crate::progress::Progress;
 use crate::values::PluginArg;
 
@@ -79,21 +80,20 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
         }
         totals.add(stats);
         for group in step.iter().flat_map(|rollout| &rollout.groups) {
-            let line = serde_json::to_string(&Line::new(group, &plugins)).expect("a line is plain data");
-            progress.suspend(|| say!("{line}"));
+            progress.suspend(|| print::json(&Line::new(group, &plugins)));
         }
         done += step.len() as u64;
         progress.at(done, "questions");
     }
     progress.end();
-    print(&plugins, &totals, &Averages::over(&rollouts));
+    tell_means(&plugins, &totals, &Averages::over(&rollouts));
     Ok(())
 }
 
 fn open(entries: &[PluginEntry], limits: &Limits) -> Result<PluginSet> {
     let mut observer = |event: PluginEvent<'_>| match event {
-        PluginEvent::Build { event, .. } => eprintln!("{event}"),
-        PluginEvent::Opened { name, description } => eprintln!("plugin {name}: {description}"),
+        PluginEvent::Build { event, .. } => tell!("{event}"),
+        PluginEvent::Opened { name, description } => tell!("plugin {name}: {description}"),
     };
     Ok(PluginSet::open(entries, limits, PinSource::Unpinned, &engine::worker()?, &mut observer)?)
 }
@@ -148,21 +148,21 @@ fn score(sample: &Sample, plugin: usize) -> Value {
     rewards.map(|reward| reward.value).reduce(|sum, value| sum + value).into()
 }
 
-fn print(plugins: &PluginSet, stats: &StepStats, averages: &Averages) {
+fn tell_means(plugins: &PluginSet, stats: &StepStats, averages: &Averages) {
     let number = |value: Option<f64>| value.map_or("–".into(), |value| format!("{value:.4}"));
-    eprintln!("{:<24}{:>10}{:>10}{:>10}{:>14}  failures", "plugin", "weight", "mean", "std", "fuel");
+    tell!("{:<24}{:>10}{:>10}{:>10}{:>14}  failures", "plugin", "weight", "mean", "std", "fuel");
     for (plugin, stats) in plugins.iter().zip(&stats.plugins) {
         let counts: BTreeMap<&str, u64> = stats.failures.iter().map(|(kind, (count, _))| (*kind, *count)).collect();
         let (mean, std) = (number(stats.reward.get()), number(stats.reward_std()));
         let weight = plugin.weight.at(0);
-        eprintln!(
+        tell!(
             "{:<24}{weight:>10}{mean:>10}{std:>10}{:>14}  {}",
             plugin.name,
             stats.usage.fuel,
             failure_counts(&counts)
         );
     }
-    eprintln!(
+    tell!(
         "accuracy {}  reward {:.4}  entropy {:.3}  JSD {}  without an answer {:.1}%  dropped {}",
         number(averages.accuracy),
         averages.reward,

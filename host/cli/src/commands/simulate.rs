@@ -12,6 +12,7 @@ use clap::ValueEnum;
 
 use crate::error::Result;
 use crate::plots;
+use crate::print;
 use crate::progress::Progress;
 use crate::values::{group, positive, share};
 
@@ -92,7 +93,7 @@ pub(crate) fn run(args: &SimulateArgs) -> Result<()> {
     }
     if args.json {
         for outcome in &outcomes {
-            say!("{}", serde_json::to_string(outcome).expect("an outcome is plain data"));
+            print::json(outcome);
         }
         return Ok(());
     }

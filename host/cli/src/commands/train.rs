@@ -8,6 +8,7 @@ use alft_runtime::{PluginOpener, PluginSource, Run, RunEvent};
 
 use crate::commands::plugin::lock_dir;
 use crate::error::{Result, chain};
+use crate::print;
 use crate::progress::RunReporter;
 use crate::{engine, plots, report};
 
@@ -65,10 +66,9 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
     let dir = run.dir().clone();
     let summary = run.finish()?;
     plots::draw_curves(&dir.metrics(), &dir.curves())?;
-    if args.json {
-        say!("{}", serde_json::to_string_pretty(&summary).expect("a summary is plain data"));
-    } else {
-        say!("{}", report::text(&summary, &dir).trim_end());
+    match args.json {
+        true => print::json(&summary),
+        false => print::lines(report::text(&summary, &dir).trim_end()),
     }
     Ok(())
 }

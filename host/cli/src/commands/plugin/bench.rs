@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::target::TargetArgs;
 use crate::error::{Error, Result};
+use crate::print;
 
 /// Measure the cost of a plugin's calls, against a budget.
 #[derive(Debug, clap::Args)]
@@ -109,7 +110,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let over = over_budget(args, &rows);
     if args.json {
         let report = Report { plugin: target.file, form, config: &config, rows: &rows, memory, over_budget: &over };
-        say!("{}", serde_json::to_string(&report).expect("a report is plain data"));
+        print::json(&report);
     } else if let Some(memory) = memory {
         say!("the largest instance had {:.1} MB of memory", memory as f64 / 1e6);
     }

@@ -28,7 +28,7 @@ pub(crate) fn run(args: &BuildArgs) -> Result<()> {
     let component = args.component || !args.native;
     for (wanted, form) in [(component, Form::Component), (args.native, Form::Native)] {
         if wanted {
-            say!("{}", alft_build::build(&args.dir, form, &|event| eprintln!("{event}"))?.display());
+            say!("{}", alft_build::build(&args.dir, form, &|event| tell!("{event}"))?.display());
         }
     }
     Ok(())

@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::target::TargetArgs;
 use crate::engine;
 use crate::error::{Error, Result};
+use crate::print;
 
 /// Run the conformance tests on a plugin, and show the rewards of known hacks.
 #[derive(Debug, clap::Args)]
@@ -86,11 +87,12 @@ pub(crate) fn run(args: &CheckArgs) -> Result<()> {
     let conformance = count_outcomes(&tests);
     if args.json {
         let report = Report { plugin: &setup.file, seed: args.seed, conformance, tests: &tests, abuse: &abuse };
-        say!("{}", serde_json::to_string(&report).expect("a report is plain data"));
+        print::json(&report);
     } else {
         abuse.iter().for_each(print_abuse);
         let Conformance { passed, failed, crashed, skipped, version } = conformance;
-        say!("\n{passed} passed, {failed} failed, {crashed} crashed, {skipped} skipped (tests of version {version})");
+        say!("");
+        say!("{passed} passed, {failed} failed, {crashed} crashed, {skipped} skipped (tests of version {version})");
     }
     let failed: Vec<&str> = tests.iter().filter(|run| !run.passes()).map(|run| run.test).collect();
     if failed.is_empty() {
@@ -148,10 +150,12 @@ fn rerun_arguments(args: &CheckArgs, run: &TestRun) -> String {
 
 fn print_abuse(table: &AbuseTable) {
     if let Some(reason) = &table.reason {
-        say!("\nno abuse table under {}: {}", table.config, single_line(reason));
+        say!("");
+        say!("no abuse table under {}: {}", table.config, single_line(reason));
     }
     for rows in table.rows.chunk_by(|a, b| a.role == b.role) {
-        say!("\nhacks of the {} under {}", rows[0].role, table.config);
+        say!("");
+        say!("hacks of the {} under {}", rows[0].role, table.config);
         say!("  {:<30} {:<26} {:<14} {:>7}  verdict", "hack", "text", "key", "score");
         for row in rows {
             let key = row.key.as_deref().map_or("–".into(), |key| cell(key, 14));

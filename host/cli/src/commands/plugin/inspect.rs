@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::target::TargetArgs;
 use crate::error::{Error, Result, chain};
+use crate::print;
 
 /// Show a plugin's roles, contract, imports, claims, size and hash.
 #[derive(Debug, clap::Args)]
@@ -105,7 +106,7 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     let (bytes, blake3) = (bytes.len(), source::hash_bytes(&bytes));
     let inspection = Inspection { file: target.file, bytes, blake3, facts, config, claims: claims(plugin) };
     match args.json {
-        true => say!("{}", serde_json::to_string(&inspection).expect("an inspection is plain data")),
+        true => print::json(&inspection),
         false => print(&inspection),
     }
     Ok(())

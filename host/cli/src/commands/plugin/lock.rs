@@ -36,7 +36,7 @@ pub(crate) fn run(args: &LockArgs) -> Result<()> {
     let (_, run) = RunFileWatcher::new(args.run.clone(), args.overrides.clone())?;
     let set = PluginSet::open(&run.plugins, &run.limits, PinSource::Unpinned, &engine::worker()?, &mut |event| {
         if let PluginEvent::Build { event, .. } = event {
-            eprintln!("{event}");
+            tell!("{event}");
         }
     })?;
     let mut pins = Vec::new();
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &LockArgs) -> Result<()> {
         say!("{:<16}{} {}", entry.name, &pin.blake3[..16], run_plugin.describe());
         say!("{:<16}tests: {passed} passed, {failed} failed, {crashed} crashed, {skipped} skipped", "");
         if failed + crashed > 0 {
-            eprintln!("to see the failed tests: alft plugin check {}", plugin.source().path.display());
+            tell!("to see the failed tests: alft plugin check {}", plugin.source().path.display());
         }
         pins.push(pin);
     }

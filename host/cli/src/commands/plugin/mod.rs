@@ -25,6 +25,7 @@ use clap::Subcommand;
 
 use crate::engine;
 use crate::error::Result;
+use crate::print;
 
 pub(crate) use lock::lock_dir;
 
@@ -53,7 +54,7 @@ pub(crate) fn run(command: &PluginCommand) -> Result<()> {
         PluginCommand::Bench(args) => bench::run(args),
         PluginCommand::Lock(args) => lock::run(args),
         PluginCommand::CheckChild => {
-            say!("{}", serve_test(engine::worker()?)?);
+            print::for_parent(&serve_test(engine::worker()?)?);
             Ok(())
         }
     }

@@ -35,7 +35,7 @@ pub(crate) fn run(args: &NewArgs) -> Result<()> {
         dir: args.dir.clone().unwrap_or_else(|| PathBuf::from(&args.name)),
         sdk: args.sdk.clone(),
     })?;
-    eprintln!("created a plugin in {}; its README.md describes the next steps", args.language);
+    tell!("created a plugin in {}; its README.md describes the next steps", args.language);
     say!("{}", folder.display());
     Ok(())
 }

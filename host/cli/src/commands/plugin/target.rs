@@ -65,7 +65,7 @@ impl Target {
     fn find(path: &Path) -> Result<Self> {
         let metadata = std::fs::metadata(path).map_err(Error::io("read", path))?;
         if metadata.is_dir() {
-            let file = alft_build::build(path, Form::Component, &|event| eprintln!("{event}"))?;
+            let file = alft_build::build(path, Form::Component, &|event| tell!("{event}"))?;
             return Ok(Self { file, project: Some(path.into()) });
         }
         Ok(Self { file: path.into(), project: None })
@@ -75,7 +75,7 @@ impl Target {
     pub(super) fn build_twin(&self) -> Result<Option<PathBuf>> {
         match &self.project {
             Some(project) if alft_build::language(project)?.is_compiled() => {
-                Ok(Some(alft_build::build(project, Form::Native, &|event| eprintln!("{event}"))?))
+                Ok(Some(alft_build::build(project, Form::Native, &|event| tell!("{event}"))?))
             }
             _ => Ok(None),
         }

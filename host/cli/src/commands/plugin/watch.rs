@@ -29,7 +29,7 @@ pub(crate) fn run(args: &WatchArgs) -> Result<()> {
     loop {
         let started = Instant::now();
         let outcome = if check(dir)? { "passed" } else { "failed" };
-        eprintln!("{outcome} in {:.1} s; waiting for a change in {}", started.elapsed().as_secs_f64(), dir.display());
+        tell!("{outcome} in {:.1} s; waiting for a change in {}", started.elapsed().as_secs_f64(), dir.display());
         checked = wait_for_change(dir, &checked)?;
     }
 }
