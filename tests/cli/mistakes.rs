@@ -48,6 +48,89 @@ fn in_the_gold_answers() {
     }
 }
 
+#[test]
+fn in_the_worked_examples() {
+    let small = Small::new();
+    let worked = small.read("worked.jsonl");
+    let long = format!(r#"{{"prompt": "1+1=", "completion": "{}"}}"#, "9".repeat(5000));
+    small.write("worked.jsonl", &format!("{worked}{long}\n"));
+    let line = format!("worked.jsonl, line {}", worked.lines().count() + 1);
+    fail(&mut small.train("x"), 4, &[&line, "tokens", "context holds 512", "shorten the example"]);
+    small.write("worked.jsonl", &format!("{worked}{{\"prompt\": \"1+1=\", \"completion\": \"é\"}}\n"));
+    fail(&mut small.train("x"), 4, &[&line, "no token for \"é\""]);
+    assert!(!small.path().join("x").exists(), "nothing was begun");
+}
+
+#[test]
+fn in_an_evaluation_that_is_trained_on() {
+    let small = Small::new();
+    small.write("eval.jsonl", &small.read("train.jsonl").lines().take(2).collect::<Vec<_>>().join("\n"));
+    let output = succeed(small.train("x").args(["--steps", "1"]));
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.contains("warning: 2 of 2 questions of prompts.eval are in prompts.train too"), "{errors}");
+    let summary = String::from_utf8(output.stdout).unwrap();
+    assert!(summary.contains("on questions, 2 of them trained on") && !summary.contains("kept out"), "{summary}");
+}
+
+#[test]
+fn in_numbers_of_the_command_line() {
+    let small = Small::new();
+    for (option, number) in [("--seed", "18446744073709551615"), ("--steps", "9223372036854775808")] {
+        fail(small.train("x").args([option, number]), 2, &[option, "is not in 0..=9223372036854775807"]);
+    }
+}
+
+/// Limits of the system are blamed for what they do.
+#[cfg(target_os = "linux")]
+#[test]
+fn in_the_limits_of_the_system() {
+    let small = Small::new();
+    let limited = |limit: &str, command: &Command| {
+        let mut shell = Command::new("sh");
+        let arguments = command.get_args().map(|argument| argument.to_str().unwrap());
+        let line = [command.get_program().to_str().unwrap()].into_iter().chain(arguments).collect::<Vec<_>>().join(" ");
+        shell.current_dir(small.path()).args(["-c", &format!("ulimit {limit} && exec {line}")]);
+        shell
+    };
+    let steps = |output: &str| {
+        let mut train = small.train(output);
+        train.args(["--steps", "1"]);
+        train
+    };
+    succeed(&mut limited("-v 3000000", &steps("short")));
+    fail(&mut limited("-f 100", &steps("small")), 1, &["File too large"]);
+}
+
+/// A slash at the end, and an empty folder.
+#[test]
+fn in_the_name_of_the_output() {
+    let small = Small::new();
+    let train = |output: &str| drop(succeed(small.train(output).args(["--steps", "0"])));
+    train("runs/x/");
+    train("runs/x/");
+    std::fs::create_dir(small.path().join("given")).unwrap();
+    train("given/");
+    for folder in ["runs/x/summary.json", "runs/x-2/summary.json", "given/summary.json"] {
+        assert!(small.path().join(folder).is_file(), "{folder}");
+    }
+}
+
+/// A name that is no UTF-8 cannot stand in a run's records.
+#[cfg(target_os = "linux")]
+#[test]
+fn in_a_name_that_is_no_text() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let small = Small::new();
+    let folder = small.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+    std::fs::create_dir(&folder).unwrap();
+    for file in ["run.toml", "train.jsonl", "eval.jsonl", "worked.jsonl"] {
+        std::fs::copy(small.path().join(file), folder.join(file)).unwrap();
+    }
+    fail(small.command(&["train"]).arg(folder.join("run.toml")), 3, &["run file is not UTF-8", "rename the folder"]);
+    fail(small.command(&["train", "run.toml", "--output"]).arg(folder.join("x")), 2, &["invalid UTF-8"]);
+}
+
 /// Two tables have a key of the same name. The error shows the line of the wrong one.
 #[test]
 fn in_one_of_two_keys_of_the_same_name() {

@@ -14,10 +14,11 @@ pub(crate) fn text(summary: &Summary, dir: &RunDir) -> String {
     };
     line(format_args!("{} steps with seed {} in {:.0} s", summary.steps, summary.seed, summary.seconds));
     if let (Some(before), Some(after)) = (&summary.before, &summary.after) {
-        line(format_args!(
-            "{:<38}{:>10}{:>10}{:>10}",
-            "on questions kept out of training", "before", "after", "change"
-        ));
+        let questions = match summary.trained_eval_questions {
+            0 => "on questions kept out of training".to_owned(),
+            count => format!("on questions, {count} of them trained on"),
+        };
+        line(format_args!("{questions:<38}{:>10}{:>10}{:>10}", "before", "after", "change"));
         if let (Some(before), Some(after)) = (before.accuracy, after.accuracy) {
             line(format_args!(
                 "{:<38}{:>9.1}%{:>9.1}%{:>+6.1} pts",

@@ -10,12 +10,19 @@
 /// it can keep. It would return that memory to the kernel after each operation, and take it again, page by page, for the
 /// next: an update of all weights of SmolLM2 took a fifth longer.
 ///
+/// A file that grows past the system's limit (`ulimit -f`) is an error of the write, and not a signal that ends the process.
+///
 /// # Safety
 /// No other thread may run yet.
 pub unsafe fn prepare() {
     if std::env::var_os("CANDLE_NUM_THREADS").is_none() {
         // SAFETY: the caller promises that no other thread runs.
         unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
+    }
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: ignoring a signal installs no handler.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
     }
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     for (parameter, bytes) in [(libc::M_MMAP_THRESHOLD, 32 << 20), (libc::M_TRIM_THRESHOLD, 512 << 20)] {

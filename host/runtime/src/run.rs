@@ -209,6 +209,7 @@ impl Run {
             seed: config.seed,
             before: state.before,
             after,
+            trained_eval_questions: self.session.data.trained_eval_questions(),
             best: state.best,
             failures: failed.map(|(name, totals)| (name, totals.failures.clone())).collect(),
             usage: totals().map(|(name, totals)| (name, UsageLine::from(totals))).collect(),

@@ -9,7 +9,7 @@ use alft_plugin_host::lock::Lock;
 use alft_policy::{Device, Policy, Sequence, Trainer, Tuning, device, doctor};
 use alft_sdk::roles::Role;
 
-use crate::config::{ConfigFingerprint, Embedded, Model, QuestionOrder, RunFile};
+use crate::config::{ConfigFingerprint, Embedded, Model, QuestionOrder, RunFile, WarmStart};
 use crate::data::{Question, SftExample, read_examples, read_questions};
 use crate::error::{Error, Result, chain};
 use crate::event::{Observer, RunEvent};
@@ -20,6 +20,7 @@ use crate::plugins::{ActiveConfig, PinSource, PluginError, PluginSet};
 use crate::record::RunDir;
 use crate::session::RunData;
 use crate::template::PromptTemplate;
+use crate::warning::Warning;
 
 /// Everything of a run that is read before its folder is touched.
 pub(crate) struct Setup {
@@ -71,10 +72,7 @@ impl Setup {
         if let Some(memory) = memory {
             observer(&RunEvent::SampleMemory(&memory));
         }
-        let encode = |example: &SftExample| -> Result<Sequence> {
-            Ok(policy.completed(template.encode(&[], &example.prompt)?, &example.completion)?)
-        };
-        let examples = examples.iter().map(encode).collect::<Result<_, _>>()?;
+        let examples = encode_examples(&policy, &template, warm_start, &examples)?;
         let trainer = Trainer::new(policy, &tuning, config.first_optimiser(), config.train.token_budget, config.seed)?
             .with_activation_checkpointing(config.train.activation_checkpointing);
         if let Some(memory) = update_memory(&trainer, &config, &train, longest_prompt) {
@@ -89,8 +87,35 @@ impl Setup {
             observer(&RunEvent::Warning(&warning));
         }
         let data = RunData { template, train, eval, examples };
+        let shared = data.trained_eval_questions();
+        if shared > 0 {
+            observer(&RunEvent::Warning(&Warning::EvalIsTrained { shared, total: data.eval.len() }));
+        }
         Ok(Self { config, plugins, opener, data, trainer, fingerprint, observer, begun })
     }
+}
+
+/// Encodes the worked examples. The first one that the model cannot learn is an error of its line, before anything begins.
+fn encode_examples(
+    policy: &Policy,
+    template: &PromptTemplate,
+    warm_start: Option<&WarmStart>,
+    examples: &[(usize, SftExample)],
+) -> Result<Vec<Sequence>> {
+    let Some(WarmStart { data, .. }) = warm_start else { return Ok(Vec::new()) };
+    let context = policy.config().context_length;
+    let encode = |(line, example): &(usize, SftExample)| {
+        let help = "shorten the example, take it out, or write it with characters that the tokenizer knows";
+        let wrong = |reason: String| Error::DataLine { path: data.clone(), line: *line, reason, help };
+        let prompt = template.encode(&[], &example.prompt).map_err(|error| wrong(chain(&error)))?;
+        let sequence = policy.completed(prompt, &example.completion).map_err(|error| wrong(chain(&error)))?;
+        let length = sequence.prompt.len() + sequence.completion.len();
+        if length > context {
+            return Err(wrong(format!("the example has {length} tokens, and the model's context holds {context}")));
+        }
+        Ok(sequence)
+    };
+    examples.iter().map(encode).collect()
 }
 
 /// The source of a run's plugins.

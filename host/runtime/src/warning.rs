@@ -17,6 +17,13 @@ pub enum Warning {
         /// The cause of most of them.
         cause: IdleCause,
     },
+    /// Questions of the evaluation are asked in training too.
+    EvalIsTrained {
+        /// Questions of the evaluation whose text is that of a question to train on.
+        shared: usize,
+        /// Questions of the evaluation.
+        total: usize,
+    },
     /// A verifier cannot judge answers to some questions, whose gold answer is missing or cannot be read.
     GoldAnswers {
         /// The verifier's name in the run file.
@@ -70,6 +77,11 @@ impl fmt::Display for Warning {
                 )?;
                 f.write_str(cause.reason())
             }
+            Self::EvalIsTrained { shared, total } => write!(
+                f,
+                "{shared} of {total} questions of prompts.eval are in prompts.train too, so the evaluation shows how well they are \
+                 learnt by heart; keep other questions for it"
+            ),
             Self::GoldAnswers { verifier, failed, checked, total, first } => {
                 write!(f, "plugin {verifier} cannot judge {failed} of ")?;
                 if checked < total {

@@ -83,6 +83,14 @@ mod tests {
             ("10-3", Some("3")),
             ("0.0", Some("0")),
             ("3/0", Some("0")),
+            ("=1.5e3", Some("1500")),
+            ("2.5E-1 of it", Some("1/4")),
+            ("so 1e99999999999", None),
+            ("3 eggs and 2e", Some("2")),
+            ("so 11 5/6", Some("71/6")),
+            ("so 2 2/3", Some("8/3")),
+            ("-1 1/2", Some("-3/2")),
+            ("first 7, then 6 9/3", Some("3")),
             ("no number", None),
             ("", None),
         ] {
@@ -112,6 +120,8 @@ mod tests {
         assert_eq!(score("0.50", "1/2"), Ok(1.0));
         assert_eq!(score("51.0", "51"), Ok(1.0));
         assert_eq!(score("1,000", "1000"), Ok(1.0));
+        assert_eq!(score("1e3", "1000"), Ok(1.0));
+        assert_eq!(score("123456789012345678901", "123456789012345678900"), Ok(0.0));
         assert_eq!(score("0.3333333333333333", "1/3"), Ok(0.0));
         assert!(score("many", "1").unwrap_err().to_string().contains("is not a number"));
         assert!(Arithmetic::default().score(&Prompt::default(), "1").is_err());

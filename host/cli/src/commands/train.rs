@@ -27,14 +27,14 @@ pub(crate) struct TrainArgs {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
     /// Training steps (as --set train.steps=N)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=LARGEST))]
     steps: Option<u64>,
     /// The seed of every random number (as --set seed=N)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=LARGEST))]
     seed: Option<u64>,
     /// The run's folder (as --set output=DIR)
     #[arg(long, value_name = "DIR")]
-    output: Option<PathBuf>,
+    output: Option<String>,
     /// Go on with the run in this folder from its last saved state
     #[arg(long, value_name = "DIR", conflicts_with = "output")]
     resume: Option<PathBuf>,
@@ -42,6 +42,9 @@ pub(crate) struct TrainArgs {
     #[arg(long)]
     json: bool,
 }
+
+/// The largest whole number of TOML.
+const LARGEST: u64 = i64::MAX as u64;
 
 pub(crate) fn run(args: &TrainArgs) -> Result<()> {
     let (mut watcher, config) = RunFileWatcher::new(args.run.clone(), args.all_overrides())?;
@@ -80,8 +83,9 @@ impl TrainArgs {
         all.extend(self.steps.map(|steps| format!("train.steps={steps}")));
         all.extend(self.seed.map(|seed| format!("seed={seed}")));
         // As a TOML string: a path may look like a number.
-        let folder = self.output.as_ref().or(self.resume.as_ref());
-        all.extend(folder.map(|dir| format!("output={}", toml::Value::String(dir.display().to_string()))));
+        let resumed = || self.resume.as_ref().map(|dir| dir.display().to_string());
+        let folder = self.output.clone().or_else(resumed);
+        all.extend(folder.map(|dir| format!("output={}", toml::Value::String(dir))));
         all
     }
 }

@@ -95,7 +95,16 @@ pub(crate) fn config(limits: &Limits) -> Config {
     // No plugin needs 64-bit memories. Several memories in a module are needed: wasmtime's glue between the modules of a
     // component, such as JavaScript's, uses two.
     config.wasm_memory64(false);
+    // By default a memory reserves 4 GiB of address space and more, so that the processor checks its bounds.
+    if address_space_is_limited() {
+        config.memory_reservation(limits.memory as u64).memory_reservation_for_growth(0).memory_guard_size(1 << 16);
+    }
     config
+}
+
+/// Returns true under a limit of address space, as `ulimit -v` and some batch systems set one.
+fn address_space_is_limited() -> bool {
+    rustix::process::getrlimit(rustix::process::Resource::As).current.is_some()
 }
 
 /// Adds a pool of instances. Its slots are larger than any likely limit, because address space is free: what exceeds a

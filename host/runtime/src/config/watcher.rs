@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::run_file::RunFile;
+use super::source::RunFileError;
 use crate::error::{Error, Result};
 
 /// Reads a run file, and again whenever its text has changed.
@@ -20,6 +21,7 @@ impl RunFileWatcher {
     /// # Errors
     /// The file cannot be read, or has a mistake.
     pub fn new(path: PathBuf, overrides: Vec<String>) -> Result<(Self, RunFile)> {
+        refuse_other_than_utf8(&path)?;
         let text = read(&path)?;
         let run = RunFile::parse(&path, &text, &overrides).map_err(Box::new)?;
         Ok((Self { path, overrides, seen: Some(text) }, run))
@@ -40,6 +42,18 @@ impl RunFileWatcher {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Refuses a run file whose folder, which its paths begin with, could not be written down.
+fn refuse_other_than_utf8(path: &Path) -> Result<()> {
+    let folder = std::path::absolute(path).map_err(Error::io("find the run file", path))?;
+    if folder.to_str().is_some() {
+        return Ok(());
+    }
+    let message = format!("the path of the run file is not UTF-8: {}", folder.display());
+    let help = Some("rename the folder, or move the run file into another one".to_owned());
+    let name = path.display().to_string();
+    Err(Box::new(RunFileError { message, help, name, text: String::new(), span: None }).into())
 }
 
 fn read(path: &Path) -> Result<String> {

@@ -126,13 +126,12 @@ pub fn read_questions(path: &Path) -> Result<Vec<Question>> {
     Ok(questions)
 }
 
-/// Reads worked examples.
+/// Reads worked examples, with the numbers of their lines.
 ///
 /// # Errors
 /// The first line that is no example, with its number and the shape of a right one.
-pub fn read_examples(path: &Path) -> Result<Vec<SftExample>> {
-    let lines = read_lines(path, "a line is {\"prompt\": \"…\", \"completion\": \"…\"}")?;
-    Ok(lines.into_iter().map(|(_, example)| example).collect())
+pub fn read_examples(path: &Path) -> Result<Vec<(usize, SftExample)>> {
+    read_lines(path, "a line is {\"prompt\": \"…\", \"completion\": \"…\"}")
 }
 
 #[cfg(test)]

@@ -19,20 +19,30 @@ pub struct RunDir {
 }
 
 impl RunDir {
-    /// Makes a new folder: `wanted`, or `wanted-2`, `wanted-3`… where there already is one. Nothing is overwritten.
+    /// Makes a new folder: `wanted`, or `wanted-2`, `wanted-3`… where there already is one that is not empty. Nothing is
+    /// overwritten.
     ///
     /// # Errors
     /// The folder cannot be made.
     pub fn create(wanted: &Path) -> Result<Self> {
+        // Without a slash at the end, and with the name of the folder that `.` is.
+        let absolute = || std::fs::canonicalize(wanted).map_err(Error::io("find the folder", wanted));
+        let wanted: PathBuf = match wanted.file_name() {
+            Some(_) => wanted.components().collect(),
+            None => absolute()?,
+        };
         if let Some(parent) = wanted.parent() {
             std::fs::create_dir_all(parent).map_err(Error::io("create the folder", parent))?;
         }
-        let mut path = wanted.to_path_buf();
+        let mut path = wanted.clone();
         let mut number = 1;
         loop {
             match std::fs::create_dir(&path) {
                 Ok(()) => return Ok(Self { path }),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    if std::fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_none()) {
+                        return Ok(Self { path });
+                    }
                     number += 1;
                     let mut name = wanted.as_os_str().to_owned();
                     name.push(format!("-{number}"));

@@ -15,10 +15,13 @@ pub struct Summary {
     pub steps: u64,
     /// The run's seed.
     pub seed: u64,
-    /// The evaluation before the game, on questions kept out of training.
+    /// The evaluation before the game.
     pub before: Option<Averages>,
     /// The evaluation after the game.
     pub after: Option<Averages>,
+    /// Questions of the evaluation that training asks too: their accuracy is no measure of other questions.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub trained_eval_questions: usize,
     /// The best evaluation while training, if the run keeps its model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best: Option<BestCheckpoint>,
@@ -32,6 +35,10 @@ pub struct Summary {
     pub seconds: f64,
     /// Wall-clock time within each plugin, over the whole run.
     pub plugin_seconds: BTreeMap<String, f64>,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// A plugin's usage.
