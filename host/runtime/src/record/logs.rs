@@ -86,10 +86,12 @@ impl RunLogs {
                 }
             }
             totals.add(stats);
-            if let Some(rate) = totals.failure_rate().filter(|rate| *rate > plugin.max_failure_rate) {
+            if let Some((role, rate)) = totals.failure_rate().filter(|(_, rate)| *rate > plugin.max_failure_rate) {
                 let counts = failure_counts(&totals.failures);
-                let message =
-                    format!("{failed} on {:.0}% of its latest items by step {step}; in all {counts}", 100.0 * rate);
+                let message = format!(
+                    "{failed} as {role} on {:.0}% of its latest items by step {step}; in all {counts}",
+                    100.0 * rate
+                );
                 let rule = format!("plugin.{}.max_failure_rate is {}", plugin.name, plugin.max_failure_rate);
                 return Err(Error::Failing { message, rule });
             }

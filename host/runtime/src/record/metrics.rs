@@ -213,16 +213,16 @@ fn plugin_lines(
     targets: &TargetState,
 ) -> BTreeMap<String, PluginLine> {
     let lines = plugins.iter().zip(&stats.plugins).map(|(plugin, stats)| {
-        let PluginStepStats { usage, items, failures, reward, utility, violation, .. } = stats;
+        let PluginStepStats { usage, failures, reward, utility, violation, .. } = stats;
         let line = PluginLine {
             weight: plugin.weight.at(done),
             reward: reward.get(),
             utility: utility.get(),
             multiplier: violation.get().map(|_| targets.multiplier(&plugin.name)),
             calls: usage.calls,
-            items: *items,
+            items: stats.asked(),
             fuel: usage.fuel,
-            fuel_per_item: fuel_per_item(usage.fuel, *items),
+            fuel_per_item: fuel_per_item(usage.fuel, stats.asked()),
             max_call_fuel: usage.max_call_fuel,
             failures: failures.iter().map(|(kind, (count, _))| (*kind, *count)).collect(),
         };

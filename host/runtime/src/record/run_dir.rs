@@ -168,8 +168,16 @@ mod tests {
     fn folders_are_numbered_and_never_overwritten() {
         let home = tempfile::tempdir().unwrap();
         let wanted = home.path().join("runs/x");
-        let names: Vec<_> = (0..3).map(|_| RunDir::create(&wanted).unwrap().path).collect();
+        let used = |wanted: &Path| {
+            let path = RunDir::create(wanted).unwrap().path;
+            std::fs::write(path.join("run.toml"), "").unwrap();
+            path
+        };
+        let names = [used(&wanted), used(&wanted), used(&home.path().join("runs/x/"))];
         assert_eq!(names, ["runs/x", "runs/x-2", "runs/x-3"].map(|name| home.path().join(name)));
+        // An empty one is nobody's.
+        std::fs::create_dir(home.path().join("given")).unwrap();
+        assert_eq!(used(&home.path().join("given")), home.path().join("given"));
     }
 
     #[test]

@@ -108,7 +108,7 @@ pub(super) fn group_objectives(rollouts: &mut [Rollout<'_>], plugins: &PluginSet
                 let stats = stats.plugin(place);
                 let reason = format!("prompt {}: {error}", group.prompt.id);
                 // For the failure rate: the scores of all the group's answers are of no use.
-                stats.failed_items("group-objective", distinct_kept_answers(group), || reason.clone());
+                stats.failed_answers("group-objective", distinct_kept_answers(group), || reason.clone());
                 match verifier.on_error {
                     OnError::DropGroup => group.drop_for(&format!("{}: group objective, {reason}", verifier.name)),
                     _ => verifier_rewards(group, place).for_each(|reward| reward.value = 0.0),

@@ -7,5 +7,5 @@ mod totals;
 
 pub use mean::Mean;
 pub(crate) use spike::SpikeDetector;
-pub use step::{Averages, PluginStepStats, StepStats};
+pub use step::{Averages, ItemCount, PluginStepStats, StepStats};
 pub use totals::{PluginTotals, failure_counts};

@@ -7,7 +7,7 @@ use alft_game::{Answer, metrics};
 use alft_plugin_host::{BatchResult, Call, Failure, FailureKind, Usage};
 use alft_sdk::Valuation;
 use alft_sdk::call::Item;
-use alft_sdk::roles::Batch;
+use alft_sdk::roles::{Batch, Role};
 use serde::{Deserialize, Serialize};
 
 use super::Mean;
@@ -28,10 +28,8 @@ pub struct StepStats {
 pub struct PluginStepStats {
     /// Calls, fuel, memory and time.
     pub usage: Usage,
-    /// Completions, answers and bundles that the plugin was asked about.
-    pub items: u64,
-    /// Items without a value.
-    pub failed: u64,
+    /// Completions, answers and bundles that the plugin was asked about, by the role in which it was.
+    pub items: BTreeMap<Role, ItemCount>,
     /// Failures by kind: their number, and the first one with its place.
     pub failures: BTreeMap<&'static str, (u64, String)>,
     /// Lines of diagnostics.
@@ -46,6 +44,15 @@ pub struct PluginStepStats {
     pub utility: Mean,
     /// Mean of the bundles' violations.
     pub violation: Mean,
+}
+
+/// Items of a role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ItemCount {
+    /// All of them.
+    pub asked: u64,
+    /// Those without a value.
+    pub failed: u64,
 }
 
 /// Averages over samples and bundles, for metrics.
@@ -82,8 +89,10 @@ impl StepStats {
     pub fn add(&mut self, other: Self) {
         for (own, other) in self.plugins.iter_mut().zip(other.plugins) {
             own.usage.add(other.usage);
-            own.items += other.items;
-            own.failed += other.failed;
+            for (role, count) in other.items {
+                let own = own.items.entry(role).or_default();
+                *own = ItemCount { asked: own.asked + count.asked, failed: own.failed + count.failed };
+            }
             for (kind, (count, first)) in other.failures {
                 own.failures.entry(kind).or_insert((0, first)).0 += count;
             }
@@ -118,23 +127,35 @@ impl StepStats {
 impl PluginStepStats {
     /// Records a batch call and returns its items, those with a number too large for training replaced by failures.
     pub(crate) fn record(&mut self, batch: Batch<'static>, result: BatchResult) -> Vec<Result<Item, Failure>> {
-        self.items += result.items.len() as u64;
+        let items: Vec<_> = result.items.into_iter().map(|item| item.and_then(bounded)).collect();
+        let count = self.items.entry(batch.role()).or_default();
+        count.asked += items.len() as u64;
+        count.failed += items.iter().filter(|item| item.is_err()).count() as u64;
         self.usage.add(result.usage);
         self.log.extend(result.log);
         if !result.calls.is_empty() {
             self.calls.push((batch, result.calls));
         }
-        result.items.into_iter().map(|item| item.and_then(bounded)).collect()
+        items
     }
 
-    /// Counts an item that the plugin failed on; `place` names the first of its kind.
+    /// Items of all roles.
+    pub fn asked(&self) -> u64 {
+        self.items.values().map(|count| count.asked).sum()
+    }
+
+    /// Tells the failure of an item of a recorded batch; `place` names the first of its kind.
     pub(crate) fn failed(&mut self, failure: &Failure, place: impl FnOnce() -> String) {
-        self.failed_items(failure.kind.name(), 1, || format!("{}: {failure}", place()));
+        self.count_failure(failure.kind.name(), || format!("{}: {failure}", place()));
     }
 
-    /// Counts a failure that takes the values of so many items.
-    pub(crate) fn failed_items(&mut self, kind: &'static str, items: u64, message: impl FnOnce() -> String) {
-        self.failed += items;
+    /// Counts a failure that takes the scores of so many answers.
+    pub(crate) fn failed_answers(&mut self, kind: &'static str, answers: u64, message: impl FnOnce() -> String) {
+        self.items.entry(Role::Verifier).or_default().failed += answers;
+        self.count_failure(kind, message);
+    }
+
+    fn count_failure(&mut self, kind: &'static str, message: impl FnOnce() -> String) {
         self.failures.entry(kind).or_insert_with(|| (0, message())).0 += 1;
     }
 

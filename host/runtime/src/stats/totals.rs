@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use alft_sdk::roles::Role;
 use serde::{Deserialize, Serialize};
 
-use super::PluginStepStats;
+use super::{ItemCount, PluginStepStats};
 
 /// A plugin's totals over a run. Checkpoints hold them, so a resumed run goes on counting.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -21,8 +22,8 @@ pub struct PluginTotals {
     pub seconds: f64,
     /// Failures by kind.
     pub failures: BTreeMap<String, u64>,
-    /// Items and failures of the latest batches, oldest first: the window of [`PluginTotals::failure_rate`].
-    latest: VecDeque<(u64, u64)>,
+    /// Items of the latest batches of each role, oldest first: the windows of [`PluginTotals::failure_rate`].
+    latest: BTreeMap<Role, VecDeque<ItemCount>>,
 }
 
 /// A failure rate is measured over at least this many batches: a single batch that ran past its deadline fails whole,
@@ -37,38 +38,42 @@ impl PluginTotals {
     /// Adds a step's statistics.
     pub fn add(&mut self, stats: &PluginStepStats) {
         self.calls += stats.usage.calls;
-        self.items += stats.items;
+        self.items += stats.asked();
         self.fuel += stats.usage.fuel;
         self.max_call_fuel = self.max_call_fuel.max(stats.usage.max_call_fuel);
         self.seconds += stats.usage.time.as_secs_f64();
         for (kind, (count, _)) in &stats.failures {
             *self.failures.entry((*kind).to_owned()).or_default() += count;
         }
-        if stats.items > 0 {
-            self.latest.push_back((stats.items, stats.failed));
-        }
-        while self.latest.len() > BATCHES && self.window_items() - self.latest[0].0 >= ITEMS {
-            self.latest.pop_front();
+        for (role, count) in stats.items.iter().filter(|(_, count)| count.asked > 0) {
+            let latest = self.latest.entry(*role).or_default();
+            latest.push_back(*count);
+            while latest.len() > BATCHES && asked(latest) - latest[0].asked >= ITEMS {
+                latest.pop_front();
+            }
         }
     }
 
-    /// The share of items that failed over the latest batches: at least 10 batches and 100 items. `None` before there
-    /// are as many.
-    pub fn failure_rate(&self) -> Option<f64> {
-        let failed: u64 = self.latest.iter().map(|(_, failed)| failed).sum();
-        let enough = self.latest.len() >= BATCHES && self.window_items() >= ITEMS;
-        enough.then(|| failed as f64 / self.window_items() as f64)
+    /// The role in which the plugin failed on the largest share of its items over the latest batches, and that share: at
+    /// least 10 batches and 100 items. A reader that reads well says nothing about its scores. `None` before there are as many.
+    pub fn failure_rate(&self) -> Option<(Role, f64)> {
+        let enough = |latest: &VecDeque<ItemCount>| latest.len() >= BATCHES && asked(latest) >= ITEMS;
+        let rate = |latest: &VecDeque<ItemCount>| {
+            latest.iter().map(|count| count.failed).sum::<u64>() as f64 / asked(latest) as f64
+        };
+        let measured = self.latest.iter().filter(|(_, latest)| enough(latest));
+        measured.map(|(role, latest)| (*role, rate(latest))).max_by(|a, b| a.1.total_cmp(&b.1))
     }
 
-    /// Empties the window of the failure rate: a plugin that was replaced or reconfigured is not judged by its
+    /// Empties the windows of the failure rate: a plugin that was replaced or reconfigured is not judged by its
     /// predecessor's failures.
     pub fn reset_failure_rate(&mut self) {
         self.latest.clear();
     }
+}
 
-    fn window_items(&self) -> u64 {
-        self.latest.iter().map(|(items, _)| items).sum()
-    }
+fn asked(latest: &VecDeque<ItemCount>) -> u64 {
+    latest.iter().map(|count| count.asked).sum()
 }
 
 /// Failures by kind, for people: "panic 3, trap 1".
@@ -80,8 +85,22 @@ pub fn failure_counts<K: std::fmt::Display>(failures: &BTreeMap<K, u64>) -> Stri
 mod tests {
     use super::*;
 
-    fn batch(items: u64, failed: u64) -> PluginStepStats {
-        PluginStepStats { items, failed, ..PluginStepStats::default() }
+    fn batch(asked: u64, failed: u64) -> PluginStepStats {
+        of_roles(&[(Role::Verifier, asked, failed)])
+    }
+
+    fn of_roles(counts: &[(Role, u64, u64)]) -> PluginStepStats {
+        let items = counts.iter().map(|(role, asked, failed)| (*role, ItemCount { asked: *asked, failed: *failed }));
+        PluginStepStats { items: items.collect(), ..PluginStepStats::default() }
+    }
+
+    /// A plugin that reads every completion and fails on every answer.
+    #[test]
+    fn a_role_that_always_fails_is_not_hidden_by_another() {
+        let mut totals = PluginTotals::default();
+        (0..10).for_each(|_| totals.add(&of_roles(&[(Role::Reader, 100, 0), (Role::Verifier, 10, 10)])));
+        assert_eq!(totals.failure_rate(), Some((Role::Verifier, 1.0)));
+        assert_eq!(totals.items, 1100);
     }
 
     #[test]
@@ -92,9 +111,9 @@ mod tests {
             assert_eq!(totals.failure_rate(), None, "too few batches");
         }
         totals.add(&batch(50, 0));
-        assert_eq!(totals.failure_rate(), Some(0.9));
+        assert_eq!(totals.failure_rate(), Some((Role::Verifier, 0.9)));
         (0..9).for_each(|_| totals.add(&batch(50, 0)));
-        assert_eq!(totals.failure_rate(), Some(0.0), "old batches leave the window");
+        assert_eq!(totals.failure_rate(), Some((Role::Verifier, 0.0)), "old batches leave the window");
 
         // Small batches: the window grows until it holds 100 items.
         let mut totals = PluginTotals::default();
@@ -104,8 +123,8 @@ mod tests {
             assert_eq!(totals.failure_rate(), None, "too few items");
         }
         totals.add(&batch(2, 1));
-        assert_eq!(totals.failure_rate(), Some(0.5));
+        assert_eq!(totals.failure_rate(), Some((Role::Verifier, 0.5)));
         (0..50).for_each(|_| totals.add(&batch(2, 2)));
-        assert_eq!(totals.failure_rate(), Some(1.0));
+        assert_eq!(totals.failure_rate(), Some((Role::Verifier, 1.0)));
     }
 }
