@@ -154,7 +154,7 @@ fn a_score_in_place_of_a_failure_is_used_and_the_failure_is_counted() {
 fn too_many_failures_end_the_run() {
     let small = faulty("panic", "verifier", "", "weight = 0.0");
     let longer = ["--set", "train.steps=14"];
-    let texts = ["plugin faulty", "failed on 100% of its latest items", "in all panic", "max_failure_rate is 0.5"];
+    let texts = ["plugin faulty", "failed as verifier on 100% of its", "in all panic", "max_failure_rate is 0.5"];
     fail(small.train("run").args(longer), 5, &texts);
     let done = small.metrics("run").len();
     assert!(done < 14, "the run ends before its last step");
