@@ -219,7 +219,10 @@ pub fn unwrapped(text: &str) -> &str {
     let inner = |text| {
         let removed = |(open, close)| str::strip_suffix(str::strip_prefix(text, open)?, close);
         // An inner bracket or dollar: the signs at the ends belong to different parts.
-        AROUND.into_iter().filter_map(removed).find(|inner| !inner.contains('$') && !inner.trim_start().starts_with('}'))
+        AROUND
+            .into_iter()
+            .filter_map(removed)
+            .find(|inner| !inner.contains('$') && !inner.trim_start().starts_with('}'))
     };
     // Two signs of each end, so no text has to be searched often.
     for _ in 0..4 {

@@ -105,12 +105,7 @@ impl Verifier for ExactMatch {
 
 impl ExactMatch {
     fn places(&self) -> Places<'_> {
-        Places {
-            marker: self.marker.as_deref(),
-            tags: self.tags.as_ref(),
-            strict: self.strict,
-            ..Places::default()
-        }
+        Places { marker: self.marker.as_deref(), tags: self.tags.as_ref(), strict: self.strict, ..Places::default() }
     }
 
     /// Returns the normalised text of an answer; `None` if it is too long or empty.
@@ -118,12 +113,8 @@ impl ExactMatch {
         if text.trim().len() > LONGEST {
             return None;
         }
-        let normal = Normal {
-            case: self.case,
-            punctuation: self.punctuation,
-            articles: self.articles,
-            unicode: self.unicode,
-        };
+        let normal =
+            Normal { case: self.case, punctuation: self.punctuation, articles: self.articles, unicode: self.unicode };
         Some(normal.of(answer::unwrapped(text))).filter(|key| !key.is_empty() && key.len() <= LONGEST)
     }
 }
