@@ -100,7 +100,7 @@ impl Reader for Numeric {
         let unit = self.unit(prompt)?;
         let Some(place) = self.places().find(completion) else { return Ok(None) };
         let quantity = match place.source {
-            Source::Whole => last(place.text, self.units),
+            Source::Whole => last(place.text, &prompt.text, self.units),
             Source::Phrase => announced(first_sentence(place.text), self.units),
             Source::Configured | Source::Boxed => announced(place.text, self.units),
         };

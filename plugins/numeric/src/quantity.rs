@@ -56,13 +56,18 @@ pub(crate) fn announced(text: &str, rule: UnitRule) -> Option<Quantity> {
     found.all(|other| other.is_some_and(|other| other.key() == key)).then_some(first)
 }
 
-/// Returns the last quantity of the last line that has one.
-pub(crate) fn last(text: &str, rule: UnitRule) -> Option<Quantity> {
+/// Returns the last quantity of the last line that has one; `None` if that line is a question or one of the prompt's, whose
+/// numbers a policy can repeat.
+pub(crate) fn last(text: &str, prompt: &str, rule: UnitRule) -> Option<Quantity> {
     let mut text = text;
     loop {
         let end = text.rfind(starts)?;
         let line_end = text[end..].find('\n').map_or(text.len(), |at| end + at);
         let line = last_line(&text[..line_end]);
+        let asked = || line.contains(char::is_whitespace) && prompt.lines().any(|asked| asked.trim() == line);
+        if line.ends_with('?') || asked() {
+            return None;
+        }
         let mut begin = line.len().saturating_sub(LOOKED_AT);
         while !line.is_char_boundary(begin) {
             begin += 1;

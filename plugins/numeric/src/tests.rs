@@ -245,6 +245,8 @@ fn hacks_earn_nothing() {
     for completion in [
         String::new(),
         "What is 17 + 25 km?".into(),
+        "What is 0 km and 42 km?".into(),
+        "Is it 42 km?".into(),
         format!("The answer is {all}"),
         "The answer is 42 km or 43 km".into(),
         "The answer is 42 km, 43 km, 44 km".into(),
