@@ -33,6 +33,9 @@ pub const PHRASES: [&str; 12] = [
     "\na:",
 ];
 
+/// Most bytes of a completion's end in which phrases are looked for.
+const LOOKED_AT: usize = 20_000;
+
 /// Marks of chat templates that end a completion.
 const ENDS: [&str; 7] =
     ["<|im_end|>", "<|im_start|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<end_of_turn>", "</s>"];
@@ -124,8 +127,11 @@ impl<'a> Places<'a> {
 
 /// Returns the part of a completion that a user sees: behind the reasoning, before the marks of a chat template.
 pub fn visible(completion: &str) -> &str {
-    let text = completion.rsplit_once("</think>").map_or(completion, |(_, text)| text);
-    let end = ENDS.iter().filter_map(|mark| text.find(mark)).min();
+    const THOUGHT: &str = "</think>";
+    let thought = completion.rmatch_indices('<').find(|(at, _)| completion[*at..].starts_with(THOUGHT));
+    let text = thought.map_or(completion, |(at, _)| &completion[at + THOUGHT.len()..]);
+    let is_end = |at: &usize| ENDS.iter().any(|mark| text[*at..].starts_with(mark));
+    let end = text.match_indices('<').map(|(at, _)| at).find(is_end);
     end.map_or(text, |end| &text[..end])
 }
 
@@ -149,7 +155,8 @@ pub fn last_line(text: &str) -> &str {
 /// Returns the content of the last `\boxed{…}` or `\fbox{…}`, and what follows it. A box without braces, or one that is
 /// not closed, ends with its line or formula.
 pub fn last_box(text: &str) -> Option<(&str, &str)> {
-    let at = ["\\boxed", "\\fbox"].iter().filter_map(|name| text.rfind(name).map(|at| at + name.len())).max()?;
+    let name = |at: usize| ["\\boxed", "\\fbox"].into_iter().find(|name| text[at..].starts_with(name));
+    let at = text.rmatch_indices('\\').find_map(|(at, _)| Some(at + name(at)?.len()))?;
     let rest = text[at..].trim_start();
     let mut depth = 0usize;
     if rest.starts_with('{') {
@@ -168,6 +175,7 @@ pub fn last_box(text: &str) -> Option<(&str, &str)> {
 
 /// Returns the text behind the last phrase that announces an answer, without the signs that belong to the phrase.
 fn after_phrase<'a>(text: &'a str, phrases: &[&str]) -> Option<&'a str> {
+    let text = end_of(text, LOOKED_AT);
     // As many bytes as the text, so that places are the same in both.
     let lower = text.to_ascii_lowercase();
     let first = |phrase: &str| {
@@ -177,6 +185,15 @@ fn after_phrase<'a>(text: &'a str, phrases: &[&str]) -> Option<&'a str> {
     let last = |phrase: &&str| lower.rfind(phrase).map(|at| at + phrase.len()).or_else(|| first(phrase));
     let end = phrases.iter().filter_map(last).max()?;
     Some(text[end..].trim_start_matches(|c: char| matches!(c, ':' | '*') || c.is_whitespace()))
+}
+
+/// Returns the last bytes of a text, up to so many.
+fn end_of(text: &str, bytes: usize) -> &str {
+    let mut begin = text.len().saturating_sub(bytes);
+    while !text.is_char_boundary(begin) {
+        begin += 1;
+    }
+    &text[begin..]
 }
 
 /// Words before a full stop that ends no sentence.
@@ -268,6 +285,8 @@ mod tests {
             assert_eq!(place(Places::default(), completion), Some((source, text.to_owned())), "{completion:?}");
         }
         assert_eq!(place(Places { strict: true, ..Places::default() }, "so it is 5"), None);
+        let far = format!("The answer is 5.{}", "é".repeat(LOOKED_AT));
+        assert_eq!(place(Places { strict: true, ..Places::default() }, &far), None);
         let phrases = Places { phrases: &["option is"], ..Places::default() };
         assert_eq!(place(phrases, "The best option is C"), Some((Source::Phrase, "C".to_owned())));
     }

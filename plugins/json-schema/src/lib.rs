@@ -3,10 +3,11 @@
 //!
 //! As a verifier it is correctness: U(ν) = w/m Σ_i ⟨r, ν_i⟩, where r is 1 for a right value and else 0.
 //!
-//! `extract` finds the value and `canonical` gives equal values one text, which is the reader's key. `schema` compiles a
-//! schema and refuses what it does not support, and `validate` applies it. `number` compares numbers.
+//! `extract` finds the value and `canonical` gives equal values one text, which is the reader's key. `compile` makes a
+//! `schema` and refuses what it does not support, and `validate` applies it. `number` compares numbers.
 
 mod canonical;
+mod compile;
 mod extract;
 mod number;
 mod schema;
@@ -81,9 +82,9 @@ fn compiled(schema: &Value) -> std::result::Result<Schema, String> {
         Value::String(text) => {
             let value =
                 serde_json::from_str(text).map_err(|error| format!("schema is a text that is not JSON: {error}"))?;
-            Schema::compile(&value)
+            compile::compile(&value)
         }
-        value => Schema::compile(value),
+        value => compile::compile(value),
     }
 }
 

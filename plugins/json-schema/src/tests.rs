@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::JsonSchema;
-use crate::schema::Schema;
+use crate::compile::compile;
 use crate::validate::is_valid;
 
 fn plugin(config: &Value) -> JsonSchema {
@@ -31,7 +31,7 @@ fn values_of_the_official_test_suite_are_judged_as_there() {
     let mut tests = 0;
     for line in include_str!("../tests/data/test_suite.jsonl").lines() {
         let group: Value = serde_json::from_str(line).unwrap();
-        let schema = Schema::compile(&group["schema"]).unwrap_or_else(|error| panic!("{}: {error}", group["group"]));
+        let schema = compile(&group["schema"]).unwrap_or_else(|error| panic!("{}: {error}", group["group"]));
         for test in group["tests"].as_array().unwrap() {
             assert_eq!(is_valid(&schema, &test[0]), Ok(test[1] == true), "{}: {}", group["group"], test[0]);
             tests += 1;
@@ -231,19 +231,19 @@ fn validation_is_bounded() {
         defs.insert(format!("d{at}"), json!({"anyOf": [next, next]}));
     }
     defs.insert("d40".into(), json!(false));
-    let schema = Schema::compile(&json!({"$defs": defs, "$ref": "#/$defs/d0"})).unwrap();
+    let schema = compile(&json!({"$defs": defs, "$ref": "#/$defs/d0"})).unwrap();
     assert_eq!(is_valid(&schema, &json!(1)), Ok(false));
 
     // Nothing within a value that is nested too deeply is the answer.
     assert_eq!(read(&json!({}), &("[1]".to_owned() + &"[".repeat(200) + &"]".repeat(200))), None);
 
     // A tree whose values are as deep as JSON may be.
-    let tree = Schema::compile(&json!({"type": "array", "items": {"anyOf": [{"$ref": "#"}, {"$ref": "#"}]}})).unwrap();
+    let tree = compile(&json!({"type": "array", "items": {"anyOf": [{"$ref": "#"}, {"$ref": "#"}]}})).unwrap();
     let deep = |levels| serde_json::from_str::<Value>(&("[".repeat(levels) + &"]".repeat(levels))).unwrap();
     assert_eq!(is_valid(&tree, &deep(40)), Ok(true));
     assert!(is_valid(&tree, &deep(120)).unwrap_err().contains("simplify the schema"));
     let many = json!((0..110_000).collect::<Vec<_>>());
-    let items = Schema::compile(&json!({"items": {"type": "integer"}})).unwrap();
+    let items = compile(&json!({"items": {"type": "integer"}})).unwrap();
     assert!(is_valid(&items, &many).unwrap_err().contains("more than 100000 steps"));
 
     for text in ["[", "{\"a\":", "[1,", "```json\n", "[\"", "{", "```", "]}", "[[1],"] {

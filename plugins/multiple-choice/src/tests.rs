@@ -214,7 +214,7 @@ fn hacks_earn_nothing() {
     }
     // The last one counts.
     assert_eq!(read_with("{}", "{}", "Answer: C\nAnswer: B").as_deref(), Some("B"));
-    let huge = |text: &str| text.repeat(1_000_000 / text.len());
+    let huge = |text: &str| text.repeat(100_000 / text.len());
     for text in ["A ", "(B) ", "(", "*", "option ", "answer is ", "A'", "or B ", "B because "] {
         let _ = read_with("{}", CITIES, &huge(text));
     }

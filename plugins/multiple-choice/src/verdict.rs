@@ -32,8 +32,14 @@ const NAMES: [&str; 4] = ["option", "choice", "answer", "letter"];
 const VERDICTS: [&str; 6] =
     ["is correct", "is right", "is the correct", "is the right", "is the answer", "is the best"];
 
+/// Most bytes of a place. A longer text is no verdict.
+const LONGEST: usize = 4_000;
+
 /// Returns the choice of a text that is announced as the answer; `after` is the text behind it.
 pub(crate) fn announced(text: &str, after: &str, choices: &Choices) -> Option<char> {
+    if text.len() > LONGEST {
+        return None;
+    }
     let text = bare(unwrapped(bare(text)));
     if is_list(text, first_line(after)) {
         return None;
@@ -58,6 +64,9 @@ pub(crate) fn announced(text: &str, after: &str, choices: &Choices) -> Option<ch
 pub(crate) fn of_completion(text: &str, choices: &Choices) -> Option<char> {
     let line = last_line(text);
     let before = last_line(text.trim_end().rsplit_once('\n').map_or("", |(before, _)| before));
+    if line.len() > LONGEST {
+        return None;
+    }
     let line = bare(unwrapped(bare(line)));
     if is_list(before, line) {
         return None;
@@ -89,7 +98,7 @@ fn labelled(label: Label<'_>, choices: &Choices) -> Option<char> {
     let rest = clause(label.rest);
     let other = choices.with_text(label.rest).or_else(|| choices.with_text(rest));
     let differs = |found: &char| found.to_ascii_uppercase() != letter;
-    (!other.is_some_and(|other| other != letter) && !letters(rest, Bare::IsText).iter().any(differs)).then_some(letter)
+    (other.is_none_or(|other| other == letter) && !letters(rest, Bare::IsText).iter().any(differs)).then_some(letter)
 }
 
 /// Returns the verdict of the letters of a text, if it has any: none for different letters, or one of no choice.

@@ -6,8 +6,8 @@ use dashu_ratio::RBig;
 
 use crate::number::{leading, power_of_ten};
 use crate::quantity::Quantity;
+use crate::rule::{PercentRule, UnitRule};
 use crate::unit::PERCENT;
-use crate::{PercentRule, UnitRule};
 
 /// Most bytes of an answer key. A reader's are shorter.
 const LONGEST: usize = 4_000;

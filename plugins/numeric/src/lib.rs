@@ -11,6 +11,7 @@ mod compare;
 mod number;
 mod plain;
 mod quantity;
+mod rule;
 mod table;
 mod unit;
 
@@ -21,6 +22,7 @@ use alft_sdk::{Manifest, Plugin, Prompt, Reader, Result, Verifier, export, manif
 
 use crate::compare::{Tolerance, accepts};
 use crate::quantity::{Quantity, announced, last};
+pub use crate::rule::{PercentRule, UnitRule};
 use crate::unit::Unit;
 
 /// The plugin's table in the run file.
@@ -44,30 +46,6 @@ pub struct Numeric {
     pub units: UnitRule,
     /// The numbers that are accepted for a percentage.
     pub percent: PercentRule,
-}
-
-/// The rule for units.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(crate = "alft_sdk::serde", rename_all = "lowercase")]
-pub enum UnitRule {
-    /// A gold answer with a unit is answered by a number with a unit of the same kind.
-    #[default]
-    Required,
-    /// It is answered by a number alone, too.
-    Optional,
-    /// Units are not read.
-    Ignored,
-}
-
-/// The numbers that are accepted for a percentage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(crate = "alft_sdk::serde", rename_all = "lowercase")]
-pub enum PercentRule {
-    /// 28% is answered by 28%, 28 and 0.28, and 28 and 0.28 by 28%.
-    #[default]
-    Either,
-    /// 28% is answered by 28% alone.
-    Same,
 }
 
 /// The keys of a question's metadata.

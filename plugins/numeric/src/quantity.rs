@@ -3,9 +3,9 @@
 use alft_sdk::answer::last_line;
 use dashu_ratio::RBig;
 
-use crate::UnitRule;
 use crate::number::{is_minus, leading, starts};
 use crate::plain::plain;
+use crate::rule::UnitRule;
 use crate::unit::Unit;
 
 /// Most bytes of a place that numbers are looked for in.

@@ -105,6 +105,21 @@ fn the_number_is_found_in_completions_of_many_styles() {
 }
 
 #[test]
+fn solutions_of_models_are_graded_as_by_people() {
+    let config = r#"{"units": "ignored"}"#;
+    let mut otherwise = Vec::new();
+    for line in include_str!("../../math/tests/data/gsm8k_solutions.jsonl").lines() {
+        let case: serde_json::Value = serde_json::from_str(line).unwrap();
+        let text = |key: &str| case[key].as_str().unwrap().to_owned();
+        let right = accepts(config, &text("gold"), &text("completion"));
+        if right != case["correct"].as_bool().unwrap() {
+            otherwise.push(text("completion"));
+        }
+    }
+    assert_eq!(otherwise, Vec::<String>::new());
+}
+
+#[test]
 fn units_are_converted_exactly() {
     for same in [
         &["1 km", "1000 m", "1.0e3 m", "100000 cm", "1 kilometer", "1 kilometre", "1\\text{ km}", "1\\,\\mathrm{km}"][..],
@@ -124,9 +139,8 @@ fn units_are_converted_exactly() {
         &["5 µm", "5 μm", "5 um", "5000 nm", "5 micrometers", "5 microns"],
         &["1 MB", "8000000 bits", "1000 kB", "1000000 bytes"],
         &["36 months", "3 years"],
-        &["50 Hz", "50 /s"],
     ] {
-        let keys: Vec<_> = same.iter().filter(|text| !text.ends_with(" /s")).map(|text| read("{}", text)).collect();
+        let keys: Vec<_> = same.iter().map(|text| read("{}", text)).collect();
         assert!(keys[0].is_some() && keys.iter().all(|key| *key == keys[0]), "{same:?}: {keys:?}");
     }
     for (text, key) in [
@@ -275,7 +289,7 @@ fn hacks_earn_nothing() {
         let score = score_with(r#"{"relative": 0.01}"#, "{}", "42 km", &completion);
         assert_ne!(score, Ok(Some(1.0)), "{:?}", &completion[..completion.len().min(80)]);
     }
-    let huge = |text: &str| text.repeat(300_000 / text.len());
+    let huge = |text: &str| text.repeat(50_000 / text.len());
     for text in ["1 ", "1/", "-", ".", "1e9 ", "10^", "9", "1,", "½", "\\frac{", "m/", "1 m/s ", "°", "a1", "\n1x", "$"]
     {
         for begin in ["", "The answer is ", "\\boxed{"] {
