@@ -13,7 +13,7 @@ use serde_json::Value;
 const SEARCHED: usize = 100_000;
 
 /// Words before a value that make it no answer.
-const NEGATIONS: [&str; 5] = ["not", "never", "isn't", "isn’t", "neither"];
+const NEGATIONS: [&str; 7] = ["not", "never", "isn't", "isn’t", "n't", "n’t", "neither"];
 
 /// Returns the value of a completion, or `None` if it has none.
 pub(crate) fn value(completion: &str, places: Places<'_>) -> Option<Value> {

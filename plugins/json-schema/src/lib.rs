@@ -23,6 +23,8 @@ use crate::schema::Schema;
 
 /// Most bytes of an answer. A longer value is none.
 const LONGEST: usize = 20_000;
+/// Most levels of an answer. A deeper value is none: under a recursive schema it could exceed the depth of a validation.
+const DEEPEST: usize = 60;
 
 /// The plugin's table in the run file.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -76,6 +78,16 @@ impl TryFrom<Settings> for JsonSchema {
     }
 }
 
+/// Returns true for a value of at most so many levels.
+fn is_within(value: &Value, levels: usize) -> bool {
+    let inner = |value: &Value| levels > 0 && is_within(value, levels - 1);
+    match value {
+        Value::Array(items) => items.iter().all(inner),
+        Value::Object(map) => map.values().all(inner),
+        _ => true,
+    }
+}
+
 /// Compiles a schema that is a value, or a value as JSON text.
 fn compiled(schema: &Value) -> std::result::Result<Schema, String> {
     match schema {
@@ -101,6 +113,7 @@ impl Plugin for JsonSchema {
 impl Reader for JsonSchema {
     fn read(&self, _: &Prompt, completion: &str) -> Result<Option<String>> {
         let value = extract::value(completion, self.places());
+        let value = value.filter(|value| is_within(value, DEEPEST));
         Ok(value.map(|value| canonical::text(&value)).filter(|key| key.len() <= LONGEST))
     }
 }
@@ -124,7 +137,7 @@ impl Verifier for JsonSchema {
             .into());
         }
         let value = match serde_json::from_str::<Value>(answer) {
-            Ok(value) if answer.len() <= LONGEST => value,
+            Ok(value) if answer.len() <= LONGEST && is_within(&value, DEEPEST) => value,
             _ => return Ok(0.0),
         };
         let valid = match schema {

@@ -41,7 +41,7 @@ impl Num {
     /// Returns true if the number is a multiple of a positive one, as decimals: 0.3 is a multiple of 0.1.
     pub(crate) fn is_multiple_of(self, other: Self) -> bool {
         let (Some(one), Some(other)) = (Decimal::of(self), Decimal::of(other)) else { return false };
-        one.is_multiple_of(other)
+        one.is_multiple_of(&other)
     }
 
     fn float(self) -> f64 {
@@ -82,16 +82,16 @@ impl Decimal {
         }
     }
 
-    fn is_multiple_of(self, other: Self) -> bool {
+    fn is_multiple_of(&self, other: &Self) -> bool {
         if other.digits == 0 || other.digits > u128::from(u64::MAX) {
-            return other.digits != 0 && self.exponent == other.exponent && self.digits % other.digits == 0;
+            return other.digits != 0 && self.exponent == other.exponent && self.digits.is_multiple_of(other.digits);
         }
         let shift = self.exponent - other.exponent;
         if shift < 0 {
             // The digits must make up for the missing powers of ten.
             let power = 10u128.checked_pow(shift.unsigned_abs());
             let unit = power.and_then(|power| power.checked_mul(other.digits));
-            return unit.map_or(self.digits == 0, |unit| self.digits % unit == 0);
+            return unit.map_or(self.digits == 0, |unit| self.digits.is_multiple_of(unit));
         }
         // Remainders stay below 2^64, so products fit.
         let mut rest = self.digits % other.digits;

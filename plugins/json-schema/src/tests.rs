@@ -242,9 +242,13 @@ fn validation_is_bounded() {
     let deep = |levels| serde_json::from_str::<Value>(&("[".repeat(levels) + &"]".repeat(levels))).unwrap();
     assert_eq!(is_valid(&tree, &deep(40)), Ok(true));
     assert!(is_valid(&tree, &deep(120)).unwrap_err().contains("simplify the schema"));
-    let many = json!((0..110_000).collect::<Vec<_>>());
+    let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+    assert_eq!(read(&json!({}), &nested(61)), Some(nested(61)));
+    assert_eq!(read(&json!({}), &nested(62)), None);
+    assert_eq!(is_valid(&tree, &deep(61)), Ok(true));
+    let many = json!((0..310_000).collect::<Vec<_>>());
     let items = compile(&json!({"items": {"type": "integer"}})).unwrap();
-    assert!(is_valid(&items, &many).unwrap_err().contains("more than 100000 steps"));
+    assert!(is_valid(&items, &many).unwrap_err().contains("more than 300000 steps"));
 
     for text in ["[", "{\"a\":", "[1,", "```json\n", "[\"", "{", "```", "]}", "[[1],"] {
         let _ = read(&json!({}), &text.repeat(100_000 / text.len()));

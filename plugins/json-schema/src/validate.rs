@@ -9,7 +9,7 @@ use crate::number::Num;
 use crate::schema::{Check, Index, Schema, Type};
 
 /// Most applications of a subschema to a value.
-const STEPS: usize = 100_000;
+const STEPS: usize = 300_000;
 /// Most subschemas within another, which is a depth of the stack.
 const DEPTH: usize = 200;
 

@@ -16,7 +16,7 @@ use alft_sdk::{Manifest, Plugin, Prompt, Reader, Result, Verifier, export, manif
 use crate::choices::Choices;
 
 /// Phrases before an answer, in lower case. "A:" is none: it is a choice.
-const PHRASES: [&str; 17] = [
+const PHRASES: [&str; 21] = [
     "final answer is",
     "final answer:",
     "answer is",
@@ -33,7 +33,11 @@ const PHRASES: [&str; 17] = [
     "best option is",
     "best choice is",
     "####",
+    "\nans:",
     "答案是",
+    "答案为",
+    "答案:",
+    "答案：",
 ];
 
 /// The plugin's table in the run file.

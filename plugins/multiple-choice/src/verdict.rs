@@ -23,10 +23,14 @@ const REASONS: [&str; 13] = [
 ];
 
 /// Words that turn a verdict around.
-const NEGATIONS: [&str; 9] = ["not", "never", "neither", "nor", "except", "isn't", "isn’t", "cannot", "wrong"];
+const NEGATIONS: [&str; 11] =
+    ["not", "never", "neither", "nor", "except", "isn't", "isn’t", "n't", "n’t", "cannot", "wrong"];
 
 /// Words that name a letter: "option B".
 const NAMES: [&str; 4] = ["option", "choice", "answer", "letter"];
+
+/// Words before a letter at the end of a sentence that make it the verdict: "It is B."
+const LEADS: [&str; 10] = ["is", "s", "be", "so", "hence", "thus", "therefore", "choose", "pick", "select"];
 
 /// Ends of a sentence that make the letter at its beginning the verdict: "B is correct".
 const VERDICTS: [&str; 6] =
@@ -188,7 +192,8 @@ fn letters(text: &str, bare: Bare) -> Vec<char> {
     for (at, raw) in text.char_indices() {
         let c = narrow(raw);
         let after = &text[at + raw.len_utf8()..];
-        let starts = !before.is_some_and(|c| is_of_word(c) || matches!(c, '\'' | '’'));
+        let quoted = text[..at].strip_suffix(['\'', '’']);
+        let starts = !before.is_some_and(is_of_word) && !quoted.is_some_and(|before| before.ends_with(is_of_word));
         let hyphen = text[..at].strip_suffix('-').is_some_and(|before| before.ends_with(is_of_word));
         if c.is_ascii_alphabetic() && starts && !hyphen && ends_word(after) && counts(&text[..at], c, after, bare) {
             found.push(c.to_ascii_uppercase());
@@ -218,7 +223,8 @@ fn counts(before: &str, letter: char, after: &str, bare: Bare) -> bool {
         let end = after.trim_start().get(..words.len());
         end.is_some_and(|end| end.eq_ignore_ascii_case(words))
     });
-    if emphasised || listed || named || verdict {
+    let led = after.is_empty() && LEADS.iter().any(|lead| word.eq_ignore_ascii_case(lead));
+    if emphasised || listed || named || verdict || led {
         return true;
     }
     let joined = matches!(before.trim_end().chars().next_back(), Some('/' | '&' | ','))

@@ -1,5 +1,7 @@
 //! A text without the marks of LaTeX and of emphasis, and without signs of currencies.
 
+use crate::unit::Unit;
+
 /// Commands that are replaced by a text; all others that stand alone are kept, since their meaning is not known.
 const COMMANDS: [(&str, &str); 20] = [
     ("times", "×"),
@@ -41,6 +43,10 @@ pub(crate) fn plain(text: &str) -> String {
                 &after[1..]
             }
             '^' if after.starts_with("\\circ") || after.starts_with("{\\circ}") => after,
+            'º' | '˚' => {
+                out.push('°');
+                after
+            }
             '≈' | '≃' => {
                 out.push('=');
                 after
@@ -86,27 +92,52 @@ fn command<'a>(text: &'a str, out: &mut String) -> &'a str {
     if matches!(sign, ',' | ':' | ';' | ' ' | '!' | '(' | ')' | '[' | ']' | '%' | '$') { &text[1..] } else { text }
 }
 
-/// Writes the fraction of two numbers, `{3}{4}` or `34`, with a slash. Anything else stays a command.
+/// Writes the fraction of two numbers, `{3}{4}` or `34`, or of two units, with a slash. Anything else stays a command.
 fn fraction<'a>(text: &'a str, out: &mut String) -> &'a str {
-    let braces = |text: &'a str| -> Option<(&'a str, &'a str)> { text.strip_prefix('{')?.split_once('}') };
     let number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    if let Some((numerator, rest)) = braces(text)
-        && let Some((denominator, rest)) = braces(rest)
-        && number(numerator)
-        && number(denominator)
+    // A mixed number: 1\frac34.
+    let mixed = if out.ends_with(|c: char| c.is_ascii_digit()) { " " } else { "" };
+    if let Some((numerator, rest)) = group(text)
+        && let Some((denominator, rest)) = group(rest)
     {
-        // A mixed number: 1\frac34.
-        let mixed = if out.ends_with(|c: char| c.is_ascii_digit()) { " " } else { "" };
-        *out += &format!("{mixed}{numerator}/{denominator}");
-        return rest;
+        if number(numerator) && number(denominator) {
+            *out += &format!("{mixed}{numerator}/{denominator}");
+            return rest;
+        }
+        // Within a unit there is no other fraction: this goes one level deep.
+        if !text[..text.len() - rest.len()].contains("frac") {
+            let (numerator, denominator) = (plain(numerator), plain(denominator));
+            if Unit::parse(&numerator).is_some() && Unit::parse(&denominator).is_some() {
+                *out += &format!(" {}/({})", numerator.trim(), denominator.trim());
+                return rest;
+            }
+        }
     }
     if let Some((pair, rest)) = text.split_at_checked(2)
-        && pair.bytes().all(|byte| byte.is_ascii_digit())
+        && number(pair)
+        && !pair.contains('.')
     {
-        let mixed = if out.ends_with(|c: char| c.is_ascii_digit()) { " " } else { "" };
         *out += &format!("{mixed}{}/{}", &pair[..1], &pair[1..]);
         return rest;
     }
     out.push_str("\\frac");
     text
+}
+
+/// Returns the content of the braces at the start of a text, and the rest.
+fn group(text: &str) -> Option<(&str, &str)> {
+    let mut depth = 0usize;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'{' => depth += 1,
+            b'}' if depth == 1 => return Some((&text[1..at], &text[at + 1..])),
+            b'}' => depth -= 1,
+            _ if depth == 0 => return None,
+            _ => {}
+        }
+        if depth == 0 {
+            return None;
+        }
+    }
+    None
 }

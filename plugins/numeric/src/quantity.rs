@@ -12,7 +12,7 @@ use crate::unit::Unit;
 const LOOKED_AT: usize = 2_000;
 
 /// Words that make a number no answer.
-const HEDGES: [&str; 7] = ["not", "never", "unless", "except", "isn't", "isn’t", "neither"];
+const HEDGES: [&str; 9] = ["not", "never", "unless", "except", "isn't", "isn’t", "n't", "n’t", "neither"];
 
 /// A number with its unit.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +27,16 @@ impl Quantity {
     /// Returns the quantity with a unit for a number alone.
     pub(crate) fn with_default(self, unit: Option<&Unit>) -> Self {
         Self { unit: self.unit.or_else(|| unit.cloned()), ..self }
+    }
+
+    /// Returns the sum with a part in a smaller unit of the same kind: 5 ft 3 in.
+    fn with_part(&self, part: &Self) -> Option<Self> {
+        let (unit, smaller) = (self.unit.as_ref()?, part.unit.as_ref()?);
+        let ratio = smaller.ratio(unit)?;
+        let share = &part.number * &ratio;
+        let fits = ratio < RBig::ONE && share >= RBig::ZERO && share < RBig::ONE;
+        let sum = if self.number < RBig::ZERO { &self.number - share } else { &self.number + share };
+        fits.then(|| Self { number: sum, unit: Some(unit.clone()) })
     }
 
     /// Returns the value in base units: a fraction, and the unit if there is one.
@@ -84,7 +94,9 @@ pub(crate) fn last(text: &str, prompt: &str, rule: UnitRule) -> Option<Quantity>
 /// Returns the quantities of a plain text, from left to right; `None` for one that cannot be read, such as a date or a
 /// number with letters behind it. Digits within a word, as in `x1`, are none.
 fn quantities(text: &str, rule: UnitRule) -> Vec<Option<Quantity>> {
-    let mut found = Vec::new();
+    let mut found: Vec<Option<Quantity>> = Vec::new();
+    // The end of the quantity before, and true if that has parts.
+    let (mut end, mut in_parts) = (0, false);
     let mut at = 0;
     while let Some(next) = text[at..].find(|c| starts(c) || c == '.') {
         let mut begin = at + next;
@@ -129,9 +141,28 @@ fn quantities(text: &str, rule: UnitRule) -> Vec<Option<Quantity>> {
             continue;
         }
         let unit = unit.filter(|unit| rule != UnitRule::Ignored || unit.is_percent());
-        found.push(Some(Quantity { number, unit }));
+        let quantity = Quantity { number, unit };
+        let between = text[end..begin.max(end)].trim().trim_start_matches(',').trim_start();
+        let joined = found.last().and_then(Option::as_ref).filter(|_| matches!(between, "" | "and"));
+        // The number before a part is whole, unless it has parts already.
+        let joined = joined.filter(|larger| in_parts || larger.number.is_int());
+        let sum = joined.and_then(|larger| larger.with_part(&quantity));
+        in_parts = sum.is_some();
+        match sum {
+            Some(sum) => {
+                found.pop();
+                found.push(Some(sum));
+            }
+            None => found.push((!is_negated(&text[..begin])).then_some(quantity)),
+        }
+        end = at;
     }
     found
+}
+
+/// Returns true for the text before a number that is denied: "it is not 42".
+fn is_negated(before: &str) -> bool {
+    ["not", "n't", "n’t"].iter().any(|word| before.trim_end().ends_with(word))
 }
 
 /// Returns the bytes of the word or number at the start of a text, with the signs in it.

@@ -35,27 +35,23 @@ impl Unit {
     pub(crate) fn behind(text: &str) -> Option<(Self, &str)> {
         let one = Self { factor: RBig::ONE, offset: RBig::ZERO, exponents: [0; BASE.len()] };
         let (mut unit, mut rest) = one.times_factor(text.trim_start_matches(is_space), 1)?;
+        // Units behind a slash go on in the divisor: J/kg·K is J/(kg K).
+        let mut sign = 1;
         let mut grouped = false;
         for _ in 1..FACTORS {
             let next = rest.trim_start_matches(is_space);
             let per = next.strip_prefix("per ").filter(|_| next.len() < rest.len());
-            let (sign, after) = match per.or_else(|| next.strip_prefix('/')) {
-                // Within brackets, the units of a divisor go on.
-                Some(after) => match after.trim_start().strip_prefix('(') {
-                    Some(after) => {
-                        grouped = true;
-                        (-1, after)
-                    }
-                    None => (-1, after),
-                },
-                None => (if grouped { -1 } else { 1 }, next.trim_start_matches(['·', '*', '⋅', '-'])),
-            };
-            let Some((product, after)) = unit.clone().times_factor(after.trim_start_matches(is_space), sign) else {
+            let divisor = per.or_else(|| next.strip_prefix('/')).map(str::trim_start);
+            let group = divisor.and_then(|after| after.strip_prefix('('));
+            let after = group.or(divisor).unwrap_or_else(|| next.trim_start_matches(['·', '*', '⋅', '-']));
+            let power = if divisor.is_some() { -1 } else { sign };
+            let Some((product, after)) = unit.clone().times_factor(after.trim_start_matches(is_space), power) else {
                 break;
             };
-            (unit, rest) = (product, after);
+            (unit, rest, sign) = (product, after, power);
+            grouped |= group.is_some();
             if let Some(after) = rest.strip_prefix(')').filter(|_| grouped) {
-                (rest, grouped) = (after, false);
+                (rest, grouped, sign) = (after, false, 1);
             }
         }
         if unit.exponents.iter().filter(|exponent| **exponent != 0).count() != 1 || unit.exponents[TEMPERATURE] != 1 {
@@ -73,6 +69,12 @@ impl Unit {
     /// Returns a number of base units in this unit.
     pub(crate) fn of_base(&self, number: &RBig) -> RBig {
         (number - &self.offset) / &self.factor
+    }
+
+    /// Returns this unit in another one of the same dimension, without a zero point.
+    pub(crate) fn ratio(&self, other: &Self) -> Option<RBig> {
+        let same = self.exponents == other.exponents && self.offset.is_zero() && other.offset.is_zero();
+        same.then(|| &self.factor / &other.factor)
     }
 
     /// Returns the base units, such as `kg m s^-2`. Units that can be converted have the same.
@@ -182,7 +184,9 @@ fn lookup(symbol: &str) -> Option<(RBig, &'static Row)> {
         UNITS.iter().find(singular).map(|row| (0, row)).or_else(|| {
             PREFIXES.iter().find_map(|(_, prefix, power)| {
                 let rest = word.strip_prefix(prefix)?;
-                let row = UNITS.iter().find(|row| row.2 && row.1.split(' ').any(|name| is_name(rest, name)))?;
+                let row = UNITS
+                    .iter()
+                    .find(|row| row.2 && row.1.split(' ').any(|name| !name.is_empty() && is_name(rest, name)))?;
                 Some((*power, row))
             })
         })
