@@ -12,7 +12,7 @@ use alft_sdk::question::{gold, metadata, quoted};
 use alft_sdk::serde::Deserialize;
 use alft_sdk::{Manifest, Plugin, Prompt, Reader, Result, Verifier, export, manifest};
 
-use crate::normal::{Letters, Normal, Punctuation, Unicode};
+use crate::normal::{Difference, Normal, Punctuation, Unicode};
 
 /// Most bytes of an answer. A longer text is none.
 const LONGEST: usize = 10_000;
@@ -31,11 +31,11 @@ pub struct ExactMatch {
     /// True to read the whole completion as the answer.
     pub whole: bool,
     /// Upper and lower case.
-    pub case: Letters,
+    pub case: Difference,
     /// Signs beside letters and digits.
     pub punctuation: Punctuation,
     /// The words "a", "an" and "the".
-    pub articles: Letters,
+    pub articles: Difference,
     /// Characters that Unicode can write in several ways.
     pub unicode: Unicode,
 }

@@ -7,7 +7,7 @@ use unicode_normalization::UnicodeNormalization;
 /// The rule for a difference between texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(crate = "alft_sdk::serde", rename_all = "lowercase")]
-pub enum Letters {
+pub enum Difference {
     /// Texts that differ in it are different answers.
     #[default]
     Same,
@@ -44,9 +44,9 @@ pub enum Unicode {
 /// The differences between texts that are ignored.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Normal {
-    pub(crate) case: Letters,
+    pub(crate) case: Difference,
     pub(crate) punctuation: Punctuation,
-    pub(crate) articles: Letters,
+    pub(crate) articles: Difference,
     pub(crate) unicode: Unicode,
 }
 
@@ -58,7 +58,7 @@ impl Normal {
             Unicode::Nfkc => text.nfkc().collect(),
             Unicode::Same => text.to_owned(),
         };
-        let text = if self.case == Letters::Either { text.to_lowercase() } else { text };
+        let text = if self.case == Difference::Either { text.to_lowercase() } else { text };
         let text = match self.punctuation {
             Punctuation::Same => text,
             Punctuation::Ends => bare(&text).to_owned(),
@@ -67,7 +67,7 @@ impl Normal {
         let is_article = |word: &str| ["a", "an", "the"].iter().any(|article| word.eq_ignore_ascii_case(article));
         let words: Vec<&str> = text.split_whitespace().collect();
         // An answer that is an article, such as the letter A, is not removed.
-        let removed = self.articles == Letters::Either && !words.iter().all(|word| is_article(word));
+        let removed = self.articles == Difference::Either && !words.iter().all(|word| is_article(word));
         let words: Vec<&str> = words.into_iter().filter(|word| !removed || !is_article(word)).collect();
         words.join(" ")
     }
