@@ -4,6 +4,8 @@ use alft_sdk::{Prompt, Reader, Verifier, dispatch};
 use proptest::prelude::*;
 
 use crate::Numeric;
+use crate::table::UNITS;
+use crate::unit::Unit;
 
 fn plugin(config: &str) -> Numeric {
     dispatch::configure(config).unwrap()
@@ -180,6 +182,35 @@ fn units_are_converted_exactly() {
     }
     assert_eq!(read(r#"{"units": "ignored"}"#, "5 km").as_deref(), Some("5"));
     assert_eq!(read(r#"{"units": "ignored"}"#, "5%").as_deref(), Some("5 %"));
+}
+
+#[test]
+fn the_table_of_units_is_consistent() {
+    let mut seen = std::collections::BTreeSet::new();
+    for (symbols, names, prefixed, dimension, _) in UNITS {
+        for symbol in symbols.split(' ').chain(names.split(' ')).filter(|symbol| !symbol.is_empty()) {
+            assert!(seen.insert(symbol), "{symbol} is there twice");
+            let unit = Unit::parse(symbol).unwrap_or_else(|| panic!("{symbol} is not read"));
+            assert_eq!(unit.dimension(), *dimension, "{symbol}");
+        }
+        for name in names.split(' ').filter(|name| !name.is_empty() && *name != "hertz" && *name != "siemens") {
+            let plural = match name {
+                "foot" => "feet".to_owned(),
+                "inch" => "inches".to_owned(),
+                "century" => "centuries".to_owned(),
+                _ => format!("{name}s"),
+            };
+            assert_eq!(Unit::parse(&plural), Unit::parse(name), "{plural}");
+            let thousand = Unit::parse(&format!("kilo{name}"));
+            assert_eq!(thousand.is_some(), *prefixed, "kilo{name}");
+        }
+    }
+    // A symbol with a prefix is not taken for another unit, nor a unit for a prefix.
+    for (symbol, same) in
+        [("min", "60 s"), ("cd", "1 cd"), ("Pa", "1 Pa"), ("mol", "1000 mmol"), ("ft", "12 in"), ("T", "1000 mT")]
+    {
+        assert_eq!(read("{}", &format!("1 {symbol}")), read("{}", same), "{symbol}");
+    }
 }
 
 #[test]

@@ -150,7 +150,7 @@ fn symbol(text: &str) -> Option<(&str, &str)> {
             return Some((if celsius { "°C" } else { "°F" }, &rest[end..]));
         }
     }
-    let of_symbol = |c: char| c.is_alphabetic() || matches!(c, '°' | '%' | 'µ');
+    let of_symbol = |c: char| c.is_alphabetic() || matches!(c, '°' | '℃' | '℉' | '%');
     let mut end = text.find(|c: char| !of_symbol(c)).unwrap_or(text.len());
     if text.starts_with('%') {
         end = 1;
