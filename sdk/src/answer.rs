@@ -9,8 +9,9 @@
 //! | 3 | the rest of the line after the last phrase such as "the answer is", or the next line if that rest is blank | |
 //! | 4 | the whole completion | not `strict` |
 //!
-//! In all of them the last one counts, so a completion cannot gain by giving several answers. Text before the last
-//! `</think>` and behind the first mark of a chat template is not looked at. The work is linear in the completion.
+//! Within tags and behind a marker, a box is the answer if there is one. In all places the last one counts, so a
+//! completion cannot gain by giving several answers. Text before the last `</think>` and behind the first mark of a chat
+//! template is not looked at. The work is linear in the completion.
 //!
 //! A plugin has the three settings as fields of its own, since `serde` cannot both flatten a struct and refuse unknown
 //! keys, and passes them on as [`Places`].
@@ -108,11 +109,11 @@ impl<'a> Places<'a> {
         let text = visible(completion);
         if let Some([open, close]) = self.tags {
             let (text, after) = between(text, open, close)?;
-            return Some(Place { source: Source::Configured, text: text.trim(), after });
+            return Some(Place { source: Source::Configured, text: unboxed(text), after });
         }
         if let Some(marker) = self.marker {
             let (line, after) = first_line(text.rsplit_once(marker)?.1);
-            return Some(Place { source: Source::Configured, text: line.trim(), after });
+            return Some(Place { source: Source::Configured, text: unboxed(line), after });
         }
         if let Some((content, after)) = last_box(text) {
             return Some(Place { source: Source::Boxed, text: content.trim(), after });
@@ -136,9 +137,14 @@ pub fn visible(completion: &str) -> &str {
 }
 
 /// Returns the text between the last pair of tags, and what follows it. A pair that is not closed is none.
-fn between<'a>(text: &'a str, open: &str, close: &str) -> Option<(&'a str, &'a str)> {
+pub fn between<'a>(text: &'a str, open: &str, close: &str) -> Option<(&'a str, &'a str)> {
     let (before, after) = text.rsplit_once(close)?;
     Some((before.rsplit_once(open)?.1, after))
+}
+
+/// Returns the content of the last box within a place, or else the place.
+fn unboxed(text: &str) -> &str {
+    last_box(text).map_or(text, |(content, _)| content).trim()
 }
 
 /// Returns the first line that is not blank, and what follows it.
@@ -298,6 +304,7 @@ mod tests {
         for (completion, text) in [
             ("<answer>1</answer> <answer> 2 </answer> 3", Some("2")),
             ("<answer>1<answer>2</answer>", Some("2")),
+            ("<answer>\nso \\boxed{2}.\n</answer> \\boxed{3}", Some("2")),
             ("<answer>1</answer><answer>2", Some("1")),
             ("</answer>1<answer>", None),
             ("\\boxed{4}", None),

@@ -5,7 +5,7 @@
 //! 3. the whole completion;
 //! 4. unless the reader is strict, the last object or array in the text.
 
-use alft_sdk::answer::{Places, visible};
+use alft_sdk::answer::{Places, between, visible};
 use serde_json::Value;
 
 /// Most bytes of a text without fences that a value is looked for in. Every bracket can begin a value, which is read down to
@@ -18,8 +18,9 @@ const NEGATIONS: [&str; 7] = ["not", "never", "isn't", "isn’t", "n't", "n’t"
 /// Returns the value of a completion, or `None` if it has none.
 pub(crate) fn value(completion: &str, places: Places<'_>) -> Option<Value> {
     let text = visible(completion);
-    if places.tags.is_some() {
-        return whole(places.find(completion)?.text);
+    // Not by the place of a text: a box in a value is a part of it.
+    if let Some([open, close]) = places.tags {
+        return whole(between(text, open, close)?.0);
     }
     if let Some(marker) = places.marker {
         return whole(text.rsplit_once(marker)?.1);

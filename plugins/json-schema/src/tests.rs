@@ -82,6 +82,7 @@ fn the_value_is_found_in_completions_of_many_styles() {
         (json!({"marker": "JSON:"}), "JSON: 1 JSON:\n{\"a\":\n1}", Some(r#"{"a":1}"#)),
         (json!({"marker": "JSON:"}), "JSON: {\"a\": 1} is it", None),
         (json!({"tags": ["<a>", "</a>"]}), "{} <a>\n```json\n[1]\n```\n</a> {}", Some("[1]")),
+        (json!({"tags": ["<a>", "</a>"]}), "<a>{\"x\": \"\\\\boxed{1}\"}</a>", Some(r#"{"x":"\\boxed{1}"}"#)),
         (json!({"tags": ["<a>", "</a>"]}), "{}", None),
     ] {
         assert_eq!(read(&config, completion).as_deref(), key, "{config} {completion:?}");

@@ -185,6 +185,21 @@ fn units_are_converted_exactly() {
 }
 
 #[test]
+fn settings_name_the_place_of_the_answer() {
+    let tags = r#"{"tags": ["<answer>", "</answer>"]}"#;
+    for (config, completion, key) in [
+        (tags, "41 <answer> 42 </answer> 43", Some("42")),
+        (tags, "<answer>\\boxed{42 \\text{ km}}</answer>", Some("42000 m")),
+        (tags, "<answer>41 or 42</answer>", None),
+        (tags, "The answer is 42", None),
+        (r#"{"marker": "=>"}"#, "=> 41\n=> 42 km\n43", Some("42000 m")),
+        (r#"{"strict": true}"#, "so 42", None),
+    ] {
+        assert_eq!(read(config, completion).as_deref(), key, "{config} {completion:?}");
+    }
+}
+
+#[test]
 fn the_table_of_units_is_consistent() {
     let mut seen = std::collections::BTreeSet::new();
     for (symbols, names, prefixed, dimension, _) in UNITS {
