@@ -43,6 +43,8 @@
 //! | [`bundle`] | the data of an objective: answers, groups, bundles, valuations |
 //! | [`estimate`] | estimates of probabilities and surprisals from counts |
 //! | [`samples`] | bundles made from samples or from known marginals |
+//! | [`answer`] | the place of the answer in a completion |
+//! | [`question`] | a question's gold answer and metadata |
 //! | [`answer_values`] | a number for each answer, from a table or from a verifier's score |
 //! | [`attribute`] | a name for each answer, and the probability of each name |
 //! | [`math`] | functions whose results are the same on every target |
@@ -57,6 +59,7 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod abi;
+pub mod answer;
 pub mod answer_values;
 pub mod attribute;
 #[cfg(target_arch = "wasm32")]
@@ -78,6 +81,7 @@ pub mod math;
 #[doc(hidden)]
 pub mod native;
 pub mod plugin;
+pub mod question;
 pub mod roles;
 pub mod samples;
 
