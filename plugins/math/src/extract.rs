@@ -117,7 +117,12 @@ fn after_marker(text: &str) -> Option<&str> {
     let starts = |marker: &str| lower.starts_with(marker.trim_start()).then_some(marker.trim_start().len());
     let end =
         MARKERS.iter().filter_map(|marker| lower.rfind(marker).map(|at| at + marker.len()).or_else(|| starts(marker)));
-    let rest = text[end.max()?..].trim_start_matches([':', '*', ' ', '"', '\n']);
+    let mut end = end.max()?;
+    // "The answer isn't": the whole word, which makes it no answer.
+    if text[..end].ends_with(char::is_alphabetic) && text[end..].starts_with(char::is_alphabetic) {
+        end = text[..end].rfind(' ').map_or(0, |space| space + 1);
+    }
+    let rest = text[end..].trim_start_matches([':', '*', ' ', '"', '\n']);
     let line = rest.lines().next().unwrap_or("");
     let sentence = sentence_end(line).map_or(line, |end| &line[..end]);
     let formula = rest.starts_with("$$") || rest.starts_with("\\[");
@@ -163,8 +168,9 @@ fn last_value(text: &str, alone: bool) -> Option<Node> {
     }
     let formulas = formulas(text);
     let after = formulas.last().map_or(0, |part| part.end);
-    let words = text.split_whitespace().any(|word| word.eq_ignore_ascii_case("not"));
-    if alone && (words || numbers(&text[after..]) > 1) {
+    let is_not = |word: &str| word.eq_ignore_ascii_case("not") || word.ends_with("n't") || word.ends_with("n’t");
+    let denied = text.split_whitespace().any(is_not);
+    if alone && (denied || numbers(&text[after..]) > 1) {
         return None;
     }
     if let Some(node) = plain(&text[after..]) {

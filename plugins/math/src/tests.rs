@@ -90,6 +90,9 @@ fn the_answer_is_found_in_this_order() {
         ("The answer is $1, 2, \\ldots, n$", None),
         ("\\boxed{}", None),
         ("\\boxed{\\frac{1}{}}", None),
+        ("The answer isn't 42.", None),
+        ("The answer is not 42", None),
+        ("The answers aren't 1 and 2", None),
         ("no answer", None),
         ("", None),
     ] {
