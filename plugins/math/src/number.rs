@@ -85,7 +85,7 @@ pub(crate) fn exact(node: &Node, work: &Work) -> Option<RBig> {
             let mut product = UBig::ONE;
             for factor in 2..=n {
                 product *= UBig::from(factor);
-                work.spend(product.bit_len() as u64 / 64 + 1)?;
+                work.spend(product.bit_len() as u64 / 32 + 30)?;
             }
             small(RBig::from(product))
         }
@@ -97,7 +97,7 @@ pub(crate) fn exact(node: &Node, work: &Work) -> Option<RBig> {
             let mut value = UBig::ONE;
             for index in 0..k.min(n - k) {
                 value = value * UBig::from(n - index) / UBig::from(index + 1);
-                work.spend(value.bit_len() as u64 / 16 + 4)?;
+                work.spend(value.bit_len() as u64 / 16 + 60)?;
             }
             small(RBig::from(value))
         }

@@ -9,7 +9,7 @@ impl Source {
         let mut table: toml::Table = self.text.parse().map_err(|error| self.toml_error(&error))?;
         for text in overrides {
             let wrong = |message: String| self.plain_error(format!("--set {text}: {message}"));
-            let (key, value) = text.split_once('=').ok_or_else(|| wrong("write key=value".into()))?;
+            let (key, value) = split_outside_quotes(text, '=').ok_or_else(|| wrong("write key=value".into()))?;
             // A value that is no TOML is a string, so that paths need no quotes within the shell's.
             let value = format!("value = {value}")
                 .parse::<toml::Table>()
@@ -23,17 +23,45 @@ impl Source {
     }
 }
 
+/// Splits a text at the first `separator` that is not within quotes.
+fn split_outside_quotes(text: &str, separator: char) -> Option<(&str, &str)> {
+    let mut quote = None;
+    let place = text.char_indices().find(|(_, c)| {
+        match quote {
+            Some(open) if *c == open => quote = None,
+            None if matches!(c, '"' | '\'') => quote = Some(*c),
+            None => return *c == separator,
+            Some(_) => {}
+        }
+        false
+    });
+    place.map(|(place, _)| (&text[..place], &text[place + separator.len_utf8()..]))
+}
+
+/// Splits the first name off a key. A name with a dot or an equals sign stands in quotes, as in TOML.
+fn first_name(key: &str) -> (String, Option<&str>) {
+    let (name, rest) = match split_outside_quotes(key, '.') {
+        Some((name, rest)) => (name, Some(rest)),
+        None => (key, None),
+    };
+    let name = name.trim();
+    let unquoted = ['"', '\''].iter().find_map(|quote| name.strip_prefix(*quote)?.strip_suffix(*quote));
+    (unquoted.unwrap_or(name).to_owned(), rest)
+}
+
 /// Sets `a.b.c` in a table. A step into a list of tables is an entry's `name` or its position.
 fn set(table: &mut toml::Table, key: &str, value: toml::Value) -> Result<(), String> {
-    let Some((first, rest)) = key.split_once('.') else {
-        table.insert(key.into(), value);
+    let (first, rest) = first_name(key);
+    let Some(rest) = rest else {
+        table.insert(first, value);
         return Ok(());
     };
-    match table.entry(first).or_insert_with(|| toml::Value::Table(toml::Table::new())) {
+    match table.entry(first.as_str()).or_insert_with(|| toml::Value::Table(toml::Table::new())) {
         toml::Value::Table(inner) => set(inner, rest, value),
         toml::Value::Array(entries) => {
-            let (entry, rest) = rest.split_once('.').ok_or("name an entry and its key, such as plugin.NAME.weight")?;
-            let has_name = |other: &toml::Value| other.get("name").and_then(toml::Value::as_str) == Some(entry);
+            let (entry, rest) = first_name(rest);
+            let rest = rest.ok_or("name an entry and its key, such as plugin.NAME.weight or plugin.\"MY.NAME\".weight")?;
+            let has_name = |other: &toml::Value| other.get("name").and_then(toml::Value::as_str) == Some(&entry);
             let place = entries.iter().position(has_name).or_else(|| entry.parse().ok());
             match place.and_then(|place| entries.get_mut(place)) {
                 Some(toml::Value::Table(table)) => set(table, rest, value),
@@ -41,5 +69,22 @@ fn set(table: &mut toml::Table, key: &str, value: toml::Value) -> Result<(), Str
             }
         }
         _ => Err(format!("{first} is a single value and has no key {rest}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_may_stand_in_quotes() {
+        let mut table: toml::Table = "[[plugin]]\nname = \"my.plugin\"\n[[plugin]]\nname = \"größe = 1\"\n".parse().unwrap();
+        for (text, weight) in [(r#"plugin."my.plugin".weight=0.5"#, 0.5), ("plugin.'größe = 1'.weight=0.25", 0.25)] {
+            let (key, value) = split_outside_quotes(text, '=').unwrap();
+            set(&mut table, key, toml::Value::Float(value.parse().unwrap())).unwrap();
+            let weights = table["plugin"].as_array().unwrap().iter().filter_map(|entry| entry.get("weight"));
+            assert!(weights.filter_map(toml::Value::as_float).any(|found| found == weight), "{text}: {table}");
+        }
+        assert_eq!(first_name("a.b.c"), ("a".into(), Some("b.c")));
     }
 }
