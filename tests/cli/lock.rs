@@ -76,3 +76,23 @@ fn a_native_library_from_elsewhere_needs_trust_and_a_hash() {
     let text = all_text(&succeed(small.train("x").args(ONE_STEP)));
     assert!(text.contains("native library in a child process"), "{text}");
 }
+
+/// The folder of a run has all that it needs to go on.
+#[test]
+fn a_run_goes_on_without_the_files_of_its_plugins() {
+    let small = diverse();
+    succeed(small.train("a").args(["--set", "train.steps=2"]));
+    succeed(small.train("whole").args(["--set", "train.steps=3"]));
+    std::fs::remove_file(small.path().join("diversity.wasm")).unwrap();
+    let output = succeed(small.resume("a").args(["--set", "train.steps=3"]));
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        errors.contains("plugin diversity: ") && errors.contains("is gone, and the run goes on with its own copy"),
+        "{errors}"
+    );
+    for file in ["samples.jsonl", "ledger"] {
+        let of = |run: &str| std::fs::read(small.path().join(run).join(file)).unwrap();
+        assert!(of("a") == of("whole"), "{file}");
+    }
+    fail(small.train("b").args(ONE_STEP), 5, &["diversity.wasm", "No such file"]);
+}

@@ -151,6 +151,28 @@ fn a_score_in_place_of_a_failure_is_used_and_the_failure_is_counted() {
 }
 
 #[test]
+fn an_item_at_a_limit_has_the_score_of_the_run_file_and_is_counted() {
+    let keys =
+        "limits = { fuel_base = 2000000 }\non_limit = { score = 0.25 }\non_error = \"abort\"\nmax_failure_rate = 0.0";
+    let small = faulty("loop", "verifier", "1", keys);
+    let weightless = ["arithmetic", "entropy", "coherence"].map(|name| format!("plugin.{name}.weight=0"));
+    let text = all_text(&succeed(small.train("run").args(weightless.iter().flat_map(|set| ["--set", set]))));
+    assert!(text.contains("limits.fuel_base"), "the first is told with its remedy: {text}");
+    for sample in small.lines("run/samples.jsonl") {
+        if let Some(answer) = sample["answer"].as_str() {
+            assert_eq!(sample["reward"], if answer.contains('1') { 0.25 } else { 0.0 }, "{sample}");
+        }
+    }
+    assert!(failures(&small, "faulty", "out-of-fuel") > 0);
+    assert!(small.metrics("run").iter().all(|line| line["dropped"] == 0));
+    succeed(&mut small.command(&["replay", "run", "--trust-native"]));
+
+    let refused = |set: &str, texts: &[&str]| fail(small.train("x").args(["--set", set]), 5, texts);
+    refused("plugin.faulty.on_limit={score = 2.0}", &["plugin \"faulty\"", "on_limit", "promises scores from 0 to 1"]);
+    refused("plugin.coherence.on_limit={score = 0.0}", &["plugin \"coherence\"", "a bundle without rewards"]);
+}
+
+#[test]
 fn too_many_failures_end_the_run() {
     let small = faulty("panic", "verifier", "", "weight = 0.0");
     let longer = ["--set", "train.steps=14"];

@@ -8,12 +8,14 @@
 //! | `replayed` | recorded calls are repeated, and a bit that differs is named |
 //! | `fixtures` | components of the first published contract still load |
 //! | `languages` | a third party's plugin in Rust, Python, JavaScript and C |
+//! | `programs` | programs that are right, wrong, endless and hostile get their verdicts from `python-tests` |
 //! | `refused` | files that are not plugins of the contract are refused, each with its reason |
 
 mod fixtures;
 mod forged;
 mod hostile;
 mod languages;
+mod programs;
 mod refused;
 mod replayed;
 mod support;

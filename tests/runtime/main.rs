@@ -8,6 +8,7 @@
 //! | `failed` | a step that failed is made again in the same process, and is on record once |
 //! | `formats` | the model of a run in the formats of its run file |
 //! | `graders` | graders reward completions beside their answers |
+//! | `limited` | an item on which a plugin used up a limit is worth what the run file says |
 //! | `teaching` | further draws in place of questions that teach nothing, and an order that asks such questions less often |
 //! | `exported` | evaluations while training, and the exported models that are kept |
 //! | `rates` | another learning rate while a run goes on, and after a step that is not finite |
@@ -18,6 +19,7 @@ mod exported;
 mod failed;
 mod formats;
 mod graders;
+mod limited;
 mod linked;
 mod rates;
 mod resumed;

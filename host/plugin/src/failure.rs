@@ -68,6 +68,9 @@ impl FailureKind {
         }
     }
 
+    /// The limits that end the same call at the same place on every machine.
+    pub const METERED: [Self; 3] = [Self::OutOfFuel, Self::Memory, Self::StackOverflow];
+
     /// Returns true if the same call fails again in the same way. Only a missed deadline does not have to: it depends on
     /// the machine's speed and load.
     pub fn is_deterministic(self) -> bool {

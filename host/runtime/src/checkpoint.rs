@@ -119,13 +119,21 @@ impl TrainerState {
         QuestionLog::open(&dir.state(), self.questions, &mut self.targets, &mut self.sampler)
     }
 
-    /// Refuses a folder without a saved state.
-    pub(crate) fn check_saved(dir: &RunDir) -> Result<()> {
-        if checkpoint::exists(&dir.state()) {
-            return Ok(());
+    /// Returns the hashes of the plugins in force when the state was saved, by their names. Refuses a folder without a saved
+    /// state.
+    pub(crate) fn saved_plugins(dir: &RunDir) -> Result<BTreeMap<String, String>> {
+        if !checkpoint::exists(&dir.state()) {
+            let reason = "there is no saved state here; start the run without --resume".into();
+            return Err(Error::Resume { path: dir.path.clone(), reason });
         }
-        let reason = "there is no saved state here; start the run without --resume".into();
-        Err(Error::Resume { path: dir.path.clone(), reason })
+        Ok(Self::read(dir)?.active.hashes)
+    }
+
+    fn read(dir: &RunDir) -> Result<Self> {
+        let wrong = |reason: String| Error::Resume { path: dir.path.clone(), reason };
+        let note = checkpoint::note(&dir.state()).map_err(|error| wrong(chain(&error)))?;
+        serde_json::from_str(&note)
+            .map_err(|error| wrong(format!("the state was saved by another version of alft: {error}")))
     }
 
     /// Restores a saved state into a trainer of the same configuration.
@@ -136,9 +144,7 @@ impl TrainerState {
         config: &RunFile,
     ) -> Result<Self> {
         let wrong = |reason: String| Error::Resume { path: dir.path.clone(), reason };
-        let note = checkpoint::note(&dir.state()).map_err(|error| wrong(chain(&error)))?;
-        let state: Self = serde_json::from_str(&note)
-            .map_err(|error| wrong(format!("the state was saved by another version of alft: {error}")))?;
+        let state = Self::read(dir)?;
         let changed = state.fingerprint.changes(fingerprint);
         if !changed.is_empty() {
             let changed = changed.join(", ");

@@ -14,7 +14,7 @@ use crate::exports::{evaluate, prune};
 use crate::plugins::{ActiveConfig, ChangeLog, ConfigChange};
 use crate::record::{GameLine, RunDir, RunLogs, Summary, UsageLine, WarmStartLine};
 use crate::session::Session;
-use crate::setup::{PluginOpener, PluginSource, Setup, check_order};
+use crate::setup::{PluginOpener, PluginSource, Setup, check_order, with_kept_plugins};
 use crate::step::{game_step, warm_start_step};
 
 /// Supervised steps between two saves of the state.
@@ -74,9 +74,10 @@ impl Run {
     ///
     /// # Errors
     /// As [`Run::start`]; there is no saved state, another process works on the run, or the configuration is another one.
-    pub fn resume(dir: &Path, config: RunFile, source: PluginSource, observer: Observer) -> Result<Self> {
+    pub fn resume(dir: &Path, config: RunFile, source: PluginSource, mut observer: Observer) -> Result<Self> {
         let dir = RunDir { path: dir.to_path_buf() };
-        TrainerState::check_saved(&dir)?;
+        let hashes = TrainerState::saved_plugins(&dir)?;
+        let config = with_kept_plugins(config, &hashes, &dir, &mut observer);
         let mut setup = Setup::open(config, source, observer)?;
         let lock = dir.lock()?;
         dir.sweep();

@@ -1,6 +1,6 @@
 //! [`Setup`]: the beginning of a run, in which everything that it needs is read and checked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -155,6 +155,25 @@ impl PluginOpener {
         let pins = PinSource::Record(hashes, dir);
         PluginSet::open(plugins, limits, pins, &self.worker, &mut |event| observer(&RunEvent::Plugin(event)))
     }
+}
+
+/// Returns the configuration with the run's own copies in the place of plugins whose files are gone.
+pub(crate) fn with_kept_plugins(
+    mut config: RunFile,
+    hashes: &BTreeMap<String, String>,
+    dir: &RunDir,
+    observer: &mut Observer,
+) -> RunFile {
+    for plugin in &mut config.plugins {
+        let Some(path) = plugin.path.as_mut().filter(|path| !path.exists()) else { continue };
+        let Some(kept) = hashes.get(&plugin.name).map(|hash| dir.plugins().join(hash)).filter(|kept| kept.is_file())
+        else {
+            continue;
+        };
+        observer(&RunEvent::Warning(&Warning::PluginIsGone { plugin: plugin.name.clone(), path: path.clone() }));
+        *path = kept;
+    }
+    config
 }
 
 /// Refuses an order of the questions that goes by a verifier's scores where there is no verifier.

@@ -1,6 +1,7 @@
 //! Warnings of a run that goes on, but not as it should.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,13 @@ pub enum Warning {
         share: f64,
         /// The cause of most of them.
         cause: IdleCause,
+    },
+    /// The file of a resumed run's plugin is gone, and the run's own copy of it is used.
+    PluginIsGone {
+        /// The plugin's name in the run file.
+        plugin: String,
+        /// The file that was there.
+        path: PathBuf,
     },
     /// Questions of the evaluation are asked in training too.
     EvalIsTrained {
@@ -76,6 +84,9 @@ impl fmt::Display for Warning {
                     100.0 * share
                 )?;
                 f.write_str(cause.reason())
+            }
+            Self::PluginIsGone { plugin, path } => {
+                write!(f, "plugin {plugin}: {} is gone, and the run goes on with its own copy", path.display())
             }
             Self::EvalIsTrained { shared, total } => write!(
                 f,

@@ -18,8 +18,10 @@ use crate::{
 const PRECISION: usize = 224;
 /// Bits that rounding may have cost. A sum that is smaller than its terms by more is 0.
 const LOST: isize = 60;
-/// Most bits of an exact number, and of the exponent of a real one.
+/// Most bits of an exact number.
 const MOST_BITS: usize = 1 << 17;
+/// Largest exponent of two of a real number, whose digits are a division by as many bits.
+const MOST_REAL_BITS: isize = 1 << 14;
 /// Largest argument of a factorial, and largest exponent of an exact power.
 const MOST: u32 = 10_000;
 /// Largest degree of a root that is taken of a whole number; others are powers of e.
@@ -367,7 +369,7 @@ fn magnitude(value: &Real) -> Option<isize> {
 /// Returns a number unless it is too large or too small to go on with. A part that is only rounding is 0.
 fn checked(value: Complex) -> Option<Complex> {
     let (re, im) = (magnitude(&value.re), magnitude(&value.im));
-    let limit = MOST_BITS as isize;
+    let limit = MOST_REAL_BITS;
     if re.into_iter().chain(im).any(|size| size.abs() > limit) {
         return None;
     }
@@ -578,5 +580,7 @@ fn scaled_to_integer(value: &Real, places: isize) -> (IBig, isize) {
     } else {
         denominator <<= repr.exponent().unsigned_abs();
     }
-    (RBig::from_parts(numerator, denominator).round(), -places)
+    // Without the greatest common divisor that a fraction would be reduced by.
+    let (sign, size) = numerator.into_parts();
+    (IBig::from_parts(sign, (size * 2u8 + &denominator) / (denominator * 2u8)), -places)
 }

@@ -37,6 +37,9 @@ class Plugin:
     gradient = False
     #: Objective: it uses `Answer.reference_probability`. The host then samples the reference policy too.
     needs_reference = False
+    #: Reader and grader: a call has one completion, so that nothing of a completion's treatment is left for another one.
+    #: The plugin refuses larger calls, and the host then halves the batch until each completion is alone.
+    alone = False
 
     def read(self, prompt: "Prompt", completion: str) -> "str | None":
         """Returns the completion's final answer in canonical form: equal answers, equal keys. None if there is none.

@@ -47,8 +47,23 @@ def no_files(*_, **__):
     raise FileNotFoundError("a component has no files; read them at import, while the component is made")
 
 
+#: False while the component is made, when imports read files.
+sealed = False
+
+
+def audit(event, _):
+    """Refuses the files that C code opens: the compiler looks for the line of a syntax error in a file."""
+    if sealed and event == "open":
+        no_files()
+
+
+sys.addaudithook(audit)
+
+
 def seal():
     """Replaces access to files with an exception. A system call would be a trap, even within an import or a traceback."""
+    global sealed
+    sealed = True
     sys.stdout, sys.stderr = Log(diagnostics.Level.INFO), Log(diagnostics.Level.WARN)
     linecache.checkcache = lambda filename=None: None
     for module in (builtins, io, os, posix):
@@ -112,15 +127,24 @@ class About:
         )
 
 
+def completions(opened, batch):
+    """Returns the batch. Refuses more than one completion, without a traceback, for a plugin that wants each alone."""
+    if opened.alone and sum(len(item.completions) for item in batch) > 1:
+        raise Err("the plugin takes one completion a call")
+    return batch
+
+
 class Reader:
     @contract
     def read(opened, batch):
+        batch = completions(opened, batch)
         return [[key(opened.read(item.prompt, text)) for text in item.completions] for item in batch]
 
 
 class Grader:
     @contract
     def grade(opened, batch):
+        batch = completions(opened, batch)
         return [[float(opened.grade(item.prompt, text)) for text in item.completions] for item in batch]
 
 

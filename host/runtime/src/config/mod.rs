@@ -14,7 +14,7 @@ mod weight;
 
 pub use best::{Best, EvalMetric, Mode};
 pub use fingerprint::{ConfigFingerprint, differences};
-pub use plugin::{Isolation, OnError, PluginEntry, PluginForm, Trust};
+pub use plugin::{Isolation, OnError, OnLimit, PluginEntry, PluginForm, Trust};
 pub use questions::{DynamicSampling, QuestionOrder};
 pub use run_file::{Embedded, Eval, Game, Model, Prompts, RunFile, Train, WarmStart};
 pub use schedule::PhaseSchedule;

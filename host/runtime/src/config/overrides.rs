@@ -60,7 +60,8 @@ fn set(table: &mut toml::Table, key: &str, value: toml::Value) -> Result<(), Str
         toml::Value::Table(inner) => set(inner, rest, value),
         toml::Value::Array(entries) => {
             let (entry, rest) = first_name(rest);
-            let rest = rest.ok_or("name an entry and its key, such as plugin.NAME.weight or plugin.\"MY.NAME\".weight")?;
+            let rest =
+                rest.ok_or("name an entry and its key, such as plugin.NAME.weight or plugin.\"MY.NAME\".weight")?;
             let has_name = |other: &toml::Value| other.get("name").and_then(toml::Value::as_str) == Some(&entry);
             let place = entries.iter().position(has_name).or_else(|| entry.parse().ok());
             match place.and_then(|place| entries.get_mut(place)) {
@@ -78,7 +79,8 @@ mod tests {
 
     #[test]
     fn names_may_stand_in_quotes() {
-        let mut table: toml::Table = "[[plugin]]\nname = \"my.plugin\"\n[[plugin]]\nname = \"größe = 1\"\n".parse().unwrap();
+        let mut table: toml::Table =
+            "[[plugin]]\nname = \"my.plugin\"\n[[plugin]]\nname = \"größe = 1\"\n".parse().unwrap();
         for (text, weight) in [(r#"plugin."my.plugin".weight=0.5"#, 0.5), ("plugin.'größe = 1'.weight=0.25", 0.25)] {
             let (key, value) = split_outside_quotes(text, '=').unwrap();
             set(&mut table, key, toml::Value::Float(value.parse().unwrap())).unwrap();

@@ -45,6 +45,8 @@ pub struct PluginEntry {
     /// The consequence of a failure.
     #[serde(default)]
     pub on_error: OnError,
+    /// The worth of an item on which the plugin used up its fuel, memory or stack; by default that is a failure.
+    pub on_limit: Option<OnLimit>,
     /// The share of the plugin's latest items above which its failures end the run; see
     /// [`PluginTotals::failure_rate`](crate::stats::PluginTotals::failure_rate).
     #[serde(default = "max_failure_rate")]
@@ -91,6 +93,16 @@ impl OnError {
             Self::Abort | Self::DropSample | Self::DropGroup => None,
         }
     }
+}
+
+/// The worth of a completion or answer on which the plugin used up its fuel, memory or stack, in place of a failure: for
+/// plugins that run what the policy wrote, where the policy's program did so and not the plugin. It is counted all the
+/// same, but not as a failed item. A deadline depends on the machine and stays a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnLimit {
+    /// A grader's or verifier's score. A reader has read no answer.
+    pub score: f64,
 }
 
 /// The form that a plugin's source is built into.
@@ -179,11 +191,12 @@ impl PluginEntry {
         if !(0.0..=1.0).contains(&rate) {
             return wrong("max_failure_rate", format!("must be a share from 0 to 1, not {rate}"));
         }
-        match self.on_error {
-            OnError::Score(score) if !(-MOST..=MOST).contains(&score) => {
-                wrong("on_error", format!("must have a finite score of at most {MOST:e}, not {score:?}"))
+        for (key, score) in [("on_error", self.on_error.score()), ("on_limit", self.on_limit.map(|limit| limit.score))]
+        {
+            if let Some(score) = score.filter(|score| !(-MOST..=MOST).contains(score)) {
+                return wrong(key, format!("must have a finite score of at most {MOST:e}, not {score:?}"));
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 }

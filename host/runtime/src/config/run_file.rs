@@ -669,6 +669,8 @@ path = "a.wasm"
             ("plugin.a.max_failure_rate=2", "from 0 to 1"),
             ("plugin.a.on_error={score=nan}", "finite score"),
             ("plugin.a.on_error={score=-1e308}", "finite score of at most 3.4028234663852886e38, not -1e308"),
+            ("plugin.a.on_limit={score=nan}", "`plugin.a.on_limit` must have a finite score"),
+            ("plugin.a.on_limit={scores=0}", "unknown field `scores`"),
             ("plugin.a.weight=1e308", "not 1e308"),
             ("plugin.a.config={deep=[1, -inf]}", "must be finite, not -inf"),
             ("plugin.a.multiplier_rate=1e308", "not 1e308"),

@@ -49,9 +49,11 @@ pub enum PluginError {
     )]
     ScoreOnError(f64),
 
-    /// `on_error = { score = x }` outside the promised range.
-    #[error("on_error = {{ score = {score} }}, but the plugin promises scores from {low} to {high}")]
+    /// `on_error = { score = x }` or `on_limit = { score = x }` outside the promised range.
+    #[error("{key} = {{ score = {score} }}, but the plugin promises scores from {low} to {high}")]
     ScoreOutOfRange {
+        /// The key of the plugin's table.
+        key: &'static str,
         /// The run file's score.
         score: f64,
         /// The lowest score that the plugin promises.
@@ -59,6 +61,19 @@ pub enum PluginError {
         /// The highest score that the plugin promises.
         high: f64,
     },
+
+    /// `on_limit` for a role whose items have no one score.
+    #[error(
+        "on_limit = {{ score = {0} }} is for graders and verifiers, and for readers, which then read no answer: a bundle \
+         without rewards has no one score to take; restrict the plugin's `roles`"
+    )]
+    LimitOfObjective(f64),
+
+    /// `on_limit` for a native library.
+    #[error(
+        "on_limit is for components: a native library has no fuel, memory and stack that are metered; leave it out"
+    )]
+    LimitOfLibrary,
 
     /// The plugin's file changed between two reads.
     #[error("its file {} was changed while it was opened; try again", _0.display())]

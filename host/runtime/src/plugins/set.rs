@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use alft_build::{BuildEvent, Form};
 use alft_game::GroupObjective;
 use alft_plugin_host::lock::Lock;
-use alft_plugin_host::{Engine, Failure, Limits, NativeTrust, Plugin, Source, Worker, source};
+use alft_plugin_host::{Engine, Failure, FailureKind, Limits, NativeTrust, Plugin, Source, Worker, source};
 use alft_sdk::Manifest;
 use alft_sdk::roles::{Role, Roles};
 
 use super::error::PluginError;
 use super::scorer::Scorer;
-use crate::config::{Isolation, OnError, PluginEntry, PluginForm, Trust, Weight};
+use crate::config::{Isolation, OnError, OnLimit, PluginEntry, PluginForm, Trust, Weight};
 use crate::error::{Error, Result};
 use crate::record::RunDir;
 
@@ -32,6 +32,8 @@ pub struct RunPlugin {
     pub multiplier_rate: f64,
     /// The consequence of a failure.
     pub on_error: OnError,
+    /// The worth of an item on which the plugin used up its fuel, memory or stack, if that is no failure.
+    pub on_limit: Option<OnLimit>,
     /// The share of failed items above which the run ends.
     pub max_failure_rate: f64,
     /// Replaces a verifier's scores of a group before they are weighted.
@@ -181,6 +183,7 @@ impl RunPlugin {
             weight: Weight::Constant(weight),
             multiplier_rate: PluginEntry::MULTIPLIER_RATE,
             on_error: OnError::default(),
+            on_limit: None,
             max_failure_rate: PluginEntry::MAX_FAILURE_RATE,
             group_objective: None,
             hash: String::new(),
@@ -221,10 +224,12 @@ impl RunPlugin {
         }
         let roles = roles(entry, &plugin).map_err(wrong)?;
         check_on_error(entry.on_error, roles, plugin.manifest()).map_err(wrong)?;
+        check_on_limit(entry.on_limit, roles, &plugin).map_err(wrong)?;
         Ok(Self {
             roles,
             weight: entry.weight.clone(),
             on_error: entry.on_error,
+            on_limit: entry.on_limit,
             max_failure_rate: entry.max_failure_rate,
             multiplier_rate: entry.multiplier_rate,
             group_objective: entry.group_objective,
@@ -240,6 +245,16 @@ impl RunPlugin {
         let roles: Vec<&str> = self.roles.iter().map(Role::name).collect();
         let Manifest { name, version, .. } = self.scorer.manifest();
         format!("{name} {version} as {} ({}), weight {}", roles.join(" and "), self.form, self.weight)
+    }
+
+    /// The worth of an item that the plugin failed on by a limit, where the run file has one.
+    pub(crate) fn at_limit(&self, failure: &Failure) -> Option<OnLimit> {
+        self.on_limit.filter(|_| FailureKind::METERED.contains(&failure.kind))
+    }
+
+    /// Returns true if items with failures of this kind have no worth, so that `on_error` says what becomes of them.
+    pub(crate) fn fails_by(&self, kind: &str) -> bool {
+        self.on_limit.is_none() || FailureKind::METERED.iter().all(|limit| limit.name() != kind)
     }
 
     /// A failure as the reason to drop a sample.
@@ -300,8 +315,23 @@ fn check_on_error(on_error: OnError, roles: Roles, manifest: &Manifest) -> std::
     if roles.has(Role::Reader) || roles.has(Role::Objective) {
         return Err(PluginError::ScoreOnError(score));
     }
+    check_range("on_error", score, manifest)
+}
+
+fn check_on_limit(on_limit: Option<OnLimit>, roles: Roles, plugin: &Plugin) -> std::result::Result<(), PluginError> {
+    let Some(OnLimit { score }) = on_limit else { return Ok(()) };
+    if roles.has(Role::Objective) {
+        return Err(PluginError::LimitOfObjective(score));
+    }
+    if plugin.form() != alft_plugin_host::Form::Component {
+        return Err(PluginError::LimitOfLibrary);
+    }
+    check_range("on_limit", score, plugin.manifest())
+}
+
+fn check_range(key: &'static str, score: f64, manifest: &Manifest) -> std::result::Result<(), PluginError> {
     match manifest.score_range {
-        Some((low, high)) if score < low || score > high => Err(PluginError::ScoreOutOfRange { score, low, high }),
+        Some((low, high)) if score < low || score > high => Err(PluginError::ScoreOutOfRange { key, score, low, high }),
         _ => Ok(()),
     }
 }

@@ -77,7 +77,7 @@ impl RunLogs {
             let failed = format!("plugin {} ({} {}) failed", plugin.name, manifest.name, manifest.version);
             for (kind, (_, first)) in &stats.failures {
                 let message = format!("{failed} at step {step}: {first}");
-                if plugin.on_error == OnError::Abort {
+                if plugin.on_error == OnError::Abort && plugin.fails_by(kind) {
                     let rule = format!("plugin.{}.on_error is \"abort\"", plugin.name);
                     return Err(Error::Failing { message, rule });
                 }

@@ -2,9 +2,10 @@
 
 use alft_plugin_host::Failure;
 use alft_sdk::call::{Entries, Item, PromptTexts};
-use alft_sdk::roles::Batch;
+use alft_sdk::roles::{Batch, Role};
 use alft_sdk::{Prompt, Valuation};
 
+use crate::config::OnLimit;
 use crate::plugins::RunPlugin;
 use crate::rollout::Group;
 use crate::stats::PluginStepStats;
@@ -59,6 +60,22 @@ impl Replies {
     pub(super) fn fuel(&self, bytes: usize) -> f64 {
         self.fuel_per_byte * bytes as f64
     }
+}
+
+/// Returns the score that the run file has for a verifier's or grader's failure on an item, or else the reason to drop
+/// its samples. Counts the failure; `place` names the item.
+pub(super) fn score_of_failure(
+    (plugin, role): (&RunPlugin, Role),
+    failure: &Failure,
+    stats: &mut PluginStepStats,
+    place: impl FnOnce() -> String,
+) -> Result<f64, String> {
+    if let Some(OnLimit { score }) = plugin.at_limit(failure) {
+        stats.reached_limit(role, failure, place);
+        return Ok(score);
+    }
+    stats.failed(failure, place);
+    plugin.on_error.score().ok_or_else(|| plugin.reason(failure))
 }
 
 /// A group's completions as a reader or grader is given them: those of the samples that no plugin failed on. Before the

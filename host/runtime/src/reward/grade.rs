@@ -2,7 +2,7 @@
 
 use alft_sdk::roles::{Batch, Role};
 
-use super::call::{Replies, kept_completions, text_bytes};
+use super::call::{Replies, kept_completions, score_of_failure, text_bytes};
 use super::config::RewardConfig;
 use crate::config::OnError;
 use crate::plugins::PluginSet;
@@ -25,10 +25,12 @@ pub(super) fn completions(
             let mut failed = None;
             for (number, sample) in group.samples.iter_mut().enumerate().filter(|(_, sample)| sample.is_kept()) {
                 sample.charge(place, replies.fuel(text_bytes(group.prompt, &sample.completion.text)));
+                let item = || format!("grade, prompt {}, sample {number}", group.prompt.id);
                 let score = replies.score().or_else(|failure| {
-                    stats.failed(&failure, || format!("grade, prompt {}, sample {number}", group.prompt.id));
-                    sample.failed(place, &failure);
-                    grader.on_error.score().ok_or_else(|| grader.reason(&failure))
+                    if grader.at_limit(&failure).is_none() {
+                        sample.failed(place, &failure);
+                    }
+                    score_of_failure((grader, Role::Grader), &failure, stats, item)
                 });
                 match score {
                     Ok(value) => sample.rewards.push(Reward { plugin: place, role: Role::Grader, weight, value }),

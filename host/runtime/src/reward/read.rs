@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use alft_game::{Answer, metrics};
 use alft_sdk::call::PromptTexts;
-use alft_sdk::roles::Batch;
+use alft_sdk::roles::{Batch, Role};
 
 use super::call::{Replies, kept_completions, text_bytes};
 use crate::config::OnError;
@@ -27,6 +27,12 @@ pub(super) fn answers(rollouts: &mut [Rollout<'_>], plugins: &PluginSet, stats: 
             match replies.key() {
                 Ok(Some(key)) => sample.answer = Answer::Key(key),
                 Ok(None) => sample.answer = Answer::Unreadable,
+                Err(failure) if reader.at_limit(&failure).is_some() => {
+                    stats.reached_limit(Role::Reader, &failure, || {
+                        format!("read, prompt {}, sample {number}", group.prompt.id)
+                    });
+                    sample.answer = Answer::Unreadable;
+                }
                 Err(failure) => {
                     let reason = reader.reason(&failure);
                     stats.failed(&failure, || format!("read, prompt {}, sample {number}", group.prompt.id));

@@ -6,7 +6,7 @@ use alft_game::{Answer, GroupObjective, TargetDynamics, group};
 use alft_sdk::call::PromptTexts;
 use alft_sdk::roles::{Batch, Role};
 
-use super::call::{Replies, text_bytes};
+use super::call::{Replies, score_of_failure, text_bytes};
 use super::config::RewardConfig;
 use super::targets::TargetState;
 use crate::config::OnError;
@@ -39,11 +39,13 @@ pub(super) fn scores(
                 let share = replies.fuel(text_bytes(prompt, key)) / count as f64;
                 let samples_of_answer = samples.iter_mut().filter(|sample| gave(&sample.answer));
                 samples_of_answer.for_each(|sample| sample.charge(place, share));
+                let item = || format!("score, prompt {}, answer {key:?}", prompt.id);
                 let score = replies.score().or_else(|failure| {
-                    stats.failed(&failure, || format!("score, prompt {}, answer {key:?}", prompt.id));
-                    let samples_of_answer = samples.iter_mut().filter(|sample| gave(&sample.answer));
-                    samples_of_answer.for_each(|sample| sample.failed(place, &failure));
-                    verifier.on_error.score().ok_or_else(|| verifier.reason(&failure))
+                    if verifier.at_limit(&failure).is_none() {
+                        let samples_of_answer = samples.iter_mut().filter(|sample| gave(&sample.answer));
+                        samples_of_answer.for_each(|sample| sample.failed(place, &failure));
+                    }
+                    score_of_failure((verifier, Role::Verifier), &failure, stats, item)
                 });
                 let reason = match score {
                     Ok(score) => {

@@ -149,6 +149,13 @@ impl PluginStepStats {
         self.count_failure(failure.kind.name(), || format!("{}: {failure}", place()));
     }
 
+    /// Counts an item on which the plugin used up a limit and that has a worth all the same. It is no failed item: the
+    /// failure rate is of those that nothing can be learnt from.
+    pub(crate) fn reached_limit(&mut self, role: Role, failure: &Failure, place: impl FnOnce() -> String) {
+        self.items.entry(role).or_default().failed -= 1;
+        self.failed(failure, place);
+    }
+
     /// Counts a failure that takes the scores of so many answers.
     pub(crate) fn failed_answers(&mut self, kind: &'static str, answers: u64, message: impl FnOnce() -> String) {
         self.items.entry(Role::Verifier).or_default().failed += answers;
