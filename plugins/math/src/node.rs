@@ -262,7 +262,29 @@ impl Node {
             Node::Power(a, b) => format!("{}^{}", a.source(), b.source()),
             Node::Set(items) | Node::Tuple(items) => all(items, ","),
             Node::Factorial(a) => format!("{}!", a.source()),
-            other => format!("{other:?}").chars().filter(|c| !c.is_whitespace()).collect(),
+            Node::Constant(constant) => format!("{constant:?}"),
+            Node::Root(a, degree) => format!("root{degree}({})", a.source()),
+            Node::Function(function, a) => format!("{function:?}({})", a.source()),
+            Node::Choose(n, k) => format!("choose({},{})", n.source(), k.source()),
+            Node::Operation(operation, parts) => format!("{operation:?}({})", all(parts, ",")),
+            Node::Bound(bound) => {
+                let Bound { binder, variable, range, body } = &**bound;
+                format!("{binder:?}({variable},{};{})", all(range, ","), body.source())
+            }
+            Node::PlusMinus(a, b) => format!("({}±{})", a.source(), b.source()),
+            Node::Percent(a) => format!("{}%", a.source()),
+            Node::Base(digits, base) => format!("{digits}_{base}"),
+            Node::Interval(Interval { ends: [low, high], closed }) => {
+                format!("interval({},{},{closed:?})", low.source(), high.source())
+            }
+            Node::Union(parts) => all(parts, "∪"),
+            Node::Without(a, b) => format!("({}\\{})", a.source(), b.source()),
+            Node::Matrix(rows) => rows.iter().map(|row| all(row, "&")).collect::<Vec<_>>().join(";"),
+            Node::Relation(parts, orders) => format!("({} {orders:?})", all(parts, "~")),
+            Node::Member(a, b) => format!("({}∈{})", a.source(), b.source()),
+            Node::Modulo(a, b) => format!("({} mod {})", a.source(), b.source()),
+            Node::Ratio(parts) => all(parts, ":"),
+            Node::Text(text) => text.clone(),
         }
     }
 }
