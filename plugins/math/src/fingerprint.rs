@@ -1,5 +1,6 @@
 //! Keys of numbers and of expressions with variables: exact fractions, decimals, and hashes of values at fixed points.
 
+use dashu_int::ops::BitTest;
 use dashu_ratio::RBig;
 
 use crate::{
@@ -39,6 +40,7 @@ pub(crate) fn number(node: &Node, work: &Work) -> Option<Key> {
         _ => {}
     }
     if let Some(value) = exact(node, work) {
+        work.write(value.numerator().bit_len() + value.denominator().bit_len())?;
         return Some(fraction(&value));
     }
     if let Node::Symbol(name) = node {

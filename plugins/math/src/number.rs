@@ -19,7 +19,7 @@ const PRECISION: usize = 224;
 /// Bits that rounding may have cost. A sum that is smaller than its terms by more is 0.
 const LOST: isize = 60;
 /// Most bits of an exact number.
-const MOST_BITS: usize = 1 << 17;
+const MOST_BITS: usize = 1 << 15;
 /// Largest exponent of two of a real number, whose digits are a division by as many bits.
 const MOST_REAL_BITS: isize = 1 << 14;
 /// Largest argument of a factorial, and largest exponent of an exact power.
@@ -28,7 +28,7 @@ const MOST: u32 = 10_000;
 const LARGEST_DEGREE: u32 = 64;
 
 /// Work that an answer may take, in about the words of 64 bits that are multiplied: some milliseconds.
-const WORK: u64 = 4_000_000;
+const WORK: u64 = 2_000_000;
 /// Work of an elementary function.
 const ELEMENTARY: u64 = 1_000;
 
@@ -50,6 +50,12 @@ impl Work {
     fn spend(&self, work: u64) -> Option<()> {
         self.left.set(self.left.get().checked_sub(work)?);
         Some(())
+    }
+
+    /// Spends the work of writing a number of so many bits in decimal digits.
+    pub(crate) fn write(&self, bits: usize) -> Option<()> {
+        let words = bits as u64 / 64;
+        self.spend(words * words)
     }
 
     /// Returns true if an operation without a value was met since this was asked before.

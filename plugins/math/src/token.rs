@@ -380,7 +380,7 @@ impl Lexer<'_> {
         if let Some(after) = rest.strip_prefix(['e', 'E']) {
             let signed = after.strip_prefix(['-', '+']).unwrap_or(after);
             let exponent = &signed[..digits(signed)];
-            if (1..=4).contains(&exponent.len()) && !signed[exponent.len()..].starts_with(|c: char| c.is_alphabetic()) {
+            if (1..=3).contains(&exponent.len()) && !signed[exponent.len()..].starts_with(|c: char| c.is_alphabetic()) {
                 let power = RBig::from(UBig::from(10u8).pow(exponent.parse().ok()?));
                 value = if after.starts_with('-') { value / power } else { value * power };
                 rest = &signed[exponent.len()..];
