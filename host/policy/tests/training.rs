@@ -10,7 +10,13 @@ use alft_policy::{
 
 fn optimiser(learning_rate: f64) -> OptimiserConfig {
     OptimiserConfig {
-        schedule: Schedule { learning_rate, warmup_steps: 2, decay: Decay::Cosine, total_steps: 1000 },
+        schedule: Schedule {
+            learning_rate,
+            warmup_steps: 2,
+            decay: Decay::Cosine,
+            total_steps: 1000,
+            decay_steps: None,
+        },
         adamw: AdamWConfig { weight_decay: 0.01, ..AdamWConfig::default() },
     }
 }

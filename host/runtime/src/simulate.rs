@@ -200,6 +200,7 @@ impl Trial<'_> {
             warmup_steps: 0,
             decay: Decay::Cosine,
             total_steps: steps,
+            decay_steps: None,
         };
         let mut policy = TabularPolicy::new(&reference, OptimiserConfig { schedule, ..Default::default() })?;
         let plugins = plugins(instance)?;

@@ -552,7 +552,7 @@ path = "a.wasm"
     }
 
     /// Every numeric key beside those of the plugins, and the hostile numbers that it may have all the same.
-    const NUMBERS: [(&str, &[&str]); 46] = [
+    const NUMBERS: [(&str, &[&str]); 48] = [
         ("seed", &["0", BIG]),
         ("model.lora.rank", &[]),
         ("model.lora.alpha", &["-1", TINY]),
@@ -578,6 +578,7 @@ path = "a.wasm"
         ("train.keep", &[BIG]),
         ("train.schedule.learning_rate", &["0", TINY, BIG]),
         ("train.schedule.warmup_steps", &["0", BIG]),
+        ("train.schedule.decay_steps", &[]),
         ("train.adamw.beta1", &["0", TINY]),
         ("train.adamw.beta2", &["0", TINY]),
         ("train.adamw.epsilon", &[BIG]),
@@ -596,6 +597,7 @@ path = "a.wasm"
         ("warm_start.batch", &[]),
         ("warm_start.schedule.learning_rate", &["0", TINY, BIG]),
         ("warm_start.schedule.warmup_steps", &["0", BIG]),
+        ("warm_start.schedule.decay_steps", &[]),
         ("warm_start.adamw.beta1", &["0", TINY]),
         ("warm_start.adamw.epsilon", &[BIG]),
         ("warm_start.adamw.weight_decay", &["0", TINY, BIG]),
@@ -656,6 +658,7 @@ path = "a.wasm"
                 "model={ embedded = \"tiny\", adapter = \"a\", lora = { rank = 2 } }",
                 "`model.adapter` goes on from adapters",
             ),
+            ("train.schedule.decay_steps=3", "`train.schedule.decay_steps` must be left out of a constant rate"),
             ("model.quantisation=q4_0", "`model.quantisation` keeps frozen weights in few bits, and without adapters"),
             ("model.quantisation=nf4", "unknown variant `nf4`"),
             ("model={ hub = \"SmolLM2\" }", "`model.hub` is \"SmolLM2\"; it must be a name such as"),
