@@ -18,21 +18,10 @@ const LONGEST: usize = 1_500;
 /// Most characters between two boxes, or formulas, of one answer.
 const BETWEEN: usize = 30;
 
-/// Phrases before an answer, in lower case. Later ones come after earlier ones in a text: "Final Answer: The final answer is".
-const MARKERS: [&str; 12] = [
-    "final answer:",
-    "final answer is",
-    "answer is:",
-    "answer is",
-    "answers are",
-    "answer:",
-    "answer**",
-    "final answer**",
-    "####",
-    "solution is",
-    "result is",
-    "\na:",
-];
+/// Ends of phrases that announce an answer, behind the word "answer" and in lower case; the longest first.
+const BEHIND_ANSWER: [&str; 5] = [" is:", " is", "s are", ":", "**"];
+/// Other phrases before an answer.
+const MARKERS: [&str; 4] = ["####", "solution is", "result is", "\na:"];
 
 /// Returns the answer of a completion, or `None` if none is found that parses as a whole.
 pub(crate) fn answer(completion: &str, strict: bool) -> Option<Node> {
@@ -114,9 +103,14 @@ fn with_percent(content: &str, after: &str) -> String {
 fn after_marker(text: &str) -> Option<&str> {
     // As many bytes as the text, so that places are the same in both.
     let lower = text.to_ascii_lowercase();
-    let starts = |marker: &str| lower.starts_with(marker.trim_start()).then_some(marker.trim_start().len());
-    let end =
-        MARKERS.iter().filter_map(|marker| lower.rfind(marker).map(|at| at + marker.len()).or_else(|| starts(marker)));
+    let mut answers = lower.rmatch_indices("answer").map(|(at, word)| at + word.len());
+    let answer = answers.find_map(|at| {
+        let behind = BEHIND_ANSWER.iter().find(|behind| lower[at..].starts_with(**behind))?;
+        Some(at + behind.len())
+    });
+    let others = MARKERS.iter().filter_map(|marker| Some(lower.rfind(marker)? + marker.len()));
+    let first = lower.starts_with("a:").then_some(2);
+    let end = answer.into_iter().chain(others).chain(first);
     let mut end = end.max()?;
     // "The answer isn't": the whole word, which makes it no answer.
     if text[..end].ends_with(char::is_alphabetic) && text[end..].starts_with(char::is_alphabetic) {
