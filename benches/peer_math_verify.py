@@ -53,6 +53,25 @@ def cpu_seconds(command):
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def in_process(alft, library, folder):
+    """Writes a run file that opens a native library in alft's own process, as only a pinned one is."""
+    inspected = subprocess.run([alft, "plugin", "inspect", library, "--json"], stdout=subprocess.PIPE, check=True)
+    run = Path(folder) / "native.toml"
+    run.write_text(f"""
+output = "out"
+model = {{ embedded = "tiny" }}
+prompts = {{ train = "none.jsonl" }}
+train = {{ steps = 1 }}
+[[plugin]]
+name = "math"
+path = "{library}"
+hash = "{json.loads(inspected.stdout)["blake3"]}"
+trust = "native"
+isolation = "in-process"
+""")
+    return ["--run", run]
+
+
 def alft_seconds(alft, plugin, folder):
     """Returns the CPU seconds of each case: of many repetitions of it in a file, less those of a file with a few."""
 
@@ -63,7 +82,7 @@ def alft_seconds(alft, plugin, folder):
                 for case in cases:
                     line = {"id": f"{turn}/{case['id']}", "prompt": f"{turn}/{case['id']}", "gold": case["gold"]}
                     out.write(json.dumps({**line, "completions": [case["pred"]]}) + "\n")
-        return min(cpu_seconds([alft, "score", file, "--trust-native", "--plugin", plugin]) for _ in range(3))
+        return min(cpu_seconds([alft, "score", file, *plugin]) for _ in range(3))
 
     mean = (run(cases(), 61) - run(cases(), 1)) / 60 / len(cases())
     start = run(cases()[:1], 1)
@@ -79,7 +98,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--alft", type=Path)
     parser.add_argument("--component", type=Path, help="alft_math.wasm, as `alft plugin build plugins/math` makes it")
-    parser.add_argument("--native", type=Path, help="the same as a native library")
+    parser.add_argument("--native", type=Path, help="the same as a native library, which is called in alft's process")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
@@ -91,9 +110,12 @@ def main():
         output = subprocess.run([python, __file__, "--worker"], stdout=subprocess.PIPE, check=True, text=True).stdout
         theirs = json.loads(output.splitlines()[-1])
         rows = [("Math-Verify " + VERSION, statistics.mean(theirs), theirs)]
-        for name, plugin in [("component", args.component), ("native library", args.native)]:
-            if plugin:
-                rows.append((f"alft, {name}", *alft_seconds(args.alft.resolve(), plugin.resolve(), folder)))
+        alft = args.alft.resolve()
+        if args.component:
+            rows.append(("alft, component", *alft_seconds(alft, ["--plugin", args.component.resolve()], folder)))
+        if args.native:
+            library = in_process(alft, args.native.resolve(), folder)
+            rows.append(("alft, native library", *alft_seconds(alft, library, folder)))
     print(f"{'':26} {'answers/s':>10} {'ms an answer':>13} {'99th percentile':>16} {'ratio':>7}")
     for name, mean, each in rows:
         print(f"{name:26} {1 / mean:10.0f} {1000 * mean:13.4f} {1000 * percentile(each):16.4f} {rows[0][1] / mean:7.0f}")
