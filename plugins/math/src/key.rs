@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | number | a fraction, as `-3/4` | exactly |
 //! | other number | its first 30 digits, as `~1.41421356…` | two with the same are equal but for a chance below 10⁻²⁵ |
-//! | expression with variables | its variables, and a hash of its values at three points | likewise |
+//! | expression with variables | its variables, and a hash of its values at two points | likewise |
 //! | equation, inequality | its variables, and a hash of such values over the first of them: up to a factor | likewise |
 //! | inequality of one variable | the interval of its solutions, with the variable before it | as its ends |
 //! | tuple, set, interval, union, matrix | its parts; the elements of a set in order | as its parts |

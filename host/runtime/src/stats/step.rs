@@ -84,8 +84,8 @@ impl StepStats {
         Self { plugins: plugins.iter().map(|_| PluginStepStats::default()).collect(), averages: Averages::default() }
     }
 
-    /// Adds the plugins' statistics of another round of the same step. The calls and the diagnostics of that round are on
-    /// record by themselves, and averages are not added up.
+    /// Adds the plugins' statistics of another round of the same step, or of another part of a file. Its calls and diagnostics
+    /// are on record by themselves, if at all, and averages are not added up.
     pub fn add(&mut self, other: Self) {
         for (own, other) in self.plugins.iter_mut().zip(other.plugins) {
             own.usage.add(other.usage);
