@@ -75,16 +75,14 @@ class PythonTests(alft.Plugin):
         del question
         prompt.metadata = "{}"
         seal_system()
-        run = Run(program)
-        records = [compute(run) for compute in computations]
-        if program.reason is not None:
-            log(identity, program.reason)
-        if run.is_broken():
-            return None
         try:
-            return key(records)
+            run = Run(program)
+            records = [compute(run) for compute in computations]
+            if program.reason is not None:
+                log(identity, program.reason)
+            return None if run.is_broken() else key(records)
         except BaseException as error:
-            # Nothing but the program can have changed what writes the key.
+            # Nothing but the program can have changed what runs it and writes the key.
             log(identity, f"the program changed what runs it: {type(error).__name__}")
             return None
 

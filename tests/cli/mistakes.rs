@@ -72,6 +72,49 @@ fn in_an_evaluation_that_is_trained_on() {
     assert!(summary.contains("on questions, 2 of them trained on") && !summary.contains("kept out"), "{summary}");
 }
 
+/// The run goes on, and says at its start what the special tokens of the model mean for it.
+#[test]
+fn in_the_special_tokens() {
+    let small = finished().copy();
+    let run = small.read("run.toml").replace("embedded = \"tiny\"", "path = \"run/model\"");
+    let question = |text: &str| {
+        small.write("train.jsonl", &format!("{{\"prompt\": \"{text}\", \"gold\": 2}}\n"));
+    };
+    small.write("run.toml", &run);
+    question("1+1=");
+    let warnings = || {
+        let output = succeed(small.train("x").args(["--steps", "0"]));
+        let errors = String::from_utf8(output.stderr).unwrap();
+        errors.lines().filter(|line| line.starts_with("warning:")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(warnings(), [""; 0]);
+    let edit = |name: &str, edit: &dyn Fn(&mut serde_json::Value)| {
+        let path = format!("run/model/{name}");
+        let mut value = serde_json::from_str(&small.read(&path)).unwrap();
+        edit(&mut value);
+        small.write(&path, &value.to_string());
+    };
+    let without = |key: &'static str| move |value: &mut serde_json::Value| value[key] = serde_json::Value::Null;
+    edit("config.json", &without("eos_token_id"));
+    edit("generation_config.json", &without("eos_token_id"));
+    assert_eq!(warnings(), [""; 0], "tokenizer_config.json still names the token");
+    edit("tokenizer_config.json", &without("eos_token"));
+    let [warning] = &warnings()[..] else { panic!("{:?}", warnings()) };
+    for text in ["no end-of-sequence token", "cut at 32 tokens", "eos_token_id", "sampling.stop"] {
+        assert!(warning.contains(text), "{warning}");
+    }
+    small.write("run.toml", &run.replace("max_new_tokens = 32", "max_new_tokens = 32\nstop = [\".\"]"));
+    assert_eq!(warnings(), [""; 0], "a text ends the completions");
+
+    let tokenizer = small.read("run/model/tokenizer.json");
+    small.write("run/model/tokenizer.json", &tokenizer.replace("<eos>", "and"));
+    question("one and one");
+    let [warning] = &warnings()[..] else { panic!("{:?}", warnings()) };
+    for text in ["1 of the questions quote special tokens", "such as and in question 1"] {
+        assert!(warning.contains(text), "{warning}");
+    }
+}
+
 #[test]
 fn in_numbers_of_the_command_line() {
     let small = Small::new();

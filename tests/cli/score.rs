@@ -22,7 +22,7 @@ fn small() -> Small {
     small
 }
 
-const READER: [&str; 2] = ["--plugin", r#"arithmetic.wasm,config={"marker": ":"}"#];
+const READER: [&str; 4] = ["--plugin", "arithmetic.wasm", "--config", r#"{"marker": ":"}"#];
 
 fn score(small: &Small, args: &[&str]) -> Command {
     let mut command = small.command(&["score", "completions.jsonl"]);
@@ -117,6 +117,9 @@ fn mistakes_are_named() {
     let small = small();
     fail(&mut score(&small, &[]), 2, &["--plugin"]);
     fail(&mut score(&small, &[&READER[..], &["--run", "run.toml"]].concat()), 2, &["--run", "cannot be used with"]);
+    let config = ["--plugin", "arithmetic.wasm", "--config", r#"{"mark": ":"}"#];
+    fail(&mut score(&small, &config), 5, &["plugin \"arithmetic\"", "mark"]);
+    fail(&mut score(&small, &["--config", "{}"]), 2, &["--plugin"]);
     fail(&mut score(&small, &["--plugin", "coherence.wasm"]), 5, &["none of the plugins reads answers"]);
     fail(&mut score(&small, &["--plugin", "absent.wasm"]), 5, &["plugin \"absent\"", "absent.wasm", "No such file"]);
     small.write("completions.jsonl", &COMPLETIONS.replace("[\":4\", \":4\"]", "[]"));

@@ -29,11 +29,10 @@ impl Scorer for Limited {
     fn call(&self, batch: &Batch<'_>) -> BatchResult {
         let Entries::Texts(entries) = batch.entries() else { panic!("{batch:?}") };
         let item = |text: &String| {
-            let kinds =
-                [FailureKind::OutOfFuel, FailureKind::Memory, FailureKind::StackOverflow, FailureKind::Deadline];
-            let fails = |kind: &&FailureKind| *text == format!("{} {kind}", batch.role());
-            match kinds.iter().find(fails) {
-                Some(kind) => Err(Failure::new(*kind, "a limit")),
+            let kinds = FailureKind::METERED.into_iter().chain([FailureKind::Deadline, FailureKind::Trap]);
+            let fails = |kind: &FailureKind| *text == format!("{} {kind}", batch.role());
+            match kinds.into_iter().find(fails) {
+                Some(kind) => Err(Failure::new(kind, "a limit")),
                 None if batch.role().returns() == Returns::Keys => Ok(Item::Key(Some(text.clone()))),
                 None => Ok(Item::Score(1.0)),
             }
@@ -79,7 +78,7 @@ fn failed(stats: &StepStats) -> u64 {
 #[test]
 fn a_limit_is_worth_the_score_of_the_run_file_and_a_deadline_is_a_failure() {
     let question = Question::of_texts("q".into(), vec![Prompt { id: "q".into(), ..Prompt::default() }]);
-    let (rollout, stats) = rewarded(&question, &TEXTS, Some(OnLimit { score: -2.0 }));
+    let (rollout, stats) = rewarded(&question, &TEXTS, Some(OnLimit { score: -2.0, traps: false }));
     let [good, unread, verified, graded, late_reader, late_verifier] = &rollout.groups[0].samples[..] else { panic!() };
     // The reward is the verifier's score and the grader's.
     assert_eq!(good.reward, Some(2.0));
@@ -103,4 +102,19 @@ fn a_limit_is_a_failure_by_default() {
     let kept: Vec<bool> = rollout.groups[0].samples.iter().map(|sample| sample.is_kept()).collect();
     assert_eq!(kept, [true, false, false, false, false, false]);
     assert_eq!(failed(&stats), 5);
+}
+
+#[test]
+fn a_trap_is_the_items_doing_where_the_run_file_says_so() {
+    let question = Question::of_texts("q".into(), vec![Prompt { id: "q".into(), ..Prompt::default() }]);
+    let texts = ["good", "reader trap", "verifier trap", "reader out-of-fuel"];
+    for (traps, kept) in [(true, [true, true, true, true]), (false, [true, false, false, true])] {
+        let (rollout, stats) = rewarded(&question, &texts, Some(OnLimit { score: 0.0, traps }));
+        let samples = &rollout.groups[0].samples;
+        assert_eq!(samples.iter().map(|sample| sample.is_kept()).collect::<Vec<_>>(), kept);
+        assert_eq!(failed(&stats), if traps { 0 } else { 2 });
+        if traps {
+            assert_eq!((&samples[1].answer, samples[2].reward), (&Answer::Unreadable, Some(1.0)), "1 of the grader");
+        }
+    }
 }

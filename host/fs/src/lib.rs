@@ -11,8 +11,13 @@
 //! [`write()`] writes bytes, [`file()`] and [`folder()`] let a closure do the writing. All three write a draft beside the
 //! destination, flush it to the disk (fsync), rename it into place and flush the folder that holds the name. A killed
 //! process can leave its draft behind: [`sweep`] removes the drafts of dead processes.
+//!
+//! [`with_hint`] names the file that was probably meant where one is missing, and [`other_format`] what a file is that has
+//! another format than its name says.
 
 mod draft;
+mod other;
+mod similar;
 mod sweep;
 
 use std::{
@@ -22,7 +27,11 @@ use std::{
 };
 
 use crate::draft::{Draft, parent};
-pub use crate::sweep::sweep;
+pub use crate::{
+    other::other_format,
+    similar::{nearest, with_hint},
+    sweep::sweep,
+};
 
 /// An operation on the way to a complete file or folder failed. The destination is as it was before.
 #[derive(Debug, thiserror::Error)]

@@ -63,7 +63,7 @@ impl fmt::Display for Form {
 /// # Errors
 /// Fails if the file cannot be read, is larger than `limits.component_size` or is not a regular file.
 pub fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, Error> {
-    let error = |source| Error::Read { path: path.into(), source };
+    let error = |source| Error::Read { path: path.into(), source: alft_fs::with_hint(path, source) };
     let (metadata, limit) = (std::fs::metadata(path).map_err(error)?, limits.component_size);
     require_regular(&metadata).map_err(error)?;
     let too_large = |size| Error::TooLarge { path: path.into(), size, limit };

@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::formats::mistaken;
+
 /// The result of every fallible function of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -227,11 +229,14 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn read(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        move |source| Error::Read { path: path.to_owned(), source }
+        move |source| Error::Read { path: path.to_owned(), source: alft_fs::with_hint(path, source) }
     }
 
     pub(crate) fn format<E: Into<BoxError>>(path: &Path, format: &'static str) -> impl FnOnce(E) -> Self {
-        move |source| Error::Format { path: path.to_owned(), format, source: source.into() }
+        move |source| match mistaken::other_format(path, format) {
+            Some(other) => Error::content(path, format!("the file is {other}")),
+            None => Error::Format { path: path.to_owned(), format, source: source.into() },
+        }
     }
 
     pub(crate) fn content(path: &Path, reason: impl Into<String>) -> Self {

@@ -119,6 +119,7 @@ mod sampler;
 mod session;
 mod setup;
 mod simulate;
+mod special;
 pub mod stats;
 mod step;
 mod template;

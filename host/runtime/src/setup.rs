@@ -19,6 +19,7 @@ use crate::memory::{sample_memory, update_memory};
 use crate::plugins::{ActiveConfig, PinSource, PluginError, PluginSet};
 use crate::record::RunDir;
 use crate::session::RunData;
+use crate::special;
 use crate::template::PromptTemplate;
 use crate::warning::Warning;
 
@@ -72,6 +73,7 @@ impl Setup {
         if let Some(memory) = memory {
             observer(&RunEvent::SampleMemory(&memory));
         }
+        let warnings = special::check(&policy, &config, &[&train, &eval]);
         let examples = encode_examples(&policy, &template, warm_start, &examples)?;
         let trainer = Trainer::new(policy, &tuning, config.first_optimiser(), config.train.token_budget, config.seed)?
             .with_activation_checkpointing(config.train.activation_checkpointing);
@@ -83,7 +85,7 @@ impl Setup {
         if let Some(source) = template.chat_source() {
             fingerprint = fingerprint.with_text("prompts.template", source);
         }
-        for warning in golds::check(&[&train, &eval], &plugins) {
+        for warning in warnings.into_iter().chain(golds::check(&[&train, &eval], &plugins)) {
             observer(&RunEvent::Warning(&warning));
         }
         let data = RunData { template, train, eval, examples };

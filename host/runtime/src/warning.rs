@@ -32,6 +32,20 @@ pub enum Warning {
         /// Questions of the evaluation.
         total: usize,
     },
+    /// The model has no end-of-sequence token, and the run file no stop texts.
+    NothingEndsCompletions {
+        /// The tokens after which every completion is cut.
+        max_new_tokens: usize,
+    },
+    /// Questions quote special tokens, which the policy reads as letters.
+    SpecialTokensAreText {
+        /// Questions that do so.
+        questions: usize,
+        /// The name of the first.
+        question: String,
+        /// The special token in it.
+        token: String,
+    },
     /// A verifier cannot judge answers to some questions, whose gold answer is missing or cannot be read.
     GoldAnswers {
         /// The verifier's name in the run file.
@@ -92,6 +106,17 @@ impl fmt::Display for Warning {
                 f,
                 "{shared} of {total} questions of prompts.eval are in prompts.train too, so the evaluation shows how well they are \
                  learnt by heart; keep other questions for it"
+            ),
+            Self::NothingEndsCompletions { max_new_tokens } => write!(
+                f,
+                "the model has no end-of-sequence token, so every completion is cut at {max_new_tokens} tokens; name it as \
+                 `eos_token_id` in the model's generation_config.json, or write texts into sampling.stop"
+            ),
+            Self::SpecialTokensAreText { questions, question, token } => write!(
+                f,
+                "{questions} of the questions quote special tokens, such as {token} in question {question}; the policy reads \
+                 their letters, not the tokens; a conversation belongs into a list of messages, and marks around the question \
+                 into prompts.template"
             ),
             Self::GoldAnswers { verifier, failed, checked, total, first } => {
                 write!(f, "plugin {verifier} cannot judge {failed} of ")?;

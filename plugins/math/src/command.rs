@@ -3,8 +3,10 @@
 use dashu_ratio::RBig;
 
 use crate::{
+    factor::multiply,
     node::{Binder, Bound, Constant, Function, Node, Operation},
-    parse::{Parser, constant, multiply},
+    parse::Parser,
+    primary::constant,
     token::Token,
 };
 

@@ -5,11 +5,7 @@
 //!    sentence;
 //! 3. unless the reader is strict, the last formula or number of the completion.
 
-use crate::{
-    node::Node,
-    parse::parse,
-    token::{group, is_unit},
-};
+use crate::{node::Node, parse::parse, token::group, vocabulary::is_unit};
 
 /// Most bytes of a completion's end that are looked at. The answer is at the end.
 const LOOKED_AT: usize = 20_000;

@@ -4,10 +4,14 @@ use dashu_int::ops::BitTest;
 use dashu_ratio::RBig;
 
 use crate::{
+    complex::{Complex, rounded},
+    decimal::{as_fraction, decimal},
+    evaluate::evaluate,
+    exact::exact,
     hash::{coordinate, hash},
     node::{Constant, Function, Node},
-    number::{Complex, Work, as_fraction, decimal, evaluate, exact, rounded},
     real::Real,
+    work::Work,
 };
 
 /// Significant digits of a number in a key.

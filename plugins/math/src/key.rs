@@ -13,10 +13,11 @@
 use dashu_ratio::RBig;
 
 use crate::{
+    exact::exact,
     fingerprint::{Key, number, up_to_a_factor},
     node::{Constant, Interval, Node, Operation, Order},
-    number::{Work, exact},
     solve::solution,
+    work::Work,
 };
 
 /// Returns the key of a value.

@@ -9,16 +9,23 @@
 
 mod command;
 mod compare;
+mod complex;
+mod decimal;
+mod evaluate;
+mod exact;
 mod extract;
+mod factor;
 mod fingerprint;
 mod hash;
 mod key;
 mod node;
-mod number;
 mod parse;
+mod primary;
 mod real;
 mod solve;
 mod token;
+mod vocabulary;
+mod work;
 
 use alft_sdk::serde::Deserialize;
 use alft_sdk::{Error, Manifest, Plugin, Prompt, Reader, Result, Verifier, export, manifest};

@@ -3,9 +3,11 @@
 use dashu_ratio::RBig;
 
 use crate::{
+    evaluate::evaluate,
+    exact::exact,
     node::{Constant, Function, Interval, Node, Order},
-    number::{Work, evaluate, exact},
     real::Real,
+    work::Work,
 };
 
 /// Returns the variable of inequalities whose sides are linear in it, or in its absolute value, and the set of their

@@ -19,12 +19,12 @@ use crate::engine;
 use crate::error::Result;
 use crate::print;
 use crate::progress::Progress;
-use crate::values::PluginArg;
+use crate::values::{PluginArg, PluginArgs};
 
 /// Score stored completions with plugins
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example: alft score completions.jsonl --plugin plugins/math --plugin format.wasm,weight=0.2 > scores.jsonl\n\n\
+Example: alft score completions.jsonl --plugin plugins/math --config '{\"strict\": true}' > scores.jsonl\n\n\
 A line of the file is {\"id\": …, \"prompt\": …, \"completions\": […], \"gold\": …}; phrasings of one question have the \
 same \"bundle\". One plugin reads the answers, the others reward them, exactly as in a training step. For each line one is \
 printed: {\"id\": …, \"answers\": […], \"scores\": {PLUGIN: […]}, \"rewards\": […], \"advantages\": […]}, with an entry for \
@@ -34,12 +34,10 @@ pub(crate) struct ScoreArgs {
     /// The completions
     #[arg(value_name = "COMPLETIONS.jsonl")]
     completions: PathBuf,
-    /// A plugin: FILE, FILE,weight=W or FILE,weight=W,config=JSON, where FILE is a component, a native library or the folder
-    /// of a project, which is built (may be repeated)
-    #[arg(long = "plugin", value_name = "FILE", required_unless_present = "run", conflicts_with = "run")]
-    plugins: Vec<PluginArg>,
+    #[command(flatten)]
+    plugins: PluginArgs,
     /// Take the plugins, weights and estimator of this run file
-    #[arg(long, value_name = "RUN.toml")]
+    #[arg(long, value_name = "RUN.toml", required_unless_present = "plugin", conflicts_with = "plugin")]
     run: Option<PathBuf>,
     /// Let native libraries of --plugin run, with all the rights of this program
     #[arg(long)]
@@ -182,14 +180,14 @@ impl ScoreArgs {
             let count = names.entry(stem.clone()).or_default();
             *count += 1;
             let name = if *count == 1 { stem } else { format!("{stem}-{count}") };
-            let config: Value = serde_json::from_str(&plugin.config).expect("the argument was parsed");
             let source = if plugin.path.is_dir() { "crate" } else { "path" };
-            let mut table = json!({ "name": name, source: plugin.path, "weight": plugin.weight, "config": config });
+            let mut table =
+                json!({ "name": name, source: plugin.path, "weight": plugin.weight, "config": plugin.config });
             if self.trust_native {
                 table["trust"] = "native".into();
             }
             serde_json::from_value(table).expect("a plugin's table is complete")
         };
-        self.plugins.iter().map(&mut entry).collect()
+        self.plugins.0.iter().map(&mut entry).collect()
     }
 }

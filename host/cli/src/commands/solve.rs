@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use alft_build::Form;
 use alft_game::exact::{BoxError, Dynamics, Solution, Term, solve, solve::Config};
 use alft_plugin_host::{Limits, NativeTrust, Plugin};
 use alft_runtime::data::{Instance, linear_term, read_games};
@@ -12,9 +13,10 @@ use alft_sdk::call::{Item, PromptTexts};
 use alft_sdk::roles::{Batch, Role};
 use alft_sdk::{Bundle, Valuation};
 use clap::ValueEnum;
+use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::values::{PluginArg, positive};
+use crate::values::{PluginArg, PluginArgs, positive};
 use crate::{engine, plots};
 
 /// Play exact games to their Nash equilibria, each with a certificate.
@@ -41,10 +43,8 @@ pub(crate) struct SolveArgs {
     /// Solve the game of this name alone
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
-    /// Add a component or native library to every game's objectives: FILE, FILE,weight=W or FILE,weight=W,config=JSON
-    /// (may be repeated)
-    #[arg(long = "plugin", value_name = "FILE")]
-    plugins: Vec<PluginArg>,
+    #[command(flatten)]
+    plugins: PluginArgs,
     /// Let native libraries of --plugin run, with all the rights of this program
     #[arg(long)]
     trust_native: bool,
@@ -108,7 +108,7 @@ pub(crate) fn run(args: &SolveArgs) -> Result<()> {
         );
         return Err(Error::Data { path: args.games.clone(), reason });
     }
-    let plugins = open(&args.plugins, args.trust_native)?;
+    let plugins = open(&args.plugins.0, args.trust_native)?;
     let config = Config {
         dynamics: args.dynamics.into(),
         tolerance: args.tolerance.unwrap_or(SMOOTH),
@@ -205,7 +205,13 @@ fn open(plugins: &[PluginArg], trust_native: bool) -> Result<Vec<ExtraObjective>
     let native = if trust_native { NativeTrust::InProcess } else { NativeTrust::Refused };
     let open = |arg: &PluginArg| {
         let name = arg.path.display().to_string();
-        let plugin = open_file(&arg.path, &arg.config, &limits, native, &engine).map_err(Error::open(&name))?;
+        let config = Value::from(arg.config.clone()).to_string();
+        let file = if arg.path.is_dir() {
+            alft_build::build(&arg.path, Form::Component, &|event| tell!("{event}"))?
+        } else {
+            arg.path.clone()
+        };
+        let plugin = open_file(&file, &config, &limits, native, &engine).map_err(Error::open(&name))?;
         if !plugin.has(Role::Objective) && !plugin.has(Role::Verifier) {
             return Err(Error::plugin(&name)("it is neither an objective nor a verifier"));
         }

@@ -9,7 +9,7 @@ use std::{
 use candle_core::{DType, Device, Tensor, safetensors::MmapedSafetensors};
 use serde_json::{Value, json};
 
-use super::{export::ExportType, safetensors};
+use super::{export::ExportType, mistaken, safetensors};
 use crate::{
     error::{Error, Result},
     model::{
@@ -31,6 +31,7 @@ const TEXT_MODEL: &str = "language_model.";
 
 /// Loads a folder. Weights in `f16` and `bf16` are converted to `f32`, and projections quantised.
 pub(super) fn load(dir: &Path, device: &Device, quantisation: Option<Quantisation>) -> Result<Policy> {
+    mistaken::check_folder(dir)?;
     let config_path = dir.join(CONFIG);
     let mut config = ModelConfig::from_json(&read(&config_path)?, &config_path)?;
     let companions = companions(dir)?;
@@ -44,6 +45,12 @@ pub(super) fn load(dir: &Path, device: &Device, quantisation: Option<Quantisatio
             config.eos_tokens = ids.into_vec();
             config.check(&path)?;
         }
+    }
+    // A folder that names the token only in words means it all the same.
+    if config.eos_tokens.is_empty()
+        && let Some(token) = companions.get(TOKENIZER_CONFIG).and_then(eos_token)
+    {
+        config.eos_tokens.extend(tokenizer.token_id(&token));
     }
 
     let weights = Weights::open(dir)?;
@@ -66,6 +73,13 @@ fn companions(dir: &Path) -> Result<Companions> {
         serde_json::from_str::<Value>(text).map_err(Error::format(&dir.join(TOKENIZER_CONFIG), "JSON"))?;
     }
     Ok(Companions::new(files))
+}
+
+/// Returns the end-of-sequence token that a `tokenizer_config.json` names, as a text or as an added token.
+fn eos_token(config: &str) -> Option<String> {
+    let config: Value = serde_json::from_str(config).ok()?;
+    let token = &config["eos_token"];
+    token.as_str().or_else(|| token["content"].as_str()).map(str::to_owned)
 }
 
 /// Reads the tokenizer, whose configuration decides about the beginning of texts before its `tokenizer.json` does.
@@ -127,6 +141,12 @@ impl Weights {
                 )
             })?;
             let path = dir.join(file);
+            if !path.is_file() {
+                return Err(Error::content(
+                    dir,
+                    format!("the folder is missing {file}, which {INDEX} names; fetch it too"),
+                ));
+            }
             if !maps.contains_key(&path) {
                 maps.insert(path.clone(), safetensors::map(&path)?);
             }

@@ -6,6 +6,7 @@ pub(crate) mod export;
 mod gguf;
 pub(crate) mod hub;
 mod huggingface;
+pub(crate) mod mistaken;
 pub(crate) mod peft;
 pub(crate) mod safetensors;
 

@@ -1,18 +1,18 @@
 //! Safetensors files.
 
-use std::{collections::BTreeMap, fs::File, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use candle_core::{Tensor, safetensors::MmapedSafetensors};
 
+use super::mistaken::{SAFETENSORS, check_length};
 use crate::error::{Error, Result};
 
 /// Maps a file into memory, to read its tensors one at a time.
 pub(crate) fn map(path: &Path) -> Result<MmapedSafetensors> {
-    // The file is opened first because the library's error for a missing file does not name the file.
-    File::open(path).map_err(Error::read(path))?;
+    check_length(path)?;
     // SAFETY: the file is mapped for reading while the model loads. This crate replaces files by renaming, which leaves
     // maps intact; that another process overwrites the file in place meanwhile cannot be ruled out, as with every map.
-    unsafe { MmapedSafetensors::new(path) }.map_err(Error::format(path, "safetensors"))
+    unsafe { MmapedSafetensors::new(path) }.map_err(Error::format(path, SAFETENSORS))
 }
 
 /// Writes tensors to a file, with `metadata` in its header.

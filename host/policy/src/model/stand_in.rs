@@ -33,6 +33,11 @@ impl StandIns {
         hidden
     }
 
+    /// Returns a special token that a text quotes.
+    pub(super) fn quoted_by(&self, text: &str) -> Option<&str> {
+        self.0.iter().map(String::as_str).find(|token| text.contains(token))
+    }
+
     /// Returns the first special token that a character of a text stands for, with the text before and after the character.
     pub(super) fn first<'t>(&self, text: &'t str) -> Option<(&'t str, &str, &'t str)> {
         let found = |(at, character): (usize, char)| Some((at, self.hidden_by(character)?));

@@ -91,6 +91,11 @@ impl Tokenizer {
         self.special.hide(text)
     }
 
+    /// Returns a special token that stands in a text, which [`Self::as_text`] would hide.
+    pub fn special_token_in(&self, text: &str) -> Option<&str> {
+        self.special.quoted_by(text)
+    }
+
     /// Returns the tokens of a text. Special tokens such as `<|im_start|>` are recognised, unless [`Self::as_text`] has hidden
     /// them; none is added.
     ///

@@ -1,4 +1,4 @@
-//! The numbers that a model of any size gives, for `benches/parity_transformers.py` to compare with those of transformers.
+//! The numbers that a model of any size gives, for the scripts `benches/parity_*.py` to compare with those of other programs.
 
 use std::{fs, path::PathBuf};
 
@@ -33,8 +33,8 @@ struct Questions {
     /// Tokens that greedy decoding goes on from.
     prompts: Vec<Vec<u32>>,
     max_new_tokens: usize,
-    /// True if the model is exported as a GGUF file.
-    gguf: bool,
+    /// The type of a GGUF file that the model is exported to, if one is wanted.
+    gguf: Option<GgufType>,
     /// The number that gradients are multiplied by; `None` for no gradients.
     gradient_scale: Option<f64>,
     /// The folder for the results.
@@ -42,8 +42,8 @@ struct Questions {
 }
 
 #[test]
-#[ignore = "a real model's numbers, for benches/parity_transformers.py, which runs this test"]
-fn a_model_answers_the_questions_of_the_parity_script() {
+#[ignore = "a real model's numbers, for the scripts benches/parity_*.py, which run this test"]
+fn a_model_answers_the_questions_of_a_parity_script() {
     let path = std::env::var_os(QUESTIONS).expect("ALFT_PARITY names the file of questions");
     let questions: Questions = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
     let policy = Policy::open(&questions.model, &Device::Cpu).unwrap();
@@ -69,8 +69,8 @@ fn a_model_answers_the_questions_of_the_parity_script() {
         "greedy": completions.into_iter().map(|completion| completion.tokens).collect::<Vec<_>>(),
     });
     fs::write(questions.out.join("results.json"), results.to_string()).unwrap();
-    if questions.gguf {
-        let export = Export { gguf: Some(GgufType::F16), ..Export::default() };
+    if questions.gguf.is_some() {
+        let export = Export { gguf: questions.gguf, ..Export::default() };
         policy.export(&questions.out.join("exported"), export).unwrap();
     }
     let Some(scale) = questions.gradient_scale else { return };

@@ -18,6 +18,6 @@ pub use plugin::{Isolation, OnError, OnLimit, PluginEntry, PluginForm, Trust};
 pub use questions::{DynamicSampling, QuestionOrder};
 pub use run_file::{Embedded, Eval, Game, Model, Prompts, RunFile, Train, WarmStart};
 pub use schedule::PhaseSchedule;
-pub use source::{InvalidSetting, RunFileError, nearest};
+pub use source::{InvalidSetting, RunFileError};
 pub use watcher::RunFileWatcher;
 pub use weight::{Ramp, Weight};

@@ -66,7 +66,10 @@ fn set(table: &mut toml::Table, key: &str, value: toml::Value) -> Result<(), Str
             let place = entries.iter().position(has_name).or_else(|| entry.parse().ok());
             match place.and_then(|place| entries.get_mut(place)) {
                 Some(toml::Value::Table(table)) => set(table, rest, value),
-                _ => Err(format!("{first} has no entry \"{entry}\"")),
+                _ => {
+                    let names: Vec<&str> = entries.iter().filter_map(|other| other.get("name")?.as_str()).collect();
+                    Err(format!("{first} has no entry \"{entry}\"; there are {}", names.join(", ")))
+                }
             }
         }
         _ => Err(format!("{first} is a single value and has no key {rest}")),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use alft_game::{GroupObjective, Scale};
-use alft_plugin_host::Limits;
+use alft_plugin_host::{FailureKind, Limits};
 use alft_sdk::roles::Role;
 use serde::{Deserialize, Serialize};
 
@@ -103,6 +103,16 @@ impl OnError {
 pub struct OnLimit {
     /// A grader's or verifier's score. A reader has read no answer.
     pub score: f64,
+    /// True if a trap is the item's doing too: for plugins whose interpreter a program can destroy.
+    #[serde(default)]
+    pub traps: bool,
+}
+
+impl OnLimit {
+    /// Returns the kinds of failure that have the score.
+    pub fn kinds(self) -> impl Iterator<Item = FailureKind> {
+        FailureKind::METERED.into_iter().chain(self.traps.then_some(FailureKind::Trap))
+    }
 }
 
 /// The form that a plugin's source is built into.

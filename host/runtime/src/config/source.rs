@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use alft_fs::nearest;
 use alft_plugin_host::limits::InvalidLimit;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -12,9 +13,40 @@ pub(super) struct Source {
     pub(super) text: String,
 }
 
-/// The key for the length of a schedule in other tools.
-const TOTAL_STEPS: &str = "total_steps";
-const OF_TOTAL_STEPS: &str = "leave it out: a schedule ends with the last step of `train.steps` or `warm_start.steps`";
+/// Keys of other tools and of other tables, and what is meant here.
+const ELSEWHERE: [(&str, &str); 15] = [
+    ("steps", "`train.steps` and `warm_start.steps` are the numbers of steps"),
+    ("group", "`game.group` is the number of completions for each prompt"),
+    ("beta", "`train.loss.beta` is the weight of the KL penalty"),
+    ("temperature", "`sampling.temperature` is that of training"),
+    ("total_steps", "leave it out: a schedule ends with the last step of `train.steps` or `warm_start.steps`"),
+    ("learning_rate", "it stands in a schedule: `schedule = { learning_rate = 1e-5 }`"),
+    ("lr", "it stands in a schedule: `schedule = { learning_rate = 1e-5 }`"),
+    ("warmup_steps", "it stands in a schedule: `schedule = { learning_rate = 1e-5, warmup_steps = 10 }`"),
+    (
+        "batch_size",
+        "`game.bundles_per_step` is the number of questions of a step, and `warm_start.batch` that of examples",
+    ),
+    ("num_generations", "`game.group` is the number of completions for each prompt"),
+    ("max_completion_length", "`sampling.max_new_tokens` is the length of a completion"),
+    ("max_tokens", "`sampling.max_new_tokens` is the length of a completion"),
+    ("epochs", "`train.steps` is the number of steps"),
+    ("num_train_epochs", "`train.steps` is the number of steps"),
+    ("kl_coef", "`train.loss.beta` is the weight of the KL penalty"),
+];
+
+/// Keys that a run file must have, and a line with each.
+const REQUIRED: [(&str, &str); 6] = [
+    ("output", "the folder of the run's files, as in `output = \"runs/first\"` in front of all tables"),
+    (
+        "model",
+        "the model that is trained, as in `model = { path = \"models/Qwen2.5-0.5B\" }`, or `embedded = \"tiny\"` for a try",
+    ),
+    ("prompts", "the questions, as in `prompts = { train = \"train.jsonl\" }`"),
+    ("sampling", "the length of completions, as in `sampling = { max_new_tokens = 256 }`"),
+    ("train", "the length of the run, as in `train = { steps = 100 }`"),
+    ("name", "a name of the plugin, as in `name = \"coherence\"`"),
+];
 
 /// A run file that cannot be used: the message, and the place in the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,14 +91,9 @@ impl Source {
     /// The TOML reader's error, with a suggestion where a key is unknown.
     pub(super) fn toml_error(&self, error: &toml::de::Error) -> RunFileError {
         let message = error.message().to_owned();
-        let help = unknown_key(&message).map(|(wrong, known)| match (wrong, nearest(wrong, &known)) {
-            (TOTAL_STEPS, _) => OF_TOTAL_STEPS.to_owned(),
-            (_, Some(near)) => format!("did you mean `{near}`?"),
-            (_, None) => format!("the keys here are: {}", known.join(", ")),
-        });
-        let help = help.or_else(|| of_number(&message).map(str::to_owned));
+        let help = of_unknown(&message).or_else(|| of_message(&message));
         let first_part = || message.split(", expected").next().unwrap_or(&message).to_owned();
-        let message = if unknown_key(&message).is_some() { first_part() } else { message };
+        let message = if unknown(&message).is_some() { first_part() } else { message };
         self.error(message, help, error.span())
     }
 
@@ -158,30 +185,61 @@ fn named<'a, 'i>(entry: &'a DeValue<'i>, name: &str) -> Option<&'a DeTable<'i>> 
     matches!(own.get_ref(), DeValue::String(own) if own.as_ref() == name).then_some(table)
 }
 
-/// The key and its alternatives in serde's message: "unknown field `stpes`, expected one of `steps`, `seed`".
-fn unknown_key(message: &str) -> Option<(&str, Vec<&str>)> {
+/// The word and its alternatives in serde's message: "unknown field `stpes`, expected one of `steps`, `seed`".
+fn unknown(message: &str) -> Option<(&str, Vec<&str>)> {
     let rest = message.strip_prefix("unknown field `").or_else(|| message.strip_prefix("unknown variant `"))?;
     let (wrong, rest) = rest.split_once('`')?;
     Some((wrong, rest.split('`').skip(1).step_by(2).collect()))
 }
 
-/// The remedy for a value that is none of the numbers that a key has.
-fn of_number(message: &str) -> Option<&'static str> {
-    if message.contains("number overflowed") {
-        return Some("write a number that has a place in 64 bits");
-    }
-    match message.rsplit_once("expected ")?.1 {
-        "u64" | "u32" | "usize" => Some("write a whole number that is 0 or more"),
-        "f64" => Some("write a number"),
-        _ => None,
-    }
+/// The remedy for a key or a value that there is not.
+fn of_unknown(message: &str) -> Option<String> {
+    let (wrong, known) = unknown(message)?;
+    let names = known.join(", ");
+    let elsewhere = ELSEWHERE.iter().find(|(key, _)| *key == wrong).map(|(_, place)| *place);
+    Some(match (nearest(wrong, &known), elsewhere) {
+        (_, Some(place)) => place.to_owned(),
+        (Some(near), None) => format!("did you mean `{near}`?"),
+        (None, None) if message.starts_with("unknown variant") => format!("write one of {names}"),
+        (None, None) => format!("the keys here are: {names}"),
+    })
 }
 
-/// The known name that `wrong` was probably meant to be, if one is near.
-pub fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
-    let distance = |key: &str| strsim::damerau_levenshtein(wrong, key);
-    let near = known.iter().copied().min_by_key(|key| distance(key))?;
-    (distance(near) <= near.len().max(wrong.len()) / 2).then_some(near)
+/// The remedy for a value or a text that is not what stands in its place, by the message of the TOML reader or of serde.
+fn of_message(message: &str) -> Option<String> {
+    if let Some(key) = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
+        let what = REQUIRED.iter().find(|(name, _)| *name == key).map(|(_, what)| *what);
+        return Some(what.map_or_else(|| format!("add the key `{key}`"), |what| format!("add {what}")));
+    }
+    let starts: [(&str, &str); 6] = [
+        ("duplicate key", "keep one of the two; a further plugin is a table `[[plugin]]`, with two brackets"),
+        ("invalid boolean", "write a text in quotes, as in \"tiny\""),
+        ("string values must be quoted", "write a text in quotes, as in \"tiny\""),
+        (
+            "missing escaped value",
+            "a backslash begins an escape in a text; write the text in single quotes: 'C:\\models'",
+        ),
+        (
+            "invalid key-value pair",
+            "a run file is TOML: lines `key = value` below tables such as [train]; docs/run-file.md has all keys",
+        ),
+        ("unclosed table", "close the bracket behind the table's name"),
+    ];
+    if let Some((_, remedy)) = starts.iter().find(|(start, _)| message.starts_with(start)) {
+        return Some((*remedy).to_owned());
+    }
+    if message.contains("number overflowed") {
+        return Some("write a number that has a place in 64 bits".into());
+    }
+    Some(match message.rsplit_once("expected ")?.1 {
+        "u64" | "u32" | "usize" => "write a whole number that is 0 or more".into(),
+        "f64" => "write a number".into(),
+        "a string" => "write a text in quotes".into(),
+        "a boolean" => "write true or false, without quotes".into(),
+        "a sequence" => "write a list, as in [\"a\", \"b\"]".into(),
+        "a map" => "write a table, as in { key = \"value\" }".into(),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

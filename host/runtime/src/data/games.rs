@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use alft_fs::nearest;
 use alft_game::exact::{self, Game, InvalidGame, Term};
 use alft_sdk::call::{Output, PromptTexts};
 use alft_sdk::roles::{Batch, Role};
@@ -18,7 +19,6 @@ use alft_sdk::{Bundle, Linked, Prompt, Valuation};
 use serde::Deserialize;
 
 use super::lines::read_lines;
-use crate::config::nearest;
 use crate::error::{Error, Result, chain};
 
 /// One line of a games file.

@@ -11,9 +11,10 @@ use crate::error::{Error, Result};
 /// # Errors
 /// The file cannot be read or is empty; a line is not UTF-8 or not of the type `T`.
 pub fn read_lines<T: DeserializeOwned>(path: &Path, help: &'static str) -> Result<Vec<(usize, T)>> {
-    let bytes = std::fs::read(path).map_err(|error| Error::Data { path: path.into(), reason: error.to_string() })?;
+    let bytes = std::fs::read(path)
+        .map_err(|error| Error::Data { path: path.into(), reason: alft_fs::with_hint(path, error).to_string() })?;
     if let Some(reason) = other_format(&bytes) {
-        return Err(Error::Data { path: path.into(), reason: reason.to_owned() });
+        return Err(Error::Data { path: path.into(), reason });
     }
     // The mark that some editors put at the beginning.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
@@ -37,19 +38,14 @@ pub fn read_lines<T: DeserializeOwned>(path: &Path, help: &'static str) -> Resul
 }
 
 /// Tells a file of another format by its first bytes.
-fn other_format(bytes: &[u8]) -> Option<&'static str> {
-    const FORMATS: [(&[u8], &str); 9] = [
-        (b"\x1f\x8b", "the file is compressed by gzip; unpack it first"),
-        (b"\x28\xb5\x2f\xfd", "the file is compressed by zstd; unpack it first"),
-        (b"PK\x03\x04", "the file is a zip archive; unpack it first"),
-        (b"PAR1", "the file is a Parquet table; write its rows as JSON lines"),
-        (b"version https://git-lfs", "the file is a pointer of Git LFS; fetch the file itself by `git lfs pull`"),
-        (b"<", "the file is an HTML or XML page and no JSON lines; download the file itself"),
-        (b"\xff\xfe", "the file is UTF-16; convert it to UTF-8"),
-        (b"\xfe\xff", "the file is UTF-16; convert it to UTF-8"),
-        (b"ARROW1", "the file is an Arrow table; write its rows as JSON lines"),
+fn other_format(bytes: &[u8]) -> Option<String> {
+    const TABLES: [(&[u8], &str); 3] = [
+        (b"PAR1", "a Parquet table; write its rows as JSON lines"),
+        (b"ARROW1", "an Arrow table; write its rows as JSON lines"),
+        (b"<", "an HTML or XML page and no JSON lines; download the file itself"),
     ];
-    FORMATS.iter().find(|(start, _)| bytes.starts_with(start)).map(|(_, reason)| *reason)
+    let table = TABLES.iter().find(|(start, _)| bytes.starts_with(start)).map(|(_, noun)| *noun);
+    alft_fs::other_format(bytes).or(table).map(|noun| format!("the file is {noun}"))
 }
 
 /// serde's reason with the column alone: each line is parsed by itself, so to serde every line is line 1.

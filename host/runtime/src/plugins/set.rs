@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use alft_build::{BuildEvent, Form};
 use alft_game::GroupObjective;
 use alft_plugin_host::lock::Lock;
-use alft_plugin_host::{Engine, Failure, FailureKind, Limits, NativeTrust, Plugin, Source, Worker, source};
+use alft_plugin_host::{Engine, Failure, Limits, NativeTrust, Plugin, Source, Worker, source};
 use alft_sdk::Manifest;
 use alft_sdk::roles::{Role, Roles};
 
@@ -249,12 +249,13 @@ impl RunPlugin {
 
     /// The worth of an item that the plugin failed on by a limit, where the run file has one.
     pub(crate) fn at_limit(&self, failure: &Failure) -> Option<OnLimit> {
-        self.on_limit.filter(|_| FailureKind::METERED.contains(&failure.kind))
+        self.on_limit.filter(|on_limit| on_limit.kinds().any(|kind| kind == failure.kind))
     }
 
     /// Returns true if items with failures of this kind have no worth, so that `on_error` says what becomes of them.
     pub(crate) fn fails_by(&self, kind: &str) -> bool {
-        self.on_limit.is_none() || FailureKind::METERED.iter().all(|limit| limit.name() != kind)
+        let covered = |on_limit: OnLimit| on_limit.kinds().any(|covered| covered.name() == kind);
+        !self.on_limit.is_some_and(covered)
     }
 
     /// A failure as the reason to drop a sample.
@@ -319,7 +320,7 @@ fn check_on_error(on_error: OnError, roles: Roles, manifest: &Manifest) -> std::
 }
 
 fn check_on_limit(on_limit: Option<OnLimit>, roles: Roles, plugin: &Plugin) -> std::result::Result<(), PluginError> {
-    let Some(OnLimit { score }) = on_limit else { return Ok(()) };
+    let Some(OnLimit { score, .. }) = on_limit else { return Ok(()) };
     if roles.has(Role::Objective) {
         return Err(PluginError::LimitOfObjective(score));
     }

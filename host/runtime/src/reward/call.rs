@@ -70,7 +70,7 @@ pub(super) fn score_of_failure(
     stats: &mut PluginStepStats,
     place: impl FnOnce() -> String,
 ) -> Result<f64, String> {
-    if let Some(OnLimit { score }) = plugin.at_limit(failure) {
+    if let Some(OnLimit { score, .. }) = plugin.at_limit(failure) {
         stats.reached_limit(role, failure, place);
         return Ok(score);
     }

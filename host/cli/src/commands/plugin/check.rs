@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use alft_conformance::abuse::{Earning, Row};
 use alft_conformance::{Outcome, TESTS, Test};
+use alft_fs::nearest;
 use alft_plugin_host::lock::Conformance;
 use alft_plugin_host::{Limits, Worker};
-use alft_runtime::config::nearest;
 use alft_runtime::conformance::{TestRun, TestSetup, count_outcomes, run_tests};
 use clap::builder::RangedU64ValueParser;
 use serde::Serialize;

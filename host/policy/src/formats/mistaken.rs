@@ -1,0 +1,204 @@
+//! Files and folders that are no model, named for what they are.
+
+use std::{fs::File, io::Read, path::Path};
+
+use super::huggingface::{INDEX, WEIGHTS};
+use crate::{
+    error::{Error, Result},
+    model::companions::TOKENIZER,
+};
+
+/// Bytes of a file that tell its format.
+const START: u64 = 64;
+
+/// The names of formats in errors.
+pub(super) const GGUF: &str = "GGUF";
+pub(super) const SAFETENSORS: &str = "safetensors";
+const DAMAGED: &str = "cut short or damaged; fetch it again";
+
+/// Fails for a folder that is no model in Hugging Face's format, with what it is instead or what is missing.
+pub(super) fn check_folder(dir: &Path) -> Result<()> {
+    let has = |name: &str| dir.join(name).is_file();
+    let with_ending = |ending: &str| -> Option<String> {
+        let names = std::fs::read_dir(dir).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        names.filter(|name| name.ends_with(ending)).min()
+    };
+    let fault = if !has("config.json") {
+        if has("adapter_config.json") {
+            "is an adapter of PEFT without its model: write the folder of the model that it was trained beside, and this \
+             one as `model.adapter`"
+                .to_owned()
+        } else if let Some(name) = with_ending(".gguf") {
+            format!("has no config.json, but a GGUF file: write the path of {name}")
+        } else if has("params.json") {
+            "has the format of Llama's or Mistral's own programs: convert it to Hugging Face's, or fetch the repository \
+             whose name ends in -hf"
+                .to_owned()
+        } else {
+            "is no model: there is no config.json; a folder in Hugging Face's format has config.json, tokenizer.json and \
+             model.safetensors"
+                .to_owned()
+        }
+    } else if !has(WEIGHTS) && !has(INDEX) {
+        match with_ending(".bin").or_else(|| with_ending(".pth")) {
+            Some(name) => format!(
+                "has its weights in {name}, a format that runs code when it is read: load the model with transformers, and save \
+                 it by `model.save_pretrained(folder, safe_serialization=True)`"
+            ),
+            None => match with_ending(".safetensors") {
+                Some(name) => {
+                    format!("has {name}, but no {WEIGHTS}, and no {INDEX}, which names several: fetch that too")
+                }
+                None => format!("has no weights: fetch {WEIGHTS}, or all the files that {INDEX} names"),
+            },
+        }
+    } else if !has(TOKENIZER) {
+        match with_ending(".model") {
+            Some(name) => format!(
+                "has no tokenizer.json, but {name}: load the tokenizer with transformers, and save it by \
+                 `tokenizer.save_pretrained(folder)`"
+            ),
+            None => "has no tokenizer.json: fetch it from where the weights are".to_owned(),
+        }
+    } else {
+        return Ok(());
+    };
+    Err(Error::content(dir, format!("the folder {fault}")))
+}
+
+/// Returns what a file is in place of the format that it should have, and the remedy, if its first bytes tell: the end of a
+/// sentence that begins with "the file is". A file of that very format is damaged.
+pub(crate) fn other_format(path: &Path, format: &str) -> Option<String> {
+    let mut start = Vec::new();
+    File::open(path).ok()?.take(START).read_to_end(&mut start).ok()?;
+    match start.as_slice() {
+        [] => Some("empty; fetch it again".to_owned()),
+        // Files of PyTorch are zip archives.
+        [b'P', b'K', 3, 4, ..] => Some(
+            "of PyTorch, whose format runs code when it is read; load the model with transformers, and save it by \
+             `model.save_pretrained(folder, safe_serialization=True)`"
+                .to_owned(),
+        ),
+        [b'G', b'G', b'U', b'F', ..] => {
+            Some(if format == GGUF { DAMAGED } else { "a GGUF file; write its path in place of a folder's" }.to_owned())
+        }
+        start if start.get(8..10) == Some(b"{\"") => {
+            const FOLDER: &str = "of safetensors; write the path of its folder, with config.json and tokenizer.json";
+            Some(if format == SAFETENSORS { DAMAGED } else { FOLDER }.to_owned())
+        }
+        [b'{', ..] if [GGUF, SAFETENSORS].contains(&format) => {
+            Some("of JSON; write the path of its folder, with config.json, tokenizer.json and weights".to_owned())
+        }
+        start => alft_fs::other_format(start).map(str::to_owned),
+    }
+}
+
+/// Fails for a safetensors file that ends before its header does, or before its last tensor.
+pub(super) fn check_length(path: &Path) -> Result<()> {
+    let mut file = File::open(path).map_err(Error::read(path))?;
+    let length = file.metadata().map_err(Error::read(path))?.len();
+    let mut header = [0; 8];
+    let begins = file.read_exact(&mut header).is_ok();
+    let header = u64::from_le_bytes(header);
+    // The limit of the format's own library: what is above is no header.
+    const MOST: u64 = 100_000_000;
+    if begins && header <= MOST && length < header.saturating_add(8) {
+        let reason =
+            format!("the file is cut short: it has {length} bytes, and its header alone {header}; fetch it again");
+        return Err(Error::content(path, reason));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use candle_core::Device;
+
+    use super::*;
+    use crate::Policy;
+
+    /// Returns the message about a model at `path`.
+    fn refused(path: &Path) -> String {
+        let Err(error) = Policy::open(path, &Device::Cpu) else { panic!("{} is taken for a model", path.display()) };
+        error.to_string()
+    }
+
+    /// Saves a model, changes its folder, and returns the message about it.
+    fn changed(change: impl Fn(&Path)) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("model");
+        Policy::tiny(0, &Device::Cpu).unwrap().save(&model).unwrap();
+        change(&model);
+        refused(&model)
+    }
+
+    #[test]
+    fn a_folder_is_named_for_what_it_is() {
+        let remove =
+            |names: &'static [&str]| move |dir: &Path| names.iter().for_each(|n| fs::remove_file(dir.join(n)).unwrap());
+        let rename =
+            |from: &'static str, to: &'static str| move |dir: &Path| fs::rename(dir.join(from), dir.join(to)).unwrap();
+        let write = |name: &'static str, text: &'static str| move |dir: &Path| fs::write(dir.join(name), text).unwrap();
+        let adapter = |dir: &Path| {
+            remove(&["config.json"])(dir);
+            write("adapter_config.json", "{}")(dir);
+        };
+        let gguf = |dir: &Path| {
+            remove(&["config.json"])(dir);
+            write("m.gguf", "GGUF")(dir);
+        };
+        let shards = |dir: &Path| {
+            remove(&["model.safetensors"])(dir);
+            write(INDEX, r#"{"weight_map": {"a": "model-1.safetensors"}}"#)(dir);
+        };
+        for (message, words) in [
+            (changed(remove(&["config.json"])), "there is no config.json"),
+            (changed(adapter), "is an adapter of PEFT without its model"),
+            (changed(gguf), "write the path of m.gguf"),
+            (changed(remove(&["model.safetensors"])), "has no weights"),
+            (changed(rename("model.safetensors", "pytorch_model.bin")), "safe_serialization=True"),
+            (
+                changed(rename("model.safetensors", "weights.safetensors")),
+                "has weights.safetensors, but no model.safetensors",
+            ),
+            (changed(shards), "is missing model-1.safetensors"),
+            (changed(remove(&["tokenizer.json"])), "has no tokenizer.json"),
+            (changed(rename("tokenizer.json", "tokenizer.model")), "`tokenizer.save_pretrained(folder)`"),
+            (changed(write("model.safetensors", "version https://git-lfs.github.com/spec/v1")), "git lfs pull"),
+            (changed(write("tokenizer.json", "<!doctype html>")), "the file is an HTML page"),
+            (changed(write("config.json", "")), "the file is empty"),
+        ] {
+            assert!(message.contains(words), "{words}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_named_for_what_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.gguf");
+        let message = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            refused(&path)
+        };
+        assert!(message(b"").contains("the file is empty"));
+        assert!(message(b"GGUF\x03\0\0\0").contains("cut short or damaged"));
+        assert!(message(b"PK\x03\x04archive").contains("safe_serialization=True"));
+        assert!(message(b"{\"a\": 1}").contains("write the path of its folder"));
+        assert!(message(b"\x10\0\0\0\0\0\0\0{\"a\": 1}").contains("of safetensors; write the path of its folder"));
+    }
+
+    #[test]
+    fn weights_that_were_cut_are_told() {
+        let cut = |length: usize| {
+            changed(move |dir| {
+                let path = dir.join(WEIGHTS);
+                let bytes = fs::read(&path).unwrap();
+                fs::write(&path, &bytes[..length]).unwrap();
+            })
+        };
+        assert!(cut(1000).contains("cut short: it has 1000 bytes"), "{}", cut(1000));
+        assert!(cut(100_000).contains("cut short or damaged"), "{}", cut(100_000));
+    }
+}
