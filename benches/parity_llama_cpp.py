@@ -29,10 +29,16 @@ from parity import TEXTS, ask
 TOLERANCE = {"f16": 0.05, "q8_0": 0.5}
 
 
+@ffi.callback("void(enum ggml_log_level, const char *, void *)")
+def silent(level, text, data):
+    """Drops a line of llama.cpp's log."""
+
+
 class Llama:
     """A GGUF file in llama.cpp, on the CPU."""
 
     def __init__(self, path):
+        lib.llama_log_set(silent, ffi.NULL)
         lib.llama_backend_init()
         self.model = lib.llama_model_load_from_file(str(path).encode(), lib.llama_model_default_params())
         if self.model == ffi.NULL:

@@ -16,6 +16,7 @@
 //! | `bench` | every part of a model's work is measured |
 //! | `doctor` | the machine is shown, and a device that cannot be used is named |
 //! | `new` | a new plugin in every language, from nothing to the host |
+//! | `newcomers` | mistakes of new users: the message names the place and a remedy, which works when it is followed |
 //! | `mistakes` | wrong input gets an error that names the place, and its exit code |
 //! | `support` | (scratch folders, and what is built or trained once for all tests) |
 
@@ -30,6 +31,7 @@ mod lock;
 mod misbehaving;
 mod mistakes;
 mod new;
+mod newcomers;
 mod random;
 mod reproducible;
 mod score;

@@ -119,7 +119,11 @@ fn in_the_special_tokens() {
 fn in_numbers_of_the_command_line() {
     let small = Small::new();
     for (option, number) in [("--seed", "18446744073709551615"), ("--steps", "9223372036854775808")] {
-        fail(small.train("x").args([option, number]), 2, &[option, "is not in 0..=9223372036854775807"]);
+        fail(
+            small.train("x").args([option, number]),
+            2,
+            &[option, "write a whole number from 0 to 9223372036854775807"],
+        );
     }
 }
 

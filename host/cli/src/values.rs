@@ -96,6 +96,12 @@ impl FromStr for Object {
     }
 }
 
+/// Parses a whole number that a run file can hold too.
+pub(crate) fn whole(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| *number <= i64::MAX as u64);
+    number.ok_or_else(|| format!("write a whole number from 0 to {}", i64::MAX))
+}
+
 /// Parses a group size.
 pub(crate) fn group(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|k| (2..=1024).contains(k)).ok_or_else(|| "write a number from 2 to 1024".into())

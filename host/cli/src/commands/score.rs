@@ -23,6 +23,7 @@ use crate::values::{PluginArg, PluginArgs};
 
 /// Score stored completions with plugins
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("source").args(["plugin", "run"]).required(true).multiple(true))]
 #[command(after_help = "\
 Example: alft score completions.jsonl --plugin plugins/math --config '{\"strict\": true}' > scores.jsonl\n\n\
 A line of the file is {\"id\": …, \"prompt\": …, \"completions\": […], \"gold\": …}; phrasings of one question have the \
@@ -37,7 +38,7 @@ pub(crate) struct ScoreArgs {
     #[command(flatten)]
     plugins: PluginArgs,
     /// Take the plugins, weights and estimator of this run file
-    #[arg(long, value_name = "RUN.toml", required_unless_present = "plugin", conflicts_with = "plugin")]
+    #[arg(long, value_name = "RUN.toml", conflicts_with = "plugin")]
     run: Option<PathBuf>,
     /// Let native libraries of --plugin run, with all the rights of this program
     #[arg(long)]

@@ -10,6 +10,7 @@ use crate::commands::plugin::lock_dir;
 use crate::error::{Result, chain};
 use crate::print;
 use crate::progress::RunReporter;
+use crate::values::whole;
 use crate::{engine, plots, report};
 
 /// Train a policy against the plugins of a run file.
@@ -27,10 +28,10 @@ pub(crate) struct TrainArgs {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
     /// Training steps (as --set train.steps=N)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=LARGEST))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole)]
     steps: Option<u64>,
     /// The seed of every random number (as --set seed=N)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=LARGEST))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole)]
     seed: Option<u64>,
     /// The run's folder (as --set output=DIR)
     #[arg(long, value_name = "DIR")]
@@ -42,9 +43,6 @@ pub(crate) struct TrainArgs {
     #[arg(long)]
     json: bool,
 }
-
-/// The largest whole number of TOML.
-const LARGEST: u64 = i64::MAX as u64;
 
 pub(crate) fn run(args: &TrainArgs) -> Result<()> {
     let (mut watcher, config) = RunFileWatcher::new(args.run.clone(), args.all_overrides())?;
