@@ -31,6 +31,20 @@ fn in_the_run_file() {
     fail(&mut train(), 3, &["missing field"]);
 }
 
+/// Help is data, as any other output.
+#[cfg(target_os = "linux")]
+#[test]
+fn in_a_full_disk_behind_the_help() {
+    let folder = tempfile::tempdir().unwrap();
+    for argument in ["--help", "--version", "train --help"] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = alft(folder.path()).args(argument.split(' ')).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{argument}");
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(errors.contains("cannot write to standard output"), "{argument}: {errors}");
+    }
+}
+
 /// The run goes on, and says at its start what the verifier cannot judge.
 #[test]
 fn in_the_gold_answers() {

@@ -30,7 +30,13 @@ use clap::Parser;
 const STACK: usize = 256 << 20;
 
 fn main() -> ExitCode {
-    let args = args::Args::parse();
+    let args = match args::Args::try_parse() {
+        Ok(args) => args,
+        Err(text) => {
+            print::of_command_line(&text);
+            return ExitCode::from(u8::try_from(text.exit_code()).unwrap_or(2));
+        }
+    };
     if let args::Command::PluginWorker { job } = args.command {
         return alft_plugin_host::worker::serve([job]);
     }

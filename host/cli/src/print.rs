@@ -97,12 +97,27 @@ pub(crate) fn shown(text: &str) -> String {
     shown
 }
 
+/// Prints the help, the version or the error that clap made of a command line.
+pub(crate) fn of_command_line(text: &clap::Error) {
+    // Help goes to standard output, as data; an error to standard error, which may be lost.
+    if let (Err(error), false) = (text.print(), text.use_stderr()) {
+        refused(&error);
+    }
+}
+
 fn write_data(line: &str) {
     let mut out = std::io::stdout().lock();
-    match out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()) {
-        Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
-        Err(error) => {
+    let written = out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+    if let Err(error) = written {
+        refused(&error);
+    }
+}
+
+/// Ends the program because standard output takes no more.
+fn refused(error: &std::io::Error) -> ! {
+    match error.kind() {
+        ErrorKind::BrokenPipe => std::process::exit(0),
+        _ => {
             message(format_args!("error: cannot write to standard output: {error}"));
             std::process::exit(1);
         }
