@@ -283,3 +283,42 @@ fn in_the_model() {
     refused("path = \"empty\"", &["empty", "config.json"]);
     refused("embedded = \"tiny\"\ndevice = \"cuda\"", &["CUDA"]);
 }
+
+/// Nobody writes into the pipe: a command that waits for it never ends.
+#[cfg(unix)]
+#[test]
+fn files_that_are_pipes_devices_or_folders_are_refused_for_what_they_are() {
+    let small = Small::new();
+    let at = |name: &str| small.path().join(name).display().to_string();
+    assert!(Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
+    std::os::unix::fs::symlink("/dev/zero", at("device")).unwrap();
+    std::fs::create_dir(at("folder")).unwrap();
+    for (name, kind) in [("pipe", "it is a pipe"), ("device", "it is a device"), ("folder", "it is a folder")] {
+        let words: &[&str] = &[name, kind];
+        let file = at(name);
+        fail(&mut small.command(&["train", &file]), 1, words);
+        fail(small.train("x").args(["--set", &format!("prompts.train={file:?}")]), 4, words);
+        fail(small.train("x").args(["--set", &format!("plugin.entropy.path={file:?}")]), 5, words);
+        fail(small.command(&["score", &file, "--plugin"]).arg(component("arithmetic")), 4, words);
+        fail(small.command(&["plugin", "inspect"]).arg(component("entropy")).args(["--kit", &file]), 4, &[name]);
+        if name != "folder" {
+            fail(&mut small.command(&["plugin", "inspect", &file]), 5, words);
+        }
+    }
+}
+
+/// The kernel's log has the type of a regular file, and a reader waits for its next message. Only an administrator can open it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_link_to_the_kernels_log_is_not_waited_for() {
+    let small = Small::new();
+    let log = small.path().join("log.wasm").display().to_string();
+    std::os::unix::fs::symlink("/proc/kmsg", &log).unwrap();
+    if std::fs::OpenOptions::new().read(true).open("/proc/kmsg").is_err() {
+        return;
+    }
+    fail(&mut small.command(&["plugin", "inspect", &log]), 5, &["log.wasm"]);
+    fail(small.command(&["plugin", "inspect"]).arg(component("entropy")).args(["--kit", &log]), 4, &["log.wasm"]);
+    fail(small.train("x").args(["--set", &format!("prompts.train={log:?}")]), 4, &["log.wasm"]);
+    fail(&mut small.command(&["train", &log]), 1, &["log.wasm"]);
+}

@@ -1,7 +1,6 @@
 //! The result of a build: a component or a native library.
 
 use std::fmt;
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -46,7 +45,7 @@ impl Format {
     /// Reads the header of `file`.
     pub(crate) fn read(file: &Path) -> Result<Self, IoError> {
         let mut header = Vec::new();
-        File::open(file).and_then(|f| f.take(8).read_to_end(&mut header)).map_err(io("read", file))?;
+        alft_fs::open(file).and_then(|f| f.take(8).read_to_end(&mut header)).map_err(io("read", file))?;
         Ok(Self::of_header(&header))
     }
 

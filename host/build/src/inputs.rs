@@ -60,7 +60,7 @@ impl Inputs {
         for path in files {
             let name = path.strip_prefix(&project.dir).unwrap_or(&path);
             add(name.as_os_str().as_encoded_bytes());
-            add(&fs::read(&path).map_err(io("read", &path))?);
+            add(&alft_fs::read(&path, alft_fs::MAX_DATA).map_err(io("read", &path))?);
         }
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let record = project.target("alft")?.join(format!("{name}.from"));

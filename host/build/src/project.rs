@@ -49,7 +49,7 @@ impl Project {
             let cargo = dir.join("Cargo.toml").is_file();
             return if cargo { Ok(None) } else { Err(Error::NoProject(dir.to_owned())) };
         }
-        let text = std::fs::read_to_string(&file).map_err(io("read", &file))?;
+        let text = alft_fs::read_to_string(&file, alft_fs::MAX_SETTINGS).map_err(io("read", &file))?;
         match toml::from_str(&text) {
             Err(source) => Err(Error::ProjectFile { file, source }),
             Ok(File { roles, .. }) if roles.is_empty() => Err(Error::NoRoles(file)),

@@ -32,7 +32,7 @@ const PANELS: [(&str, &str, RGBColor); 6] = [
 
 /// Draws the game's curves from `metrics.jsonl`: each step as a pale line, a moving average as a strong one.
 pub(crate) fn draw_curves(metrics: &Path, picture: &Path) -> Result<()> {
-    let text = std::fs::read_to_string(metrics).map_err(Error::io("read", metrics))?;
+    let text = alft_fs::read_to_string(metrics, alft_fs::MAX_DATA).map_err(Error::io("read", metrics))?;
     let lines: Vec<serde_json::Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let steps: Vec<&serde_json::Value> = lines.iter().filter(|line| line["phase"] == "game").collect();
     let curve = |key: &str| -> Curve {

@@ -14,9 +14,13 @@
 //!
 //! [`with_hint`] names the file that was probably meant where one is missing, and [`other_format`] what a file is that has
 //! another format than its name says.
+//!
+//! [`read()`], [`read_to_string`] and [`open`] are for files that someone else named: they read regular files up to a size,
+//! and wait for nothing.
 
 mod draft;
 mod other;
+mod read;
 mod similar;
 mod sweep;
 
@@ -29,6 +33,7 @@ use std::{
 use crate::draft::{Draft, parent};
 pub use crate::{
     other::other_format,
+    read::{MAX_DATA, MAX_DESCRIPTION, MAX_SETTINGS, open, read, read_to_string, require_regular_if_exists},
     similar::{nearest, with_hint},
     sweep::sweep,
 };

@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use alft_game::Target;
-use alft_plugin_host::source;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -69,9 +68,7 @@ impl QuestionLog {
             alft_fs::write(&path, b"")?;
         }
         let file = JsonlWriter::open(path.clone(), length)?;
-        let bytes = source::require_regular_if_exists(&path)
-            .and_then(|()| std::fs::read(&path))
-            .map_err(Error::io("read", &path))?;
+        let bytes = alft_fs::read(&path, alft_fs::MAX_DATA).map_err(Error::io("read", &path))?;
         for (place, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
             let wrong = |error| Error::Resume {
                 path: path.clone(),

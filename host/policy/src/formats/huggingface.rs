@@ -108,7 +108,7 @@ pub(super) fn check_vocab_size(tokenizer: &Tokenizer, config: &ModelConfig, path
 }
 
 fn read(path: &Path) -> Result<String> {
-    fs::read_to_string(path).map_err(Error::read(path))
+    alft_fs::read_to_string(path, alft_fs::MAX_DESCRIPTION).map_err(Error::read(path))
 }
 
 /// The safetensors files of a folder, from which tensors are read one at a time.

@@ -1,6 +1,6 @@
 //! Files and folders that are no model, named for what they are.
 
-use std::{fs::File, io::Read, path::Path};
+use std::{io::Read, path::Path};
 
 use super::huggingface::{INDEX, WEIGHTS};
 use crate::{
@@ -70,7 +70,7 @@ pub(super) fn check_folder(dir: &Path) -> Result<()> {
 /// sentence that begins with "the file is". A file of that very format is damaged.
 pub(crate) fn other_format(path: &Path, format: &str) -> Option<String> {
     let mut start = Vec::new();
-    File::open(path).ok()?.take(START).read_to_end(&mut start).ok()?;
+    alft_fs::open(path).ok()?.take(START).read_to_end(&mut start).ok()?;
     match start.as_slice() {
         [] => Some("empty; fetch it again".to_owned()),
         // Files of PyTorch are zip archives.
@@ -95,7 +95,7 @@ pub(crate) fn other_format(path: &Path, format: &str) -> Option<String> {
 
 /// Fails for a safetensors file that ends before its header does, or before its last tensor.
 pub(super) fn check_length(path: &Path) -> Result<()> {
-    let mut file = File::open(path).map_err(Error::read(path))?;
+    let mut file = alft_fs::open(path).map_err(Error::read(path))?;
     let length = file.metadata().map_err(Error::read(path))?.len();
     let mut header = [0; 8];
     let begins = file.read_exact(&mut header).is_ok();

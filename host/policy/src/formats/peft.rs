@@ -65,7 +65,7 @@ pub(crate) fn config(dir: &Path) -> Result<LoraConfig> {
 /// Reads the settings of an adapter, and if an embedding that is also the head stays so.
 fn read_config(dir: &Path) -> Result<(LoraConfig, bool)> {
     let path = dir.join(CONFIG);
-    let text = fs::read_to_string(&path).map_err(Error::read(&path))?;
+    let text = alft_fs::read_to_string(&path, alft_fs::MAX_SETTINGS).map_err(Error::read(&path))?;
     let config: PeftConfig = serde_json::from_str(&text).map_err(Error::format(&path, "adapter_config.json"))?;
     let refused = |reason: &str| Err(Error::content(&path, reason));
     if config.peft_type != "LORA" {

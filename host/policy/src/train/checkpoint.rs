@@ -6,7 +6,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs,
     path::Path,
 };
 
@@ -121,7 +120,7 @@ pub fn note(dir: &Path) -> Result<String> {
 
 /// Reads the tensors and the header's metadata of a file that [`save`] wrote.
 fn read(path: &Path, device: &Device) -> Result<(HashMap<String, Tensor>, HashMap<String, String>)> {
-    let bytes = fs::read(path).map_err(Error::read(path))?;
+    let bytes = alft_fs::read(path, u64::MAX).map_err(Error::read(path))?;
     let (_, header) = ::safetensors::SafeTensors::read_metadata(&bytes).map_err(Error::format(path, "safetensors"))?;
     let metadata = header.metadata().clone().unwrap_or_default();
     if metadata.get("format").map(String::as_str) != Some(FORMAT) {

@@ -1,7 +1,6 @@
 //! The settings and files that a run may not change when it is resumed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -90,7 +89,7 @@ impl ConfigFingerprint {
 /// The BLAKE3 of a file, in hexadecimal. It is read in pieces: the weights may be larger than the memory.
 fn hash(path: &Path) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
-    let read = File::open(path).and_then(|file| hasher.update_reader(file).map(drop));
+    let read = alft_fs::open(path).and_then(|file| hasher.update_reader(file).map(drop));
     read.map_err(Error::io("read", path))?;
     Ok(hasher.finalize().to_hex().to_string())
 }

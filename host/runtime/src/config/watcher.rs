@@ -60,11 +60,11 @@ fn refuse_other_than_utf8(path: &Path) -> Result<()> {
 fn read(path: &Path) -> Result<String> {
     let hint = |error: io::Error| match error.kind() {
         ErrorKind::IsADirectory => {
-            io::Error::new(error.kind(), format!("{error}; name a run file in it, such as run.toml"))
+            io::Error::new(error.kind(), "it is a folder; name a run file in it, such as run.toml")
         }
         _ => alft_fs::with_hint(path, error),
     };
-    std::fs::read_to_string(path).map_err(hint).map_err(Error::io("read the run file", path))
+    alft_fs::read_to_string(path, alft_fs::MAX_SETTINGS).map_err(hint).map_err(Error::io("read the run file", path))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// # Errors
 /// The file cannot be read or is empty; a line is not UTF-8 or not of the type `T`.
 pub fn read_lines<T: DeserializeOwned>(path: &Path, help: &'static str) -> Result<Vec<(usize, T)>> {
-    let bytes = std::fs::read(path)
+    let bytes = alft_fs::read(path, alft_fs::MAX_DATA)
         .map_err(|error| Error::Data { path: path.into(), reason: alft_fs::with_hint(path, error).to_string() })?;
     if let Some(reason) = other_format(&bytes) {
         return Err(Error::Data { path: path.into(), reason });

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use alft_plugin_host::{Limits, source};
+use alft_plugin_host::Limits;
 use alft_policy::Schedule;
 use serde::{Deserialize, Serialize};
 
@@ -129,7 +129,7 @@ impl ChangeLog {
     /// never used, and is cut off.
     pub(crate) fn open(dir: &RunDir, known: usize) -> Result<Self> {
         let path = dir.path.join("changes.jsonl");
-        let bytes = match source::require_regular_if_exists(&path).and_then(|()| std::fs::read(&path)) {
+        let bytes = match alft_fs::read(&path, alft_fs::MAX_DATA) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             read => read.map_err(Error::io("read", &path))?,
         };

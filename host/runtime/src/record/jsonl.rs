@@ -4,7 +4,6 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
-use alft_plugin_host::source;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
@@ -23,7 +22,7 @@ impl JsonlWriter {
     /// # Errors
     /// The file cannot be opened or cut, or is shorter than `length`.
     pub fn open(path: PathBuf, length: u64) -> Result<Self> {
-        let mut file = source::require_regular_if_exists(&path)
+        let mut file = alft_fs::require_regular_if_exists(&path)
             .and_then(|()| OpenOptions::new().create(true).truncate(false).write(true).open(&path))
             .map_err(Error::io("open", &path))?;
         let found = file.metadata().map_err(Error::io("look at", &path))?.len();

@@ -7,8 +7,6 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use alft_plugin_host::source;
-
 use crate::error::{Error, Result};
 
 /// The files in a run's folder.
@@ -131,7 +129,7 @@ impl RunDir {
     /// Keeps other processes out of the run until the returned file is dropped.
     pub(crate) fn lock(&self) -> Result<File> {
         let path = self.path.join("lock");
-        let file = source::require_regular_if_exists(&path)
+        let file = alft_fs::require_regular_if_exists(&path)
             .and_then(|()| File::create(&path))
             .map_err(Error::io("create", &path))?;
         match file.try_lock() {

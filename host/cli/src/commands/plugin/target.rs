@@ -84,11 +84,15 @@ impl Target {
     /// Reads the data of the plugin's tests from the file `kit`, or else from the project's kit.json. `config` replaces the
     /// configurations in the file.
     pub(super) fn settings(&self, kit: Option<&Path>, config: Option<&Map<String, Value>>) -> Result<Settings> {
-        let (path, read) = match (kit, &self.project) {
-            (Some(file), _) => (file.to_path_buf(), Settings::read(file)),
-            (None, Some(project)) => (project.join(Settings::FILE), Settings::of(project)),
-            (None, None) => (PathBuf::new(), Ok(Settings::default())),
-        };
+        let project = self.project.as_ref().map(|project| project.join(Settings::FILE)).filter(|file| file.exists());
+        let file = kit.map(Path::to_path_buf).or(project);
+        if let Some(path) = &file {
+            // A pipe or the like is refused here: the kit waits for what it reads.
+            let read = alft_fs::read(path, alft_fs::MAX_SETTINGS);
+            read.map_err(|error| Error::Data { path: path.clone(), reason: error.to_string() })?;
+        }
+        let read = file.as_deref().map_or_else(|| Ok(Settings::default()), Settings::read);
+        let path = file.unwrap_or_default();
         let mut settings = read.map_err(|error| Error::Data { path, reason: chain(&error) })?;
         if let Some(config) = config {
             settings.configs = vec![config.clone()];

@@ -72,7 +72,7 @@ struct Tensors<'p> {
 
 impl<'p> Tensors<'p> {
     fn open(path: &'p Path) -> Result<Self> {
-        let file = File::open(path).map_err(Error::read(path))?;
+        let file = alft_fs::open(path).map_err(Error::read(path))?;
         let mut reader = BufReader::new(file);
         let content = Content::read(&mut reader).map_err(|error| unread_type(path, error))?;
         let unread = content.tensor_infos.keys().cloned().collect();

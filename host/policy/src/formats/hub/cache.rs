@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeSet,
     ffi::OsString,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -46,7 +45,7 @@ impl HubCache {
     pub(super) fn snapshot(&self, repository: &str, revision: &str) -> Option<PathBuf> {
         let model = self.models.join(format!("models--{}", repository.replace('/', "--")));
         // The library keeps no reference for a commit.
-        let commit = match fs::read_to_string(model.join("refs").join(revision)) {
+        let commit = match alft_fs::read_to_string(&model.join("refs").join(revision), alft_fs::MAX_SETTINGS) {
             Ok(commit) => commit.trim().to_owned(),
             Err(_) => Some(revision).filter(|revision| is_commit(revision))?.to_owned(),
         };
@@ -68,7 +67,7 @@ pub(super) fn is_whole(folder: &Path) -> bool {
 
 /// Returns the names of the files that an index of shards lists.
 pub(super) fn shards(path: &Path) -> Result<BTreeSet<String>> {
-    let text = fs::read_to_string(path).map_err(Error::read(path))?;
+    let text = alft_fs::read_to_string(path, alft_fs::MAX_DESCRIPTION).map_err(Error::read(path))?;
     let index: Value = serde_json::from_str(&text).map_err(Error::format(path, "JSON"))?;
     let files = index["weight_map"].as_object().into_iter().flatten().filter_map(|(_, file)| file.as_str());
     // The index is a stranger's, and a name with `..` would lead out of the cache.
@@ -81,6 +80,8 @@ pub(super) fn shards(path: &Path) -> Result<BTreeSet<String>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -3,7 +3,7 @@
 //! `HF_ENDPOINT` names another hub than huggingface.co, and `HF_TOKEN` opens models that need one.
 
 use std::{
-    env, fs,
+    env,
     path::{Path, PathBuf},
 };
 
@@ -37,7 +37,7 @@ pub(super) fn fetch(model: &HubModel, progress: &mut dyn FnMut(Download<'_>)) ->
     let token = env::var("HF_TOKEN").ok().and_then(given);
     let api = ApiBuilder::from_env()
         .with_cache_dir(folders.models.clone())
-        .with_token(token.or_else(|| given(fs::read_to_string(&folders.token).ok()?)))
+        .with_token(token.or_else(|| given(alft_fs::read_to_string(&folders.token, alft_fs::MAX_SETTINGS).ok()?)))
         .with_progress(false)
         .build()
         .map_err(failed)?;
@@ -67,7 +67,10 @@ pub(super) fn fetch(model: &HubModel, progress: &mut dyn FnMut(Download<'_>)) ->
             }
             // A model that cannot be loaded is refused before its weights are fetched.
             let config = get(CONFIG)?;
-            ModelConfig::from_json(&fs::read_to_string(&config).map_err(Error::read(&config))?, &config)?;
+            ModelConfig::from_json(
+                &alft_fs::read_to_string(&config, alft_fs::MAX_DESCRIPTION).map_err(Error::read(&config))?,
+                &config,
+            )?;
             for name in companions::NAMES.into_iter().filter(|name| has(name)) {
                 get(name)?;
             }
