@@ -153,10 +153,24 @@ fn inspect_shows_the_facts_about_a_plugin() {
     let text = r#"(component (import "wasi:filesystem/preopens@0.2.0" (instance)) (instance $v)
                    (export "alft:objective/about@1.0.0" (instance $v)))"#;
     std::fs::write(&wasi, wat::parse_str(text).unwrap()).unwrap();
-    let text = all_text(&succeed(&mut tool("inspect", wasi.to_str().unwrap(), &[])));
-    assert!(text.contains("can do I/O not here") && text.contains("wasi:filesystem"), "{text}");
+    let facts = ["can do I/O not here", "wasi:filesystem", "imports the interface wasi:filesystem/preopens@0.2.0"];
+    fail(&mut tool("inspect", wasi.to_str().unwrap(), &[]), 5, &facts);
+    let facts = json(&mut tool("inspect", wasi.to_str().unwrap(), &["--json"]));
+    assert_eq!(facts["can_do_io"], true, "the facts are printed before the command fails");
     std::fs::write(&wasi, "text").unwrap();
     fail(&mut tool("inspect", wasi.to_str().unwrap(), &[]), 5, &["files.wasm"]);
+}
+
+#[test]
+fn inspect_claims_nothing_about_a_core_module() {
+    let folder = tempfile::tempdir().unwrap();
+    let core = folder.path().join("core.wasm");
+    std::fs::write(&core, wat::parse_str("(module)").unwrap()).unwrap();
+    for also in [&[][..], &["--json"]] {
+        let output = tool("inspect", core.to_str().unwrap(), also).output().unwrap();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(5), 0), "{}", all_text(&output));
+    }
+    fail(&mut tool("inspect", core.to_str().unwrap(), &[]), 5, &["core WebAssembly module and not a component"]);
 }
 
 #[test]

@@ -9,8 +9,14 @@ use crate::support::{self, chain, entry, open_bytes};
 /// Returns a verifier whose `score` and allocator have these bodies, and whose module has the definitions `also`. Its
 /// manifest is all zeros.
 fn verifier(score: &str, realloc: &str, also: &str) -> Vec<u8> {
+    importing("", score, realloc, also)
+}
+
+/// Returns a [verifier] whose module has these imports.
+fn importing(imports: &str, score: &str, realloc: &str, also: &str) -> Vec<u8> {
     let text = format!(
         r#"(module
+            {imports}
             (memory (export "memory") 2)
             {also}
             (global $next (mut i32) (i32.const 4096))
@@ -190,4 +196,75 @@ fn a_component_with_a_changed_byte_is_refused_or_called() {
             assert_eq!(support::score(&plugin, &[entry(None, &["4"])]).items.len(), 1, "byte {at}");
         }
     }
+}
+
+/// The import of the host's only function.
+const LOG: &str = r#"(import "alft:objective/diagnostics@1.0.0" "log" (func $log (param i32 i32 i32)))"#;
+
+/// Has a verifier with these definitions do something so many times, and returns its fuel. The verifier then scores 0.5.
+fn fuel_of(work: &str, times: u64, also: &str) -> u64 {
+    let score = format!(
+        "(local $left i32) (local.set $left (i32.const {times}))
+         (loop $again (if (local.get $left) (then {work}
+             (local.set $left (i32.sub (local.get $left) (i32.const 1))) (br $again))))
+         (f64.store (i32.const 3200) (f64.const 0.5)) {}",
+        returns(1, 3200, 1)
+    );
+    let plugin = open(&importing(LOG, &score, "", also)).unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let result = support::score(&plugin, &[entry(None, &["4"])]);
+    assert_eq!(result.items, [Ok(0.5)], "{work}");
+    result.usage.fuel
+}
+
+#[test]
+fn work_of_the_host_and_of_wasmtime_has_its_price_in_fuel() {
+    let also = "(func $f) (table $t 9 funcref) (elem declare func $f) (elem $passive func $f $f $f) (data $data \"xy\")
+                (memory $small 1 2)";
+    let loop_alone = fuel_of("", 1000, also) / 1000;
+    assert!(loop_alone < 15, "{loop_alone}");
+    for (work, price) in [
+        ("(call $log (i32.const 2) (i32.const 0) (i32.const 0))", 1_000),
+        ("(call $log (i32.const 2) (i32.const 1024) (i32.const 500))", 1_500),
+        ("(drop (memory.grow (i32.const 0)))", 200),
+        ("(drop (memory.grow $small (i32.const 100)))", 200),
+        ("(drop (table.grow $t (ref.null func) (i32.const 0)))", 100),
+        ("(drop (ref.is_null (ref.func $f)))", 100),
+        ("(table.init $t $passive (i32.const 0) (i32.const 0) (i32.const 3))", 150),
+        ("(elem.drop $passive)", 50),
+        ("(data.drop $data)", 50),
+        ("(memory.copy (i32.const 0) (i32.const 64) (i32.const 400))", 400),
+    ] {
+        let fuel = fuel_of(work, 1000, also) / 1000 - loop_alone;
+        assert!((price..price + 20).contains(&fuel), "{work} costs {fuel} units, and not {price}");
+    }
+}
+
+#[test]
+fn the_bytes_of_a_result_have_their_price_in_fuel() {
+    // An error of 60,000 bytes, which are all zeros.
+    let error = "(i32.store8 (i32.const 2048) (i32.const 1)) (i32.store (i32.const 2052) (i32.const 65536))
+                 (i32.store (i32.const 2056) (i32.const 60000)) (i32.const 2048)";
+    let fuel = |base: u64| {
+        let limits = Limits { fuel_base: base, fuel_per_byte: 0, ..Limits::default() };
+        let plugin = open_bytes(&verifier(error, "", ""), limits).unwrap_or_else(|error| panic!("{}", chain(&error)));
+        let mut result = support::score(&plugin, &[entry(None, &["4"])]);
+        (result.items.remove(0).unwrap_err().kind, result.usage.fuel)
+    };
+    let (kind, used) = fuel(100_000);
+    assert!(kind == FailureKind::Error && (60_000..61_000).contains(&used), "{kind}: {used}");
+    assert_eq!(fuel(50_000), (FailureKind::OutOfFuel, 50_000));
+}
+
+#[test]
+fn a_growth_beyond_a_modules_own_maximum_fails_and_is_not_charged() {
+    let grow = "(local $left i32) (local.set $left (i32.const 9))
+        (loop $again (if (local.get $left) (then
+            (if (i32.ne (memory.grow $own (i32.const 2000)) (i32.const -1)) (then (unreachable)))
+            (if (i32.ne (table.grow $few (ref.null func) (i32.const 9000)) (i32.const -1)) (then (unreachable)))
+            (local.set $left (i32.sub (local.get $left) (i32.const 1))) (br $again))))
+        (f64.store (i32.const 3200) (f64.const 0.5))";
+    let also = "(memory $own 1 2) (table $few 1 2 funcref)";
+    let plugin = open(&verifier(&format!("{grow} {}", returns(1, 3200, 1)), "", also)).unwrap();
+    let result = support::score(&plugin, &[entry(None, &["4"])]);
+    assert_eq!((result.items, result.usage.memory), (vec![Ok(0.5)], 3 * 65_536));
 }

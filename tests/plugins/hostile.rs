@@ -103,6 +103,57 @@ fn a_library_in_a_child_process_cannot_end_the_host() {
     assert!(score(&looping, &answers()[..3]).items.iter().all(Result::is_ok), "a new process was started");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_process_that_holds_the_streams_of_a_crashed_one_does_not_turn_the_crash_into_a_deadline() {
+    let path = built("misbehave", Form::Native);
+    let limits = Limits { deadline_ms: 120_000, ..Limits::default() };
+    let source = Source { limits, ..source(&path, NativeTrust::Process, &config("orphan")) };
+    let (kind, detail) = failure(&Plugin::open(&source, engine()).unwrap());
+    assert_eq!(kind, FailureKind::Crash, "{detail}");
+    assert!(detail.contains("signal: 6"), "{detail}");
+}
+
+/// Keeps every core busy with several threads until it is dropped.
+struct BusyMachine(std::sync::Arc<std::sync::atomic::AtomicBool>);
+
+impl BusyMachine {
+    fn start() -> Self {
+        let busy = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+        for _ in 0..4 * std::thread::available_parallelism().map_or(1, usize::from) {
+            let busy = std::sync::Arc::clone(&busy);
+            std::thread::spawn(move || while busy.load(std::sync::atomic::Ordering::Relaxed) {});
+        }
+        Self(busy)
+    }
+}
+
+impl Drop for BusyMachine {
+    fn drop(&mut self) {
+        self.0.store(false, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_busy_machine_changes_neither_failures_nor_fuel() {
+    let path = built("misbehave", Form::Component);
+    let limits = Limits { fuel_base: 200_000_000, fuel_per_byte: 0, ..Limits::default() };
+    let opened = |deadline_ms| {
+        let limits = Limits { deadline_ms, ..limits.clone() };
+        open_file(&path, &config("loop"), limits).unwrap()
+    };
+    let started = std::time::Instant::now();
+    let quiet = score(&opened(600_000), &answers());
+    // As much time as the whole batch took, which made nine calls: plenty for each call, and too little for all calls when
+    // each has to wait for the busy threads.
+    let deadline_ms = started.elapsed().as_millis() as u64 + 20;
+    let busy = BusyMachine::start();
+    let slow = score(&opened(deadline_ms), &answers());
+    drop(busy);
+    assert_eq!(quiet.items[13].as_ref().unwrap_err().kind, FailureKind::OutOfFuel);
+    assert_eq!((slow.items, slow.usage.fuel, slow.calls), (quiet.items, quiet.usage.fuel, quiet.calls));
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn processes_that_a_library_starts_end_with_its_process() {
@@ -203,13 +254,12 @@ fn diagnostics_are_limited_for_the_whole_batch() {
 }
 
 #[test]
-fn a_plugin_that_burns_its_fuel_on_every_item_has_one_deadline_for_the_batch() {
-    let limits = Limits { fuel_base: 2_000_000_000, deadline_ms: 300, ..Limits::default() };
+fn a_plugin_that_burns_its_fuel_on_every_item_is_stopped_by_fuel_on_each() {
+    let limits = Limits { fuel_base: 20_000_000, fuel_per_byte: 0, ..Limits::default() };
     let plugin = open_file(&built("misbehave", Form::Component), &misbehaving("loop", ""), limits).unwrap();
     let result = score(&plugin, &answers());
-    assert!(result.usage.calls < 31, "{} calls, as many as a complete bisection needs", result.usage.calls);
-    assert!(result.items.iter().all(Result::is_err));
-    assert_eq!(result.items[15].as_ref().unwrap_err().kind, FailureKind::Deadline);
+    assert!(result.items.iter().all(|item| item.as_ref().unwrap_err().kind == FailureKind::OutOfFuel));
+    assert_eq!(result.usage.fuel, 20_000_000 * result.usage.calls);
 }
 
 #[test]

@@ -11,6 +11,7 @@
 //! | `programs` | programs that are right, wrong, endless and hostile get their verdicts from `python-tests` |
 //! | `refused` | files that are not plugins of the contract are refused, each with its reason |
 
+mod budgets;
 mod fixtures;
 mod forged;
 mod hostile;

@@ -168,3 +168,21 @@ fn libraries_whose_panics_cannot_be_caught_run_only_in_a_child_process() {
     let plugin = Plugin::open(&source(file.path(), NativeTrust::Process, "{}"), engine()).unwrap();
     assert!(plugin.fingerprint().unwrap().contains("panic abort"), "{:?}", plugin.fingerprint());
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_library_that_cannot_be_loaded_is_named_by_its_own_path() {
+    let mut library = std::fs::read(built("entropy", Form::Native)).unwrap();
+    // The name of the C library that it needs.
+    let needed = b"\0libc.so.6\0";
+    let at = library.windows(needed.len()).position(|bytes| bytes == needed).unwrap();
+    library[at + 4] = b'x';
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mine.so");
+    std::fs::write(&path, &library).unwrap();
+    for native in [NativeTrust::InProcess, NativeTrust::Process] {
+        let error = chain(&Plugin::open(&source(&path, native, "{}"), engine()).unwrap_err());
+        assert!(error.contains("libx.so.6") && error.contains("mine.so cannot be loaded"), "{error}");
+        assert!(!error.contains("libraries/"), "the copy in the cache is not named: {error}");
+    }
+}

@@ -5,7 +5,7 @@
 
 use std::error::Error;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
@@ -17,9 +17,9 @@ pub fn cache_folder(name: &str) -> io::Result<PathBuf> {
     private_folder(name, &Once::new())
 }
 
-/// Returns the compiled code with this name, if it is in the cache and undamaged.
-pub(crate) fn get_compiled(name: &str) -> Option<Vec<u8>> {
-    get(&compiled().ok()?.join(name))
+/// Returns the compiled code with this name, if it is in the cache, undamaged and no larger than `max_bytes`.
+pub(crate) fn get_compiled(name: &str, max_bytes: u64) -> Option<Vec<u8>> {
+    get(&compiled().ok()?.join(name), max_bytes)
 }
 
 /// Keeps compiled code under a name.
@@ -82,15 +82,19 @@ fn make_private(folder: &Path) -> io::Result<()> {
 }
 
 /// Returns the bytes that were [put](put) at a path, if they are undamaged.
-fn get(path: &Path) -> Option<Vec<u8>> {
-    let mut bytes = fs::read(path).ok()?;
+fn get(path: &Path, max_bytes: u64) -> Option<Vec<u8>> {
+    let mut bytes = alft_fs::read(path, max_bytes.saturating_add(blake3::OUT_LEN as u64)).ok()?;
     let hash = bytes.split_off(bytes.len().checked_sub(blake3::OUT_LEN)?);
     (blake3::hash(&bytes).as_bytes()[..] == hash[..]).then_some(bytes)
 }
 
 /// Writes bytes and their hash.
 fn put(path: &Path, bytes: &[u8]) -> Result<(), alft_fs::Error> {
-    alft_fs::write(path, &[bytes, blake3::hash(bytes).as_bytes()].concat())
+    alft_fs::file(path, |draft| {
+        let hash = blake3::hash(bytes);
+        let write = |mut file: fs::File| file.write_all(bytes).and_then(|()| file.write_all(hash.as_bytes()));
+        fs::File::create(draft).and_then(write).map_err(|source| alft_fs::Error { path: path.to_owned(), source })
+    })
 }
 
 #[cfg(test)]
@@ -101,18 +105,19 @@ mod tests {
     fn damaged_files_are_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
-        assert_eq!(get(&path), None);
+        assert_eq!(get(&path, 4), None);
         put(&path, b"code").unwrap();
-        assert_eq!(get(&path).unwrap(), b"code");
+        assert_eq!(get(&path, 4).unwrap(), b"code");
+        assert_eq!(get(&path, 3), None, "larger than is asked for");
         let whole = fs::read(&path).unwrap();
         for (at, _) in whole.iter().enumerate() {
             let mut changed = whole.clone();
             changed[at] ^= 1;
             fs::write(&path, &changed).unwrap();
-            assert_eq!(get(&path), None, "byte {at}");
+            assert_eq!(get(&path, 4), None, "byte {at}");
         }
         fs::write(&path, &whole[..20]).unwrap();
-        assert_eq!(get(&path), None);
+        assert_eq!(get(&path, 4), None);
     }
 
     #[cfg(unix)]

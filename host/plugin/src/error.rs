@@ -17,11 +17,10 @@ pub enum Error {
     Read { path: PathBuf, source: io::Error },
 
     #[error(
-        "{} has {size} bytes, above the limit of {limit} for a plugin's file; raise `limits.component_size` if this is \
-         intended",
+        "{} is above the limit of {limit} bytes for a plugin's file; raise `limits.component_size` if this is intended",
         path.display()
     )]
-    TooLarge { path: PathBuf, size: u64, limit: u64 },
+    TooLarge { path: PathBuf, limit: u64 },
 
     #[error(
         "{} is neither a WebAssembly component nor a native library for this machine; build one with `alft plugin build`",
@@ -143,10 +142,19 @@ pub enum CompileError {
     TimeLimit { ms: u64 },
 
     #[error(
-        "the compiler failed; its memory is limited to {memory_gib} GiB: if this is too little, make the component's \
+        "it compiles to {bytes} bytes of code and static data, above the limit of {limit}; raise `limits.compiled_size` if \
+         this is intended"
+    )]
+    TooLarge { bytes: u64, limit: u64 },
+
+    #[error(
+        "the compiler failed; its memory is limited to {memory_mib} MiB: if this is too little, make the component or its \
          functions smaller"
     )]
-    Worker { memory_gib: u64, source: WorkerError },
+    Worker { memory_mib: u64, source: WorkerError },
+
+    #[error("it needs more than `limits.instances`, `limits.memory` or `limits.table_elements` allow")]
+    Slots(#[source] ForeignError),
 
     #[error(transparent)]
     Invalid(#[from] ForeignError),
@@ -160,7 +168,7 @@ pub enum LoadError {
     Path(#[source] io::Error),
 
     #[error(transparent)]
-    Linker(#[from] libloading::Error),
+    Linker(ForeignError),
 
     #[error("{entry} returned a null pointer")]
     NullEntry { entry: String },

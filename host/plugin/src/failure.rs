@@ -96,6 +96,11 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// Returns the detail, or that there is none.
+    pub fn words(&self) -> &str {
+        if self.detail.trim().is_empty() { "the plugin gives no reason" } else { &self.detail }
+    }
+
     /// Returns a failure without a backtrace.
     pub fn new(kind: FailureKind, detail: impl Into<String>) -> Self {
         Self { kind, detail: detail.into(), backtrace: Vec::new() }
@@ -104,7 +109,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} ({})", self.kind, indent(&self.detail), self.kind.remedy())?;
+        write!(f, "{}: {} ({})", self.kind, indent(self.words()), self.kind.remedy())?;
         self.backtrace.iter().try_for_each(|function| write!(f, "\n    in {function}"))
     }
 }
@@ -119,5 +124,14 @@ mod tests {
     fn the_lines_of_a_plugins_message_cannot_pass_for_the_hosts() {
         let failure = Failure::new(FailureKind::Error, "no\nstep 9  reward 1.000");
         assert!(failure.to_string().starts_with("error: no\n    | step 9  reward 1.000 ("), "{failure}");
+    }
+
+    #[test]
+    fn a_failure_without_words_says_so() {
+        for detail in ["", " \n"] {
+            let failure = Failure::new(FailureKind::Error, detail);
+            let text = "error: the plugin gives no reason (fix the input or the plugin's configuration)";
+            assert_eq!(failure.to_string(), text);
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use alft_sdk::abi::ENTRY_PREFIX;
 use object::Object;
-use wasmparser::{BinaryReaderError, Encoding, KnownCustom, Parser, Payload};
+use wasmparser::{BinaryReaderError, Element, ElementItems, ElementKind, Encoding, KnownCustom, Parser, Payload};
 
 use crate::foreign::single_line;
 
@@ -101,6 +101,21 @@ pub fn component(bytes: &[u8]) -> Result<ComponentInfo, BinaryReaderError> {
     Ok(info)
 }
 
+/// Returns the number of elements in the passive segments of a component's modules. What cannot be parsed is not counted: it
+/// cannot be compiled either.
+pub(crate) fn passive_elements(component: &[u8]) -> u64 {
+    let sections = Parser::new(0).parse_all(component).map_while(Result::ok).filter_map(|payload| match payload {
+        Payload::ElementSection(section) => Some(section),
+        _ => None,
+    });
+    let count = |element: Element<'_>| match (element.kind, element.items) {
+        (ElementKind::Active { .. }, _) => 0,
+        (_, ElementItems::Functions(items)) => u64::from(items.count()),
+        (_, ElementItems::Expressions(_, items)) => u64::from(items.count()),
+    };
+    sections.flat_map(|section| section.into_iter().map_while(Result::ok)).map(count).sum()
+}
+
 /// Returns the names of the entry symbols in a native library, of any version of the contract.
 ///
 /// # Errors
@@ -116,6 +131,15 @@ pub fn library_entries(bytes: &[u8]) -> Result<Vec<String>, object::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn passive_elements_are_counted_over_all_modules() {
+        let module = "(core module (func $f) (table 9 funcref) (elem func $f $f) (elem (i32.const 0) func $f $f $f)
+                      (elem funcref (ref.null func)))";
+        let bytes = wat::parse_str(format!("(component {module} (component {module}))")).unwrap();
+        assert_eq!(passive_elements(&bytes), 6);
+        assert_eq!(passive_elements(b"text"), 0);
+    }
 
     #[test]
     fn imports_and_exports_are_those_of_the_outermost_component() {

@@ -60,4 +60,5 @@ pub use limits::Limits;
 pub use plugin::Plugin;
 pub use source::{Form, NativeTrust, Source};
 pub use wasm::engine::{Engine, EngineError, WASMTIME};
+pub use wasm::prices::FUEL_RULES;
 pub use worker::Worker;

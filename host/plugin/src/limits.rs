@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// The limits of a plugin's calls. Fuel stops a component: it counts instructions, so it stops the same call at the same
 /// instruction every time. The deadline is the emergency stop behind the fuel, and all that stops a native library in a
 /// child process.
-// The order of the fields is part of the ledger's format.
+// The order of the fields is part of the ledger's format, which has its defaults for the fields that were added later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -13,9 +13,9 @@ pub struct Limits {
     pub fuel_base: u64,
     /// Additional fuel for each byte of a call's input.
     pub fuel_per_byte: u64,
-    /// Wall-clock time of all calls of one batch together, in milliseconds. A call that runs past it fails as a whole, and
-    /// the rest of the batch is not called: what had been done by then depends on the machine's load. Fuel should end a
-    /// call before its deadline does.
+    /// Processor time of a component's call, in milliseconds: the time for which its thread runs, however busy the machine
+    /// is. Fuel should end a call before its deadline does. For a native library, wall-clock time of all calls of one batch
+    /// together: a call that runs past it fails as a whole, and the rest of the batch is not called.
     pub deadline_ms: u64,
     /// Bytes of input above which a batch is split into several calls, which run in parallel. It bounds the fuel of a call,
     /// and so the time that a single bad item can cost.
@@ -42,6 +42,8 @@ pub struct Limits {
     pub component_size: u64,
     /// Wall-clock time of compiling a component, in milliseconds. Compiled code is cached.
     pub compile_ms: u64,
+    /// Bytes of a component's compiled code with its static data.
+    pub compiled_size: u64,
 }
 
 impl Default for Limits {
@@ -64,6 +66,7 @@ impl Default for Limits {
             log_bytes: 1000,
             component_size: 64 << 20,
             compile_ms: 180_000,
+            compiled_size: 128 << 20,
         }
     }
 }
@@ -74,6 +77,9 @@ const MIN_STACK: usize = 32 << 10;
 /// The greatest [`Limits::stack`], in bytes. A component runs on its caller's stack, and an overflow of that one would end
 /// the host.
 pub const MAX_STACK: usize = 1 << 20;
+
+/// The greatest [`Limits::compiled_size`], in bytes.
+const MAX_COMPILED_SIZE: u64 = 2 << 30;
 
 /// A limit that cannot work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -123,6 +129,8 @@ impl Limits {
             ("output", self.output as u64, 1, None),
             ("component_size", self.component_size, 1, None),
             ("compile_ms", self.compile_ms, 1, None),
+            // The reply of the compiler has a length of four bytes.
+            ("compiled_size", self.compiled_size, 1, Some(MAX_COMPILED_SIZE)),
         ];
         match bounds.into_iter().find(|(_, value, min, max)| value < min || max.is_some_and(|max| *value > max)) {
             Some((key, value, min, max)) => Err(InvalidLimit { key, value, min, max }),

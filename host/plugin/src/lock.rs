@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::CONTRACT_VERSION;
 use crate::plugin::Plugin;
-use crate::source::{Form, require_regular_if_exists};
+use crate::source::Form;
 use crate::wasm::engine::WASMTIME;
 
 /// The name of the file.
@@ -178,7 +178,7 @@ impl Lock {
     /// Fails if the file cannot be read, is not a lock or is for another engine.
     pub fn find(folder: &Path) -> Result<Option<Self>, Error> {
         let path = folder.join(NAME);
-        let text = match require_regular_if_exists(&path).and_then(|()| std::fs::read_to_string(&path)) {
+        let text = match alft_fs::read_to_string(&path, alft_fs::MAX_SETTINGS) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(Error::Read { path, source }),

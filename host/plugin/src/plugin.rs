@@ -71,8 +71,8 @@ impl Plugin {
                 let copy = cache::copy_library(&name, &bytes);
                 let copy = copy.map_err(|source| Error::Copy { path: path.clone(), source })?;
                 match trust {
-                    NativeTrust::InProcess => Box::new(NativeBackend::load(&copy, limits)?),
-                    _ => Box::new(ProcessBackend::start(&copy, limits, engine.worker())?),
+                    NativeTrust::InProcess => Box::new(NativeBackend::load(path, &copy, limits)?),
+                    _ => Box::new(ProcessBackend::start(path, &copy, limits, engine.worker())?),
                 }
             }
         };
@@ -132,16 +132,16 @@ impl Plugin {
             return BatchResult::failed(&failure, batch.item_count());
         }
         let limits = &self.source.limits;
-        let deadline = Deadline::start(limits);
+        let deadline = self.deadline();
         let call = |part: &Batch<'_>, deadline| self.call_backend(part, deadline);
         let ranges = parallel::split(&size::entry_bytes(batch), limits.batch_bytes);
-        let bisect = |range| bisect(batch, Part::entries(range), deadline, &call);
+        let bisect = |range| bisect(batch, Part::entries(range), limits, deadline, &call);
         let entries = match self.form() {
             Form::Component => parallel::map(ranges, &bisect),
             // The contract promises a library one call at a time.
             Form::Native | Form::NativeProcess => parallel::map_in_order(ranges, &bisect),
         };
-        let mut result = bisect_texts(batch, entries, deadline, &call);
+        let mut result = bisect_texts(batch, entries, limits, deadline, &call);
         result.log.truncate(limits.log_lines);
         validate::items(&mut result, batch, &self.manifest, limits);
         result
@@ -150,7 +150,15 @@ impl Plugin {
     /// Makes a single call with the whole batch, and returns its output without validation.
     pub(crate) fn call_once(&self, batch: &Batch<'_>) -> CallResult {
         self.require_role(batch.role());
-        self.call_backend(batch, Deadline::start(&self.source.limits))
+        self.call_backend(batch, self.deadline())
+    }
+
+    /// Returns the deadline of a batch's calls, and starts it where they share one.
+    fn deadline(&self) -> Deadline {
+        match self.form() {
+            Form::Component => Deadline::of_each_call(&self.source.limits),
+            Form::Native | Form::NativeProcess => Deadline::of_batch(&self.source.limits),
+        }
     }
 
     fn call_backend(&self, batch: &Batch<'_>, deadline: Deadline) -> CallResult {
@@ -169,7 +177,7 @@ fn describe(backend: &dyn Backend, source: &Source) -> Result<Manifest, Error> {
     let Source { path, config, limits, .. } = source;
     let failed = |failure: Failure| match failure.kind {
         FailureKind::Error => {
-            Error::Config { path: path.clone(), config: config.clone(), reason: indent(&failure.detail) }
+            Error::Config { path: path.clone(), config: config.clone(), reason: indent(failure.words()) }
         }
         _ => Error::Start { path: path.clone(), source: failure },
     };

@@ -1,8 +1,7 @@
 //! Where a plugin comes from: its file, the hash that the file must have, and how far it is trusted.
 
 use std::fmt;
-use std::fs::{File, Metadata};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -63,20 +62,11 @@ impl fmt::Display for Form {
 /// # Errors
 /// Fails if the file cannot be read, is larger than `limits.component_size` or is not a regular file.
 pub fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, Error> {
-    let error = |source| Error::Read { path: path.into(), source: alft_fs::with_hint(path, source) };
-    let (metadata, limit) = (std::fs::metadata(path).map_err(error)?, limits.component_size);
-    require_regular(&metadata).map_err(error)?;
-    let too_large = |size| Error::TooLarge { path: path.into(), size, limit };
-    if metadata.len() > limit {
-        return Err(too_large(metadata.len()));
-    }
-    let mut bytes = Vec::new();
-    // The file may grow while it is read.
-    File::open(path).and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes)).map_err(error)?;
-    match bytes.len() as u64 {
-        size if size > limit => Err(too_large(size)),
-        _ => Ok(bytes),
-    }
+    let limit = limits.component_size;
+    alft_fs::read(path, limit).map_err(|source| match source.kind() {
+        io::ErrorKind::FileTooLarge => Error::TooLarge { path: path.into(), limit },
+        _ => Error::Read { path: path.into(), source: alft_fs::with_hint(path, source) },
+    })
 }
 
 /// Returns the BLAKE3 hash of a plugin's file, in hexadecimal.
@@ -92,21 +82,15 @@ pub fn hash_bytes(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
 
-/// Checks that a path does not lead to a folder, a pipe or a device, before it is opened: reading a pipe may never end.
+/// Refuses a core WebAssembly module, which has the first bytes of a component and is none.
 ///
 /// # Errors
-/// Returns an error if the path exists and is not a regular file, or if its metadata cannot be read.
-pub fn require_regular_if_exists(path: &Path) -> io::Result<()> {
-    match std::fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        found => require_regular(&found?),
-    }
-}
-
-fn require_regular(metadata: &Metadata) -> io::Result<()> {
-    match metadata.is_file() {
-        true => Ok(()),
-        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
+/// Fails if the bytes are those of a core module.
+pub fn refuse_core_module(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    // Bytes 4 to 8 are 1 and 0 in core modules (version 1, layer 0); components have layer 1.
+    match bytes.starts_with(b"\0asm") && bytes.get(4..8) == Some(&[1, 0, 0, 0]) {
+        true => Err(Error::CoreModule { path: path.into() }),
+        false => Ok(()),
     }
 }
 
@@ -147,7 +131,7 @@ mod tests {
         std::fs::write(file.path(), "four").unwrap();
         assert_eq!(read(file.path(), &limits).unwrap(), b"four");
         std::fs::write(file.path(), "fives").unwrap();
-        assert!(matches!(read(file.path(), &limits), Err(Error::TooLarge { size: 5, limit: 4, .. })));
+        assert!(matches!(read(file.path(), &limits), Err(Error::TooLarge { limit: 4, .. })));
         for path in ["/", "/dev/zero", "/no/such/file"] {
             assert!(matches!(hash_file(path.as_ref(), &limits), Err(Error::Read { .. })), "{path}");
         }

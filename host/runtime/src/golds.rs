@@ -52,7 +52,7 @@ fn failures<'a>(prompts: &[&'a Prompt], reader: &RunPlugin, verifier: &RunPlugin
     });
     let entries = prompts.iter().zip(answers).map(|(prompt, answer)| entry(prompt, &answer)).collect::<Vec<_>>();
     let items = verifier.scorer.call(&Batch::Verifier(entries.into())).items;
-    let error = |failure: Failure| (failure.kind == FailureKind::Error).then_some(failure.detail);
+    let error = |failure: Failure| (failure.kind == FailureKind::Error).then(|| failure.words().to_owned());
     prompts.iter().zip(items).filter_map(|(prompt, item)| Some((*prompt, error(item.err()?)?))).collect()
 }
 

@@ -47,6 +47,8 @@ pub enum Fault {
     Fork,
     /// Leaves a process behind, and returns an error with its id.
     Leave,
+    /// Leaves a process behind that holds the streams of this one open, and aborts.
+    Orphan,
 }
 
 /// The plugin's table in the run file.
@@ -119,6 +121,10 @@ impl Misbehave {
                 let sleeper =
                     Command::new("sleep").arg("600").spawn().map_err(|error| Error::new(error.to_string()))?;
                 return Err(format!("process {}", sleeper.id()).into());
+            }
+            Fault::Orphan => {
+                Command::new("sleep").arg("600").spawn().map_err(|error| Error::new(error.to_string()))?;
+                std::process::abort();
             }
         })
     }

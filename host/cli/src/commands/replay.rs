@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use alft_plugin_host::ledger::{self, PluginRecord, Record, replay};
-use alft_plugin_host::{Call, Engine, Limits, NativeTrust, Plugin, WASMTIME};
+use alft_plugin_host::{Call, Engine, FUEL_RULES, Limits, NativeTrust, Plugin, WASMTIME};
 use alft_runtime::record::RunDir;
 use serde::Serialize;
 
@@ -19,7 +19,7 @@ use crate::progress::Progress;
 Example: alft replay runs/quickstart\n\n\
 The run's ledger records every call of every plugin: input, output and fuel. The plugins' files are those that the run's \
 folder keeps; name another file with --plugin. Exit code 0 if every call gives the same bits and uses the same fuel, 9 if \
-one does not. Calls that ran past their deadline are counted and not repeated.")]
+one does not. Fuel that was recorded under other prices than this alft's is not compared. Calls that ran past their deadline are counted and not repeated.")]
 pub(crate) struct ReplayArgs {
     /// The run's folder
     #[arg(value_name = "RUN_DIR")]
@@ -60,6 +60,8 @@ struct Report {
     calls: u64,
     /// Calls that ran past their deadline and were not repeated.
     skipped: u64,
+    /// Repeated calls that were recorded under other prices of fuel. Their fuel is not compared.
+    other_prices: u64,
     fuel: u64,
     /// Bytes after the last complete frame, which a killed process left.
     incomplete_bytes: u64,
@@ -77,11 +79,11 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<()> {
     let mut progress = Progress::begin("replay", 0, survey.batches);
     let mut plugins: Vec<(String, Plugin)> = Vec::new();
     let mut report = Report::default();
-    let mut batches = 0;
+    let (mut batches, mut prices) = (0, FUEL_RULES);
     let mut records = ledger::read(&path)?;
     while let Some(record) = records.next().transpose()? {
         match record {
-            Record::Header { .. } => {}
+            Record::Header { fuel_rules, .. } => prices = fuel_rules,
             Record::Plugin(record) => plugins.push((record.name.to_string(), open(&record, args, &engine)?)),
             Record::Batch { step, plugin, batch, calls } => {
                 let frame = records.frame();
@@ -91,7 +93,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<()> {
                 for (index, call) in calls.iter().enumerate() {
                     let place =
                         format!("frame {frame}, step {step}, plugin \"{name}\", {}, call {index}", batch.role());
-                    let difference = replay::repeat(plugin, &batch, call)
+                    let difference = replay::repeat(plugin, &batch, call, prices)
                         .map_err(|error| failed(format!("{place} cannot be repeated: {error}")))?;
                     if let Some(difference) = difference {
                         let difference = format!("{place}: {difference}");
@@ -99,7 +101,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<()> {
                         print(&report, args);
                         return Err(failed(difference));
                     }
-                    report.add(name, call);
+                    report.add(name, call, prices);
                 }
                 batches += 1;
                 progress.at(batches, &format!("step {step}"));
@@ -153,11 +155,12 @@ fn open(record: &PluginRecord<'_>, args: &ReplayArgs, engine: &Engine) -> Result
 }
 
 impl Report {
-    fn add(&mut self, plugin: &str, call: &Call) {
+    fn add(&mut self, plugin: &str, call: &Call, prices: u32) {
         let skipped = call.outcome.as_ref().is_err_and(|failure| !failure.kind.is_deterministic());
         self.calls += u64::from(!skipped);
         self.skipped += u64::from(skipped);
         self.fuel += call.fuel;
+        self.other_prices += u64::from(!skipped && prices != FUEL_RULES);
         *self.plugins.entry(plugin.to_owned()).or_default() += u64::from(!skipped);
     }
 }
@@ -174,7 +177,17 @@ fn print(report: &Report, args: &ReplayArgs) {
     for (plugin, calls) in &report.plugins {
         say!("  {plugin:<24}{calls:>10} calls");
     }
-    say!("{} calls give the same bits and use the same fuel ({} units)", report.calls, report.fuel);
+    let compared = report.calls - report.other_prices;
+    if compared > 0 || report.other_prices == 0 {
+        say!("{compared} calls give the same bits and use the same fuel ({} units)", report.fuel);
+    }
+    if report.other_prices > 0 {
+        say!(
+            "{} calls give the same bits; their fuel is not compared, since they were recorded under other prices of fuel \
+             than this alft's",
+            report.other_prices
+        );
+    }
     if report.skipped > 0 {
         say!("{} calls had run past their deadline and were not repeated", report.skipped);
     }

@@ -7,17 +7,26 @@ use alft_sdk::roles::Batch;
 use super::call::{BatchResult, Call, CallResult};
 use super::deadline::Deadline;
 use super::part::Part;
-use crate::failure::FailureKind;
+use super::size;
+use crate::failure::{Failure, FailureKind};
+use crate::limits::Limits;
 use crate::validate;
 
 /// A function that makes one call of a plugin, which ends at the deadline.
 pub(crate) type CallFn<'a> = dyn Fn(&Batch<'_>, Deadline) -> CallResult + Sync + 'a;
 
-/// Calls the plugin with a part of the batch and, if that fails, with the part's halves, down to single entries or until
-/// the deadline. Returns the items of each entry of the part.
+/// Calls the plugin with a part of the batch and, if that fails, with the part's halves, down to single entries. Returns the
+/// items of each entry of the part.
 ///
-/// One bad entry of n costs about 2·log₂ n calls. An entry's failure is that of the call which had this entry alone.
-pub(crate) fn bisect(batch: &Batch<'_>, part: Part, deadline: Deadline, call: &CallFn<'_>) -> BatchResult<Vec<Item>> {
+/// One bad entry of n costs about 2·log₂ n calls. An entry's failure is that of the call which had this entry alone, unless
+/// a deadline came first that smaller parts would run past too.
+pub(crate) fn bisect(
+    batch: &Batch<'_>,
+    part: Part,
+    limits: &Limits,
+    deadline: Deadline,
+    call: &CallFn<'_>,
+) -> BatchResult<Vec<Item>> {
     let count = part.len();
     if count == 0 {
         return BatchResult::default();
@@ -30,14 +39,13 @@ pub(crate) fn bisect(batch: &Batch<'_>, part: Part, deadline: Deadline, call: &C
     let calls = vec![Call { part: part.clone(), outcome: result.clone(), fuel: usage.fuel }];
     match result.and_then(|output| validate::entries(&arguments, output)) {
         Ok(entries) => BatchResult { items: entries.into_iter().map(Ok).collect(), usage, log, calls },
-        // It is chance which entry met the deadline, and no time is left to find the bad one.
-        Err(failure) if count == 1 || failure.kind == FailureKind::Deadline => {
+        Err(failure) if count == 1 || !finds_the_bad(&failure, &arguments, limits, deadline) => {
             BatchResult { usage, log, calls, ..BatchResult::failed(&failure, count) }
         }
         Err(_) => {
             // The failed call's diagnostics are dropped: the halves repeat them.
             let mut halves = BatchResult { usage, calls, ..BatchResult::default() };
-            part.halves().into_iter().for_each(|half| halves.extend(bisect(batch, half, deadline, call)));
+            part.halves().into_iter().for_each(|half| halves.extend(bisect(batch, half, limits, deadline, call)));
             halves
         }
     }
@@ -47,6 +55,7 @@ pub(crate) fn bisect(batch: &Batch<'_>, part: Part, deadline: Deadline, call: &C
 pub(crate) fn bisect_texts(
     batch: &Batch<'_>,
     entries: BatchResult<Vec<Item>>,
+    limits: &Limits,
     deadline: Deadline,
     call: &CallFn<'_>,
 ) -> BatchResult {
@@ -55,11 +64,11 @@ pub(crate) fn bisect_texts(
     for (at, (entry, count)) in items.into_iter().zip(batch.entries().item_counts()).enumerate() {
         match entry {
             Ok(items) => result.items.extend(items.into_iter().map(Ok)),
-            Err(failure) if count < 2 || failure.kind == FailureKind::Deadline => {
+            Err(failure) if count < 2 || !bisects_entry(&failure, batch, at, limits, deadline) => {
                 result.items.extend(BatchResult::failed(&failure, count).items);
             }
             Err(_) => {
-                let texts = bisect(batch, Part::texts(at, 0..count), deadline, call);
+                let texts = bisect(batch, Part::texts(at, 0..count), limits, deadline, call);
                 result.extend(texts.map(|mut items| items.remove(0)));
             }
         }
@@ -67,12 +76,29 @@ pub(crate) fn bisect_texts(
     result
 }
 
+/// Returns true if halves of a failed call can tell which of its items is the bad one.
+///
+/// A library that met its deadline has no time left, and the item that met it is chance. A component's halves have the same
+/// time as the whole, and less fuel: where most of the fuel was granted for the bytes of the input, fuel ends the halves
+/// before their deadline does.
+fn finds_the_bad(failure: &Failure, arguments: &Batch<'_>, limits: &Limits, deadline: Deadline) -> bool {
+    if failure.kind != FailureKind::Deadline {
+        return true;
+    }
+    let bytes: usize = size::entry_bytes(arguments).iter().sum();
+    deadline.is_of_each_call() && limits.fuel(bytes / 2) <= limits.fuel(bytes) / 4 * 3
+}
+
+/// Returns true if the texts of an entry that failed alone are called one by one.
+fn bisects_entry(failure: &Failure, batch: &Batch<'_>, entry: usize, limits: &Limits, deadline: Deadline) -> bool {
+    let arguments = Part::entries(entry..entry + 1).select(batch).expect("the batch has the entry");
+    finds_the_bad(failure, &arguments, limits, deadline)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::batch::call::Usage;
-    use crate::failure::Failure;
-    use crate::limits::Limits;
     use alft_sdk::call::{Output, PromptTexts};
     use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -103,8 +129,9 @@ mod tests {
                 log: Vec::new(),
             }
         };
-        let deadline = Deadline::start(&Limits::default());
-        let result = bisect(&batch(64), Part::entries(0..64), deadline, &call);
+        let limits = Limits::default();
+        let deadline = Deadline::of_batch(&limits);
+        let result = bisect(&batch(64), Part::entries(0..64), &limits, deadline, &call);
         for (i, item) in result.items.iter().enumerate() {
             assert_eq!(item.is_err(), i == 41);
             assert!(item.as_ref().is_ok_and(|items| *items == [Item::Score(i as f64)]) || i == 41);
@@ -125,11 +152,40 @@ mod tests {
             let result = Err(Failure::new(FailureKind::Panic, "always"));
             CallResult { result, usage: Usage { calls: 1, ..Usage::default() }, log: Vec::new() }
         };
-        let deadline = Deadline::start(&Limits { deadline_ms: 100, ..Limits::default() });
-        let result = bisect(&batch(64), Part::entries(0..64), deadline, &call);
+        let limits = Limits { deadline_ms: 100, ..Limits::default() };
+        let deadline = Deadline::of_batch(&limits);
+        let result = bisect(&batch(64), Part::entries(0..64), &limits, deadline, &call);
         assert_eq!(result.usage.calls, 1);
         assert_eq!(result.items.len(), 64);
         let last = result.items[63].as_ref().unwrap_err();
         assert!(last.kind == FailureKind::Deadline && last.detail.contains("was not called"), "{last}");
+    }
+
+    #[test]
+    fn a_component_that_meets_its_deadline_is_bisected_while_fuel_can_decide() {
+        // Entry 5 runs past the deadline with others, and out of fuel when it is alone.
+        let call = |batch: &Batch<'_>, deadline: Deadline| {
+            let texts = texts(batch);
+            let result = match (texts.contains(&5.0), texts.len()) {
+                (true, 1) => Err(Failure::new(FailureKind::OutOfFuel, "5")),
+                (true, _) => Err(deadline.exceeded()),
+                _ => Ok(Output::Scores(texts.into_iter().map(|text| vec![text]).collect())),
+            };
+            CallResult { result, usage: Usage { calls: 1, ..Usage::default() }, log: Vec::new() }
+        };
+        let failures = |limits: &Limits, deadline: Deadline| {
+            let items = bisect(&batch(8), Part::entries(0..8), limits, deadline, &call).items;
+            items.into_iter().map(|item| item.err().map(|failure| failure.kind)).collect::<Vec<_>>()
+        };
+        let by_bytes = Limits { fuel_base: 1, fuel_per_byte: 100, ..Limits::default() };
+        let mut only_the_fifth = [None; 8];
+        only_the_fifth[5] = Some(FailureKind::OutOfFuel);
+        assert_eq!(failures(&by_bytes, Deadline::of_each_call(&by_bytes)), only_the_fifth);
+        let endless = Limits { fuel_base: u64::MAX / 2, ..Limits::default() };
+        for (limits, deadline) in
+            [(&endless, Deadline::of_each_call(&endless)), (&by_bytes, Deadline::of_batch(&by_bytes))]
+        {
+            assert_eq!(failures(limits, deadline), [Some(FailureKind::Deadline); 8]);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Sizes of inputs and outputs in bytes. Fuel is granted and batches are split by the size of the input.
 
+use alft_sdk::Manifest;
 use alft_sdk::bundle::{Answer, Bundle, Group, Prompt};
 use alft_sdk::call::{Entries, Output, PromptTexts};
 use alft_sdk::roles::Batch;
@@ -16,12 +17,21 @@ pub(crate) fn entry_bytes(batch: &Batch<'_>) -> Vec<usize> {
 pub(crate) fn output_bytes(output: &Output) -> usize {
     const WORD: usize = size_of::<f64>();
     match output {
-        Output::Keys(keys) => keys.iter().flatten().map(|key| WORD + key.as_ref().map_or(0, String::len)).sum(),
-        Output::Scores(scores) => scores.iter().map(|scores| WORD * scores.len()).sum(),
+        Output::Keys(keys) => {
+            let key = |key: &Option<String>| WORD + key.as_ref().map_or(0, String::len);
+            keys.iter().map(|keys| WORD + keys.iter().map(key).sum::<usize>()).sum()
+        }
+        Output::Scores(scores) => scores.iter().map(|scores| WORD + WORD * scores.len()).sum(),
         Output::Valuations(valuations) => {
-            valuations.iter().flat_map(|valuation| &valuation.rewards).map(|rewards| WORD + WORD * rewards.len()).sum()
+            let rewards = |rewards: &Vec<f64>| WORD + WORD * rewards.len();
+            valuations.iter().map(|valuation| WORD + valuation.rewards.iter().map(rewards).sum::<usize>()).sum()
         }
     }
+}
+
+/// Returns the size of a manifest's texts.
+pub(crate) fn manifest_bytes(manifest: &Manifest) -> usize {
+    manifest.name.len() + manifest.version.len() + manifest.summary.len()
 }
 
 fn texts_bytes(entry: &PromptTexts) -> usize {

@@ -15,9 +15,14 @@ use serde::{Deserialize, Serialize};
 use crate::batch::call::Call;
 use crate::limits::Limits;
 use crate::source::{Form, NativeTrust, Source};
+use crate::wasm::engine::WASMTIME;
+use crate::wasm::prices::FUEL_RULES;
 
 /// The version of the format.
-pub(super) const FORMAT: u32 = 1;
+///
+/// Format 2 added fields at the ends of two records: the prices of fuel to headers, and `limits.compiled_size` to plugins.
+/// Ledgers of format 1 are read, and continued, as if they had them.
+pub(super) const FORMAT: u32 = 2;
 
 /// Bytes of a frame before its body: the length and the link.
 pub(super) const HEAD_BYTES: usize = 4 + size_of::<Link>();
@@ -39,7 +44,7 @@ pub(super) fn link(previous: &Link, body: &[u8]) -> Link {
 // Postcard numbers variants and fields: their order is part of the format.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Record<'a> {
-    /// The first record: the program that wrote the ledger.
+    /// The program that wrote the records from here on: the first record, and another where another version went on.
     Header {
         /// Version of the format.
         format: u32,
@@ -49,6 +54,8 @@ pub enum Record<'a> {
         wasmtime: u32,
         /// The machine's target, such as `x86_64-unknown-linux-gnu`.
         target: Cow<'a, str>,
+        /// Version of the prices of fuel. The same call may use other fuel under another.
+        fuel_rules: u32,
     },
     /// A plugin, before its first batch.
     Plugin(PluginRecord<'a>),
@@ -78,6 +85,37 @@ pub struct PluginRecord<'a> {
     pub config: Cow<'a, str>,
     /// The limits of the plugin's calls.
     pub limits: Cow<'a, Limits>,
+}
+
+impl Record<'_> {
+    /// Returns the header of a ledger that this program writes.
+    pub(super) fn header() -> Self {
+        Self::Header {
+            format: FORMAT,
+            alft: env!("CARGO_PKG_VERSION").into(),
+            wasmtime: WASMTIME,
+            target: alft_sdk::abi::TARGET.into(),
+            fuel_rules: FUEL_RULES,
+        }
+    }
+
+    /// Decodes a record of a ledger in this format; the format of a header is its own.
+    pub(super) fn decode(mut bytes: Vec<u8>, format: u32) -> Option<Record<'static>> {
+        // The number of the variant; a header's format comes next.
+        let older = match bytes.first()? {
+            0 => *bytes.get(1)? == 1,
+            _ => format == 1,
+        };
+        if older {
+            let added = match bytes[0] {
+                0 => postcard::to_stdvec(&1u32),
+                1 => postcard::to_stdvec(&Limits::default().compiled_size),
+                _ => Ok(Vec::new()),
+            };
+            bytes.extend(added.expect("a number can be encoded"));
+        }
+        postcard::from_bytes(&bytes).ok()
+    }
 }
 
 impl PluginRecord<'_> {
@@ -132,7 +170,7 @@ pub enum FrameError {
     #[error("it was written by another version of alft")]
     OtherVersion,
 
-    #[error("the ledger has the format {found}; this alft reads the format {FORMAT}")]
+    #[error("the ledger has the format {found}; this alft reads the formats 1 to {FORMAT}")]
     OtherFormat { found: u32 },
 
     #[error("the ledger does not begin with a header")]

@@ -5,15 +5,13 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::format::{Error, FORMAT, FrameError, HEAD_BYTES, Link, MAX_BODY_BYTES, Record, link};
-use crate::source::require_regular_if_exists;
 
 /// Reads a ledger.
 ///
 /// # Errors
 /// Fails if the file cannot be opened or is not a regular file.
 pub fn read(path: &Path) -> Result<Records<BufReader<File>>, Error> {
-    let file = require_regular_if_exists(path).and_then(|()| File::open(path));
-    let file = file.map_err(|source| Error::Io { path: path.into(), source })?;
+    let file = alft_fs::open(path).map_err(|source| Error::Io { path: path.into(), source })?;
     Ok(Records::new(path, BufReader::new(file)))
 }
 
@@ -27,12 +25,14 @@ pub struct Records<R> {
     link: Link,
     incomplete_bytes: u64,
     ended: bool,
+    /// The format of the header that was read last.
+    format: u32,
 }
 
 impl<R: Read> Records<R> {
     pub(super) fn new(path: &Path, from: R) -> Self {
         let link = Link::default();
-        Self { path: path.into(), from, frames: 0, offset: 0, link, incomplete_bytes: 0, ended: false }
+        Self { path: path.into(), from, frames: 0, offset: 0, link, incomplete_bytes: 0, ended: false, format: FORMAT }
     }
 
     /// Returns the number of the frame that was read last, from 1.
@@ -82,10 +82,10 @@ impl<R: Read> Records<R> {
             return Err(self.broken(FrameError::Changed));
         }
         // The hash is right, so alft wrote the body, if perhaps another version of alft.
-        let record = decode(&body).ok_or_else(|| self.broken(FrameError::OtherVersion))?;
+        let record = decode(&body, self.format).ok_or_else(|| self.broken(FrameError::OtherVersion))?;
         match (&record, self.frames) {
-            (Record::Header { format: FORMAT, .. }, 0) => {}
-            (Record::Header { format, .. }, 0) => {
+            (Record::Header { format: format @ 1..=FORMAT, .. }, _) => self.format = *format,
+            (Record::Header { format, .. }, _) => {
                 return Err(self.broken(FrameError::OtherFormat { found: *format }));
             }
             (_, 0) => return Err(self.broken(FrameError::NoHeader)),
@@ -106,11 +106,11 @@ impl<R: Read> Records<R> {
     }
 }
 
-fn decode(body: &[u8]) -> Option<Record<'static>> {
+fn decode(body: &[u8], format: u32) -> Option<Record<'static>> {
     // The first four bytes are the size before compression, which is checked before that much memory is allocated.
     let size = u32::from_le_bytes(body.get(..4)?.try_into().ok()?) as usize;
     let bytes = (size <= MAX_BODY_BYTES).then(|| lz4_flex::decompress_size_prepended(body).ok())??;
-    postcard::from_bytes(&bytes).ok()
+    Record::decode(bytes, format)
 }
 
 impl<R: Read> Iterator for Records<R> {

@@ -12,6 +12,7 @@ use crate::batch::part::Part;
 use crate::failure::{Failure, FailureKind};
 use crate::plugin::Plugin;
 use crate::validate;
+use crate::wasm::prices::FUEL_RULES;
 
 /// The first difference between a recorded call and its repetition.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,12 +55,18 @@ pub enum ReplayError {
     NoSuchPart(Part),
 }
 
-/// Repeats a recorded call, and returns the first difference, if there is one. Calls that ran past their deadline are not
-/// repeated, because that depends on the machine's load.
+/// Repeats a recorded call, and returns the first difference, if there is one. `fuel_rules` is the version of the prices in
+/// the ledger's header. Under other prices than this program's, fuel is not compared: neither its amount, nor calls that
+/// use it up now or did. Calls that ran past their deadline are not repeated, because that depends on the machine.
 ///
 /// # Errors
 /// Fails if the plugin does not have the batch's role, or if the batch does not have the call's part.
-pub fn repeat(plugin: &Plugin, batch: &Batch<'_>, call: &Call) -> Result<Option<Difference>, ReplayError> {
+pub fn repeat(
+    plugin: &Plugin,
+    batch: &Batch<'_>,
+    call: &Call,
+    fuel_rules: u32,
+) -> Result<Option<Difference>, ReplayError> {
     if call.outcome.as_ref().is_err_and(|failure| !failure.kind.is_deterministic()) {
         return Ok(None);
     }
@@ -68,6 +75,15 @@ pub fn repeat(plugin: &Plugin, batch: &Batch<'_>, call: &Call) -> Result<Option<
     }
     let arguments = call.part.select(batch).ok_or_else(|| ReplayError::NoSuchPart(call.part.clone()))?;
     let repeated = plugin.call_once(&arguments);
+    if fuel_rules != FUEL_RULES {
+        let used_up = |outcome: &Result<Output, Failure>| {
+            outcome.as_ref().is_err_and(|failure| failure.kind == FailureKind::OutOfFuel)
+        };
+        return Ok(match used_up(&call.outcome) || used_up(&repeated.result) {
+            true => None,
+            false => difference(&call.outcome, &repeated.result),
+        });
+    }
     let fuel = || {
         let (recorded, repeated) = (call.fuel, repeated.usage.fuel);
         (recorded != repeated).then_some(Difference::Fuel { recorded, repeated })

@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 
 use alft_sdk::roles::Batch;
 
-use super::format::{Error, FORMAT, FrameError, HEAD_BYTES, Link, PluginRecord, Record, link};
+use super::format::{Error, FrameError, HEAD_BYTES, Link, PluginRecord, Record, link};
 use super::reader::Records;
 use crate::batch::call::Call;
 use crate::plugin::Plugin;
-use crate::source::{Source, require_regular_if_exists};
-use crate::wasm::engine::WASMTIME;
+use crate::source::Source;
 
 /// A ledger that is being written.
 #[derive(Debug)]
@@ -32,14 +31,15 @@ impl Ledger {
     /// Fails if the file cannot be opened, if it is broken before `length`, or if no frame ends there.
     pub fn open(path: &Path, length: u64) -> Result<Self, Error> {
         let io = |source| Error::Io { path: path.into(), source };
-        require_regular_if_exists(path).map_err(io)?;
+        alft_fs::require_regular_if_exists(path).map_err(io)?;
         let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path).map_err(io)?;
-        let mut plugins = Vec::new();
+        let (mut plugins, mut header) = (Vec::new(), None);
         let mut records = Records::new(path, BufReader::new(&mut file));
         while records.offset() < length {
             match records.next().transpose()? {
                 Some(Record::Plugin(plugin)) => plugins.push(plugin),
-                Some(_) => {}
+                Some(found @ Record::Header { .. }) => header = Some(found),
+                Some(Record::Batch { .. }) => {}
                 None => break,
             }
         }
@@ -49,13 +49,9 @@ impl Ledger {
         let link = records.link();
         file.set_len(length).and_then(|()| file.seek(SeekFrom::Start(length))).map_err(io)?;
         let mut ledger = Self { path: path.into(), file: BufWriter::new(file), length, link, plugins };
-        if length == 0 {
-            ledger.append(&Record::Header {
-                format: FORMAT,
-                alft: env!("CARGO_PKG_VERSION").into(),
-                wasmtime: WASMTIME,
-                target: alft_sdk::abi::TARGET.into(),
-            })?;
+        // A run that another version of alft began goes on under this version's header.
+        if header != Some(Record::header()) {
+            ledger.append(&Record::header())?;
         }
         Ok(ledger)
     }
@@ -174,6 +170,51 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), bytes);
         let error = Ledger::open(&path, length - 1).unwrap_err();
         assert!(error.source().unwrap().to_string().contains("where no frame ends"), "{error}");
+    }
+
+    /// Writes a ledger as alft did in format 1: without the fields that format 2 added at the ends of records.
+    fn write_format_1(path: &Path, plugin: &PluginRecord<'_>) -> u64 {
+        let mut header = postcard::to_stdvec(&Record::header()).unwrap();
+        assert_eq!((header[..2].to_vec(), header.pop()), (vec![0, 2], Some(2)), "format and prices are one byte each");
+        header[1] = 1;
+        let mut named = postcard::to_stdvec(&Record::Plugin(plugin.clone())).unwrap();
+        named.truncate(named.len() - postcard::to_stdvec(&plugin.limits.compiled_size).unwrap().len());
+        let (mut file, mut previous) = (Vec::new(), Link::default());
+        for record in [header, named, postcard::to_stdvec(&batch(1)).unwrap()] {
+            let body = lz4_flex::compress_prepend_size(&record);
+            previous = link(&previous, &body);
+            file.extend((body.len() as u32).to_le_bytes());
+            file.extend(previous);
+            file.extend(body);
+        }
+        std::fs::write(path, &file).unwrap();
+        file.len() as u64
+    }
+
+    #[test]
+    fn a_ledger_of_format_1_is_read_and_continued() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger");
+        let plugin = PluginRecord {
+            name: "a".into(),
+            hash: "b".into(),
+            form: crate::source::Form::Component,
+            config: "{}".into(),
+            limits: Cow::Owned(crate::limits::Limits { fuel_base: 7, ..Default::default() }),
+        };
+        let length = write_format_1(&path, &plugin);
+        let mut ledger = Ledger::open(&path, length).unwrap();
+        ledger.append(&Record::Plugin(plugin.clone())).unwrap();
+        ledger.append(&batch(2)).unwrap();
+        ledger.sync().unwrap();
+        let records: Vec<Record<'_>> = read(&path).unwrap().map(Result::unwrap).collect();
+        let header = |record: &Record<'_>| match record {
+            Record::Header { format, fuel_rules, .. } => Some((*format, *fuel_rules)),
+            _ => None,
+        };
+        assert_eq!(header(&records[0]), Some((1, 1)), "the prices of format 1 are those of version 1");
+        assert_eq!(records[1..3], [Record::Plugin(plugin.clone()), batch(1)]);
+        assert_eq!(records[3..], [Record::header(), Record::Plugin(plugin), batch(2)]);
     }
 
     #[test]

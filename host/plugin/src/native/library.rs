@@ -20,7 +20,7 @@ use crate::batch::call::{CallResult, Usage};
 use crate::batch::deadline::Deadline;
 use crate::error::{Error, LoadError};
 use crate::failure::{Failure, FailureKind};
-use crate::foreign::sanitize;
+use crate::foreign::{ForeignError, chain, sanitize};
 use crate::limits::Limits;
 use crate::source::Form;
 
@@ -31,18 +31,22 @@ pub(crate) struct NativeBackend {
 }
 
 impl NativeBackend {
-    /// Loads the library at `path`, whose file the caller has examined and copied out of reach.
-    pub(crate) fn load(path: &Path, limits: &Limits) -> Result<Self, Error> {
-        let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.into(), source })?;
+    /// Loads a copy of the library at `path`. The caller has examined the copy and put it out of reach. Errors name `path`.
+    pub(crate) fn load(path: &Path, copy: &Path, limits: &Limits) -> Result<Self, Error> {
+        let bytes = std::fs::read(copy).map_err(|source| Error::Read { path: path.into(), source })?;
         let entry = examine(path, &bytes)?.entry;
         let failed = |source| Error::Load { path: path.into(), source };
         // The loader would search the system's folders for a path without a folder.
-        let absolute = std::path::absolute(path).map_err(|error| failed(LoadError::Path(error)))?;
+        let absolute = std::path::absolute(copy).map_err(|error| failed(LoadError::Path(error)))?;
+        let linker = |error: libloading::Error| {
+            let text = chain(&error).replace(&*absolute.to_string_lossy(), &path.to_string_lossy());
+            failed(LoadError::Linker(ForeignError::from(text)))
+        };
         // SAFETY: loading runs the library's initializers. The user trusts the library by its hash, and its entry symbol
         // says that it is a plugin of the contract.
         let plugin = unsafe {
-            let library = libloading::Library::new(&absolute).map_err(|error| failed(error.into()))?;
-            let function: EntryFn = *library.get(entry.as_str()).map_err(|error| failed(error.into()))?;
+            let library = libloading::Library::new(&absolute).map_err(linker)?;
+            let function: EntryFn = *library.get(entry.as_str()).map_err(linker)?;
             std::mem::forget(library);
             let plugin = function();
             if plugin.is_null() {

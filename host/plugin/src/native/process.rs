@@ -25,10 +25,17 @@ use crate::worker::protocol::{
 /// Time for starting a child and loading the library into it. Within a call, the deadline may leave less.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The paths of a library.
+struct Paths {
+    library: PathBuf,
+    copy: PathBuf,
+}
+
 /// A library in a child process.
 pub(crate) struct ProcessBackend {
     worker: Worker,
-    path: PathBuf,
+    /// Path of the library, for errors, and of the copy that is loaded.
+    paths: Paths,
     limits: Limits,
     roles: Roles,
     /// `None` after the child has died. The next call starts another.
@@ -36,12 +43,13 @@ pub(crate) struct ProcessBackend {
 }
 
 impl ProcessBackend {
-    /// Loads the library at `path` into a child process.
-    pub(crate) fn start(path: &Path, limits: &Limits, worker: &Worker) -> Result<Self, Error> {
-        let (child, roles) = start_child(path, limits, worker, START_TIMEOUT)
+    /// Loads a copy of the library at `path` into a child process. Errors name `path`.
+    pub(crate) fn start(path: &Path, copy: &Path, limits: &Limits, worker: &Worker) -> Result<Self, Error> {
+        let paths = Paths { library: path.into(), copy: copy.into() };
+        let (child, roles) = start_child(&paths, limits, worker, START_TIMEOUT)
             .map_err(|source| Error::Load { path: path.into(), source })?;
         let child = Mutex::new(Some(child));
-        Ok(Self { worker: worker.clone(), path: path.into(), limits: limits.clone(), roles, child })
+        Ok(Self { worker: worker.clone(), paths, limits: limits.clone(), roles, child })
     }
 
     fn request<R: for<'a> Deserialize<'a>>(
@@ -54,10 +62,10 @@ impl ProcessBackend {
         let mut process = match child.take() {
             Some(process) => process,
             None => {
-                start_child(&self.path, &self.limits, &self.worker, deadline.remaining()).map_err(restart_failure)?.0
+                start_child(&self.paths, &self.limits, &self.worker, deadline.remaining()).map_err(restart_failure)?.0
             }
         };
-        let reply = process.request(&encode(request), deadline.remaining());
+        let reply = process.request(encode(request), deadline.remaining());
         let reply = reply.and_then(|reply| Ok(decode(&reply)?)).map_err(|error| self.failure(error, deadline))?;
         *child = Some(process);
         Ok(reply)
@@ -92,7 +100,7 @@ impl Backend for ProcessBackend {
 
     fn describe(&self, config: &str) -> Result<Manifest, Failure> {
         let request = LibraryRequest::Describe { config: config.into() };
-        self.request::<DescribeReply>(&request, Deadline::start(&self.limits))?
+        self.request::<DescribeReply>(&request, Deadline::of_batch(&self.limits))?
     }
 
     fn call(&self, config: &str, batch: &Batch<'_>, deadline: Deadline) -> CallResult {
@@ -107,14 +115,15 @@ impl Backend for ProcessBackend {
 }
 
 fn start_child(
-    path: &Path,
+    paths: &Paths,
     limits: &Limits,
     worker: &Worker,
     timeout: Duration,
 ) -> Result<(WorkerProcess, Roles), LoadError> {
     let mut process = WorkerProcess::start(worker, LIBRARY, limits.output)?;
-    let open = OpenRequest { path: path.into(), limits: Cow::Borrowed(limits) };
-    let reply = process.request(&encode(&open), timeout.min(START_TIMEOUT))?;
+    let Paths { library, copy } = paths;
+    let open = OpenRequest { path: library.into(), copy: copy.into(), limits: Cow::Borrowed(limits) };
+    let reply = process.request(encode(&open), timeout.min(START_TIMEOUT))?;
     let opened: OpenReply = decode(&reply).map_err(WorkerError::from)?;
     Ok((process, opened.map_err(LoadError::Child)?))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use alft_sdk::Manifest;
 use alft_sdk::call::{Entries, Output, Returns, Takes};
@@ -13,22 +13,24 @@ use wasmtime::component::{
     Component, ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Linker, Lower,
     types::ComponentItem,
 };
-use wasmtime::{Store, Trap};
+use wasmtime::{Store, Trap, UpdateDeadline};
 
 use super::engine::{self, Engine};
+use super::prices;
 use super::records;
 use super::semaphore::Semaphore;
 use super::state::State;
 use crate::backend::{Backend, CONTRACT_VERSION};
 use crate::batch::call::{CallResult, Usage};
 use crate::batch::deadline::Deadline;
-use crate::batch::size::entry_bytes;
+use crate::batch::size::{entry_bytes, manifest_bytes, output_bytes};
 use crate::cache;
 use crate::error::{CompileError, Error};
 use crate::failure::{Failure, FailureKind};
 use crate::foreign::{ForeignError, sanitize};
+use crate::inspect;
 use crate::limits::Limits;
-use crate::source::Form;
+use crate::source::{self, Form};
 use crate::worker::compile;
 
 /// Prefix of the names of the contract's interfaces.
@@ -47,11 +49,9 @@ pub(crate) struct ComponentBackend {
 impl ComponentBackend {
     /// Compiles and links a component, and checks its imports, its exports and the resources that it starts with.
     pub(crate) fn load(path: &Path, bytes: &[u8], engine: &Engine, limits: &Limits) -> Result<Self, Error> {
-        // Bytes 4 to 8 are 1 and 0 in core modules (version 1, layer 0); components have layer 1.
-        if bytes.get(4..8) == Some(&[1, 0, 0, 0]) {
-            return Err(Error::CoreModule { path: path.into() });
-        }
+        source::refuse_core_module(path, bytes)?;
         let wasmtime = engine.wasmtime();
+        check_passive_elements(path, bytes, limits)?;
         let component =
             compile(bytes, engine, limits).map_err(|source| Error::Compile { path: path.into(), source })?;
         let imports = check_imports(path, wasmtime, &component)?;
@@ -77,7 +77,7 @@ impl ComponentBackend {
 
     /// Checks the types of the exported functions, so that a wrong one is found before the run starts.
     fn check_types(&self, path: &Path) -> Result<(), Error> {
-        let deadline = Deadline::start(&self.limits);
+        let deadline = Deadline::of_each_call(&self.limits);
         let _permit = self.semaphore.acquire();
         let mut store = self.store(0, deadline);
         let instance = self
@@ -105,6 +105,7 @@ impl ComponentBackend {
         input_bytes: usize,
         deadline: Deadline,
         convert: impl FnOnce(R) -> T,
+        bytes: fn(&T) -> usize,
     ) -> CallResult<T>
     where
         A: ComponentNamedList + Lower,
@@ -118,12 +119,23 @@ impl ComponentBackend {
         let reply = self.component.instantiate(&mut store).and_then(|instance| {
             instance.get_typed_func::<A, (Result<R, String>,)>(&mut store, function)?.call(&mut store, arguments)
         });
+        let mut fuel = granted - store.get_fuel().unwrap_or(0).min(granted);
+        // The component chooses the size of its result, and copying the result is work.
+        let mut pays = |bytes: usize| {
+            fuel = fuel.saturating_add(prices::BYTE.saturating_mul(bytes as u64));
+            if fuel <= granted { Ok(()) } else { Err(store.data().out_of_fuel(input_bytes)) }
+        };
         let result = match reply {
-            Ok((Ok(value),)) => Ok(convert(value)),
-            Ok((Err(message),)) => Err(Failure::new(FailureKind::Error, sanitize(message, self.limits.log_bytes))),
+            Ok((Ok(value),)) => {
+                let value = convert(value);
+                pays(bytes(&value)).map(|()| value)
+            }
+            Ok((Err(message),)) => {
+                pays(message.len()).and(Err(Failure::new(FailureKind::Error, sanitize(message, self.limits.log_bytes))))
+            }
             Err(error) => Err(store.data().failure(&error, input_bytes, deadline)),
         };
-        let fuel = granted - store.get_fuel().unwrap_or(0).min(granted);
+        let fuel = fuel.min(granted);
         let usage =
             Usage { calls: 1, fuel, max_call_fuel: fuel, memory: store.data().memory(), time: started.elapsed() };
         CallResult { result, usage, log: store.into_data().into_log() }
@@ -141,15 +153,15 @@ impl ComponentBackend {
         match (batch.entries(), role.takes()) {
             (Entries::Texts(entries), Takes::Answers) => {
                 let records: Vec<records::Question<'_>> = entries.iter().map(Into::into).collect();
-                self.invoke(function, (config, records.as_slice()), input_bytes, deadline, convert)
+                self.invoke(function, (config, records.as_slice()), input_bytes, deadline, convert, output_bytes)
             }
             (Entries::Texts(entries), _) => {
                 let records: Vec<records::Transcript<'_>> = entries.iter().map(Into::into).collect();
-                self.invoke(function, (config, records.as_slice()), input_bytes, deadline, convert)
+                self.invoke(function, (config, records.as_slice()), input_bytes, deadline, convert, output_bytes)
             }
             (Entries::Bundles(bundles), _) => {
                 let records: Vec<records::Bundle<'_>> = bundles.iter().map(Into::into).collect();
-                self.invoke(function, (config, records.as_slice()), input_bytes, deadline, convert)
+                self.invoke(function, (config, records.as_slice()), input_bytes, deadline, convert, output_bytes)
             }
         }
     }
@@ -158,7 +170,13 @@ impl ComponentBackend {
         let mut store = Store::new(self.component.engine(), State::new(&self.limits));
         store.limiter(|state| state);
         store.set_fuel(self.limits.fuel(input_bytes)).expect("the engine counts fuel");
-        store.set_epoch_deadline(engine::ticks(deadline.remaining()));
+        // The clock on the wall ticks for all calls alike, and a call whose thread had to wait goes on.
+        let clock = deadline.start_call();
+        store.set_epoch_deadline(engine::ticks(clock.left()));
+        store.epoch_deadline_callback(move |_| match clock.left() {
+            Duration::ZERO => Err(Trap::Interrupt.into()),
+            left => Ok(UpdateDeadline::Continue(engine::ticks(left))),
+        });
         store.set_hostcall_fuel(self.limits.output);
         store
     }
@@ -178,9 +196,9 @@ impl Backend for ComponentBackend {
     }
 
     fn describe(&self, config: &str) -> Result<Manifest, Failure> {
-        let deadline = Deadline::start(&self.limits);
+        let deadline = Deadline::of_each_call(&self.limits);
         let convert = |manifest: records::Manifest| manifest.into();
-        self.invoke(&self.describe, (config,), config.len(), deadline, convert).result
+        self.invoke(&self.describe, (config,), config.len(), deadline, convert, manifest_bytes).result
     }
 
     fn call(&self, config: &str, batch: &Batch<'_>, deadline: Deadline) -> CallResult {
@@ -213,13 +231,33 @@ fn compile(bytes: &[u8], engine: &Engine, limits: &Limits) -> Result<Component, 
     let mut settings = DefaultHasher::new();
     wasmtime.precompile_compatibility_hash().hash(&mut settings);
     let name = format!("{}-{:016x}", blake3::hash(bytes).to_hex(), settings.finish());
-    if let Some(component) = cache::get_compiled(&name).and_then(|code| load(&code).ok()) {
+    if let Some(component) = cache::get_compiled(&name, limits.compiled_size).and_then(|code| load(&code).ok()) {
         return Ok(component);
     }
     let code = compile::compile(engine.worker(), bytes, limits)?;
     // A cache that cannot be written to costs time, but not the run.
     let _ = cache::put_compiled(&name, &code);
-    load(&code).map_err(|error| CompileError::Invalid(error.into()))
+    // wasmtime has no type for the error about a component that does not fit into the pool.
+    load(&code).map_err(|error| match format!("{error:#}").contains("exceeds") {
+        true => CompileError::Slots(error.into()),
+        false => CompileError::Invalid(error.into()),
+    })
+}
+
+/// Checks that the passive segments of elements could be in the component's tables. Each instance of a module has a copy of
+/// them in this process, whose memory and time no limit of the instance counts.
+fn check_passive_elements(path: &Path, bytes: &[u8], limits: &Limits) -> Result<(), Error> {
+    let (value, limit) = (inspect::passive_elements(bytes), limits.table_elements as u64);
+    if value <= limit {
+        return Ok(());
+    }
+    Err(Error::Needs {
+        path: path.into(),
+        value,
+        resource: "elements in passive segments",
+        limit,
+        key: "table_elements",
+    })
 }
 
 /// Checks that the resources which a component starts with are within its limits.
@@ -339,8 +377,9 @@ fn link(path: &Path, engine: &wasmtime::Engine, component: &Component) -> Result
     let mut linker = Linker::<State>::new(engine);
     let linked = linker.instance("alft:objective/diagnostics@1.0.0").and_then(|mut diagnostics| {
         diagnostics.func_wrap("log", |mut store, (level, message): (records::Level, String)| {
-            // Copying the message is the host's work and uses the component's fuel.
-            let fuel = store.get_fuel()?.checked_sub(message.len() as u64).ok_or(Trap::OutOfFuel)?;
+            // The call and copying its message are the host's work and use the component's fuel.
+            let price = prices::BYTE.saturating_mul(message.len() as u64).saturating_add(prices::HOST_CALL);
+            let fuel = store.get_fuel()?.checked_sub(price).ok_or(Trap::OutOfFuel)?;
             store.set_fuel(fuel)?;
             store.data_mut().push_log(level, message);
             Ok(())

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use super::prices;
 use super::semaphore::Semaphore;
 use crate::foreign::ForeignError;
 use crate::limits::Limits;
@@ -89,7 +90,11 @@ pub(crate) fn ticks(remaining: Duration) -> u64 {
 /// Returns the settings that decide how code is compiled and how it behaves.
 pub(crate) fn config(limits: &Limits) -> Config {
     let mut config = Config::new();
-    config.consume_fuel(true).epoch_interruption(true).max_wasm_stack(limits.stack);
+    config.consume_fuel(true).operator_cost(prices::instructions());
+    config.epoch_interruption(true).max_wasm_stack(limits.stack);
+    // A module's memory may be stored as an image of up to twice its data. By default an image of 16 MiB is made even for
+    // two bytes that lie so far apart.
+    config.memory_guaranteed_dense_image_size(0);
     // The same bits on every machine: NaN payloads and relaxed SIMD are the two places where WebAssembly leaves a choice.
     config.cranelift_nan_canonicalization(true).wasm_relaxed_simd(false).relaxed_simd_deterministic(true);
     // No plugin needs 64-bit memories. Several memories in a module are needed: wasmtime's glue between the modules of a
@@ -111,17 +116,17 @@ fn address_space_is_limited() -> bool {
 /// limit should fail with a message about this limit.
 fn pooled_config(limits: &Limits) -> Config {
     const INSTANCES: u32 = 256;
-    const MEMORIES: u32 = 32;
     let mut pooling = PoolingAllocationConfig::new();
     pooling
         .total_component_instances(MAX_CALLS)
         .total_core_instances(MAX_CALLS * INSTANCES)
-        .total_memories(MAX_CALLS * MEMORIES)
+        .total_memories(MAX_CALLS * INSTANCES)
         .total_tables(MAX_CALLS * INSTANCES)
         .max_memory_size(1 << 32)
         .table_elements(limits.table_elements.max(100_000))
         .max_core_instances_per_component(INSTANCES)
-        .max_memories_per_component(MEMORIES)
+        .max_memories_per_component(INSTANCES)
+        .max_memories_per_module(INSTANCES)
         .max_tables_per_component(INSTANCES)
         .max_tables_per_module(INSTANCES);
     // Pages that a call wrote to are cleared for the next instance instead of being returned to the system and faulted in

@@ -2,6 +2,7 @@
 
 pub(crate) mod component;
 pub(crate) mod engine;
+pub(crate) mod prices;
 pub(crate) mod records;
 pub(crate) mod semaphore;
 mod state;

@@ -18,11 +18,11 @@ const MAX_FRAMES: usize = 20;
 pub(super) struct State {
     limits: Limits,
     log: Vec<String>,
-    /// The last diagnostic at the level `error`. If a trap follows, it is the message of a panic.
+    /// The last diagnostic at the level `error`, truncated. If a trap follows, it is the message of a panic.
     last_error: Option<String>,
-    /// Bytes of all memories together.
+    /// Bytes of all memories together, as far as they were granted.
     memory: usize,
-    /// Elements of all tables together.
+    /// Elements of all tables together, as far as they were granted.
     table_elements: usize,
     /// The message about a memory or table that could not grow.
     refused_growth: Option<String>,
@@ -51,10 +51,12 @@ impl State {
     }
 
     /// Keeps a line of diagnostics.
-    pub(super) fn push_log(&mut self, level: Level, message: String) {
-        let message = sanitize(message, self.limits.log_bytes);
+    pub(super) fn push_log(&mut self, level: Level, mut message: String) {
+        // One byte more than is shown tells that the message is longer.
+        message.truncate(message.floor_char_boundary(self.limits.log_bytes.saturating_add(4)));
+        // A component pays a fixed price for a message, so only messages that are shown are made fit for it.
         if self.log.len() < self.limits.log_lines {
-            self.log.push(format!("{}: {message}", level.name()));
+            self.log.push(format!("{}: {}", level.name(), sanitize(message.clone(), self.limits.log_bytes)));
         }
         if matches!(level, Level::Error) {
             self.last_error = Some(message);
@@ -68,9 +70,7 @@ impl State {
         let (kind, detail) = match (refused_growth, error.downcast_ref::<Trap>()) {
             (Some(refused), _) => (FailureKind::Memory, refused.clone()),
             (_, Some(Trap::OutOfFuel)) => {
-                let (fuel, base, per_byte) = (limits.fuel(input_bytes), limits.fuel_base, limits.fuel_per_byte);
-                let granted = format!("{base} and {per_byte} for each of {input_bytes} bytes of input");
-                (FailureKind::OutOfFuel, format!("used its {fuel} units of fuel: {granted}"))
+                return Failure { backtrace: backtrace(error), ..self.out_of_fuel(input_bytes) };
             }
             (_, Some(Trap::Interrupt)) => return deadline.exceeded(),
             (_, Some(Trap::StackOverflow)) => {
@@ -78,7 +78,8 @@ impl State {
             }
             // The sdk logs the message of a panic as an error, as the last thing before the trap.
             (_, Some(Trap::UnreachableCodeReached)) if last_error.is_some() => {
-                (FailureKind::Panic, last_error.clone().unwrap_or_default())
+                let message = last_error.clone().unwrap_or_default();
+                (FailureKind::Panic, sanitize(message, limits.log_bytes))
             }
             (_, Some(trap)) => (FailureKind::Trap, trap.to_string()),
             (_, None) => {
@@ -96,11 +97,18 @@ impl State {
         Failure { backtrace: backtrace(error), ..Failure::new(kind, detail) }
     }
 
+    /// Returns the failure of a call with `input_bytes` bytes of input that used up its fuel.
+    pub(super) fn out_of_fuel(&self, input_bytes: usize) -> Failure {
+        let (fuel, base, per_byte) = (self.limits.fuel(input_bytes), self.limits.fuel_base, self.limits.fuel_per_byte);
+        let granted = format!("{base} and {per_byte} for each of {input_bytes} bytes of input");
+        Failure::new(FailureKind::OutOfFuel, format!("used its {fuel} units of fuel: {granted}"))
+    }
+
     /// Ends the call if a resource exceeds its limit. A component that only learned that it cannot grow might go on with
     /// half of its data.
-    fn check_growth(&mut self, resource: &str, key: &str, wanted: usize, limit: usize) -> wasmtime::Result<bool> {
+    fn check_growth(&mut self, resource: &str, key: &str, wanted: usize, limit: usize) -> wasmtime::Result<()> {
         if wanted <= limit {
-            return Ok(true);
+            return Ok(());
         }
         let refused = format!("asked for {wanted} {resource} in total; `limits.{key}` is {limit}");
         self.refused_growth = Some(refused.clone());
@@ -108,15 +116,31 @@ impl State {
     }
 }
 
+/// Returns true if a module asks for more than its own maximum: the instruction fails, as its author expects, and nothing
+/// is granted.
+fn exceeds_own_maximum(desired: usize, maximum: Option<usize>) -> bool {
+    maximum.is_some_and(|maximum| desired > maximum)
+}
+
 impl ResourceLimiter for State {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        self.memory += desired - current;
-        self.check_growth("bytes of memory", "memory", self.memory, self.limits.memory)
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if exceeds_own_maximum(desired, maximum) {
+            return Ok(false);
+        }
+        let wanted = self.memory.saturating_add(desired - current);
+        self.check_growth("bytes of memory", "memory", wanted, self.limits.memory)?;
+        self.memory = wanted;
+        Ok(true)
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        self.table_elements += desired - current;
-        self.check_growth("table elements", "table_elements", self.table_elements, self.limits.table_elements)
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if exceeds_own_maximum(desired, maximum) {
+            return Ok(false);
+        }
+        let wanted = self.table_elements.saturating_add(desired - current);
+        self.check_growth("table elements", "table_elements", wanted, self.limits.table_elements)?;
+        self.table_elements = wanted;
+        Ok(true)
     }
 
     fn instances(&self) -> usize {

@@ -47,9 +47,9 @@ pub fn serve(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match job.to_str() {
         Some(COMPILE) => {
-            limit_memory(compile::MEMORY_GIB << 30);
+            limit_memory(compile::MEMORY_MIB << 20);
             if let Ok(request) = requests.recv() {
-                reply(&encode(&compile::serve(&request)));
+                compile::serve(&request, &mut reply);
             }
             ExitCode::SUCCESS
         }
@@ -68,7 +68,7 @@ pub fn serve(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn serve_library(requests: &Receiver<Vec<u8>>, reply: &mut dyn FnMut(&[u8]) -> bool) {
     let Ok(Ok(open)) = requests.recv().map(|request| decode::<OpenRequest<'_>>(&request)) else { return };
     limit_memory(PROCESS_MEMORY + open.limits.memory as u64);
-    let library = match NativeBackend::load(&open.path, &open.limits) {
+    let library = match NativeBackend::load(&open.path, &open.copy, &open.limits) {
         Ok(library) => library,
         Err(error) => {
             reply(&encode::<OpenReply>(&Err(ForeignError::new(&error))));
@@ -81,7 +81,7 @@ fn serve_library(requests: &Receiver<Vec<u8>>, reply: &mut dyn FnMut(&[u8]) -> b
             LibraryRequest::Describe { config } => encode(&library.describe(&config)),
             LibraryRequest::Call { config, batch } => {
                 // The parent keeps the time.
-                let called = library.call(&config, &batch, Deadline::start(&open.limits));
+                let called = library.call(&config, &batch, Deadline::of_batch(&open.limits));
                 encode(&CallReply { result: called.result, log: called.log })
             }
         };

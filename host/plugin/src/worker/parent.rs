@@ -6,13 +6,20 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::protocol::{FrameTooLarge, read_frame, write_frame};
 use crate::foreign::{indent, sanitize};
 
 /// Bytes that are kept of the end of a worker's standard error.
 const STDERR_BYTES: usize = 2000;
+
+/// Time between two looks at a worker that does not reply.
+const EXIT_POLL: Duration = Duration::from_millis(50);
+
+/// Time for which the last reply of a dead worker is awaited.
+const LAST_REPLY_WAIT: Duration = Duration::from_millis(200);
 
 /// Time for which the standard error of a dead worker is awaited. A process that the worker started may keep it open.
 const STDERR_WAIT: Duration = Duration::from_secs(1);
@@ -66,8 +73,10 @@ pub(crate) struct WorkerProcess {
     reaped: bool,
     requests: Sender<Vec<u8>>,
     replies: Receiver<Result<Vec<u8>, FrameTooLarge>>,
-    /// Receives the end of standard error once it is closed.
-    stderr: Receiver<VecDeque<u8>>,
+    /// The end of standard error, as far as it was read.
+    stderr: Arc<Mutex<VecDeque<u8>>>,
+    /// Disconnected once standard error is closed.
+    stderr_open: Receiver<()>,
 }
 
 impl WorkerProcess {
@@ -98,36 +107,69 @@ impl WorkerProcess {
                 }
             }
         });
-        let (closed, stderr_end) = channel();
+        let stderr_end = Arc::new(Mutex::new(VecDeque::new()));
+        let (open, stderr_open) = channel::<()>();
+        let end = Arc::clone(&stderr_end);
         std::thread::spawn(move || {
-            let (mut end, mut buffer) = (VecDeque::new(), [0; 1024]);
+            let _open = open;
+            let mut buffer = [0; 1024];
             while let Ok(read @ 1..) = stderr.read(&mut buffer) {
+                let mut end = end.lock().unwrap_or_else(PoisonError::into_inner);
                 end.extend(&buffer[..read]);
                 let surplus = end.len().saturating_sub(STDERR_BYTES);
                 end.drain(..surplus);
             }
-            // The worker may have been dropped.
-            let _ = closed.send(end);
         });
-        Ok(Self { child, reaped: false, requests, replies, stderr: stderr_end })
+        Ok(Self { child, reaped: false, requests, replies, stderr: stderr_end, stderr_open })
     }
 
     /// Sends a request and waits for the reply. After an error the worker must not be used again.
-    pub(crate) fn request(&mut self, request: &[u8], timeout: Duration) -> Result<Vec<u8>, WorkerError> {
+    pub(crate) fn request(&mut self, request: Vec<u8>, timeout: Duration) -> Result<Vec<u8>, WorkerError> {
         // If the worker is dead, there will be no reply either.
-        let _ = self.requests.send(request.to_vec());
-        match self.replies.recv_timeout(timeout) {
-            Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(FrameTooLarge(bytes))) => Err(WorkerError::ReplyTooLarge { bytes }),
-            Err(RecvTimeoutError::Timeout) => Err(WorkerError::Deadline),
-            Err(RecvTimeoutError::Disconnected) => Err(self.died()),
+        let _ = self.requests.send(request);
+        self.next_reply(timeout)
+    }
+
+    /// Waits for a further reply to the last request.
+    pub(crate) fn next_reply(&mut self, timeout: Duration) -> Result<Vec<u8>, WorkerError> {
+        let started = Instant::now();
+        let mut wait = EXIT_POLL;
+        loop {
+            let left = timeout.saturating_sub(started.elapsed());
+            match self.replies.recv_timeout(wait.min(left)) {
+                Ok(Ok(reply)) => return Ok(reply),
+                Ok(Err(FrameTooLarge(bytes))) => return Err(WorkerError::ReplyTooLarge { bytes }),
+                Err(RecvTimeoutError::Disconnected) => return Err(self.died()),
+                // The worker has ended, and what it replied before that has had time to arrive.
+                Err(RecvTimeoutError::Timeout) if wait == LAST_REPLY_WAIT => return Err(self.died()),
+                Err(RecvTimeoutError::Timeout) if self.has_ended() => wait = LAST_REPLY_WAIT,
+                Err(RecvTimeoutError::Timeout) if left <= wait => return Err(WorkerError::Deadline),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
         }
+    }
+
+    /// Returns true if the worker has ended, also if a process that it started keeps its streams open.
+    #[cfg(unix)]
+    fn has_ended(&mut self) -> bool {
+        use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+        // The worker is not reaped yet: its pid, which is that of its process group too, must not be reused before the group
+        // was ended.
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        matches!(waitid(WaitId::Pid(Pid::from_child(&self.child)), ended), Ok(Some(_)))
+    }
+
+    #[cfg(not(unix))]
+    fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
     }
 
     /// Returns the error of a worker that has closed its output. The process may still run.
     fn died(&mut self) -> WorkerError {
         let status = self.end().map_or_else(|error| error.to_string(), |status| status.to_string());
-        let stderr: Vec<u8> = self.stderr.recv_timeout(STDERR_WAIT).unwrap_or_default().into();
+        // Nothing is ever sent: this waits for the end of the stream.
+        let _ = self.stderr_open.recv_timeout(STDERR_WAIT);
+        let stderr: Vec<u8> = self.stderr.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
         // Escapes make the text longer.
         let stderr = sanitize(String::from_utf8_lossy(&stderr).into_owned(), 3 * STDERR_BYTES);
         WorkerError::Died { status, stderr: stderr.trim().into() }

@@ -27,13 +27,24 @@ pub(crate) struct CompileRequest<'a> {
     pub(crate) wasm: Cow<'a, [u8]>,
 }
 
-/// The reply to a [`CompileRequest`]: the compiled code.
-pub(crate) type CompileReply = Result<Vec<u8>, ForeignError>;
+/// The reply to a [`CompileRequest`]. After `Compiled`, the next frame is the code.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum CompileReply {
+    Compiled,
+    /// The code has more bytes than `limits.compiled_size`.
+    TooLarge {
+        bytes: u64,
+    },
+    Invalid(ForeignError),
+}
 
 /// The first request of a library job.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct OpenRequest<'a> {
+    /// Path of the library, for errors.
     pub(crate) path: Cow<'a, Path>,
+    /// Path of the copy that is loaded.
+    pub(crate) copy: Cow<'a, Path>,
     pub(crate) limits: Cow<'a, Limits>,
 }
 
@@ -86,6 +97,9 @@ pub(crate) fn read_frame(from: &mut impl Read, max_bytes: usize) -> Result<Optio
         return Err(FrameTooLarge(length));
     }
     let mut message = Vec::new();
+    if message.try_reserve_exact(length).is_err() {
+        return Err(FrameTooLarge(length));
+    }
     match from.take(length as u64).read_to_end(&mut message) {
         Ok(read) if read == length => Ok(Some(message)),
         _ => Ok(None),

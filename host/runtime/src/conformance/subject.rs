@@ -77,9 +77,9 @@ fn call_fault(failure: Failure) -> Fault {
     match failure.kind {
         // A key can be as long as the text that it is read from. Above the limit it costs that text alone, so it counts as
         // an error and not as a crash.
-        FailureKind::Error | FailureKind::Output => Fault::Error(failure.detail),
+        FailureKind::Error | FailureKind::Output => Fault::Error(failure.words().to_owned()),
         FailureKind::Shape | FailureKind::NonFinite | FailureKind::OutOfRange => Fault::Invalid(failure.detail),
-        kind => Fault::Crash(format!("{kind}: {}", failure.detail)),
+        kind => Fault::Crash(format!("{kind}: {}", failure.words())),
     }
 }
 

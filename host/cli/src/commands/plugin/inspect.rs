@@ -19,7 +19,8 @@ use crate::print;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example: alft plugin inspect plugins/entropy\n\n\
-No code of a native library runs without --trust-native; its roles and claims are unknown then.")]
+No code of a native library runs without --trust-native; its roles and claims are unknown then. Exit code 5 if the plugin \
+cannot be used.")]
 pub(crate) struct InspectArgs {
     #[command(flatten)]
     target: TargetArgs,
@@ -94,6 +95,8 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     let (target, settings) = args.target.find()?;
     let config = Value::Object(settings.configs[0].clone()).to_string();
     let bytes = source::read(&target.file, &args.target.limits).map_err(Error::open(&name))?;
+    // A core module is no component, and the facts below are those of a component or library.
+    source::refuse_core_module(&target.file, &bytes).map_err(Error::open(&name))?;
     let facts = match bytes.starts_with(b"\0asm") {
         true => component(&target.file, &bytes),
         false => library(&target.file, &bytes),
@@ -104,12 +107,17 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
         facts.roles = plugin.roles();
     }
     let (bytes, blake3) = (bytes.len(), source::hash_bytes(&bytes));
-    let inspection = Inspection { file: target.file, bytes, blake3, facts, config, claims: claims(plugin) };
+    let claims = Claims::of(&plugin);
+    let inspection = Inspection { file: target.file, bytes, blake3, facts, config, claims };
     match args.json {
         true => print::json(&inspection),
         false => print(&inspection),
     }
-    Ok(())
+    match plugin {
+        // The plugin can be used with another configuration, or once its user trusts it.
+        Ok(_) | Err(HostError::Config { .. } | HostError::Untrusted { .. }) => Ok(()),
+        Err(error) => Err(Error::open(&name)(error)),
+    }
 }
 
 fn component(file: &Path, bytes: &[u8]) -> Result<FileFacts, HostError> {
@@ -154,20 +162,22 @@ fn library(file: &Path, bytes: &[u8]) -> Result<FileFacts, HostError> {
     })
 }
 
-fn claims(plugin: Result<Plugin, HostError>) -> Claims {
-    match plugin {
-        Ok(plugin) => {
-            let Manifest { name, version, summary, score_range, concave, gradient, needs_reference } =
-                plugin.manifest().clone();
-            Claims::Claims { name, version, summary, score_range, concave, gradient, needs_reference }
+impl Claims {
+    fn of(plugin: &Result<Plugin, HostError>) -> Self {
+        match plugin {
+            Ok(plugin) => {
+                let Manifest { name, version, summary, score_range, concave, gradient, needs_reference } =
+                    plugin.manifest().clone();
+                Self::Claims { name, version, summary, score_range, concave, gradient, needs_reference }
+            }
+            Err(HostError::Untrusted { .. }) => {
+                Self::NoClaims("unknown; add --trust-native to run the library and ask it".into())
+            }
+            Err(HostError::Config { reason, .. }) => Self::NoClaims(format!(
+                "unknown; the plugin refuses this configuration ({reason}); give another one with --config"
+            )),
+            Err(error) => Self::NoClaims(format!("unknown; {}", chain(error))),
         }
-        Err(HostError::Untrusted { .. }) => {
-            Claims::NoClaims("unknown; add --trust-native to run the library and ask it".into())
-        }
-        Err(HostError::Config { reason, .. }) => Claims::NoClaims(format!(
-            "unknown; the plugin refuses this configuration ({reason}); give another one with --config"
-        )),
-        Err(error) => Claims::NoClaims(format!("unknown; {}", chain(&error))),
     }
 }
 
