@@ -8,6 +8,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
+use alft_text::Foreign;
+
 use super::protocol::{FrameTooLarge, read_frame, write_frame};
 use crate::foreign::{indent, sanitize};
 
@@ -33,7 +35,7 @@ pub enum WorkerError {
     #[error("the path of the running program cannot be determined")]
     CurrentExe(#[source] io::Error),
 
-    #[error("the worker {} cannot be started", program.display())]
+    #[error("the worker {} cannot be started", Foreign::path(program))]
     Start { program: PathBuf, source: io::Error },
 
     #[error("the worker ran past its deadline")]
