@@ -47,7 +47,7 @@ pub fn check(key: &str, table: &BTreeMap<String, f64>, verifier: Option<&str>) -
         return Err(format!("set either `{key}` (a table of answers) or `verifier` (its score is the {key})").into());
     }
     match table.iter().find(|(_, number)| !number.is_finite()) {
-        Some((answer, number)) => Err(format!("{key}.\"{answer}\" is {number}; it must be finite").into()),
+        Some((answer, number)) => Err(format!("{key}.\"{answer}\" is {number:?}; it must be finite").into()),
         None => Ok(()),
     }
 }

@@ -461,6 +461,18 @@ fn a_plugin_on_the_command_line_is_an_additional_objective() {
 }
 
 #[test]
+fn a_plugin_that_fails_on_a_game_is_blamed_and_not_the_games_file() {
+    let games = Games::new(&[diverse(), with(&diverse(), json!({"name": "other"}))]);
+    let plugin = built("misbehave", Form::Component);
+    let plugin = ["--plugin", plugin.to_str().unwrap(), "--config", r#"{"fault": "panic"}"#];
+    let output = games.solve().args(plugin).output().unwrap();
+    let all = all_text(&output);
+    assert_eq!(output.status.code(), Some(5), "{all}");
+    assert!(!all.contains("games.jsonl") && !all.contains("a line is"), "{all}");
+    fail(games.solve().args(plugin), 5, &["misbehave.wasm\" failed on game \"g\"", "told to panic"]);
+}
+
+#[test]
 fn the_path_to_an_equilibrium_is_drawn() {
     let games = Games::new(&[diverse(), with(&limited(), json!({"name": "limited"}))]);
     succeed(games.solve().args(["--plot", "paths.svg"]));

@@ -17,6 +17,7 @@
 //! | `doctor` | the machine is shown, and a device that cannot be used is named |
 //! | `new` | a new plugin in every language, from nothing to the host |
 //! | `newcomers` | mistakes of new users: the message names the place and a remedy, which works when it is followed |
+//! | `strangers` | text of a stranger cannot steer a terminal, pass for a line of alft's or fill the screen |
 //! | `mistakes` | wrong input gets an error that names the place, and its exit code |
 //! | `support` | (scratch folders, and what is built or trained once for all tests) |
 
@@ -36,5 +37,6 @@ mod random;
 mod reproducible;
 mod score;
 mod simulate;
+mod strangers;
 mod support;
 mod tools;

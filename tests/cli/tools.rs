@@ -62,6 +62,7 @@ fn a_misbehaving_component_fails_test_by_test_and_every_test_runs() {
         ("memory", "empty", "crashed", "memory: asked for"),
         ("recursion", "unicode", "crashed", "stack"),
         ("error", "batch-equals-singles", "failed", "told to fail"),
+        ("patient", "batch-equals-singles", "failed", "one result alone, and another in a batch"),
         ("nan", "right-answer", "failed", "NaN"),
         ("out-of-range", "score-range", "failed", "promises 0.0 to 1.0"),
         ("short", "unanimous", "failed", "of the shape"),

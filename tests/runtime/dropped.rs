@@ -143,3 +143,29 @@ fn one_failure_drops_the_whole_group_if_the_run_file_says_so() {
     assert!(rollout.groups[0].samples.iter().all(|sample| sample.answer == Answer::Dropped));
     assert!(rollout.groups[1].samples.iter().all(|sample| sample.advantage.is_some()));
 }
+
+/// Keys of 60 KB each, none of them twice: the reader is to blame, and neither an objective nor the run's memory pays.
+#[test]
+fn endless_keys_are_the_readers_failure_and_are_not_remembered() {
+    let (question, plugins) = (question(), plugins(|_| ()));
+    let mut targets = TargetState::default();
+    for step in 0..4 {
+        let key = |number: usize| format!("{step}-{number}-{}", "x".repeat(60_000));
+        let keys: Vec<String> = (0..32).map(key).chain(["short".into(), "short".into()]).collect();
+        let texts: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let (first, second) = texts.split_at(17);
+        let mut rollout = rollout(&question, [first, second]);
+        let config = config(TargetDynamics::Average);
+        let stats = reward::assign(std::slice::from_mut(&mut rollout), &plugins, &mut targets, &config);
+        // 1 MiB of keys is 17 of these, beside the short one, which comes first as the most frequent.
+        let kept = rollout.samples().filter(|sample| sample.is_kept()).count();
+        assert_eq!(kept, 17 + 2);
+        let (failures, first) = &stats.plugins[0].failures["output"];
+        assert!(*failures == 15 && first.contains("read, prompt q/") && first.contains("at most 1048576"), "{first}");
+        assert_eq!(stats.plugins[0].failures.len(), 1, "the objective has not failed");
+        let remembered: usize = targets.targets["q"].answers().map(str::len).sum();
+        assert!((5..=65_536).contains(&remembered), "{remembered}");
+        assert!(targets.targets["q"].answers().any(|answer| answer == "short"));
+    }
+    assert!(targets.forgotten > 4 * 15, "{}", targets.forgotten);
+}

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use alft_sdk::roles::Role;
+use alft_text::Foreign;
 
 use crate::artifact::Form;
 use crate::io::IoError;
@@ -19,12 +20,12 @@ pub enum Error {
     /// The folder holds no project.
     #[error(
         "{}: no plugin project here, for there is no Cargo.toml and no plugin.toml; name the folder that holds one, or \
-         start one with `alft plugin new`", .0.display()
+         start one with `alft plugin new`", Foreign::path(.0)
     )]
     NoProject(PathBuf),
 
     /// plugin.toml is not valid.
-    #[error("{} is not valid", file.display())]
+    #[error("{} is not valid", Foreign::path(file))]
     ProjectFile {
         /// The path of plugin.toml.
         file: PathBuf,
@@ -34,12 +35,14 @@ pub enum Error {
 
     /// plugin.toml has an empty list of roles.
     #[error(
-        "{}: `roles` is empty; name one or more of {}", .0.display(), Role::ALL.map(|role| format!("\"{role}\"")).join(", ")
+        "{}: `roles` is empty; name one or more of {}",
+        Foreign::path(.0),
+        Role::ALL.map(|role| format!("\"{role}\"")).join(", ")
     )]
     NoRoles(PathBuf),
 
     /// The author's source file is missing.
-    #[error("{}: the file is missing, but a plugin in {language} is written in it", file.display())]
+    #[error("{}: the file is missing, but a plugin in {language} is written in it", Foreign::path(file))]
     NoSource {
         /// The path of the file.
         file: PathBuf,
@@ -48,7 +51,10 @@ pub enum Error {
     },
 
     /// A native library was requested of a language that has none.
-    #[error("{name} is written in {language}, which makes components only; leave out --native (form = \"native\")")]
+    #[error(
+        "{name} is written in {language}, which makes components only; leave out --native (form = \"native\")",
+        name = Foreign::new(name)
+    )]
     ComponentOnly {
         /// The plugin's name.
         name: String,
@@ -68,7 +74,7 @@ pub enum Error {
     },
 
     /// A core module built from C could not be made a component.
-    #[error("{name} cannot be made a component{remedy}")]
+    #[error("{name} cannot be made a component{remedy}", name = Foreign::new(name))]
     Component {
         /// The plugin's name.
         name: String,
@@ -87,7 +93,7 @@ pub enum Error {
     NewWithoutRole,
 
     /// The folder of a new project is not empty.
-    #[error("{}: the folder is not empty; name another one with --dir", .0.display())]
+    #[error("{}: the folder is not empty; name another one with --dir", Foreign::path(.0))]
     NotEmpty(PathBuf),
 
     /// The crate alft-sdk, on which a new crate depends, was not found.
@@ -98,14 +104,15 @@ pub enum Error {
     NoSdk(Option<PathBuf>),
 
     /// The manifest describes a workspace without a package.
-    #[error("{}: a workspace without a package; name the folder of the plugin within it", .0.display())]
+    #[error("{}: a workspace without a package; name the folder of the plugin within it", Foreign::path(.0))]
     NoPackage(PathBuf),
 
     /// The package has no library.
     #[error(
         "{}: package `{name}` has no library, but a plugin is one: write src/lib.rs, and in Cargo.toml\n    \
          [lib]\n    crate-type = [\"cdylib\", \"rlib\"]",
-        manifest.display()
+        Foreign::path(manifest),
+        name = Foreign::new(name)
     )]
     NoLibrary {
         /// The package's name.
@@ -115,7 +122,7 @@ pub enum Error {
     },
 
     /// `cargo metadata` printed something other than JSON.
-    #[error("{}: `cargo metadata` printed no JSON; update cargo", manifest.display())]
+    #[error("{}: `cargo metadata` printed no JSON; update cargo", Foreign::path(manifest))]
     MetadataSyntax {
         /// The path of the manifest.
         manifest: PathBuf,
@@ -124,7 +131,7 @@ pub enum Error {
     },
 
     /// `cargo metadata` left out a field.
-    #[error("{}: `cargo metadata` printed no field `{field}`; update cargo", manifest.display())]
+    #[error("{}: `cargo metadata` printed no field `{field}`; update cargo", Foreign::path(manifest))]
     MetadataField {
         /// The path of the manifest.
         manifest: PathBuf,
@@ -133,7 +140,7 @@ pub enum Error {
     },
 
     /// The compiler refused the plugin.
-    #[error("{name} does not build as a {form}")]
+    #[error("{name} does not build as a {form}", name = Foreign::new(name))]
     Compile {
         /// The plugin's name.
         name: String,
@@ -146,7 +153,8 @@ pub enum Error {
     /// The linker wrote something other than a component.
     #[error(
         "{}: {found}, not a component; check that the crate calls the sdk's `export!`, and that no linker setting \
-         replaces `wasm-component-ld`", file.display()
+         replaces `wasm-component-ld`",
+        Foreign::path(file)
     )]
     NotComponent {
         /// The file that was built.
@@ -165,7 +173,8 @@ pub enum Error {
     /// The compiler came without the linker that makes components.
     #[error(
         "no `wasm-component-ld`, the linker that makes components, in {} or on PATH; use a toolchain installed by rustup, \
-         which has it, or run `cargo install wasm-component-ld`", .0.display()
+         which has it, or run `cargo install wasm-component-ld`",
+        Foreign::path(.0)
     )]
     NoLinker(PathBuf),
 
@@ -195,7 +204,7 @@ pub struct Attempt {
 #[derive(Debug, thiserror::Error)]
 pub enum AttemptFailure {
     /// The compiler lacks the target's standard library.
-    #[error("{compiler} has no {}", library.display())]
+    #[error("{compiler} has no {}", Foreign::path(library), compiler = Foreign::new(compiler))]
     NoTarget {
         /// The compiler's name and version.
         compiler: String,
@@ -227,7 +236,7 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 
 fn missing_sdk(named: Option<&Path>) -> String {
     match named {
-        Some(folder) => format!("{} does not hold it", folder.display()),
+        Some(folder) => format!("{} does not hold it", Foreign::path(&folder)),
         None => "the checkout that this alft was built from is gone".to_owned(),
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use alft_text::Foreign;
+
 use crate::artifact::Form;
 
 /// A report on the progress of a build. `Display` gives one line for a terminal.
@@ -79,7 +81,9 @@ impl fmt::Display for BuildEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Started { project, form } => write!(f, "building {} as a {form}", name_of(project)),
-            Self::Waiting { folder } => write!(f, "waiting for another process that writes to {}…", folder.display()),
+            Self::Waiting { folder } => {
+                write!(f, "waiting for another process that writes to {}…", Foreign::path(&folder))
+            }
             Self::Compiler { description } => write!(f, "compiler: {description}"),
             Self::Fetching { step } => write!(f, "{step}…"),
             Self::Fetched { step, elapsed } => write!(f, "{step}… {} s", elapsed.as_secs()),

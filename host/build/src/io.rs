@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use alft_text::Foreign;
+
 /// A file or folder that could not be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {operation} {}", path.display())]
+#[error("cannot {operation} {}", Foreign::path(path))]
 pub struct IoError {
     /// The operation, as in "read".
     pub operation: &'static str,

@@ -10,6 +10,8 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use alft_text::Foreign;
+
 /// The number of lines of standard error that a [`CommandError`] keeps.
 const TAIL: usize = 60;
 
@@ -108,7 +110,7 @@ pub(crate) fn run_with(
     let (mut output, mut tail) = (String::new(), VecDeque::new());
     let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = spawned.map_err(|error| match error.kind() {
-        ErrorKind::NotFound => fail(Outcome::NotFound(command.get_program().display().to_string()), None, &tail),
+        ErrorKind::NotFound => fail(Outcome::NotFound(Foreign::path(&command.get_program()).to_string()), None, &tail),
         _ => fail(Outcome::NotRun, Some(error), &tail),
     })?;
 

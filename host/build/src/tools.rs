@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use alft_text::Foreign;
+
 use crate::cache::lock;
 use crate::error::Error;
 use crate::event::{Observer, fetch};
@@ -50,7 +52,7 @@ impl Tool {
         }
         alft_fs::sweep(cache);
         alft_fs::folder(&folder, |draft| {
-            fetch(format!("installing {name} into {}", cache.display()), observer, || {
+            fetch(format!("installing {name} into {}", Foreign::path(&cache)), observer, || {
                 run_with(&mut self.install(draft), Some(LIMIT), &|_| {})
             })
             .map_err(|source| Error::NoTool { tool: name.clone(), remedy: self.remedy(), source })?;

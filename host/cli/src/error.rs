@@ -8,6 +8,7 @@ use alft_runtime::Error as RuntimeError;
 pub(crate) use alft_runtime::chain;
 use alft_runtime::config::RunFileError;
 use alft_runtime::plugins::UNTRUSTED;
+use alft_text::Foreign;
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
 /// The result of a command.
@@ -30,12 +31,12 @@ pub(crate) enum Error {
     },
 
     /// A line of a data file cannot be used. Exit code 4.
-    #[error("{}, line {line}: {reason}", path.display())]
+    #[error("{}, line {line}: {reason}", Foreign::path(path))]
     #[diagnostic(code(alft::data), help("{help}"))]
     DataLine { path: PathBuf, line: usize, reason: String, help: &'static str },
 
     /// A data file cannot be used as a whole. Exit code 4.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {reason}", Foreign::path(path))]
     #[diagnostic(code(alft::data))]
     Data { path: PathBuf, reason: String },
 
@@ -53,9 +54,14 @@ pub(crate) enum Error {
     Run(RuntimeError),
 
     /// A plugin given on the command line cannot be used. Exit code 5.
-    #[error("plugin \"{name}\" cannot be used")]
+    #[error("plugin \"{name}\" cannot be used", name = Foreign::new(name))]
     #[diagnostic(code(alft::plugin))]
     Plugin { name: String, source: Box<dyn std::error::Error + Send + Sync> },
+
+    /// A plugin given on the command line failed on a game. Exit code 5.
+    #[error("plugin \"{plugin}\" failed on game \"{game}\"", plugin = Foreign::new(plugin), game = Foreign::new(game))]
+    #[diagnostic(code(alft::plugin))]
+    PluginFailed { plugin: String, game: String, source: Box<dyn std::error::Error + Send + Sync> },
 
     /// A plugin project cannot be started or built. Exit code 5.
     #[error(transparent)]
@@ -63,17 +69,17 @@ pub(crate) enum Error {
     Build(#[from] alft_build::Error),
 
     /// A plugin does not pass the conformance kit. Exit code 5.
-    #[error("{} does not pass: {tests}", plugin.display())]
+    #[error("{} does not pass: {tests}", Foreign::path(plugin))]
     #[diagnostic(code(alft::check), help("the line of each test says why, and how to run it again"))]
     Check { plugin: PathBuf, tests: String },
 
     /// The conformance kit has no such test. Exit code 2.
-    #[error("there is no test \"{name}\"")]
+    #[error("there is no test \"{name}\"", name = Foreign::new(name))]
     #[diagnostic(code(alft::check), help("did you mean `{near}`? there are: {names}"))]
     NoTest { name: String, near: &'static str, names: String },
 
     /// A plugin is over its budget. Exit code 5.
-    #[error("{} is over its budget: {over}", plugin.display())]
+    #[error("{} is over its budget: {over}", Foreign::path(plugin))]
     #[diagnostic(code(alft::budget))]
     Budget { plugin: PathBuf, over: String },
 
@@ -96,7 +102,7 @@ pub(crate) enum Error {
     Uncertified { games: Vec<String> },
 
     /// A recorded call gave another result, or the record is not whole. Exit code 9.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {reason}", Foreign::path(path))]
     #[diagnostic(code(alft::replay))]
     Replay { path: PathBuf, reason: String },
 
@@ -119,12 +125,12 @@ pub(crate) enum Error {
     Gpu { failed: usize, checks: usize },
 
     /// The file system refused an operation. Exit code 1.
-    #[error("cannot {doing} {}", path.display())]
+    #[error("cannot {doing} {}", Foreign::path(path))]
     #[diagnostic(code(alft::io))]
     Io { doing: &'static str, path: PathBuf, source: std::io::Error },
 
     /// A picture cannot be drawn. Exit code 1.
-    #[error("cannot draw {}", path.display())]
+    #[error("cannot draw {}", Foreign::path(path))]
     #[diagnostic(code(alft::io))]
     Plot { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
 }
@@ -142,8 +148,8 @@ impl Error {
             Self::Estimator(_) | Self::NoTest { .. } => 2,
             Self::RunFile { .. } => 3,
             Self::DataLine { .. } | Self::Data { .. } => 4,
-            Self::Failing { .. } | Self::Plugin { .. } | Self::Build(_) | Self::Check { .. } => 5,
-            Self::Budget { .. } | Self::Engine(_) | Self::Lock(_) => 5,
+            Self::Failing { .. } | Self::Plugin { .. } | Self::PluginFailed { .. } | Self::Build(_) => 5,
+            Self::Check { .. } | Self::Budget { .. } | Self::Engine(_) | Self::Lock(_) => 5,
             Self::Uncertified { .. } => 8,
             Self::Replay { .. } | Self::Ledger(_) => 9,
             Self::Gpu { .. } => 10,
@@ -175,6 +181,15 @@ impl Error {
             alft_plugin_host::Error::Untrusted { .. } => Self::plugin(&name)(UNTRUSTED),
             error => Self::plugin(&name)(error),
         }
+    }
+
+    /// For `map_err` on a plugin given on the command line that failed on a game.
+    pub(crate) fn plugin_failed<E>(plugin: &str, game: &str) -> impl FnOnce(E) -> Self
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (plugin, game) = (plugin.to_owned(), game.to_owned());
+        move |source| Self::PluginFailed { plugin, game, source: source.into() }
     }
 
     /// For `map_err` on a plugin given on the command line.
@@ -224,8 +239,75 @@ pub(crate) fn exit_code(result: Result<()>) -> ExitCode {
             // Without colours, which are control characters too: the message quotes files.
             let handler = |_: &_| Box::new(miette::MietteHandlerOpts::new().color(false).build()) as Box<_>;
             let _ = miette::set_hook(Box::new(handler));
-            tell!("{:?}", miette::Report::new(error));
+            tell!("{:?}", miette::Report::new(Shown::from(error)));
             ExitCode::from(code)
         }
+    }
+}
+
+/// Characters of a line of a message: the first and the last ones. The remedy stands at the end of a message, after what it
+/// quotes.
+const FIRST: usize = 700;
+const LAST: usize = 300;
+
+/// An error as it is shown. Its texts have no character that steers a terminal and no line without end *before* they are wrapped
+/// to the terminal's width: after that, a long name would be hundreds of short lines.
+#[derive(Debug)]
+struct Shown {
+    message: String,
+    cause: Option<Box<Shown>>,
+    help: Option<String>,
+    /// The error itself, for its code and its place in a text; none for a cause.
+    error: Option<Error>,
+}
+
+impl From<Error> for Shown {
+    fn from(error: Error) -> Self {
+        let help = error.help().map(|help| shown_lines(&help.to_string()));
+        let mut shown = Self::of(&error);
+        (shown.help, shown.error) = (help, Some(error));
+        shown
+    }
+}
+
+impl Shown {
+    fn of(error: &dyn std::error::Error) -> Self {
+        let cause = error.source().map(|cause| Box::new(Self::of(cause)));
+        Self { message: shown_lines(&error.to_string()), cause, help: None, error: None }
+    }
+}
+
+fn shown_lines(text: &str) -> String {
+    let shown = |line: &str| alft_text::shown(&line.replace("\t", "    "), FIRST, LAST).into_owned();
+    text.lines().map(shown).collect::<Vec<_>>().join("\n")
+}
+
+impl std::fmt::Display for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Shown {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as _)
+    }
+}
+
+impl Diagnostic for Shown {
+    fn code<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
+        Diagnostic::code(self.error.as_ref()?)
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as _)
+    }
+
+    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
+        self.error.as_ref()?.source_code()
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = miette::LabeledSpan> + '_>> {
+        self.error.as_ref()?.labels()
     }
 }

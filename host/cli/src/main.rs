@@ -30,6 +30,7 @@ use clap::Parser;
 const STACK: usize = 256 << 20;
 
 fn main() -> ExitCode {
+    print::panics();
     let args = match args::Args::try_parse() {
         Ok(args) => args,
         Err(text) => {

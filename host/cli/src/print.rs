@@ -8,11 +8,15 @@
 use std::fmt::{Arguments, Display, Write as _};
 use std::io::{ErrorKind, Write};
 
-use alft_plugin_host::steers_terminal;
+use alft_text::steers_terminal;
 use serde::Serialize;
 
 /// Longest line for people, in characters. Names and texts of strangers can be as long as a file.
 const LONGEST: usize = 2000;
+
+/// Longest message, in lines: the first ones and the last ones are printed. A compiler's words are as long.
+const FIRST_LINES: usize = 100;
+const LAST_LINES: usize = 100;
 
 /// Prints a line of data. A line break within it is escaped.
 pub(crate) fn line(text: Arguments<'_>) {
@@ -26,19 +30,7 @@ pub(crate) fn lines(text: &str) {
 
 /// Prints a JSON value on a line.
 pub(crate) fn json<T: Serialize>(value: &T) {
-    let text = serde_json::to_string(value).expect("what is printed is plain data");
-    // JSON allows some characters raw that a terminal obeys. They stand within texts, where an escape means the same.
-    if !text.contains(steers_terminal) {
-        return write_data(&text);
-    }
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match steers_terminal(c) {
-            true => write!(escaped, "\\u{:04x}", c as u32).expect("a text can be written to"),
-            false => escaped.push(c),
-        }
-    }
-    write_data(&escaped);
+    write_data(&alft_text::json(&serde_json::to_string(value).expect("what is printed is plain data")));
 }
 
 /// Prints the result of a child process as it is, for the process that started it.
@@ -56,14 +48,26 @@ pub(crate) fn report<R: Serialize + Display>(report: &R, as_json: bool) {
 
 /// Prints a message on standard error. Its lines after the first are set in, so that none passes for a message of its own.
 pub(crate) fn message(text: Arguments<'_>) {
-    let text = text.to_string();
+    // A terminal that hung up, or a full disk behind a log, must not end a run.
+    let _ = std::io::stderr().lock().write_all(set_in(&text.to_string()).as_bytes());
+}
+
+/// Returns the lines of a message, those after the first set in.
+fn set_in(text: &str) -> String {
+    let count = text.lines().count();
+    let left_out = FIRST_LINES..count.saturating_sub(LAST_LINES);
     let mut printed = String::new();
     for (number, line) in text.lines().enumerate() {
-        let set_in = if number > 0 && !line.starts_with([' ', '\t']) { "    " } else { "" };
+        if left_out.contains(&number) {
+            if number == FIRST_LINES {
+                writeln!(printed, "    … ({} more lines)", left_out.len()).expect("a text can be written to");
+            }
+            continue;
+        }
+        let set_in = if number == 0 || line.is_empty() || line.starts_with([' ', '\t']) { "" } else { "    " };
         writeln!(printed, "{set_in}{}", shown(line)).expect("a text can be written to");
     }
-    // A terminal that hung up, or a full disk behind a log, must not end a run.
-    let _ = std::io::stderr().lock().write_all(printed.as_bytes());
+    printed
 }
 
 /// `println!` of a line of data.
@@ -80,9 +84,21 @@ macro_rules! tell {
     };
 }
 
+/// Prints the panics of this program as messages: they quote what strangers wrote.
+pub(crate) fn panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("unnamed");
+        tell!("thread '{name}' ({:?}) {panic}\nthis is a mistake of alft; please report it", thread.id());
+        if std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0") {
+            tell!("{}", std::backtrace::Backtrace::force_capture());
+        }
+    }));
+}
+
 /// Returns a line with an escape for each character that steers a terminal, cut at its longest length.
 pub(crate) fn shown(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
+    let mut shown = String::with_capacity(text.len().min(2 * LONGEST));
     for (place, c) in text.chars().enumerate() {
         match c {
             _ if place == LONGEST => {
@@ -99,7 +115,11 @@ pub(crate) fn shown(text: &str) -> String {
 
 /// Prints the help, the version or the error that clap made of a command line.
 pub(crate) fn of_command_line(text: &clap::Error) {
-    // Help goes to standard output, as data; an error to standard error, which may be lost.
+    use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    // Help goes to standard output, as data; an error quotes the arguments and goes to standard error, which may be lost.
+    if text.use_stderr() && text.kind() != DisplayHelpOnMissingArgumentOrSubcommand {
+        return message(format_args!("{}", text.render()));
+    }
     if let (Err(error), false) = (text.print(), text.use_stderr()) {
         refused(&error);
     }
@@ -137,5 +157,14 @@ mod tests {
         }
         let long = shown(&"x".repeat(60_000));
         assert!(long.chars().count() < LONGEST + 50 && long.ends_with("(60000 characters in all)"), "{long}");
+    }
+
+    #[test]
+    fn a_message_is_set_in_after_its_first_line_and_ends_somewhere() {
+        assert_eq!(set_in("error: a\nstep 9\n\n  b\u{1b}"), "error: a\n    step 9\n\n  b\\u{1b}\n");
+        let long: Vec<String> = (0..5000).map(|number| number.to_string()).collect();
+        let printed = set_in(&long.join("\n"));
+        assert_eq!(printed.lines().count(), FIRST_LINES + LAST_LINES + 1);
+        assert!(printed.contains("    99\n    … (4800 more lines)\n    4900\n"), "{printed}");
     }
 }

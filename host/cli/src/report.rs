@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use alft_runtime::record::{RunDir, Summary, UsageLine};
 use alft_runtime::stats::failure_counts;
+use alft_text::Foreign;
 
 /// The summary of a run as text.
 pub(crate) fn text(summary: &Summary, dir: &RunDir) -> String {
@@ -55,10 +56,10 @@ pub(crate) fn text(summary: &Summary, dir: &RunDir) -> String {
         let seconds = summary.plugin_seconds.get(plugin).copied().unwrap_or_default();
         line(format_args!("{plugin:<26}{calls:>9}{items:>10}{fuel:>16}{fuel_per_item:>12.0}{seconds:>10.2}"));
     }
-    line(format_args!("curves {}", dir.curves().display()));
-    line(format_args!("model  {}", dir.model().display()));
+    line(format_args!("curves {}", Foreign::path(&dir.curves())));
+    line(format_args!("model  {}", Foreign::path(&dir.model())));
     if dir.adapter().is_dir() {
-        line(format_args!("adapter {}", dir.adapter().display()));
+        line(format_args!("adapter {}", Foreign::path(&dir.adapter())));
     }
     out
 }

@@ -159,6 +159,8 @@ mod tests {
             (&["--plugin", "b.so,weight=-1"][..], "weight: write a number"),
             (&["--plugin", "b.so", "--config", "[1]"], "write a JSON object"),
             (&["--plugin", "b.so", "--config", "{"], "EOF while parsing"),
+            (&["--plugin", "b.so", "--config", "{\"a\": NaN}"], "expected value"),
+            (&["--plugin", "b.so", "--config", "{\"a\": 1e999}"], "number out of range"),
             (&["--config", "{}", "--plugin", "b.so"], "follows the --plugin"),
             (&["--plugin", "b.so", "--config", "{}", "--config", "{}"], "follows the --plugin"),
             (&["--config", "{}"], "--plugin"),

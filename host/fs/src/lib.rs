@@ -37,10 +37,11 @@ pub use crate::{
     similar::{nearest, with_hint},
     sweep::sweep,
 };
+use alft_text::Foreign;
 
 /// An operation on the way to a complete file or folder failed. The destination is as it was before.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write {}", path.display())]
+#[error("cannot write {}", Foreign::path(path))]
 pub struct Error {
     /// The destination, even where the failed operation was on the draft.
     pub path: PathBuf,

@@ -44,6 +44,10 @@ impl Default for TargetConfig {
     }
 }
 
+/// Bytes of answer keys that the target of a question remembers, and the reference policy's marginals of a question: short
+/// answers by the thousand, and no more of long ones than a run with many questions can hold.
+const REMEMBERED: usize = 64 << 10;
+
 /// The probability below which an answer is forgotten. Its effect on rewards is below the noise of K samples.
 const FORGOTTEN: f64 = 1e-6;
 
@@ -93,6 +97,12 @@ impl Target {
         for (prompt, q) in self.prompts.iter_mut().enumerate() {
             q.iter_mut().for_each(|q| q.retain(|key, _| keep(prompt, key)));
         }
+    }
+
+    /// Forgets the least likely answers of a target whose keys have more than 64 KiB. Returns their number. Their probability
+    /// passes to ⊥. A step's own answers are forgotten after the step, if at all, because its samples need a reward.
+    pub fn forget_unlikely(&mut self) -> usize {
+        keep_likely(self.prompts.iter_mut().flatten())
     }
 
     /// Returns the mean entropy of the prompts' targets, in nats; `None` if no prompt has one.
@@ -175,6 +185,35 @@ fn mirror(q: &BTreeMap<String, f64>, nu: &BTreeMap<String, f64>, rate: f64, kept
     next
 }
 
+/// Keeps the likeliest answers of a question's marginals, as many as have 64 KiB of keys together, and returns the number of
+/// the others: an answer is kept if its key fits beside those of the likelier ones that are kept. Of equally likely ones, the
+/// first prompt's and the first key comes first, so that equal marginals keep equal answers.
+pub fn keep_likely<'a>(marginals: impl IntoIterator<Item = &'a mut BTreeMap<String, f64>>) -> usize {
+    let mut marginals: Vec<_> = marginals.into_iter().collect();
+    let mut free = REMEMBERED;
+    if marginals.iter().flat_map(|marginal| marginal.keys()).map(String::len).sum::<usize>() <= free {
+        return 0;
+    }
+    let answers = marginals.iter().enumerate();
+    let mut likeliest: Vec<(f64, usize, &str)> = answers
+        .flat_map(|(prompt, marginal)| marginal.iter().map(move |(key, p)| (*p, prompt, key.as_str())))
+        .collect();
+    likeliest.sort_by(|(p, ..), (q, ..)| q.total_cmp(p));
+    likeliest.retain(|(_, _, key)| match free.checked_sub(key.len()) {
+        Some(rest) => {
+            free = rest;
+            false
+        }
+        None => true,
+    });
+    let unlikely: Vec<(usize, String)> =
+        likeliest.into_iter().map(|(_, prompt, key)| (prompt, key.to_owned())).collect();
+    for (prompt, key) in &unlikely {
+        marginals[*prompt].remove(key);
+    }
+    unlikely.len()
+}
+
 fn union<'a>(a: &'a BTreeMap<String, f64>, b: &'a BTreeMap<String, f64>) -> BTreeSet<&'a str> {
     a.keys().chain(b.keys()).map(String::as_str).collect()
 }
@@ -234,6 +273,30 @@ mod tests {
         let before = target.clone();
         assert_ne!(target.next(&answers("bb"), config), target);
         assert_eq!(target, before);
+    }
+
+    #[test]
+    fn a_target_remembers_the_likeliest_answers_that_fit() {
+        let key = |c: &str, bytes: usize| Answer::Key(c.repeat(bytes));
+        let (long, short) = (REMEMBERED / 2, 1000);
+        // Two likely long answers, and more short ones than fit beside them; ⊥ has the rest.
+        let mut answers = vec![key("a", long); 4];
+        answers.extend(vec![key("b", long - 10 * short); 3]);
+        answers.extend((0..20).map(|at| Answer::Key(format!("{at:02}{}", "x".repeat(short - 2)))));
+        let mut target = Target::default().next(&[answers.clone()], TargetConfig::default());
+        assert_eq!(target.forget_unlikely(), 10);
+        let kept = target.prompts[0].clone().unwrap();
+        let bytes: usize = kept.keys().map(String::len).sum();
+        assert!(bytes <= REMEMBERED && kept.len() == 12, "{bytes}");
+        let shorts: Vec<&str> = kept.keys().filter(|key| key.len() == short).map(|key| &key[..2]).collect();
+        assert_eq!(shorts, ["00", "01", "02", "03", "04", "05", "06", "07", "08", "09"], "equally likely ones by key");
+        assert_eq!(target.forget_unlikely(), 0);
+        // The next step's target has what was kept and the step's own answers.
+        let next = target.next(&[answers], TargetConfig { dynamics: TargetDynamics::Average, rate: 0.5 });
+        assert_eq!(next.prompts[0].as_ref().unwrap().len(), 22);
+
+        let mut huge = Target::default().next(&[vec![key("h", REMEMBERED + 1), key("s", 1)]], TargetConfig::default());
+        assert_eq!((huge.forget_unlikely(), huge.answers().collect::<Vec<_>>()), (1, vec!["s"]));
     }
 
     #[test]

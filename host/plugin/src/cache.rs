@@ -9,6 +9,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
+use alft_text::Foreign;
+
 /// Returns a private folder of the cache for files of another crate, and creates it if there is none.
 ///
 /// # Errors
@@ -70,9 +72,10 @@ fn make_private(folder: &Path) -> io::Result<()> {
         metadata.is_dir() && metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o077 == 0;
     match is_private {
         true => Ok(()),
-        false => {
-            Err(io::Error::other(format!("other users can access {}; make it private (chmod 700)", folder.display())))
-        }
+        false => Err(io::Error::other(format!(
+            "other users can access {}; make it private (chmod 700)",
+            Foreign::path(&folder)
+        ))),
     }
 }
 

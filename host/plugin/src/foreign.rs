@@ -39,25 +39,9 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-/// Returns true for a character that a terminal obeys rather than shows: the control characters, and those that break lines
-/// or change the direction of the text after them.
-pub fn steers_terminal(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// Truncates `text` to `max_bytes` bytes and escapes the characters that steer a terminal.
-pub(crate) fn sanitize(mut text: String, max_bytes: usize) -> String {
-    if text.len() > max_bytes {
-        text.truncate(text.floor_char_boundary(max_bytes));
-        text.push('…');
-    }
-    let escaped = |c: char| steers_terminal(c) && !matches!(c, '\n' | '\t');
-    if text.contains(escaped) {
-        let show = |c: char| if escaped(c) { c.escape_unicode().to_string() } else { c.to_string() };
-        text = text.chars().map(show).collect();
-    }
-    text
+/// Truncates `text` to `max_bytes` bytes and escapes the characters that steer a terminal, but for line breaks and tabs.
+pub(crate) fn sanitize(text: String, max_bytes: usize) -> String {
+    alft_text::lines(&text, max_bytes)
 }
 
 /// Marks every line of `text` after the first as a continuation.
@@ -77,7 +61,7 @@ mod tests {
     #[test]
     fn foreign_text_cannot_steer_a_terminal() {
         assert_eq!(sanitize("größer\n\t5".into(), 100), "größer\n\t5");
-        assert_eq!(sanitize("a\u{1b}[2Jb\r".into(), 100), "a\\u{1b}[2Jb\\u{d}");
+        assert_eq!(sanitize("a\u{1b}[2Jb\r".into(), 100), "a\\u{1b}[2Jb\\r");
         assert_eq!(sanitize("\u{202e}txt".into(), 100), "\\u{202e}txt");
         assert_eq!(sanitize("ää".into(), 3), "ä…", "characters are not cut in half");
         assert_eq!(single_line("a\nb\tc".into(), 100), "a b c");

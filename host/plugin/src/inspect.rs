@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use alft_sdk::abi::ENTRY_PREFIX;
+use alft_text::Foreign;
 use object::Object;
 use wasmparser::{BinaryReaderError, Element, ElementItems, ElementKind, Encoding, KnownCustom, Parser, Payload};
 
@@ -21,13 +22,13 @@ const NAME_BYTES: usize = 200;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ComponentInfo {
     /// Names of the component's imports.
-    pub imports: Vec<String>,
+    pub imports: Vec<Foreign>,
     /// Names of the system's interfaces (WASI) that modules inside the component import, such as
     /// `wasi:filesystem/types@0.2.0`. If the component itself does not import them, another module inside it implements
     /// them.
-    pub wasi_imports: BTreeSet<String>,
+    pub wasi_imports: BTreeSet<Foreign>,
     /// Names of the component's exports.
-    pub exports: Vec<String>,
+    pub exports: Vec<Foreign>,
     /// Languages and tools that the component names as its producers, such as `language Rust` and
     /// `processed-by rustc 1.95.0`.
     pub producers: Vec<String>,
@@ -56,20 +57,20 @@ pub fn component(bytes: &[u8]) -> Result<ComponentInfo, BinaryReaderError> {
             Payload::End(_) => depth -= 1,
             Payload::ComponentImportSection(section) if depth == 1 => {
                 for import in section {
-                    info.imports.push(import?.name.name.to_owned());
+                    info.imports.push(Foreign::new(import?.name.name.to_owned()));
                 }
             }
             Payload::ImportSection(section) => {
                 for import in section.into_imports() {
                     let module = import?.module;
                     if module.starts_with(WASI) {
-                        info.wasi_imports.insert(module.to_owned());
+                        info.wasi_imports.insert(Foreign::new(module.to_owned()));
                     }
                 }
             }
             Payload::ComponentExportSection(section) if depth == 1 => {
                 for export in section {
-                    info.exports.push(export?.name.name.to_owned());
+                    info.exports.push(Foreign::new(export?.name.name.to_owned()));
                 }
             }
             Payload::MemorySection(section) => {
@@ -151,10 +152,11 @@ mod tests {
             (instance $v)
             (export "alft:objective/about@1.0.0" (instance $v)))"#;
         let info = component(&wat::parse_str(text).unwrap()).unwrap();
-        assert_eq!(info.imports, ["alft:objective/diagnostics@1.0.0"]);
-        assert_eq!(info.exports, ["alft:objective/about@1.0.0"]);
+        let names = |names: &[Foreign]| names.iter().map(|name| name.raw().to_owned()).collect::<Vec<_>>();
+        assert_eq!(names(&info.imports), ["alft:objective/diagnostics@1.0.0"]);
+        assert_eq!(names(&info.exports), ["alft:objective/about@1.0.0"]);
         assert_eq!((info.modules, info.memory, info.table_elements), (2, 3 * PAGE, 5));
-        assert_eq!(info.wasi_imports, BTreeSet::from(["wasi:random/random@0.2.0".to_owned()]));
+        assert_eq!(info.wasi_imports, BTreeSet::from([Foreign::from("wasi:random/random@0.2.0".to_owned())]));
         assert!(component(b"\0asm\x0d\0\x01\0\xff").is_err());
         assert!(library_entries(b"text").is_err());
     }

@@ -55,7 +55,7 @@ pub use batch::part::Part;
 pub use cache::cache_folder;
 pub use error::Error;
 pub use failure::{Failure, FailureKind};
-pub use foreign::{ForeignError, steers_terminal};
+pub use foreign::ForeignError;
 pub use limits::Limits;
 pub use plugin::Plugin;
 pub use source::{Form, NativeTrust, Source};

@@ -6,6 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use alft_text::Foreign;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::CONTRACT_VERSION;
@@ -93,32 +94,39 @@ pub struct Conformance {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum Error {
-    #[error("cannot read {}", path.display())]
+    #[error("cannot read {}", Foreign::path(path))]
     Read { path: PathBuf, source: io::Error },
 
-    #[error("{} is not a lock; write it again with `alft plugin lock`", path.display())]
+    #[error("{} is not a lock; write it again with `alft plugin lock`", Foreign::path(path))]
     Parse { path: PathBuf, source: toml::de::Error },
 
     #[error(
         "{} has the format {found}, and this alft reads the format {FORMAT}; write it again with `alft plugin lock`",
-        path.display()
+        Foreign::path(path)
     )]
     Format { path: PathBuf, found: u32 },
 
     #[error(
         "{} was written for wasmtime {found}, and this alft has {WASMTIME}, under which fuel may differ; write it again \
          with `alft plugin lock`",
-        path.display()
+        Foreign::path(path)
     )]
     Engine { path: PathBuf, found: u32 },
 
-    #[error("plugin \"{name}\" is not in {}; if you trust it, add it with `alft plugin lock`", path.display())]
+    #[error(
+        "plugin \"{name}\" is not in {}; if you trust it, add it with `alft plugin lock`",
+        Foreign::path(path),
+        name = Foreign::new(name)
+    )]
     Absent { path: PathBuf, name: String },
 
     #[error(
         "plugin \"{name}\" is not the one that {} pins: its {property} was {pinned} and is {found}; if the change is \
          intended, approve it with `alft plugin lock`",
-        path.display()
+        Foreign::path(path),
+        name = Foreign::new(name),
+        pinned = Foreign::new(pinned),
+        found = Foreign::new(found)
     )]
     Changed { path: PathBuf, name: String, property: &'static str, pinned: String, found: String },
 }

@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use alft_text::Foreign;
+
 use crate::formats::mistaken;
 
 /// The result of every fallible function of this crate.
@@ -16,7 +18,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[non_exhaustive]
 pub enum Error {
     /// A file or folder could not be read.
-    #[error("cannot read {}", path.display())]
+    #[error("cannot read {}", Foreign::path(path))]
     Read {
         /// The file or folder.
         path: PathBuf,
@@ -27,7 +29,7 @@ pub enum Error {
     #[error(transparent)]
     Write(#[from] alft_fs::Error),
     /// A file is not in the format that it should have.
-    #[error("{} is not a valid {format} file", path.display())]
+    #[error("{} is not a valid {format} file", Foreign::path(path))]
     Format {
         /// The file.
         path: PathBuf,
@@ -37,7 +39,7 @@ pub enum Error {
         source: BoxError,
     },
     /// A file is in the right format and its content cannot be used.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {reason}", Foreign::path(path))]
     Content {
         /// The file or folder.
         path: PathBuf,
@@ -45,7 +47,7 @@ pub enum Error {
         reason: String,
     },
     /// A tensor of a file of weights could not be read.
-    #[error("{}: cannot read the tensor `{tensor}`", path.display())]
+    #[error("{}: cannot read the tensor `{tensor}`", Foreign::path(path), tensor = Foreign::new(tensor))]
     ReadTensor {
         /// The file.
         path: PathBuf,
@@ -55,7 +57,7 @@ pub enum Error {
         source: BoxError,
     },
     /// A file of weights could not be written.
-    #[error("cannot write tensors to {}", path.display())]
+    #[error("cannot write tensors to {}", Foreign::path(path))]
     WriteTensors {
         /// The file.
         path: PathBuf,
@@ -63,7 +65,11 @@ pub enum Error {
         source: BoxError,
     },
     /// The model is of a family that this crate cannot compute.
-    #[error("{}: the architecture `{found}` is not supported; supported are {supported}", path.display())]
+    #[error(
+        "{}: the architecture `{found}` is not supported; supported are {supported}",
+        Foreign::path(path),
+        found = Foreign::new(found)
+    )]
     Architecture {
         /// The file that names the architecture.
         path: PathBuf,
@@ -76,7 +82,7 @@ pub enum Error {
     #[error(
         "there is no model at {}: write the path of a folder in Hugging Face's format or of a GGUF file; a run file names a model of \
          a hub as `hub = \"owner/model\"`",
-        path.display()
+        Foreign::path(path)
     )]
     NoModel {
         /// The folder or file.
@@ -85,7 +91,9 @@ pub enum Error {
     /// A model of a hub was asked for in a build that fetches none.
     #[error(
         "this build fetches no models: build alft with `--features hub`, or put {files} of `{model}` (revision `{revision}`) into a \
-         folder and write its path"
+         folder and write its path",
+        model = Foreign::new(model),
+        revision = Foreign::new(revision)
     )]
     HubNotBuilt {
         /// The model's repository.
@@ -98,7 +106,8 @@ pub enum Error {
     /// A model could not be fetched from a hub.
     #[error(
         "cannot fetch `{model}`; check its name, the connection to the hub (HF_ENDPOINT names another one) and, if the model asks for \
-         one, your token (HF_TOKEN)"
+         one, your token (HF_TOKEN)",
+        model = Foreign::new(model)
     )]
     Hub {
         /// The model's repository.
@@ -109,7 +118,7 @@ pub enum Error {
     /// The tokenizer can produce tokens that the model has no embedding for.
     #[error(
         "{}: the tokenizer has {tokenizer} tokens and the model only {model}; use the tokenizer that came with the model",
-        path.display()
+        Foreign::path(path)
     )]
     Vocabulary {
         /// The folder or file of the model.
@@ -128,7 +137,11 @@ pub enum Error {
         source: BoxError,
     },
     /// A text holds a character that the tokenizer has no token for.
-    #[error("the tokenizer has no token for {character:?} in {text:?}")]
+    #[error(
+        "the tokenizer has no token for {character:?} in {text:?}",
+        text = Foreign::new(text),
+        character = Foreign::new(character)
+    )]
     NoToken {
         /// The character, or the part of the text around it that the tokenizer treats as one.
         character: String,
@@ -174,7 +187,7 @@ pub enum Error {
         reason: String,
     },
     /// A text that names a model or a setting means none.
-    #[error("{argument}: {reason}")]
+    #[error("{argument}: {reason}", argument = Foreign::new(argument))]
     Argument {
         /// The text.
         argument: String,
@@ -189,7 +202,7 @@ pub enum Error {
     NoCudaDevice(#[source] candle_core::Error),
     /// A number that must be finite is not. The weights are unchanged.
     #[error(
-        "{quantity} is {value} at optimiser step {step}; the weights were left as they were (lower the learning rate, or check the batch)"
+        "{quantity} is {value:?} at optimiser step {step}; the weights were left as they were (lower the learning rate, or check the batch)"
     )]
     NonFinite {
         /// The quantity, for example `the loss`.
@@ -209,7 +222,7 @@ pub enum Error {
         index: usize,
     },
     /// A KL penalty was asked for and there is no reference policy to measure it from.
-    #[error("`beta` is {beta} but there is no reference policy: freeze the reference before the first GRPO step")]
+    #[error("`beta` is {beta:?} but there is no reference policy: freeze the reference before the first GRPO step")]
     NoReference {
         /// The coefficient of the KL penalty.
         beta: f64,

@@ -10,14 +10,19 @@
 /// it can keep. It would return that memory to the kernel after each operation, and take it again, page by page, for the
 /// next: an update of all weights of SmolLM2 took a fifth longer.
 ///
+/// Errors of libraries capture no backtraces, unless `RUST_LIB_BACKTRACE` asks for them: candle's would be a part of messages
+/// under `RUST_BACKTRACE=1`, which is for panics.
+///
 /// A file that grows past the system's limit (`ulimit -f`) is an error of the write, and not a signal that ends the process.
 ///
 /// # Safety
 /// No other thread may run yet.
 pub unsafe fn prepare() {
-    if std::env::var_os("CANDLE_NUM_THREADS").is_none() {
-        // SAFETY: the caller promises that no other thread runs.
-        unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
+    for (variable, value) in [("CANDLE_NUM_THREADS", "1"), ("RUST_LIB_BACKTRACE", "0")] {
+        if std::env::var_os(variable).is_none() {
+            // SAFETY: the caller promises that no other thread runs.
+            unsafe { std::env::set_var(variable, value) };
+        }
     }
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: ignoring a signal installs no handler.

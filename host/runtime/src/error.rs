@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use alft_plugin_host::{ledger, lock};
+use alft_text::Foreign;
 
 use crate::config::RunFileError;
 use crate::plugins::PluginError;
@@ -18,7 +19,7 @@ pub enum Error {
     RunFile(#[from] Box<RunFileError>),
 
     /// A line of a file of questions, worked examples, games or completions cannot be used.
-    #[error("{}, line {line}: {reason}", path.display())]
+    #[error("{}, line {line}: {reason}", Foreign::path(path))]
     DataLine {
         /// The file.
         path: PathBuf,
@@ -31,7 +32,7 @@ pub enum Error {
     },
 
     /// A data file cannot be used as a whole.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {reason}", Foreign::path(path))]
     Data {
         /// The file.
         path: PathBuf,
@@ -40,7 +41,7 @@ pub enum Error {
     },
 
     /// A plugin cannot take its part in the run.
-    #[error("plugin \"{name}\" cannot be used")]
+    #[error("plugin \"{name}\" cannot be used", name = Foreign::new(name))]
     Plugin {
         /// The plugin's name in the run file.
         name: String,
@@ -86,7 +87,7 @@ pub enum Error {
     },
 
     /// A run cannot be resumed.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {reason}", Foreign::path(path))]
     Resume {
         /// The run's folder, or the file in it that is wrong.
         path: PathBuf,
@@ -110,7 +111,7 @@ pub enum Error {
     Estimator(#[from] alft_game::estimator::Error),
 
     /// A builtin plugin failed in a simulated game.
-    #[error("objective {objective} failed: {failure}")]
+    #[error("objective {objective} failed: {failure}", objective = Foreign::new(objective))]
     Objective {
         /// The objective's place and kind.
         objective: String,
@@ -134,7 +135,7 @@ pub enum Error {
     Write(#[from] alft_fs::Error),
 
     /// The file system refused an operation.
-    #[error("cannot {doing} {}", path.display())]
+    #[error("cannot {doing} {}", Foreign::path(path))]
     Io {
         /// The operation.
         doing: &'static str,

@@ -6,6 +6,7 @@ use alft_plugin_host::{Failure, FailureKind};
 use alft_sdk::Prompt;
 use alft_sdk::call::{Item, PromptTexts};
 use alft_sdk::roles::{Batch, Role};
+use alft_text::Foreign;
 use serde_json::{Map, Value};
 
 use crate::data::Question;
@@ -67,7 +68,7 @@ fn hint(prompt: &Prompt) -> String {
     };
     match metadata.keys().find(is_near) {
         Some(key) if prompt.gold.is_none() => {
-            format!("; its line has the key `{}`: name it `gold` if that is the right answer", key.escape_debug())
+            format!("; its line has the key `{}`: name it `gold` if that is the right answer", Foreign::new(key))
         }
         _ => String::new(),
     }

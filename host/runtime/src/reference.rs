@@ -32,7 +32,7 @@ pub(crate) fn sample_marginals(
         let rollouts = sample_rollouts(&reference, &[question], template, samples, &config.sampling, seed)?;
         for mut rollout in rollouts {
             let marginals = answer_marginals(&mut rollout, plugins, &mut stats);
-            targets.references.insert(question.id.clone(), marginals);
+            targets.insert_reference(question.id.clone(), marginals);
         }
     }
     Ok(stats)

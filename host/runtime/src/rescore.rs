@@ -6,6 +6,7 @@ use alft_plugin_host::ledger::{self, Record, replay};
 use alft_plugin_host::{Failure, Plugin};
 use alft_sdk::call::{Entries, Item};
 use alft_sdk::roles::Batch;
+use alft_text::Foreign;
 use serde::{Serialize, Serializer};
 
 use crate::error::Result;
@@ -121,9 +122,13 @@ fn labels(batch: &Batch<'_>) -> Vec<String> {
     match batch.entries() {
         Entries::Texts(entries) => entries
             .iter()
-            .flat_map(|entry| entry.texts.iter().map(|text| format!("prompt {}, {}", entry.prompt.id, shorten(text))))
+            .flat_map(|entry| {
+                entry.texts.iter().map(|text| format!("prompt {}, {}", Foreign::new(&entry.prompt.id), shorten(text)))
+            })
             .collect(),
-        Entries::Bundles(bundles) => bundles.iter().map(|bundle| format!("bundle {}", bundle.id)).collect(),
+        Entries::Bundles(bundles) => {
+            bundles.iter().map(|bundle| format!("bundle {}", Foreign::new(&bundle.id))).collect()
+        }
     }
 }
 

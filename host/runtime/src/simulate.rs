@@ -17,6 +17,7 @@ use alft_game::{AdvantageConfig, Baseline, Scale, TargetConfig};
 use alft_policy::tabular::{TabularPolicy, sample_index};
 use alft_policy::{Completion, Decay, GrpoConfig, KlPenalty, OptimiserConfig, Schedule};
 use alft_sdk::{Manifest, Plugin, Prompt, Reader, linked, manifest};
+use alft_text::Foreign;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -149,7 +150,11 @@ fn check(path: &Path, instance: &Instance) -> Result<()> {
         Some(trace) => Err(Error::DataLine {
             path: path.into(),
             line: instance.line,
-            reason: format!("game \"{}\": a trace of answer \"{}\" has probability 0", instance.name, trace.answer),
+            reason: format!(
+                "game \"{}\": a trace of answer \"{}\" has probability 0",
+                Foreign::new(&instance.name),
+                Foreign::new(&trace.answer)
+            ),
             help: "a policy that is trained from samples never meets such a trace; leave it out",
         }),
         None => Ok(()),

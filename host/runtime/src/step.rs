@@ -60,7 +60,8 @@ pub(crate) fn game_step(session: &mut Session) -> Result<GameLine> {
         plugins: draws.stats.plugin_time().as_secs_f64(),
         update: update_time.as_secs_f64(),
     };
-    let warnings = state.watch.game_step(done + 1, config, &draws.rollouts, &state.sampler, &update);
+    let mut warnings = state.watch.game_step(done + 1, config, &draws.rollouts, &state.sampler, &update);
+    warnings.extend(state.watch.forgotten(done + 1, std::mem::take(&mut state.targets.forgotten)));
     let changes = std::mem::take(&mut state.unreported_changes);
     let line = GameLine::new(done, (changes, &warnings), &draws, (plugins, &state.targets), &update, time);
     logs.metrics.append(&line)?;

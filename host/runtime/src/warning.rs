@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use alft_text::Foreign;
 use serde::{Deserialize, Serialize};
 
 /// A warning, with its reason and the remedy.
@@ -59,6 +60,13 @@ pub enum Warning {
         /// Its first error.
         first: String,
     },
+    /// The answer keys of a question are too many bytes to be remembered. Told once.
+    AnswersForgotten {
+        /// The step, from 1.
+        step: u64,
+        /// Answers that the step's questions do not remember.
+        answers: usize,
+    },
     /// A number of an update is far above its usual size.
     Spike {
         /// The step of the phase, from 1.
@@ -100,7 +108,12 @@ impl fmt::Display for Warning {
                 f.write_str(cause.reason())
             }
             Self::PluginIsGone { plugin, path } => {
-                write!(f, "plugin {plugin}: {} is gone, and the run goes on with its own copy", path.display())
+                write!(
+                    f,
+                    "plugin {plugin}: {} is gone, and the run goes on with its own copy",
+                    Foreign::path(&path),
+                    plugin = Foreign::new(&plugin)
+                )
             }
             Self::EvalIsTrained { shared, total } => write!(
                 f,
@@ -119,12 +132,21 @@ impl fmt::Display for Warning {
                  into prompts.template"
             ),
             Self::GoldAnswers { verifier, failed, checked, total, first } => {
-                write!(f, "plugin {verifier} cannot judge {failed} of ")?;
+                write!(f, "plugin {verifier} cannot judge {failed} of ", verifier = Foreign::new(&verifier))?;
                 if checked < total {
                     write!(f, "the first {checked} of ")?;
                 }
-                write!(f, "{total} prompts, whose samples it fails on; the first: {first}")
+                write!(
+                    f,
+                    "{total} prompts, whose samples it fails on; the first: {first}",
+                    first = Foreign::new(&first)
+                )
             }
+            Self::AnswersForgotten { step, answers } => write!(
+                f,
+                "step {step}: {answers} answers of its questions are forgotten, the least likely ones, because a target and the \
+                 reference's marginals remember 64 KiB of keys of a question; let the reader give shorter keys"
+            ),
             Self::Spike { step, quantity, value, median } => write!(
                 f,
                 "step {step}: {quantity} is {value:.3e}, and its median over the steps before {median:.3e}; if that comes \

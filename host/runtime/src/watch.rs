@@ -27,6 +27,9 @@ pub(crate) struct Watch {
     latest: VecDeque<Asked>,
     /// Causes that were told.
     told: BTreeSet<IdleCause>,
+    /// True once it was told that answers are forgotten.
+    #[serde(default)]
+    told_forgotten: bool,
 }
 
 /// A question that was asked.
@@ -75,6 +78,13 @@ impl Watch {
             warnings.push(Warning::FewGroupsTeach { step, share, cause });
         }
         warnings
+    }
+
+    /// Watches the answers that a step could not remember.
+    pub(crate) fn forgotten(&mut self, step: u64, answers: usize) -> Option<Warning> {
+        let told = self.told_forgotten;
+        self.told_forgotten |= answers > 0;
+        (answers > 0 && !told).then_some(Warning::AnswersForgotten { step, answers })
     }
 
     fn spikes(&mut self, step: u64, loss: f64, grad_norm: f64, max_grad_norm: f64) -> Vec<Warning> {
@@ -175,6 +185,15 @@ mod tests {
             }
         }
         causes
+    }
+
+    #[test]
+    fn forgotten_answers_are_told_once() {
+        let mut watch = Watch::default();
+        assert_eq!(watch.forgotten(1, 0), None);
+        assert_eq!(watch.forgotten(2, 7), Some(Warning::AnswersForgotten { step: 2, answers: 7 }));
+        watch = serde_json::from_str(&serde_json::to_string(&watch).unwrap()).unwrap();
+        assert_eq!(watch.forgotten(3, 7), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! answers score 0.
 
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use alft_sdk::diagnostics::{Level, log};
 use alft_sdk::serde::Deserialize;
@@ -49,6 +50,8 @@ pub enum Fault {
     Leave,
     /// Leaves a process behind that holds the streams of this one open, and aborts.
     Orphan,
+    /// Verifier: pays the fifth answer of a call, whatever it is, and scores 0 before it.
+    Patient,
 }
 
 /// The plugin's table in the run file.
@@ -91,6 +94,9 @@ impl Objective for Misbehave {
     }
 }
 
+/// Items of the patient fault so far.
+static CALLS: AtomicU64 = AtomicU64::new(0);
+
 impl Misbehave {
     fn misbehave(&self) -> Result<f64> {
         Ok(match self.fault {
@@ -117,6 +123,8 @@ impl Misbehave {
                 fork();
                 0.0
             }
+            // A component has a fresh instance in each call.
+            Fault::Patient => f64::from(u8::from(CALLS.fetch_add(1, Ordering::Relaxed) == 4)),
             Fault::Leave => {
                 let sleeper =
                     Command::new("sleep").arg("600").spawn().map_err(|error| Error::new(error.to_string()))?;

@@ -84,23 +84,16 @@ pub(crate) fn difference(one: &[String], other: &[String]) -> Option<String> {
     pair.map(|(one, other)| format!("{} against {}", shortened(one), shortened(other)))
 }
 
-/// Returns the first 120 characters of a text, for a message.
+/// Returns the first 120 characters of a text in quotes, for a message. Control characters and marks that change the
+/// direction of text are escaped: a plugin chose them.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("{:?}", shortened(text))
+}
+
+/// Returns the first 120 characters of a text.
 pub(crate) fn shortened(text: &str) -> String {
     match text.char_indices().nth(120) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
-}
-
-/// Returns the batch with its entries, and the texts of each entry, in reverse order.
-pub(crate) fn reversed(batch: &Batch<'_>) -> Batch<'static> {
-    let texts = |entries: &[PromptTexts]| {
-        let reversed = |entry: &PromptTexts| {
-            let texts = entry.texts.iter().rev().cloned().collect();
-            PromptTexts { prompt: entry.prompt.clone(), texts }
-        };
-        Some(entries.iter().rev().map(reversed).collect())
-    };
-    let batch = batch.try_map(texts, |bundles| Some(bundles.iter().rev().cloned().collect()));
-    batch.expect("the entries are those of the role").into_owned()
 }

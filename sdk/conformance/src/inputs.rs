@@ -87,15 +87,15 @@ pub(crate) fn phrasings(settings: &Settings, texts: &[String]) -> Vec<PromptText
 }
 
 /// Completions of an ordinary group.
-const GROUP_SIZE: usize = 16;
+pub(crate) const GROUP_SIZE: usize = 16;
 
-/// Returns a bundle of samples: one to four prompts, some completions without an answer.
-pub(crate) fn sampled(settings: &Settings, random: &mut Random) -> Bundle {
+/// Returns a bundle of samples: one to four prompts with `size` completions, some without an answer.
+pub(crate) fn sampled(settings: &Settings, size: usize, random: &mut Random) -> Bundle {
     let prompts = 1 + random.below(4);
     let keys: Vec<Vec<Option<String>>> = (0..prompts)
         .map(|_| {
             let mut key = || settings.answers.get(random.below(settings.answers.len() + 1)).cloned();
-            (0..GROUP_SIZE).map(|_| key()).collect()
+            (0..size).map(|_| key()).collect()
         })
         .collect();
     counted(settings, &keys, random)
@@ -129,7 +129,7 @@ mod tests {
         let settings = Settings::default();
         let drawn = |seed| {
             let mut random = Random::new(seed, "x");
-            (completions(&settings, &mut random), sampled(&settings, &mut random))
+            (completions(&settings, &mut random), sampled(&settings, GROUP_SIZE, &mut random))
         };
         assert_eq!(drawn(1), drawn(1));
         assert_ne!(drawn(1).1, drawn(2).1);

@@ -30,8 +30,25 @@ pub struct Settings {
     pub verifiers: Vec<String>,
 }
 
-/// The settings are sent to the process of every test.
-const MAX_BYTES: u64 = 1 << 20;
+/// Bytes of the file, which is sent to the process of every test.
+const MAX_BYTES: u64 = 256 << 10;
+
+// Tests repeat the settings: thousands of completions, dozens of bundles with every answer. These limits keep what they
+// make of them to a few dozen megabytes.
+/// Configurations; every test runs under each.
+const MAX_CONFIGS: usize = 64;
+/// Bytes of each text of the question, and of its metadata as JSON.
+const MAX_TEXT: usize = 32 << 10;
+/// Bytes of `completion`.
+const MAX_COMPLETION: usize = 16 << 10;
+/// Places of the answer in `completion`: an answer of a test can have 100,000 bytes.
+const MAX_PLACES: usize = 8;
+/// Keys in `answers`. A test values a bundle with all of them for every pair.
+const MAX_ANSWERS: usize = 64;
+/// Names in `verifiers`.
+const MAX_VERIFIERS: usize = 16;
+/// Bytes of an answer key or of a verifier's name.
+const MAX_NAME: usize = 1 << 10;
 
 /// A question with a right and a wrong answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,11 +74,23 @@ pub enum Error {
     #[error(transparent)]
     Json(#[from] serde_json::Error),
     /// The file is not a file, or is too large.
-    #[error("it is not a regular file of at most 1 MiB")]
+    #[error("it is not a regular file of at most 256 KiB")]
     File,
     /// A value is of no use to the tests.
     #[error("{0}")]
     Value(&'static str),
+    /// A value is larger than the tests can repeat.
+    #[error("`{key}` has {value} {unit}, and at most {limit} are allowed")]
+    Large {
+        /// The qualified key.
+        key: &'static str,
+        /// The size.
+        value: usize,
+        /// The unit of the size.
+        unit: &'static str,
+        /// The largest size.
+        limit: usize,
+    },
 }
 
 impl Default for Settings {
@@ -87,6 +116,18 @@ impl Default for Question {
     }
 }
 
+impl Question {
+    /// Returns the bytes of its texts and of its metadata as JSON.
+    pub(crate) fn bytes(&self) -> usize {
+        let Self { prompt, gold, wrong, metadata } = self;
+        prompt.len() + gold.len() + wrong.len() + json_bytes(metadata)
+    }
+}
+
+fn json_bytes(object: &Map<String, Value>) -> usize {
+    serde_json::to_string(object).expect("a map is plain data").len()
+}
+
 impl Settings {
     /// Name of the file.
     pub const FILE: &str = "kit.json";
@@ -109,9 +150,34 @@ impl Settings {
                 "`completion` has no {answer} in it; add it where the answer is",
             ),
         ];
-        match checks.into_iter().find(|(usable, _)| !usable) {
-            Some((_, reason)) => Err(Error::Value(reason)),
-            None => Ok(settings),
+        if let Some((_, reason)) = checks.into_iter().find(|(usable, _)| !usable) {
+            return Err(Error::Value(reason));
+        }
+        settings.check_sizes()?;
+        Ok(settings)
+    }
+
+    /// Fails if a value is larger than the tests can repeat.
+    fn check_sizes(&self) -> Result<(), Error> {
+        let Self { configs, question, completion, answers, verifiers } = self;
+        let longest = |texts: &[String]| texts.iter().map(String::len).max().unwrap_or(0);
+        let metadata = json_bytes(&question.metadata);
+        let sizes = [
+            ("configs", configs.len(), "entries", MAX_CONFIGS),
+            ("question.prompt", question.prompt.len(), "bytes", MAX_TEXT),
+            ("question.gold", question.gold.len(), "bytes", MAX_TEXT),
+            ("question.wrong", question.wrong.len(), "bytes", MAX_TEXT),
+            ("question.metadata", metadata, "bytes", MAX_TEXT),
+            ("completion", completion.len(), "bytes", MAX_COMPLETION),
+            ("completion", completion.matches("{answer}").count(), "places for the {answer}", MAX_PLACES),
+            ("answers", answers.len(), "entries", MAX_ANSWERS),
+            ("answers", longest(answers), "bytes in an entry", MAX_NAME),
+            ("verifiers", verifiers.len(), "entries", MAX_VERIFIERS),
+            ("verifiers", longest(verifiers), "bytes in an entry", MAX_NAME),
+        ];
+        match sizes.into_iter().find(|(_, value, _, limit)| value > limit) {
+            Some((key, value, unit, limit)) => Err(Error::Large { key, value, unit, limit }),
+            None => Ok(()),
         }
     }
 
@@ -150,6 +216,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn settings_that_tests_would_expand_to_gigabytes_are_refused_with_the_key_and_the_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(Settings::FILE);
+        let many = |text: &str, count: usize| vec![text; count].join(",");
+        for (text, words) in [
+            (format!(r#"{{"completion": "{}"}}"#, "{answer}".repeat(9)), "`completion` has 9 places for the {answer}"),
+            (format!(r#"{{"completion": "{{answer}}{}"}}"#, "x".repeat(20_000)), "at most 16384"),
+            (format!(r#"{{"configs": [{}]}}"#, many("{}", 65)), "`configs` has 65 entries, and at most 64"),
+            (format!(r#"{{"answers": [{}]}}"#, many(r#""a""#, 65)), "`answers` has 65 entries"),
+            (format!(r#"{{"answers": ["a", "{}"]}}"#, "b".repeat(1025)), "`answers` has 1025 bytes in an entry"),
+            (format!(r#"{{"verifiers": [{}]}}"#, many(r#""v""#, 17)), "`verifiers` has 17 entries"),
+            (format!(r#"{{"question": {{"prompt": "{}"}}}}"#, "p".repeat(32_769)), "`question.prompt` has 32769 bytes"),
+            (format!(r#"{{"question": {{"metadata": {{"k": [{}]}}}}}}"#, many("0", 40_000)), "`question.metadata` has"),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let error = Settings::read(&file).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+
+    #[test]
     fn missing_keys_have_defaults_and_unusable_values_are_refused() {
         let folder = std::env::temp_dir().join(format!("alft-kit-settings-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
@@ -172,7 +259,7 @@ mod tests {
         }
         let large = written(&" ".repeat(MAX_BYTES as usize + 1));
         for read in [large, Settings::read(&folder), Settings::read("/dev/zero".as_ref())] {
-            assert!(read.unwrap_err().to_string().contains("at most 1 MiB"));
+            assert!(read.unwrap_err().to_string().contains("at most 256 KiB"));
         }
         std::fs::remove_dir_all(folder).unwrap();
     }

@@ -134,7 +134,7 @@ fn a_dependence_on_order_or_history_is_reported() {
 
 #[test]
 fn nan_and_wrong_shapes_are_reported() {
-    expect(&NaNForSure::subject(), &["empty", "unanimous"], "a utility is NaN");
+    expect(&NaNForSure::subject(), &["batch-equals-singles", "empty", "unanimous"], "a utility is NaN");
     expect(&NaNForNothing::subject(), &["empty"], "a utility is NaN");
     let short = faults(&OneShort::subject());
     assert!(short.iter().all(|(_, outcome)| outcome.reason().contains("of the shape")) && short.len() > 5, "{short:?}");
@@ -192,8 +192,8 @@ fn a_fault_of_a_reader_or_verifier_is_reported() {
     assert_eq!(faults(&last_word::<SOUND>()), []);
     expect(&last_word::<CUTS_BYTES>(), &["unicode"], "panicked");
     expect(&last_word::<READS_NOTHING>(), &["reads-the-answer", "right-answer"], "kit.json");
-    expect(&last_word::<SCORES_UPSIDE_DOWN>(), &["right-answer"], "scores the right answer \"42\" 0");
-    expect(&last_word::<SCORES_OUT_OF_RANGE>(), &["score-range"], "promises 0 to 1");
+    expect(&last_word::<SCORES_UPSIDE_DOWN>(), &["right-answer"], "scores the right answer \"42\" 0.0");
+    expect(&last_word::<SCORES_OUT_OF_RANGE>(), &["score-range"], "promises 0.0 to 1.0");
     expect(&last_word::<NO_SUMMARY>(), &["describes-itself"], "summary");
     let by_id = faults(&last_word::<GOES_BY_ID>());
     assert!(by_id.iter().any(|(name, _)| *name == "same-text-same-key"), "{by_id:?}");
@@ -252,6 +252,70 @@ fn fuel_may_grow_linearly_and_not_quadratically() {
     assert!(matches!(outcome(Sound::subject(), 2.0), Outcome::Skipped(_)));
 }
 
+/// A linked plugin that is honest in batches up to a size, and pays the first item beyond it.
+struct Patient {
+    linked: Linked,
+    /// Returns the item to pay, given the number of items of each entry.
+    paid: fn(&[usize]) -> Option<usize>,
+}
+
+impl Subject for Patient {
+    fn roles(&self) -> Roles {
+        self.linked.roles()
+    }
+
+    fn describe(&self, config: &str) -> Reply<Manifest> {
+        self.linked.describe(config)
+    }
+
+    fn call(&self, config: &str, batch: &Batch<'_>) -> Reply<Output> {
+        let mut reply = self.linked.call(config, batch);
+        if let Some(place) = (self.paid)(&batch.entries().item_counts()) {
+            match &mut reply.result {
+                Ok(Output::Keys(keys)) => *keys.iter_mut().flatten().nth(place).unwrap() = Some("paid".into()),
+                Ok(Output::Scores(scores)) => *scores.iter_mut().flatten().nth(place).unwrap() = 0.5,
+                Ok(Output::Valuations(valuations)) => valuations[place].utility += 1.0,
+                Err(_) => {}
+            }
+        }
+        reply
+    }
+}
+
+/// Returns the first item of the first entry after `most` entries that has one.
+fn after_entries(counts: &[usize], most: usize) -> Option<usize> {
+    (counts.len() > most).then(|| counts[..most].iter().sum())
+}
+
+/// Returns the first item of an entry after `most` items.
+fn within_an_entry(counts: &[usize], most: usize) -> Option<usize> {
+    let at = counts.iter().position(|count| *count > most)?;
+    Some(counts[..at].iter().sum::<usize>() + most)
+}
+
+#[test]
+fn a_plugin_that_is_honest_in_small_batches_alone_is_reported() {
+    let paid: [fn(&[usize]) -> Option<usize>; 7] = [
+        |counts| after_entries(counts, 4),
+        |counts| after_entries(counts, 32),
+        |counts| after_entries(counts, 60),
+        |counts| within_an_entry(counts, 4),
+        |counts| within_an_entry(counts, 16),
+        |counts| within_an_entry(counts, 39),
+        |counts| (counts.iter().sum::<usize>() > 200).then_some(200),
+    ];
+    for (number, paid) in paid.into_iter().enumerate() {
+        let verdict = |linked| outcome("batch-equals-singles", &Patient { linked, paid });
+        let subjects = [last_word::<SOUND>(), tagged::<SOUND>(), Linked::new(methods!(LastWord<SOUND>: Verifier))];
+        for found in subjects.map(verdict) {
+            assert!(matches!(&found, Outcome::Failed(reason) if reason.contains("alone")), "{number}: {found:?}");
+        }
+    }
+    let paid = |counts: &[usize]| after_entries(counts, 60);
+    let found = outcome("batch-equals-singles", &Patient { linked: Sound::subject(), paid });
+    assert!(matches!(&found, Outcome::Failed(reason) if reason.contains("alone")), "{found:?}");
+}
+
 #[test]
 fn a_twin_with_other_bits_is_reported() {
     let settings = Settings::default();
@@ -294,7 +358,7 @@ fn tagged<const FAULT: u8>() -> Linked {
 #[test]
 fn a_fault_of_a_grader_is_reported() {
     assert_eq!(faults(&tagged::<SOUND>()), []);
-    expect(&tagged::<SCORES_OUT_OF_RANGE>(), &["score-range"], "promises 0 to 1");
+    expect(&tagged::<SCORES_OUT_OF_RANGE>(), &["score-range"], "promises 0.0 to 1.0");
     let refuses = faults(&tagged::<READS_NOTHING>());
     assert!(refuses.iter().any(|(name, _)| *name == "grades-the-completion"), "{refuses:?}");
 }

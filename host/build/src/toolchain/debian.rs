@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use alft_text::Foreign;
+
 use super::rustc::WASM;
 use crate::event::{Observer, fetch};
 use crate::io::{IoError, io};
@@ -117,7 +119,7 @@ Acquire::Languages "none";
 Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
 Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";
 "#,
-            folder.display()
+            Foreign::path(&folder)
         );
         let file = folder.join("apt.conf");
         fs::write(&file, config).map_err(io("write", file))?;

@@ -7,6 +7,7 @@ use alft_runtime::plugins::open_file;
 use alft_runtime::record::RunDir;
 use alft_runtime::{Comparison, ItemChange, rescore};
 use alft_sdk::roles::Role;
+use alft_text::Foreign;
 
 use crate::engine;
 use crate::error::{Error, Result};
@@ -46,7 +47,7 @@ pub(crate) struct RescoreArgs {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the ledger of {} has no call of a {roles}{}; name a run whose plugins have such a role",
-    run.display(),
+    Foreign::path(run),
     with.as_ref().map_or(String::new(), |with| format!(" by \"{with}\""))
 )]
 struct NothingToCompare {
@@ -56,7 +57,7 @@ struct NothingToCompare {
 }
 
 pub(crate) fn run(args: &RescoreArgs) -> Result<()> {
-    let name = args.plugin.display().to_string();
+    let name = Foreign::path(&args.plugin).to_string();
     let limits = Limits::default();
     let native = if args.trust_native { NativeTrust::Process } else { NativeTrust::Refused };
     let engine = engine::start(&limits)?;

@@ -155,7 +155,7 @@ fn tell_means(plugins: &PluginSet, stats: &StepStats, averages: &Averages) {
         let (mean, std) = (number(stats.reward.get()), number(stats.reward_std()));
         let weight = plugin.weight.at(0);
         tell!(
-            "{:<24}{weight:>10}{mean:>10}{std:>10}{:>14}  {}",
+            "{:<24}{weight:>10?}{mean:>10}{std:>10}{:>14}  {}",
             plugin.name,
             stats.usage.fuel,
             failure_counts(&counts)

@@ -5,19 +5,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use alft_build::Form;
-use alft_game::exact::{BoxError, Dynamics, Solution, Term, solve, solve::Config};
-use alft_plugin_host::{Limits, NativeTrust, Plugin};
+use alft_game::exact::{self, BoxError, Dynamics, Solution, Term, TermError, solve, solve::Config};
+use alft_plugin_host::{Failure, Limits, NativeTrust, Plugin};
 use alft_runtime::data::{Instance, linear_term, read_games};
 use alft_runtime::plugins::open_file;
 use alft_sdk::call::{Item, PromptTexts};
 use alft_sdk::roles::{Batch, Role};
 use alft_sdk::{Bundle, Valuation};
+use alft_text::Foreign;
 use clap::ValueEnum;
 use serde_json::Value;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::values::{PluginArg, PluginArgs, positive};
-use crate::{engine, plots};
+use crate::{engine, plots, print};
 
 /// Play exact games to their Nash equilibria, each with a certificate.
 #[derive(Debug, clap::Args)]
@@ -93,10 +94,10 @@ const TURNS: usize = 2000;
 pub(crate) fn run(args: &SolveArgs) -> Result<()> {
     let mut instances = read_games(&args.games)?;
     if let Some(only) = &args.only {
-        let known: Vec<String> = instances.iter().map(|instance| instance.name.clone()).collect();
+        let known: Vec<String> = instances.iter().map(|instance| Foreign::new(&instance.name).to_string()).collect();
         instances.retain(|instance| instance.name == *only);
         if instances.is_empty() {
-            let reason = format!("it has no game \"{only}\" (there is: {})", known.join(", "));
+            let reason = format!("it has no game {:?} (there is: {})", Foreign::new(only), known.join(", "));
             return Err(Error::Data { path: args.games.clone(), reason });
         }
     }
@@ -122,15 +123,20 @@ pub(crate) fn run(args: &SolveArgs) -> Result<()> {
     let mut solved = Vec::new();
     for mut instance in instances {
         for plugin in &plugins {
-            instance.terms.push(plugin.term(instance.game.bundle())?);
+            instance.terms.push(plugin.term(&instance)?);
         }
         let solution = match solve(&instance.game, &instance.terms, config) {
             Ok(solution) => solution,
             // A game without a solution does not keep the others from theirs.
             Err(error) => {
-                let error = Error::from(instance.error(&args.games, &error));
+                let error = match error {
+                    exact::Error::Objective { name, source: TermError::Failed(failure) } if failure.is::<Failure>() => {
+                        Error::plugin_failed(&name, &instance.name)(failure)
+                    }
+                    error => instance.error(&args.games, &error).into(),
+                };
                 if !args.json {
-                    say!("{:<24}{error}", instance.name);
+                    say!("{:<24}{}", Foreign::new(&instance.name), chain(&error));
                 }
                 failed.get_or_insert(error);
                 continue;
@@ -139,7 +145,7 @@ pub(crate) fn run(args: &SolveArgs) -> Result<()> {
         let tolerance = args.tolerance.unwrap_or(if solution.multipliers.is_empty() { SMOOTH } else { CONSTRAINED });
         let certified = solution.certificate.is_some_and(|certificate| certificate.gap <= tolerance);
         if args.json {
-            say!("{}", for_machines(&instance, &solution));
+            print::json(&for_machines(&instance, &solution));
         } else {
             print_row(&instance, &solution, certified);
         }
@@ -181,10 +187,11 @@ fn print_row(instance: &Instance, solution: &Solution, certified: bool) {
         (Some(_), true) => "equilibrium",
         (Some(_), false) => "not within tolerance",
     };
-    say!("{:<24}{:>16.9}{gap:>12}{:>12}  {says}", instance.name, solution.value, solution.evaluations);
+    say!("{:<24}{:>16.9}{gap:>12}{:>12}  {says}", Foreign::new(&instance.name), solution.value, solution.evaluations);
     for (prompt, marginal) in instance.prompts.iter().zip(&solution.marginals) {
-        let answers: Vec<String> = marginal.iter().map(|(answer, p)| format!("{answer} {p:.4}")).collect();
-        say!("  {:<22}{}", prompt.id, answers.join("  "));
+        let answers: Vec<String> =
+            marginal.iter().map(|(answer, p)| format!("{} {p:.4}", Foreign::new(answer))).collect();
+        say!("  {:<22}{}", Foreign::new(&prompt.id), answers.join("  "));
     }
     if !solution.multipliers.is_empty() {
         let prices: Vec<String> = solution.multipliers.iter().map(|price| format!("{price:.6}")).collect();
@@ -204,7 +211,7 @@ fn open(plugins: &[PluginArg], trust_native: bool) -> Result<Vec<ExtraObjective>
     let engine = engine::start(&limits)?;
     let native = if trust_native { NativeTrust::InProcess } else { NativeTrust::Refused };
     let open = |arg: &PluginArg| {
-        let name = arg.path.display().to_string();
+        let name = Foreign::path(&arg.path).to_string();
         let config = Value::from(arg.config.clone()).to_string();
         let file = if arg.path.is_dir() {
             alft_build::build(&arg.path, Form::Component, &|event| tell!("{event}"))?
@@ -222,7 +229,7 @@ fn open(plugins: &[PluginArg], trust_native: bool) -> Result<Vec<ExtraObjective>
 
 impl ExtraObjective {
     /// The plugin as a term of a game: an objective if it is one, else the linear utility of its scores.
-    fn term(&self, bundle: &Bundle) -> Result<Term<'static>> {
+    fn term(&self, instance: &Instance) -> Result<Term<'static>> {
         if self.plugin.has(Role::Objective) {
             let plugin = self.plugin.clone();
             return Ok(Term {
@@ -236,14 +243,14 @@ impl ExtraObjective {
             prompt: group.prompt.clone(),
             texts: group.answers.iter().map(|answer| answer.key.clone()).collect(),
         };
-        let batch: Vec<PromptTexts> = bundle.groups.iter().map(texts).collect();
+        let batch: Vec<PromptTexts> = instance.game.bundle().groups.iter().map(texts).collect();
         let score = |item| match item {
             Item::Score(score) => score,
             Item::Key(_) | Item::Valuation(_) => unreachable!("a verifier returns scores"),
         };
         let result = self.plugin.call(&Batch::Verifier(Cow::Borrowed(&batch))).map(score);
         let scores: Result<Vec<f64>, _> = result.items.into_iter().collect();
-        let mut scores = scores.map_err(Error::plugin(&self.name))?.into_iter();
+        let mut scores = scores.map_err(Error::plugin_failed(&self.name, &instance.name))?.into_iter();
         let shaped = batch.iter().map(|entry| scores.by_ref().take(entry.texts.len()).collect()).collect();
         Ok(linear_term(self.name.clone(), self.weight, shaped))
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use alft_runtime::config::RunFileWatcher;
 use alft_runtime::{PluginOpener, PluginSource, Run, RunEvent};
+use alft_text::Foreign;
 
 use crate::commands::plugin::lock_dir;
 use crate::error::{Result, chain};
@@ -59,7 +60,8 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
         if let Some(edit) = watcher.poll()
             && let Err(error) = edit.and_then(|config| run.apply(config))
         {
-            let (path, reason) = (watcher.path().display(), chain(&error));
+            let path = watcher.path();
+            let (path, reason) = (Foreign::path(&path), chain(&error));
             let refusal = format!("the edit of {path} is refused, and the run keeps its plugins: {reason}");
             reporter.lock().expect("no reporter panics").line(&refusal);
         }
@@ -81,7 +83,7 @@ impl TrainArgs {
         all.extend(self.steps.map(|steps| format!("train.steps={steps}")));
         all.extend(self.seed.map(|seed| format!("seed={seed}")));
         // As a TOML string: a path may look like a number.
-        let resumed = || self.resume.as_ref().map(|dir| dir.display().to_string());
+        let resumed = || self.resume.as_ref().map(|dir| Foreign::path(&dir).to_string());
         let folder = self.output.clone().or_else(resumed);
         all.extend(folder.map(|dir| format!("output={}", toml::Value::String(dir))));
         all

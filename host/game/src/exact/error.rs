@@ -2,6 +2,8 @@
 
 use super::term::TermError;
 
+use alft_text::Foreign;
+
 /// A game that was not solved.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -9,7 +11,10 @@ pub enum Error {
     #[error(transparent)]
     Invalid(#[from] InvalidGame),
     /// No policy meets the constraints.
-    #[error("the limit of {name} cannot be kept: the cost of every policy exceeds it by {excess:.3e} or more")]
+    #[error(
+        "the limit of {name} cannot be kept: the cost of every policy exceeds it by {excess:.3e} or more",
+        name = Foreign::new(name)
+    )]
     Infeasible {
         /// The constraint's name, or the names of several constraints that contradict each other.
         name: String,
@@ -17,7 +22,7 @@ pub enum Error {
         excess: f64,
     },
     /// An objective could not be evaluated.
-    #[error("objective {name} cannot be evaluated")]
+    #[error("objective {name} cannot be evaluated", name = Foreign::new(name))]
     Objective {
         /// The objective's name.
         name: String,
@@ -38,13 +43,13 @@ pub enum Error {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum InvalidGame {
     /// β is not a positive number.
-    #[error("beta is {0}; it must be a finite number above 0")]
+    #[error("beta is {0:?}; it must be a finite number above 0")]
     Beta(f64),
     /// There is no prompt.
     #[error("the game has no prompts")]
     NoPrompts,
     /// A prompt has no answer.
-    #[error("prompt {prompt} has no answers")]
+    #[error("prompt {prompt} has no answers", prompt = Foreign::new(prompt))]
     NoAnswers {
         /// The prompt's id.
         prompt: String,
@@ -53,7 +58,11 @@ pub enum InvalidGame {
     #[error("the game has no objectives")]
     NoObjectives,
     /// A probability is negative or not finite.
-    #[error("prompt {prompt}: answer \"{answer}\" has probability {probability}; probabilities must be 0 or more")]
+    #[error(
+        "prompt {prompt}: answer \"{answer}\" has probability {probability:?}; probabilities must be 0 or more",
+        prompt = Foreign::new(prompt),
+        answer = Foreign::new(answer)
+    )]
     Probability {
         /// The prompt's id.
         prompt: String,
@@ -63,7 +72,7 @@ pub enum InvalidGame {
         probability: f64,
     },
     /// A prompt's probabilities do not sum to 1.
-    #[error("prompt {prompt}: probabilities sum to {sum}, not to 1")]
+    #[error("prompt {prompt}: probabilities sum to {sum:?}, not to 1", prompt = Foreign::new(prompt))]
     Sum {
         /// The prompt's id.
         prompt: String,
@@ -71,7 +80,7 @@ pub enum InvalidGame {
         sum: f64,
     },
     /// A weight is negative or not finite.
-    #[error("objective {name}: weight is {weight}; it must be 0 or more")]
+    #[error("objective {name}: weight is {weight:?}; it must be 0 or more", name = Foreign::new(name))]
     Weight {
         /// The objective's name.
         name: String,
@@ -80,7 +89,8 @@ pub enum InvalidGame {
     },
     /// A constraint has a weight, although its multiplier is computed.
     #[error(
-        "objective {name}: a constraint has no weight, because its multiplier is computed; remove the weight {weight}"
+        "objective {name}: a constraint has no weight, because its multiplier is computed; remove the weight {weight:?}",
+        name = Foreign::new(name)
     )]
     WeightedConstraint {
         /// The constraint's name.

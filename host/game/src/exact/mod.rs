@@ -41,4 +41,4 @@ pub use dynamics::Dynamics;
 pub use error::{Error, InvalidGame};
 pub use instance::Game;
 pub use solve::{Solution, Turn, solve};
-pub use term::{BoxError, Term};
+pub use term::{BoxError, Term, TermError};

@@ -10,6 +10,7 @@ use std::io;
 use std::path::PathBuf;
 
 use alft_sdk::roles::Batch;
+use alft_text::Foreign;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::call::Call;
@@ -150,10 +151,10 @@ impl PluginRecord<'_> {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum Error {
-    #[error("cannot read or write the ledger {}", path.display())]
+    #[error("cannot read or write the ledger {}", Foreign::path(path))]
     Io { path: PathBuf, source: io::Error },
 
-    #[error("the ledger {} is broken in frame {frame} (at byte {offset})", path.display())]
+    #[error("the ledger {} is broken in frame {frame} (at byte {offset})", Foreign::path(path))]
     Broken { path: PathBuf, frame: u64, offset: u64, source: FrameError },
 }
 

@@ -6,6 +6,8 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, channel};
 
+use alft_text::Foreign;
+
 use super::compile;
 use super::protocol::{
     COMPILE, CallReply, LIBRARY, LibraryRequest, OpenReply, OpenRequest, decode, encode, read_frame, write_frame,
@@ -58,7 +60,7 @@ pub fn serve(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::SUCCESS
         }
         _ => {
-            eprintln!("a worker cannot do the job {}", job.display());
+            eprintln!("a worker cannot do the job {}", Foreign::path(&job));
             ExitCode::FAILURE
         }
     }

@@ -9,6 +9,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use alft_text::Foreign;
+
 use super::protocol::{FrameTooLarge, read_frame, write_frame};
 use crate::foreign::{indent, sanitize};
 
@@ -40,7 +42,7 @@ pub enum WorkerError {
     #[error("the path of the running program cannot be determined")]
     CurrentExe(#[source] io::Error),
 
-    #[error("the worker {} cannot be started", program.display())]
+    #[error("the worker {} cannot be started", Foreign::path(program))]
     Start { program: PathBuf, source: io::Error },
 
     #[error("the worker ran past its deadline")]

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use alft_text::Foreign;
 use candle_core::{DType, Device, Tensor, safetensors::MmapedSafetensors};
 use serde_json::{Value, json};
 
@@ -137,7 +138,11 @@ impl Weights {
             let file = file.as_str().filter(|file| !file.contains(['/', '\\'])).ok_or_else(|| {
                 Error::content(
                     &index,
-                    format!("the shard of `{name}` is {file}; it must be the name of a file in this folder"),
+                    format!(
+                        "the shard of `{name}` is {file}; it must be the name of a file in this folder",
+                        name = Foreign::new(&name),
+                        file = Foreign::new(file.to_string())
+                    ),
                 )
             })?;
             let path = dir.join(file);
@@ -173,7 +178,8 @@ impl Weights {
         let others = if unread.len() > 1 { format!(" and {} others", unread.len() - 1) } else { String::new() };
         let reason = format!(
             "no part of the architecture that {CONFIG} names reads the tensor `{first}`{others}; the folder is of another \
-             kind of model, or holds adapters or quantised weights"
+             kind of model, or holds adapters or quantised weights",
+            first = Foreign::new(&first)
         );
         Err(Error::content(&self.dir, reason))
     }
@@ -181,10 +187,14 @@ impl Weights {
     fn get(&self, name: &str, shape: &[usize], device: &Device) -> Result<Tensor> {
         let name = &format!("{}{name}", self.prefix);
         let path = self.files.get(name).ok_or_else(|| {
-            Error::content(&self.dir, format!("there is no tensor `{name}`, which {CONFIG} calls for"))
+            Error::content(
+                &self.dir,
+                format!("there is no tensor `{name}`, which {CONFIG} calls for", name = Foreign::new(&name)),
+            )
         })?;
-        let tensors =
-            self.maps.get(path).ok_or_else(|| Error::content(path, format!("the shard of `{name}` is not open")))?;
+        let tensors = self.maps.get(path).ok_or_else(|| {
+            Error::content(path, format!("the shard of `{name}` is not open", name = Foreign::new(&name)))
+        })?;
         let tensor = tensors.load(name, device).map_err(|source| Error::ReadTensor {
             path: path.clone(),
             tensor: name.clone(),
@@ -192,10 +202,16 @@ impl Weights {
         })?;
         if tensor.dims() != shape {
             let found = tensor.dims();
-            return Err(Error::content(path, format!("`{name}` has shape {found:?}; {CONFIG} calls for {shape:?}")));
+            return Err(Error::content(
+                path,
+                format!("`{name}` has shape {found:?}; {CONFIG} calls for {shape:?}", name = Foreign::new(&name)),
+            ));
         }
         if !tensor.dtype().is_float() {
-            return Err(Error::content(path, format!("`{name}` holds {:?}, not floats", tensor.dtype())));
+            return Err(Error::content(
+                path,
+                format!("`{name}` holds {:?}, not floats", tensor.dtype(), name = Foreign::new(&name)),
+            ));
         }
         Ok(tensor.to_dtype(DType::F32)?)
     }

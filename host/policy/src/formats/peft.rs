@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use alft_text::Foreign;
 use candle_core::{DType, Tensor, Var};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -76,7 +77,8 @@ fn read_config(dir: &Path) -> Result<(LoraConfig, bool)> {
     }
     if let Some(start) = config.init_lora_weights.as_str().filter(|start| !PLAIN_STARTS.contains(start)) {
         return refused(&format!(
-            "init_lora_weights is {start}, which changes the model's weights; it is not supported"
+            "init_lora_weights is {start}, which changes the model's weights; it is not supported",
+            start = Foreign::new(&start)
         ));
     }
     if !config.alora_invocation_tokens.is_null() {
@@ -130,7 +132,10 @@ pub(crate) fn attach(model: &Transformer, dir: &Path) -> Result<Transformer> {
         })?;
         if tensor.dims() != shape {
             let found = tensor.dims();
-            return Err(Error::content(&path, format!("`{name}` has shape {found:?}; the model calls for {shape:?}")));
+            return Err(Error::content(
+                &path,
+                format!("`{name}` has shape {found:?}; the model calls for {shape:?}", name = Foreign::new(&name)),
+            ));
         }
         unread.remove(&name);
         Ok(tensor.to_dtype(DType::F32)?)
@@ -155,9 +160,10 @@ pub(crate) fn attach(model: &Transformer, dir: &Path) -> Result<Transformer> {
         unread.remove(&format!("{PREFIX}{HEAD}"));
     }
     match unread.first() {
-        Some(name) => {
-            Err(Error::content(&path, format!("no target of the adapter in the model reads the tensor `{name}`")))
-        }
+        Some(name) => Err(Error::content(
+            &path,
+            format!("no target of the adapter in the model reads the tensor `{name}`", name = Foreign::new(&name)),
+        )),
         None => Ok(model),
     }
 }

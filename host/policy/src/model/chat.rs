@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use alft_text::Foreign;
 use minijinja::{Environment, Error as JinjaError, ErrorKind, Value as JinjaValue, syntax::SyntaxConfig, value::Serde};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -125,7 +126,9 @@ fn default_date() -> Result<Date> {
 }
 
 fn parse_date(text: &str) -> Result<Date> {
-    let wrong = || Error::setting("date", format!("is `{text}`; it must be a date such as 2024-07-26"));
+    let wrong = || {
+        Error::setting("date", format!("is `{text}`; it must be a date such as 2024-07-26", text = Foreign::new(&text)))
+    };
     let format = format_description::parse_borrowed::<2>("[year]-[month]-[day]").map_err(|_| wrong())?;
     Date::parse(text, &format).map_err(|_| wrong())
 }

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use alft_text::Foreign;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -76,7 +77,10 @@ impl ModelConfig {
         }
         let (key, supported) = family.activation;
         if let Some(act) = value[key].as_str().filter(|act| *act != supported) {
-            return Err(unsupported(format!("{key} `{act}` is not supported; supported is {supported}")));
+            return Err(unsupported(format!(
+                "{key} `{act}` is not supported; supported is {supported}",
+                act = Foreign::new(&act)
+            )));
         }
         if hf.mlp_bias {
             return Err(unsupported("mlp_bias is not supported; it must be false".to_owned()));

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use alft_text::Foreign;
 use candle_core::{DType, Device, Result as TensorResult, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
@@ -92,8 +93,10 @@ impl LoraConfig {
             ));
         }
         if let Some(both) = self.modules_to_save.iter().find(|module| self.targets.contains(module)) {
-            let reason =
-                format!("has `{both}`, which is in `lora.targets` too: a module has adapters or is trained whole");
+            let reason = format!(
+                "has `{both}`, which is in `lora.targets` too: a module has adapters or is trained whole",
+                both = Foreign::new(&both)
+            );
             return Err(Error::setting("lora.modules_to_save", reason));
         }
         if self.modules_to_save.iter().any(String::is_empty) {
@@ -105,7 +108,11 @@ impl LoraConfig {
         match self.targets.iter().find(|target| *target != ALL && !PROJECTIONS.contains(&target.as_str())) {
             Some(other) => Err(Error::setting(
                 "lora.targets",
-                format!("has `{other}`, which is no projection of the model; choose from {}", PROJECTIONS.join(", ")),
+                format!(
+                    "has `{other}`, which is no projection of the model; choose from {}",
+                    PROJECTIONS.join(", "),
+                    other = Foreign::new(&other)
+                ),
             )),
             None => Ok(()),
         }
@@ -140,9 +147,12 @@ impl LoraConfig {
             }
             let reason = match module_of("lm_head.weight").ends_with(entry.as_str()) {
                 true => {
-                    format!("has `{entry}`; this model's head is its embedding: name `embed_tokens`, which trains both")
+                    format!(
+                        "has `{entry}`; this model's head is its embedding: name `embed_tokens`, which trains both",
+                        entry = Foreign::new(&entry)
+                    )
                 }
-                false => format!("has `{entry}`, which is no module of the model"),
+                false => format!("has `{entry}`, which is no module of the model", entry = Foreign::new(&entry)),
             };
             return Err(Error::setting("lora.modules_to_save", reason));
         }

@@ -4,6 +4,7 @@
 
 use std::{f64::consts::TAU, path::Path};
 
+use alft_text::Foreign;
 use candle_core::{DType, Device, Result as TensorResult};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -138,7 +139,8 @@ pub(super) fn read(value: &Value, context: usize, path: &Path) -> Result<Option<
         }
         other => {
             let reason = format!(
-                "the rope scaling `{other}` is not supported; supported are default, linear, dynamic, llama3 and yarn"
+                "the rope scaling `{other}` is not supported; supported are default, linear, dynamic, llama3 and yarn",
+                other = Foreign::new(&other)
             );
             Err(Error::content(path, reason))
         }

@@ -58,7 +58,7 @@ impl AdamWConfig {
     pub fn check(&self) -> Result<()> {
         for (name, beta) in [("beta1", self.beta1), ("beta2", self.beta2)] {
             if !(0.0..1.0).contains(&beta) {
-                return Err(Error::setting(name, format!("is {beta}; it must be at least 0 and below 1")));
+                return Err(Error::setting(name, format!("is {beta:?}; it must be at least 0 and below 1")));
             }
         }
         not_negative("epsilon", self.epsilon)?;

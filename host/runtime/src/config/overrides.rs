@@ -1,5 +1,7 @@
 //! `--set key=value`: overrides of a run file's keys.
 
+use alft_text::Foreign;
+
 use super::source::{RunFileError, Source};
 
 impl Source {
@@ -67,12 +69,16 @@ fn set(table: &mut toml::Table, key: &str, value: toml::Value) -> Result<(), Str
             match place.and_then(|place| entries.get_mut(place)) {
                 Some(toml::Value::Table(table)) => set(table, rest, value),
                 _ => {
-                    let names: Vec<&str> = entries.iter().filter_map(|other| other.get("name")?.as_str()).collect();
+                    let names: Vec<String> = entries
+                        .iter()
+                        .filter_map(|other| Some(Foreign::new(other.get("name")?.as_str()?).to_string()))
+                        .collect();
+                    let (first, entry) = (Foreign::new(&first), Foreign::new(&entry));
                     Err(format!("{first} has no entry \"{entry}\"; there are {}", names.join(", ")))
                 }
             }
         }
-        _ => Err(format!("{first} is a single value and has no key {rest}")),
+        _ => Err(format!("{first} is a single value and has no key {rest}", first = Foreign::new(&first))),
     }
 }
 

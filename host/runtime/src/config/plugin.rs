@@ -199,7 +199,7 @@ impl PluginEntry {
         }
         let rate = self.max_failure_rate;
         if !(0.0..=1.0).contains(&rate) {
-            return wrong("max_failure_rate", format!("must be a share from 0 to 1, not {rate}"));
+            return wrong("max_failure_rate", format!("must be a share from 0 to 1, not {rate:?}"));
         }
         for (key, score) in [("on_error", self.on_error.score()), ("on_limit", self.on_limit.map(|limit| limit.score))]
         {

@@ -10,6 +10,7 @@ use alft_policy::{
     AdamWConfig, DevicePreference, Export, GrpoConfig, HubModel, KlPenalty, LoraConfig, Message, OptimiserConfig,
     Precision, Quantisation, SampleConfig, Schedule,
 };
+use alft_text::Foreign;
 use serde::{Deserialize, Serialize};
 
 use super::best::Best;
@@ -268,7 +269,7 @@ impl RunFile {
     /// # Errors
     /// The first mistake, with its key, its place in the text and the remedy.
     pub fn parse(path: &Path, text: &str, overrides: &[String]) -> Result<Self, RunFileError> {
-        let mut source = Source { name: path.display().to_string(), text: text.to_owned() };
+        let mut source = Source { name: Foreign::path(&path).to_string(), text: text.to_owned() };
         if !overrides.is_empty() {
             source = source.with_overrides(overrides)?;
         }
@@ -393,7 +394,7 @@ impl RunFile {
             }
         }
         if !(MIN_TARGET_RATE..=1.0).contains(&self.target.rate) {
-            return wrong("target.rate", format!("must be from {MIN_TARGET_RATE} to 1, not {}", self.target.rate));
+            return wrong("target.rate", format!("must be from {MIN_TARGET_RATE} to 1, not {:?}", self.target.rate));
         }
         let at_least_one = [
             ("train.token_budget", self.train.token_budget as u64),
@@ -440,7 +441,8 @@ impl RunFile {
         for (place, plugin) in self.plugins.iter().enumerate() {
             let name = &plugin.name;
             if self.plugins[..place].iter().any(|other| other.name == *name) {
-                let reason = format!("\"{name}\" stands for two plugins; give each another name");
+                let reason =
+                    format!("\"{name}\" stands for two plugins; give each another name", name = Foreign::new(&name));
                 return wrong(&format!("plugin.{name}.name"), reason);
             }
             plugin.check(&self.limits, self.game.group.min(self.eval.group), scale)?;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use alft_fs::nearest;
 use alft_plugin_host::limits::InvalidLimit;
+use alft_text::Foreign;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -106,9 +107,9 @@ impl Source {
     /// sums of which overflow, and an infinity or NaN in the tables that become JSON.
     pub(super) fn check_numbers(&self) -> Result<(), RunFileError> {
         let table = DeTable::parse(&self.text).map_err(|error| self.toml_error(&error))?;
-        match misplaced(table.get_ref(), false) {
-            Some((place, rule)) => {
-                let message = format!("{rule}, not {}", &self.text[place.clone()]);
+        match misplaced(table.get_ref(), "", false) {
+            Some(Misplaced { key, place, rule }) => {
+                let message = format!("`{key}` {rule}, not {}", &self.text[place.clone()], key = Foreign::new(&key));
                 Err(self.error(message, None, Some(place)))
             }
             None => Ok(()),
@@ -158,31 +159,54 @@ fn locate(text: &str, key: &str) -> Option<Range<usize>> {
 }
 
 /// The tables that become JSON.
-const JSON_TABLES: [&str; 2] = ["config", "chat_template_kwargs"];
+const JSON_TABLES: [&str; 3] = ["config", "limits", "chat_template_kwargs"];
 
-/// The place of the first number in a table that has no safe place, and the rule that it breaks.
-fn misplaced(table: &DeTable<'_>, in_json: bool) -> Option<(Range<usize>, &'static str)> {
-    fn of_value(value: &Spanned<DeValue<'_>>, in_json: bool) -> Option<(Range<usize>, &'static str)> {
+/// A number that has no safe place.
+struct Misplaced {
+    /// The qualified key of its value.
+    key: String,
+    place: Range<usize>,
+    /// The rule that the number breaks.
+    rule: &'static str,
+}
+
+/// Finds the first number in the table of the key `of` that has no safe place.
+fn misplaced(table: &DeTable<'_>, of: &str, in_json: bool) -> Option<Misplaced> {
+    fn of_value(value: &Spanned<DeValue<'_>>, key: &str, in_json: bool) -> Option<Misplaced> {
+        let found = |rule| Some(Misplaced { key: key.to_owned(), place: value.span(), rule });
         match value.get_ref() {
             DeValue::Integer(integer) if i64::from_str_radix(integer.as_str(), integer.radix()).is_err() => {
-                Some((value.span(), "an integer must be from -9223372036854775808 to 9223372036854775807"))
+                found("must be an integer from -9223372036854775808 to 9223372036854775807")
             }
             DeValue::Float(number) if in_json && number.as_str().ends_with(['n', 'f']) => {
-                Some((value.span(), "a number that becomes JSON must be finite"))
+                found("must be a finite number")
             }
-            DeValue::Array(entries) => entries.iter().find_map(|entry| of_value(entry, in_json)),
-            DeValue::Table(table) => misplaced(table, in_json),
+            DeValue::Array(entries) => entries.iter().enumerate().find_map(|(place, entry)| {
+                let step = name_of(entry.get_ref()).map_or_else(|| place.to_string(), ToString::to_string);
+                of_value(entry, &format!("{key}.{step}"), in_json)
+            }),
+            DeValue::Table(table) => misplaced(table, key, in_json),
             _ => None,
         }
     }
-    table.iter().find_map(|(key, value)| of_value(value, in_json || JSON_TABLES.contains(&key.get_ref().as_ref())))
+    table.iter().find_map(|(name, value)| {
+        let name = name.get_ref().as_ref();
+        let key = if of.is_empty() { name.to_owned() } else { format!("{of}.{name}") };
+        of_value(value, &key, in_json || JSON_TABLES.contains(&name))
+    })
 }
 
 /// The table, if its `name` is the one that is looked for.
 fn named<'a, 'i>(entry: &'a DeValue<'i>, name: &str) -> Option<&'a DeTable<'i>> {
     let DeValue::Table(table) = entry else { return None };
-    let own = table.iter().find(|(key, _)| key.get_ref().as_ref() == "name")?.1;
-    matches!(own.get_ref(), DeValue::String(own) if own.as_ref() == name).then_some(table)
+    (name_of(entry)? == name).then_some(table)
+}
+
+/// The `name` of a table.
+fn name_of<'a>(entry: &'a DeValue<'_>) -> Option<&'a str> {
+    let DeValue::Table(table) = entry else { return None };
+    let (_, own) = table.iter().find(|(key, _)| key.get_ref().as_ref() == "name")?;
+    if let DeValue::String(own) = own.get_ref() { Some(own.as_ref()) } else { None }
 }
 
 /// The word and its alternatives in serde's message: "unknown field `stpes`, expected one of `steps`, `seed`".
@@ -272,6 +296,32 @@ weight = -1.0
         assert_eq!(at("group"), "group = \"decoy\"");
         assert_eq!(at("plugin.b.weight"), "weight = -1.0");
         assert_eq!(at("eval.sampling.top_p"), "top_p = 2.0");
+    }
+
+    #[test]
+    fn a_number_without_a_safe_place_is_told_with_its_key() {
+        let told = |text: &str| {
+            let source = Source { name: "run.toml".into(), text: text.to_owned() };
+            source.check_numbers().map_err(|error| error.message)
+        };
+        let of_plugin = |line: &str| told(&format!("[[plugin]]\nname = \"x\"\n{line}\n"));
+        for (line, key) in [
+            ("config = { a = nan }", "plugin.x.config.a"),
+            ("config = { a = [1.0, { b = -inf }] }", "plugin.x.config.a.1.b"),
+            ("limits = { memory = inf }", "plugin.x.limits.memory"),
+            ("[plugin.config.table]\n'k' = +nan", "plugin.x.config.table.k"),
+        ] {
+            let error = of_plugin(line).unwrap_err();
+            assert!(error.starts_with(&format!("`{key}` must be a finite number, not ")), "{error}");
+        }
+        let error = told("[prompts]\nchat_template_kwargs = { a = inf }").unwrap_err();
+        assert!(error.starts_with("`prompts.chat_template_kwargs.a` "), "{error}");
+        let error = told("seed = 99999999999999999999").unwrap_err();
+        assert_eq!(
+            error,
+            "`seed` must be an integer from -9223372036854775808 to 9223372036854775807, not 99999999999999999999"
+        );
+        assert_eq!(of_plugin("weight = nan"), Ok(()), "the check of the key says more");
     }
 
     #[test]

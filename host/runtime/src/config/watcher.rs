@@ -3,6 +3,8 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use alft_text::Foreign;
+
 use super::run_file::RunFile;
 use super::source::RunFileError;
 use crate::error::{Error, Result};
@@ -51,9 +53,9 @@ fn refuse_other_than_utf8(path: &Path) -> Result<()> {
     if folder.to_str().is_some() {
         return Ok(());
     }
-    let message = format!("the path of the run file is not UTF-8: {}", folder.display());
+    let message = format!("the path of the run file is not UTF-8: {}", Foreign::path(&folder));
     let help = Some("rename the folder, or move the run file into another one".to_owned());
-    let name = path.display().to_string();
+    let name = Foreign::path(&path).to_string();
     Err(Box::new(RunFileError { message, help, name, text: String::new(), span: None }).into())
 }
 

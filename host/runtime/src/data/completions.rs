@@ -4,6 +4,7 @@ use std::path::Path;
 
 use alft_policy::Completion;
 use alft_sdk::Prompt;
+use alft_text::Foreign;
 
 use super::lines::read_lines;
 use super::object::Object;
@@ -42,7 +43,7 @@ pub fn read_completions(path: &Path) -> Result<Vec<AnsweredQuestion>> {
         }
         let id = line.take_text("id").map_err(wrong)?.unwrap_or_else(|| number.to_string());
         if !ids.insert(id.clone()) {
-            return Err(wrong(format!("the id \"{}\" is that of an earlier line", id.escape_debug())));
+            return Err(wrong(format!("the id \"{}\" is that of an earlier line", Foreign::new(&id))));
         }
         // Lines with the same bundle are phrasings of one question.
         let bundle = line.take_text("bundle").map_err(wrong)?.unwrap_or_else(|| id.clone());

@@ -16,6 +16,7 @@ use alft_game::exact::{self, Game, InvalidGame, Term};
 use alft_sdk::call::{Output, PromptTexts};
 use alft_sdk::roles::{Batch, Role};
 use alft_sdk::{Bundle, Linked, Prompt, Valuation};
+use alft_text::Foreign;
 use serde::Deserialize;
 
 use super::lines::read_lines;
@@ -109,7 +110,7 @@ pub fn read_games(path: &Path) -> Result<Vec<Instance>> {
         let wrong = |(reason, help): (String, &'static str)| Error::DataLine {
             path: path.into(),
             line: number,
-            reason: format!("game \"{name}\": {reason}"),
+            reason: format!("game \"{name}\": {reason}", name = Foreign::new(&name)),
             help,
         };
         if let Some(before) = names.insert(name.clone(), number) {
@@ -127,7 +128,10 @@ type Wrong = (String, &'static str);
 fn instance(name: String, number: usize, line: Line) -> std::result::Result<Instance, Wrong> {
     let mut ids = BTreeSet::new();
     if let Some(twice) = line.prompts.iter().find(|prompt| !ids.insert(&prompt.id)) {
-        return Err((format!("two prompts have the id \"{}\"", twice.id), "give each prompt another id"));
+        return Err((
+            format!("two prompts have the id \"{}\"", Foreign::new(&twice.id)),
+            "give each prompt another id",
+        ));
     }
     let prompts: Vec<(Prompt, BTreeMap<String, f64>)> = line
         .prompts
@@ -137,7 +141,11 @@ fn instance(name: String, number: usize, line: Line) -> std::result::Result<Inst
             for trace in &prompt.traces {
                 if !(trace.probability >= 0.0 && trace.probability.is_finite()) {
                     return Err((
-                        format!("prompt {}: a trace has the probability {}", prompt.id, trace.probability),
+                        format!(
+                            "prompt {}: a trace has the probability {:?}",
+                            Foreign::new(&prompt.id),
+                            trace.probability
+                        ),
                         "a probability must be 0 or more",
                     ));
                 }
@@ -178,15 +186,23 @@ fn term(
 ) -> std::result::Result<Term<'static>, Wrong> {
     let GameObjective { kind, weight, config } = objective;
     let weight = *weight;
-    let wrong =
-        |reason: String| (format!("objective {kind}: {reason}"), "see the kinds and their fields in the README");
+    let wrong = |reason: String| {
+        (
+            format!("objective {kind}: {reason}", kind = Foreign::new(&kind)),
+            "see the kinds and their fields in the README",
+        )
+    };
     if !(weight >= 0.0 && weight.is_finite()) {
-        return Err(wrong(format!("the weight is {weight}; it must be 0 or more")));
+        return Err(wrong(format!("the weight is {weight:?}; it must be 0 or more")));
     }
     for table in BY_ANSWER.iter().filter_map(|key| config.get(*key)?.as_object()) {
         if let Some(answer) = table.keys().find(|answer| !answers.contains(answer.as_str())) {
             return Err((
-                format!("objective {kind}: the table names the answer \"{answer}\", which no prompt can give"),
+                format!(
+                    "objective {kind}: the table names the answer \"{answer}\", which no prompt can give",
+                    kind = Foreign::new(&kind),
+                    answer = Foreign::new(&answer)
+                ),
                 "name answers of the traces",
             ));
         }
@@ -197,7 +213,11 @@ fn term(
             let near = nearest(kind, &known).map(|near| format!("; did you mean \"{near}\"?"));
             let known = known.join(", ");
             return Err((
-                format!("unknown kind \"{kind}\"{}", near.unwrap_or_else(|| format!("; there is: {known}"))),
+                format!(
+                    "unknown kind \"{kind}\"{}",
+                    near.unwrap_or_else(|| format!("; there is: {known}")),
+                    kind = Foreign::new(&kind)
+                ),
                 "a kind is the name of a builtin plugin",
             ));
         }
@@ -210,7 +230,7 @@ fn term(
         let right =
             |answer: &alft_sdk::Answer| reward.get(&answer.key).and_then(|r| r.as_f64()).is_some_and(|r| r > 0.0);
         if let Some(group) = bundle.groups.iter().find(|group| !group.answers.iter().any(right)) {
-            let id = &group.prompt.id;
+            let id = Foreign::new(&group.prompt.id);
             return Err(wrong(format!("prompt {id} has no answer with a reward, and the log of 0 is no utility")));
         }
     }
@@ -274,7 +294,7 @@ impl Instance {
             exact::Error::Overflow { .. } => "scale the weights or beta; in a simulation, also lower the learning rate",
             _ => SHAPE,
         };
-        let reason = format!("game \"{}\": {}", self.name, chain(error));
+        let reason = format!("game \"{}\": {}", Foreign::new(&self.name), chain(error));
         Error::DataLine { path: path.into(), line: self.line, reason, help }
     }
 }

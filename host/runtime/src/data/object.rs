@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use alft_text::Foreign;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -28,7 +29,7 @@ impl<'de> Deserialize<'de> for Object {
                 let mut names: Vec<&str> = keys.iter().map(|(key, _)| key.as_str()).collect();
                 names.sort_unstable();
                 if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-                    return Err(A::Error::custom(format!("the key `{}` comes twice", twice[0])));
+                    return Err(A::Error::custom(format!("the key `{}` comes twice", Foreign::new(twice[0]))));
                 }
                 Ok(Object(keys))
             }
@@ -94,7 +95,7 @@ impl Object {
 
     /// The keys that were not taken, for a message.
     pub(super) fn names(&self) -> String {
-        let names: Vec<String> = self.0.iter().map(|(key, _)| format!("`{}`", key.escape_debug())).collect();
+        let names: Vec<String> = self.0.iter().map(|(key, _)| format!("`{}`", Foreign::new(key))).collect();
         names.join(", ")
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use alft_policy::Message;
 use alft_sdk::Prompt;
+use alft_text::Foreign;
 use serde::Deserialize;
 use serde_json::value::to_raw_value;
 
@@ -67,7 +68,7 @@ impl Phrasing {
                 if last.role != "user" {
                     return Err(format!(
                         "ends with a message of the role \"{}\"; the last must be of the user",
-                        last.role
+                        Foreign::new(&last.role)
                     ));
                 }
                 (messages, last.content)
@@ -112,14 +113,14 @@ pub fn read_questions(path: &Path) -> Result<Vec<Question>> {
                 phrasing.into_parts().map_err(|reason| wrong(format!("prompt {} {reason}", place + 1)))?;
             let id = if single { id.clone() } else { format!("{id}/{place}") };
             if let Some(before) = ids.insert(id.clone(), number) {
-                return Err(wrong(format!("the id \"{}\" is that of line {before}", id.escape_debug())));
+                return Err(wrong(format!("the id \"{}\" is that of line {before}", Foreign::new(&id))));
             }
             prompts.push(Prompt { id, metadata: metadata.metadata(), text, gold: gold.clone() });
             history.push(before);
         }
         // Bundles and prompts are told apart by their ids everywhere.
         if !single && let Some(before) = ids.insert(id.clone(), number) {
-            return Err(wrong(format!("the id \"{}\" is that of line {before}", id.escape_debug())));
+            return Err(wrong(format!("the id \"{}\" is that of line {before}", Foreign::new(&id))));
         }
         questions.push(Question { id, prompts, history });
     }

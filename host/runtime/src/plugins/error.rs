@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use alft_sdk::roles::Role;
+use alft_text::Foreign;
 
 /// The reason why a plugin cannot take its part in a run.
 #[derive(Debug, thiserror::Error)]
@@ -44,13 +45,13 @@ pub enum PluginError {
 
     /// `on_error = { score = x }` for a role that has no score to replace.
     #[error(
-        "on_error = {{ score = {0} }} is for roles that score alone: a completion without an answer and a bundle without \
+        "on_error = {{ score = {0:?} }} is for roles that score alone: a completion without an answer and a bundle without \
          rewards have no one score to take; restrict the plugin's `roles`"
     )]
     ScoreOnError(f64),
 
     /// `on_error = { score = x }` or `on_limit = { score = x }` outside the promised range.
-    #[error("{key} = {{ score = {score} }}, but the plugin promises scores from {low} to {high}")]
+    #[error("{key} = {{ score = {score:?} }}, but the plugin promises scores from {low:?} to {high:?}")]
     ScoreOutOfRange {
         /// The key of the plugin's table.
         key: &'static str,
@@ -64,7 +65,7 @@ pub enum PluginError {
 
     /// `on_limit` for a role whose items have no one score.
     #[error(
-        "on_limit = {{ score = {0} }} is for graders and verifiers, and for readers, which then read no answer: a bundle \
+        "on_limit = {{ score = {0:?} }} is for graders and verifiers, and for readers, which then read no answer: a bundle \
          without rewards has no one score to take; restrict the plugin's `roles`"
     )]
     LimitOfObjective(f64),
@@ -76,6 +77,6 @@ pub enum PluginError {
     LimitOfLibrary,
 
     /// The plugin's file changed between two reads.
-    #[error("its file {} was changed while it was opened; try again", _0.display())]
+    #[error("its file {} was changed while it was opened; try again", Foreign::path(_0))]
     ChangedFile(PathBuf),
 }

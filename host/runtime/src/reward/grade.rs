@@ -1,6 +1,7 @@
 //! Graders: what a completion is worth beside its answer (format, length, style).
 
 use alft_sdk::roles::{Batch, Role};
+use alft_text::Foreign;
 
 use super::call::{Replies, kept_completions, score_of_failure, text_bytes};
 use super::config::RewardConfig;
@@ -25,7 +26,7 @@ pub(super) fn completions(
             let mut failed = None;
             for (number, sample) in group.samples.iter_mut().enumerate().filter(|(_, sample)| sample.is_kept()) {
                 sample.charge(place, replies.fuel(text_bytes(group.prompt, &sample.completion.text)));
-                let item = || format!("grade, prompt {}, sample {number}", group.prompt.id);
+                let item = || format!("grade, prompt {}, sample {number}", Foreign::new(&group.prompt.id));
                 let score = replies.score().or_else(|failure| {
                     if grader.at_limit(&failure).is_none() {
                         sample.failed(place, &failure);

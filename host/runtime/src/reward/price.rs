@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use alft_sdk::Bundle;
 use alft_sdk::roles::{Batch, Role};
+use alft_text::Foreign;
 
 use super::bundle::{PluginValuation, RolloutBundle};
 use super::call::{Replies, bundle_bytes};
@@ -39,7 +40,7 @@ pub(super) fn objectives(
             match replies.valuation() {
                 Ok(valuation) => bundle.valuations.push(PluginValuation { plugin: place, valuation }),
                 Err(failure) => {
-                    stats.failed(&failure, || format!("evaluate, bundle {}", bundle.bundle.id));
+                    stats.failed(&failure, || format!("evaluate, bundle {}", Foreign::new(&bundle.bundle.id)));
                     let samples = bundle.rollout.groups.iter_mut().flat_map(Group::kept_mut);
                     samples.for_each(|sample| sample.failed(place, &failure));
                     if objective.on_error == OnError::DropGroup {

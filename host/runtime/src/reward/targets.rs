@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use alft_game::target::keep_likely;
 use alft_game::{Target, dual_ascent};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,9 @@ pub struct TargetState {
     /// By question, for each phrasing: the reference policy's answer marginal, for plugins that ask for it.
     #[serde(skip)]
     pub references: BTreeMap<String, Vec<BTreeMap<String, f64>>>,
+    /// Answers whose keys were too many bytes to remember, since somebody asked.
+    #[serde(skip)]
+    pub forgotten: usize,
 }
 
 impl TargetState {
@@ -44,10 +48,19 @@ impl TargetState {
         self.references.get(&question.id)?.get(phrasing)
     }
 
+    /// Keeps the reference policy's answer marginals for the phrasings of a question.
+    pub(crate) fn insert_reference(&mut self, question: String, mut marginals: Vec<BTreeMap<String, f64>>) {
+        self.forgotten += keep_likely(&mut marginals);
+        self.references.insert(question, marginals);
+    }
+
     /// Moves the target player after a step: to the new targets of the questions that were not dropped, and by dual
     /// ascent to the next prices of the constraints that were evaluated.
     pub(crate) fn commit(&mut self, targets: Vec<(String, Target)>, plugins: &PluginSet, stats: &StepStats) {
-        self.targets.extend(targets);
+        for (question, mut target) in targets {
+            self.forgotten += target.forget_unlikely();
+            self.targets.insert(question, target);
+        }
         for (plugin, stats) in plugins.iter().zip(&stats.plugins) {
             if let Some(violation) = stats.violation.get() {
                 let multiplier = dual_ascent::step(self.multiplier(&plugin.name), plugin.multiplier_rate, violation);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use alft_game::{Answer, GroupObjective, TargetDynamics, group};
 use alft_sdk::call::PromptTexts;
 use alft_sdk::roles::{Batch, Role};
+use alft_text::Foreign;
 
 use super::call::{Replies, score_of_failure, text_bytes};
 use super::config::RewardConfig;
@@ -39,7 +40,7 @@ pub(super) fn scores(
                 let share = replies.fuel(text_bytes(prompt, key)) / count as f64;
                 let samples_of_answer = samples.iter_mut().filter(|sample| gave(&sample.answer));
                 samples_of_answer.for_each(|sample| sample.charge(place, share));
-                let item = || format!("score, prompt {}, answer {key:?}", prompt.id);
+                let item = || format!("score, prompt {}, answer {:?}", Foreign::new(&prompt.id), Foreign::new(key));
                 let score = replies.score().or_else(|failure| {
                     if verifier.at_limit(&failure).is_none() {
                         let samples_of_answer = samples.iter_mut().filter(|sample| gave(&sample.answer));
@@ -108,9 +109,10 @@ pub(super) fn group_objectives(rollouts: &mut [Rollout<'_>], plugins: &PluginSet
         for group in rollouts.iter_mut().flat_map(|rollout| &mut rollout.groups) {
             if let Err(error) = replace_scores(group, place, objective) {
                 let stats = stats.plugin(place);
-                let reason = format!("prompt {}: {error}", group.prompt.id);
+                let reason = format!("prompt {}: {error}", Foreign::new(&group.prompt.id));
                 // For the failure rate: the scores of all the group's answers are of no use.
-                stats.failed_answers("group-objective", distinct_kept_answers(group), || reason.clone());
+                let answers = distinct_kept_answers(group);
+                stats.failed_after_all(Role::Verifier, "group-objective", answers, || reason.clone());
                 match verifier.on_error {
                     OnError::DropGroup => group.drop_for(&format!("{}: group objective, {reason}", verifier.name)),
                     _ => verifier_rewards(group, place).for_each(|reward| reward.value = 0.0),

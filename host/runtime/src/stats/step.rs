@@ -156,9 +156,15 @@ impl PluginStepStats {
         self.failed(failure, place);
     }
 
-    /// Counts a failure that takes the scores of so many answers.
-    pub(crate) fn failed_answers(&mut self, kind: &'static str, answers: u64, message: impl FnOnce() -> String) {
-        self.items.entry(Role::Verifier).or_default().failed += answers;
+    /// Counts a failure that takes the values of so many items, which the plugin returned.
+    pub(crate) fn failed_after_all(
+        &mut self,
+        role: Role,
+        kind: &'static str,
+        items: u64,
+        message: impl FnOnce() -> String,
+    ) {
+        self.items.entry(role).or_default().failed += items;
         self.count_failure(kind, message);
     }
 

@@ -103,7 +103,8 @@ fn growing<'a>(case: &'a Case<'_>) -> Vec<Growing<'a>> {
             "bundles",
             Box::new(move |times| {
                 let random = &mut case.random("fuel");
-                let bundles: Vec<_> = (0..8 * times).map(|_| inputs::sampled(settings, random)).collect();
+                let bundles: Vec<_> =
+                    (0..8 * times).map(|_| inputs::sampled(settings, inputs::GROUP_SIZE, random)).collect();
                 Batch::Objective(bundles.into())
             }),
         ));

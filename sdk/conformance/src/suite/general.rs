@@ -4,7 +4,7 @@ use alft_sdk::call::Returns;
 use alft_sdk::roles::{Batch, Role};
 
 use super::tolerance::tolerated;
-use crate::calls::{difference, reversed};
+use crate::calls::difference;
 use crate::case::{Case, texts_batch};
 use crate::outcome::Outcome;
 use crate::subject::Fault;
@@ -65,37 +65,14 @@ pub(crate) fn order_of_calls(case: &Case<'_>) -> Result<(), Outcome> {
     Ok(())
 }
 
-/// The result of an entry depends on that entry alone.
-pub(crate) fn batches(case: &Case<'_>) -> Result<(), Outcome> {
-    for round in 0..4 {
-        for batch in ordinary(case, &format!("batch {round}")) {
-            let whole = case.lines(&batch)?;
-            let mut alone = Vec::new();
-            for single in batch.singles() {
-                alone.extend(case.lines(&single)?);
-            }
-            if let Some(difference) = difference(&whole, &alone) {
-                return Err(Outcome::Failed(format!(
-                    "an entry has one result in a batch and another alone: {difference}"
-                )));
-            }
-            let mut back = case.lines(&reversed(&batch))?;
-            back.reverse();
-            if let Some(difference) = difference(&whole, &back) {
-                return Err(Outcome::Failed(format!("the order of a batch changes its results: {difference}")));
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Returns a batch of ordinary entries for each of the plugin's roles.
 pub(crate) fn ordinary(case: &Case<'_>, purpose: &str) -> Vec<Batch<'static>> {
     let mut random = case.random(purpose);
     case.batches(|role| {
         vec![match role {
             Role::Objective => {
-                let bundles: Vec<_> = (0..6).map(|_| inputs::sampled(case.settings, &mut random)).collect();
+                let bundles: Vec<_> =
+                    (0..6).map(|_| inputs::sampled(case.settings, inputs::GROUP_SIZE, &mut random)).collect();
                 Batch::Objective(bundles.into())
             }
             role => {

@@ -2,6 +2,7 @@
 
 use alft_sdk::roles::Role;
 
+use crate::calls::quoted;
 use crate::case::Case;
 use crate::outcome::Outcome;
 use crate::subject::Fault;
@@ -13,7 +14,9 @@ pub(crate) fn grades_the_completion(case: &Case<'_>) -> Result<(), Outcome> {
     match case.scores(Role::Grader, texts.clone()) {
         Ok(_) => Ok(()),
         Err(Fault::Error(reason)) => Err(Outcome::Failed(format!(
-            "it cannot grade {texts:?}: {reason}; if they lack what it needs, set `question` and `completion` in kit.json"
+            "it cannot grade {} and {}: {reason}; if they lack what it needs, set `question` and `completion` in kit.json",
+            quoted(&texts[0]),
+            quoted(&texts[1])
         ))),
         Err(fault) => Err(fault.into()),
     }

@@ -14,6 +14,9 @@ use crate::outcome::Outcome;
 const HUGE: usize = 1 << 20;
 /// Texts of a huge batch, or answers of a huge bundle.
 const MANY: usize = 5000;
+/// Bytes of a huge batch of texts, each with its question: the host may split it into as many calls. Where the question or the
+/// completion is long, it has fewer texts.
+const MANY_BYTES: usize = 8 << 20;
 
 /// Empty batches, texts and groups.
 pub(crate) fn empty(case: &Case<'_>) -> Result<(), Outcome> {
@@ -59,7 +62,7 @@ pub(crate) fn empty(case: &Case<'_>) -> Result<(), Outcome> {
 /// A megabyte of text, and thousands of texts or answers.
 pub(crate) fn huge(case: &Case<'_>) -> Result<(), Outcome> {
     let random = &mut case.random("huge");
-    let long = |text: &str| text.repeat(HUGE / text.len());
+    let long = |text: &str| text.repeat((HUGE / text.len()).max(1));
     let texts: Vec<Named> = vec![
         ("a megabyte of words", inputs::words(HUGE / 5, random)),
         ("a megabyte of one letter", long("x")),
@@ -67,13 +70,15 @@ pub(crate) fn huge(case: &Case<'_>) -> Result<(), Outcome> {
     ];
     one_by_one(case, &texts)?;
     let many: Vec<String> = (0..MANY).map(|at| at.to_string()).collect();
+    let text_bytes = case.settings.completion.len() + case.settings.question.bytes();
+    let texts = &many[..MANY.min(MANY_BYTES / text_bytes.max(1))];
     let batches = case.batches(|role| {
         vec![match role.takes() {
             Takes::Completions => {
-                let completions = many.iter().map(|answer| case.settings.completed(answer)).collect();
+                let completions = texts.iter().map(|answer| case.settings.completed(answer)).collect();
                 texts_batch(role, vec![case.entry(completions)])
             }
-            Takes::Answers => texts_batch(role, vec![case.entry(many.clone())]),
+            Takes::Answers => texts_batch(role, vec![case.entry(texts.to_vec())]),
             Takes::Bundles => {
                 let keys: Vec<Option<String>> = many.iter().cloned().map(Some).collect();
                 Batch::Objective(vec![inputs::counted(case.settings, &[keys.clone(), keys], random)].into())

@@ -38,7 +38,7 @@ pub(crate) fn concave(case: &Case<'_>) -> Result<(), Outcome> {
         let chord = (utilities[0] + utilities[1]) / 2.0;
         if utilities[2] < chord - ROUNDING * (1.0 + chord.abs()) {
             return Err(Outcome::Failed(format!(
-                "at the midpoint of points with the utilities {} and {} the utility is {}, below their mean",
+                "at the midpoint of points with the utilities {:?} and {:?} the utility is {:?}, below their mean",
                 utilities[0], utilities[1], utilities[2]
             )));
         }
@@ -71,7 +71,7 @@ pub(crate) fn gradient(case: &Case<'_>) -> Result<(), Outcome> {
                     (scene.prompts(), &case.settings.answers[transfer.from], &case.settings.answers[transfer.to]);
                 return Err(Outcome::Failed(format!(
                     "at prompt {} of {m}, moving probability from \"{from}\" to \"{to}\" raises {m} times the utility by \
-                     {slope} per unit; the rewards say {rewards}",
+                     {slope:?} per unit; the rewards say {rewards:?}",
                     transfer.prompt + 1
                 )));
             }
@@ -211,7 +211,7 @@ fn same(one: &Valuation, rewards: &[Vec<f64>], other: &Valuation, change: &str) 
     let pairs = rewards.iter().flatten().zip(other.rewards.iter().flatten()).map(|(one, two)| ("a reward", *one, *two));
     let mut pairs = pairs.chain([("the utility", one.utility, other.utility)]);
     match pairs.find(|(_, one, two)| !close(*one, *two, ROUNDING)) {
-        Some((which, one, two)) => Err(Outcome::Failed(format!("{change} changes {which} from {one} to {two}"))),
+        Some((which, one, two)) => Err(Outcome::Failed(format!("{change} changes {which} from {one:?} to {two:?}"))),
         None => Ok(()),
     }
 }

@@ -2,7 +2,7 @@
 
 use alft_sdk::call::PromptTexts;
 
-use crate::calls::shortened;
+use crate::calls::quoted;
 use crate::case::Case;
 use crate::inputs;
 use crate::outcome::Outcome;
@@ -15,10 +15,13 @@ pub(crate) fn reads_the_answer(case: &Case<'_>) -> Result<(), Outcome> {
     match &keys[..] {
         [Some(right), Some(wrong)] if right != wrong => Ok(()),
         [Some(key), Some(_)] => {
-            Err(Outcome::Failed(format!("it reads \"{key}\" from each of {texts:?}, whose answers differ")))
+            let (key, one, other) = (quoted(key), quoted(&texts[0]), quoted(&texts[1]));
+            Err(Outcome::Failed(format!("it reads {key} from each of {one} and {other}, whose answers differ")))
         }
         _ => Err(Outcome::Failed(format!(
-            "it reads no answer in {texts:?}; if it cannot, set a question and a completion that it can read in kit.json"
+            "it reads no answer in {} or {}; if it cannot, set a question and a completion that it can read in kit.json",
+            quoted(&texts[0]),
+            quoted(&texts[1])
         ))),
     }
 }
@@ -32,8 +35,8 @@ pub(crate) fn same_text(case: &Case<'_>) -> Result<(), Outcome> {
     for (at, text) in texts.iter().enumerate() {
         let read: Vec<&Option<String>> = keys.iter().skip(at).step_by(texts.len()).collect();
         if let Some(other) = read.iter().find(|key| **key != read[0]) {
-            let text = shortened(text);
-            return Err(Outcome::Failed(format!("it reads both {:?} and {other:?} from \"{text}\"", read[0])));
+            let [one, other] = [read[0], *other].map(|key| key.as_deref().map_or("no answer".into(), quoted));
+            return Err(Outcome::Failed(format!("it reads both {one} and {other} from {}", quoted(text))));
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use alft_sdk::call::Returns;
 
 use super::tolerance::tolerated;
-use crate::calls::shortened;
+use crate::calls::quoted;
 use crate::case::Case;
 use crate::outcome::Outcome;
 use crate::{hostile_texts, inputs};
@@ -22,8 +22,8 @@ pub(crate) fn score_range(case: &Case<'_>) -> Result<(), Outcome> {
             match case.scores(role, vec![text.clone()]) {
                 Ok(scores) if (low..=high).contains(&scores[0]) => {}
                 Ok(scores) => {
-                    let (score, text) = (scores[0], shortened(&text));
-                    let reason = format!("the {role} scores \"{text}\" {score}, and promises {low} to {high}");
+                    let (score, text) = (scores[0], quoted(&text));
+                    let reason = format!("the {role} scores {text} {score:?}, and promises {low:?} to {high:?}");
                     return Err(Outcome::Failed(reason));
                 }
                 fault => tolerated("a text", fault)?,

@@ -2,6 +2,7 @@
 
 use alft_sdk::roles::Role;
 
+use crate::calls::quoted;
 use crate::case::Case;
 use crate::outcome::Outcome;
 
@@ -13,10 +14,12 @@ pub(crate) fn right_answer(case: &Case<'_>) -> Result<(), Outcome> {
     if scores[0] >= scores[1] {
         return Ok(());
     }
-    let (right, wrong) = (&keys[0], &keys[1]);
+    let (right, wrong) = (quoted(&keys[0]), quoted(&keys[1]));
     Err(Outcome::Failed(format!(
-        "for \"{}\" it scores the right answer \"{right}\" {}, and \"{wrong}\" {}",
-        question.prompt, scores[0], scores[1]
+        "for {} it scores the right answer {right} {:?}, and {wrong} {:?}",
+        quoted(&question.prompt),
+        scores[0],
+        scores[1]
     )))
 }
 
@@ -27,6 +30,6 @@ fn key(case: &Case<'_>, answer: &str) -> Result<String, Outcome> {
     }
     let completion = case.settings.completed(answer);
     let keys = case.read(vec![case.entry(vec![completion.clone()])])?;
-    let unread = || Outcome::Failed(format!("it reads no answer in \"{completion}\", see reads-the-answer"));
+    let unread = || Outcome::Failed(format!("it reads no answer in {}, see reads-the-answer", quoted(&completion)));
     keys[0][0].clone().ok_or_else(unread)
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use alft_conformance::{Settings, load};
 use alft_plugin_host::{Failure, Form, Plugin, Usage};
 use alft_sdk::roles::Role;
+use alft_text::Foreign;
 use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
 use serde_json::Value;
@@ -92,7 +93,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let form = plugin.form();
 
     if !args.json {
-        say!("{}, a {form}, under {config}", target.file.display());
+        say!("{}, a {form}, under {config}", Foreign::path(&target.file));
         say!("role       answers     calls/s   answers/s    p50 µs    p99 µs    fuel/call  fuel/answer");
     }
     let mut rows = Vec::new();

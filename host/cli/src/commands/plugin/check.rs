@@ -9,6 +9,7 @@ use alft_fs::nearest;
 use alft_plugin_host::lock::Conformance;
 use alft_plugin_host::{Limits, Worker};
 use alft_runtime::conformance::{TestRun, TestSetup, count_outcomes, run_tests};
+use alft_text::Foreign;
 use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
 use serde_json::Value;
@@ -132,7 +133,7 @@ fn print_test(run: &TestRun, args: &CheckArgs) {
 /// Returns the arguments that run one test again.
 fn rerun_arguments(args: &CheckArgs, run: &TestRun) -> String {
     let target = &args.target;
-    let mut arguments = format!("{} --only {} --seed {}", target.plugin.display(), run.test, run.seed);
+    let mut arguments = format!("{} --only {} --seed {}", Foreign::path(&target.plugin), run.test, run.seed);
     if let Some(config) = &target.config {
         arguments += &format!(" --config '{}'", Value::Object(config.clone()));
     }
@@ -140,7 +141,7 @@ fn rerun_arguments(args: &CheckArgs, run: &TestRun) -> String {
         arguments += &format!(" --limits '{}'", serde_json::to_string(&target.limits).expect("limits are plain data"));
     }
     if let Some(kit) = &target.kit {
-        arguments += &format!(" --kit {}", kit.display());
+        arguments += &format!(" --kit {}", Foreign::path(&kit));
     }
     if target.trust_native {
         arguments += " --trust-native";
@@ -159,7 +160,7 @@ fn print_abuse(table: &AbuseTable) {
         say!("  {:<30} {:<26} {:<14} {:>7}  verdict", "hack", "text", "key", "score");
         for row in rows {
             let key = row.key.as_deref().map_or("–".into(), |key| cell(key, 14));
-            let score = row.score.map_or("–".into(), |score| cell(&score.to_string(), 7));
+            let score = row.score.map_or("–".into(), |score| cell(&format!("{score:?}"), 7));
             say!("  {:<30} {:<26} {key:<14} {score:>7}  {}", row.hack, cell(&row.text, 26), verdict(row));
         }
         let suspects = rows.iter().filter(|row| row.suspect).count();

@@ -8,6 +8,7 @@ use alft_plugin_host::inspect::ComponentInfo;
 use alft_plugin_host::{Error as HostError, ForeignError, Plugin, inspect, source};
 use alft_sdk::Manifest;
 use alft_sdk::roles::{Role, Roles};
+use alft_text::Foreign;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -46,14 +47,14 @@ struct Inspection {
 #[derive(Debug, Serialize)]
 struct FileFacts {
     form: &'static str,
-    contract: Option<String>,
+    contract: Option<Foreign>,
     /// Empty for a native library: its roles are in a struct that only its own code returns.
     roles: Roles,
     /// Names of the imported interfaces; none for a native library, which needs no import to reach the system.
-    imports: Option<Vec<String>>,
+    imports: Option<Vec<Foreign>>,
     /// The system's interfaces (WASI) that modules inside the component import and other modules inside it implement, as
     /// for an interpreter. The host grants none of them.
-    virtual_wasi: Vec<String>,
+    virtual_wasi: Vec<Foreign>,
     /// True if the plugin can reach files, the network, a clock or anything else outside.
     can_do_io: bool,
     /// Languages and tools that the component names as its producers.
@@ -126,13 +127,14 @@ fn component(file: &Path, bytes: &[u8]) -> Result<FileFacts, HostError> {
         source: CompileError::Invalid(ForeignError::from(error.to_string())),
     })?;
     let ComponentInfo { imports, wasi_imports, exports, producers, modules, memory, table_elements } = info;
-    let exports: Vec<(&str, &str)> = exports.iter().filter_map(|name| contract_interface(name)).collect();
+    let exports: Vec<(&str, &str)> = exports.iter().filter_map(|name| contract_interface(name.raw())).collect();
     let exported = |role: &Role| exports.iter().any(|(interface, _)| *interface == role.name());
-    let allowed =
-        |name: &String| contract_interface(name).is_some_and(|(interface, _)| ALLOWED_IMPORTS.contains(&interface));
+    let allowed = |name: &Foreign| {
+        contract_interface(name.raw()).is_some_and(|(interface, _)| ALLOWED_IMPORTS.contains(&interface))
+    };
     Ok(FileFacts {
         form: "component",
-        contract: exports.first().map(|(_, version)| format!("alft:objective@{version}")),
+        contract: exports.first().map(|(_, version)| Foreign::new(format!("alft:objective@{version}"))),
         roles: Role::ALL.into_iter().filter(exported).collect(),
         can_do_io: !imports.iter().all(allowed),
         virtual_wasi: wasi_imports.into_iter().filter(|name| !imports.contains(name)).collect(),
@@ -152,7 +154,7 @@ fn library(file: &Path, bytes: &[u8]) -> Result<FileFacts, HostError> {
         .map_err(|error| HostError::NotAPlugin { path: file.into(), source: FormatError::from(error) })?;
     Ok(FileFacts {
         form: "native library",
-        contract: entries.into_iter().next(),
+        contract: entries.into_iter().next().map(Foreign::new),
         roles: Roles::default(),
         imports: None,
         virtual_wasi: Vec::new(),
@@ -185,12 +187,19 @@ fn print(inspection: &Inspection) {
     let Inspection { file, bytes, blake3, facts, config, claims } = inspection;
     let line = |label: &str, text: &str| say!("{label:<10} {text}");
     let list = |items: &[String]| if items.is_empty() { "none".into() } else { items.join(", ") };
-    line("file", &file.display().to_string());
+    line("file", &Foreign::path(&file).to_string());
     line("form", &format!("{}, {:.1} kB", facts.form, *bytes as f64 / 1e3));
     line("blake3", blake3);
-    line("contract", facts.contract.as_deref().unwrap_or("none of alft"));
+    line("contract", &facts.contract.as_ref().map_or_else(|| "none of alft".into(), Foreign::to_string));
     line("roles", &list(&facts.roles.iter().map(|role| role.to_string()).collect::<Vec<_>>()));
-    line("imports", &facts.imports.as_deref().map_or_else(|| "not restricted".into(), list));
+    // A stranger's name stands in quotes, so that an import with the name `none` is not read as that word.
+    let quoted = |imports: &Vec<Foreign>| {
+        let known =
+            |name: &Foreign| contract_interface(name.raw()).is_some_and(|(name, _)| ALLOWED_IMPORTS.contains(&name));
+        let quoted = |name| if known(name) { name.to_string() } else { format!("{name:?}") };
+        list(&imports.iter().map(quoted).collect::<Vec<_>>())
+    };
+    line("imports", &facts.imports.as_ref().map_or_else(|| "not restricted".into(), quoted));
     if !facts.virtual_wasi.is_empty() {
         let count = facts.virtual_wasi.len();
         line("WASI", &format!("virtual: the component itself implements the {count} interfaces that it uses"));

@@ -8,6 +8,7 @@ use alft_plugin_host::{Form, Plugin};
 use alft_runtime::config::{PluginEntry, RunFile, RunFileWatcher};
 use alft_runtime::conformance::{TestSetup, count_outcomes, run_tests};
 use alft_runtime::plugins::{PinSource, PluginEvent, PluginSet};
+use alft_text::Foreign;
 
 use super::target::Target;
 use crate::engine;
@@ -48,7 +49,7 @@ pub(crate) fn run(args: &LockArgs) -> Result<()> {
         say!("{:<16}{} {}", entry.name, &pin.blake3[..16], run_plugin.describe());
         say!("{:<16}tests: {passed} passed, {failed} failed, {crashed} crashed, {skipped} skipped", "");
         if failed + crashed > 0 {
-            tell!("to see the failed tests: alft plugin check {}", plugin.source().path.display());
+            tell!("to see the failed tests: alft plugin check {}", Foreign::path(&plugin.source().path));
         }
         pins.push(pin);
     }
@@ -57,7 +58,7 @@ pub(crate) fn run(args: &LockArgs) -> Result<()> {
     // A lock that cannot be read is replaced: the user approves the plugins anew.
     let lock = Lock::find(&dir).ok().flatten().unwrap_or_else(|| Lock::new(Vec::new())).with(pins);
     alft_fs::write(&path, lock.text().as_bytes()).map_err(alft_runtime::Error::from)?;
-    say!("{} pins {count} plugins", path.display());
+    say!("{} pins {count} plugins", Foreign::path(&path));
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use alft_build::Form;
 use alft_conformance::Settings;
 use alft_plugin_host::{Error as HostError, Limits, NativeTrust, Plugin};
 use alft_runtime::plugins::open_file;
+use alft_text::Foreign;
 use serde_json::{Map, Value};
 
 use crate::engine;
@@ -34,7 +35,7 @@ pub(super) struct TargetArgs {
 impl TargetArgs {
     /// Returns the name of the plugin in errors.
     pub(super) fn name(&self) -> String {
-        self.plugin.display().to_string()
+        Foreign::path(&self.plugin).to_string()
     }
 
     /// Finds the plugin's files, and the data of its tests.

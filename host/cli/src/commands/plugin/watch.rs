@@ -6,6 +6,8 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
+use alft_text::Foreign;
+
 use crate::error::{Error, Result};
 
 /// Time between two looks at the files. Polling needs no support of the file system, and sees a change on any of them.
@@ -29,7 +31,7 @@ pub(crate) fn run(args: &WatchArgs) -> Result<()> {
     loop {
         let started = Instant::now();
         let outcome = if check(dir)? { "passed" } else { "failed" };
-        tell!("{outcome} in {:.1} s; waiting for a change in {}", started.elapsed().as_secs_f64(), dir.display());
+        tell!("{outcome} in {:.1} s; waiting for a change in {}", started.elapsed().as_secs_f64(), Foreign::path(&dir));
         checked = wait_for_change(dir, &checked)?;
     }
 }

@@ -1,5 +1,6 @@
 //! Byte-level BPE, which the format calls `gpt2`.
 
+use alft_text::Foreign;
 use candle_core::quantized::gguf_file::Value as Stored;
 use serde_json::{Value, json};
 
@@ -20,7 +21,8 @@ pub(super) fn read(metadata: &Metadata<'_>, vocabulary: &Vocabulary<'_>) -> Resu
         let known = pre_tokenizer::names();
         metadata.wrong(format!(
             "the pre-tokenizer `{name}` in `tokenizer.ggml.pre` is not supported; supported are {known}; load the \
-             model's Hugging Face folder, which has a tokenizer.json"
+             model's Hugging Face folder, which has a tokenizer.json",
+            name = Foreign::new(&name)
         ))
     })?;
     let merges = metadata.list("tokenizer.ggml.merges", |value| {

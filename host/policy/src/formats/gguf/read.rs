@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+use alft_text::Foreign;
 use candle_core::{
     DType, Device, Tensor,
     quantized::{QStorage, QTensor, gguf_file::Content},
@@ -98,7 +99,10 @@ impl<'p> Tensors<'p> {
     /// Reads a tensor by the format's name for it, on the CPU.
     fn get(&mut self, stored: &str) -> Result<QTensor> {
         if !self.content.tensor_infos.contains_key(stored) {
-            return Err(Error::content(self.path, format!("there is no tensor `{stored}`")));
+            return Err(Error::content(
+                self.path,
+                format!("there is no tensor `{stored}`", stored = Foreign::new(&stored)),
+            ));
         }
         self.unread.remove(stored);
         self.content.tensor(&mut self.reader, stored, &Device::Cpu).map_err(|source| Error::ReadTensor {
@@ -113,8 +117,10 @@ impl<'p> Tensors<'p> {
         let Some(first) = self.unread.first() else { return Ok(()) };
         let others =
             if self.unread.len() > 1 { format!(" and {} others", self.unread.len() - 1) } else { String::new() };
-        let reason =
-            format!("no part of the model reads the tensor `{first}`{others}; load the model's Hugging Face folder");
+        let reason = format!(
+            "no part of the model reads the tensor `{first}`{others}; load the model's Hugging Face folder",
+            first = Foreign::new(&first)
+        );
         Err(Error::content(self.path, reason))
     }
 }
@@ -133,14 +139,16 @@ impl Source<'_, '_> {
     /// Face's layout, if there are any.
     fn stored(&mut self, name: &str, shape: &[usize]) -> Result<(QTensor, Option<usize>)> {
         let path = self.tensors.path;
-        let stored = self
-            .architecture
-            .stored_name(name)
-            .ok_or_else(|| Error::content(path, format!("the format has no name for `{name}`")))?;
+        let stored = self.architecture.stored_name(name).ok_or_else(|| {
+            Error::content(path, format!("the format has no name for `{name}`", name = Foreign::new(&name)))
+        })?;
         let tensor = self.tensors.get(&stored)?;
         if tensor.shape().dims() != shape {
             let found = tensor.shape().dims();
-            let reason = format!("`{stored}` has shape {found:?}; the metadata calls for {shape:?}");
+            let reason = format!(
+                "`{stored}` has shape {found:?}; the metadata calls for {shape:?}",
+                stored = Foreign::new(&stored)
+            );
             return Err(Error::content(path, reason));
         }
         Ok((tensor, self.architecture.reordered_heads(name, self.config.heads, self.config.kv_heads)))
@@ -226,7 +234,10 @@ fn unread_type(path: &Path, error: candle_core::Error) -> Error {
     let known = UNREAD_TYPES.iter().find(|(known, _)| *known == number);
     let name = known.map_or_else(|| format!("number {number}"), |(_, name)| (*name).to_owned());
     let supported = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q8_1, and Q2_K to Q8_K";
-    let reason = format!("a tensor has the type {name}, which is not supported; supported are {supported}");
+    let reason = format!(
+        "a tensor has the type {name}, which is not supported; supported are {supported}",
+        name = Foreign::new(&name)
+    );
     Error::content(path, format!("{reason}; load another quantisation of the model"))
 }
 

@@ -2,6 +2,7 @@
 
 use std::f64::consts::TAU;
 
+use alft_text::Foreign;
 use candle_core::quantized::gguf_file::Value;
 
 use super::{
@@ -58,7 +59,8 @@ pub(super) fn read(
         (other, _) => {
             let reason = format!(
                 "`{}` is `{other}`, which is not supported; supported are none, linear and yarn",
-                key("scaling.type")
+                key("scaling.type"),
+                other = Foreign::new(&other)
             );
             return Err(metadata.wrong(reason));
         }

@@ -1,5 +1,6 @@
 //! The tokenizer of a file, read and written.
 
+use alft_text::Foreign;
 use candle_core::quantized::gguf_file::Value as Stored;
 use serde_json::{Value, json};
 use tokenizers::AddedToken;
@@ -26,8 +27,7 @@ pub(super) fn read(metadata: &Metadata<'_>) -> Result<Tokenizer> {
         other => {
             return Err(metadata.wrong(format!(
                 "the tokenizer `{other}` in `tokenizer.ggml.model` is not supported; supported are gpt2 and llama; load \
-                 the model's Hugging Face folder, which has a tokenizer.json"
-            )));
+                 the model's Hugging Face folder, which has a tokenizer.json", other = Foreign::new(&other))));
         }
     };
     let begins = metadata.optional("tokenizer.ggml.add_bos_token", boolean)?.unwrap_or(parts.begins);

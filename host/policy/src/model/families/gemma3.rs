@@ -2,6 +2,7 @@
 //! before and after each part of a layer, whose weights are differences from 1; heads of queries and keys that are
 //! normalised; GELU in the place of SiLU; and an embedding that is scaled.
 
+use alft_text::Foreign;
 use serde_json::{Value, json};
 
 use super::{
@@ -72,7 +73,10 @@ fn sliding_window(config: &Value, model: &ModelConfig) -> Result<Option<SlidingW
     }
     let rope = &rope[SLIDING];
     if let Some(kind) = rope["rope_type"].as_str().filter(|kind| *kind != "default") {
-        return Err(format!("the rope scaling `{kind}` of {SLIDING} is not supported; supported is default"));
+        return Err(format!(
+            "the rope scaling `{kind}` of {SLIDING} is not supported; supported is default",
+            kind = Foreign::new(&kind)
+        ));
     }
     let theta = rope["rope_theta"].as_f64().or(config["rope_local_base_freq"].as_f64());
     let pattern = config["sliding_window_pattern"].as_u64().unwrap_or(6).max(1);
