@@ -31,6 +31,7 @@
 //! | [`lock`] | `alft.lock`: the plugins of a run as they were approved |
 //! | [`inspect`] | the facts in a plugin's file |
 //! | `cache` | compiled code and copies of libraries |
+//! | `fuzzing` | entrances for the fuzz targets in `tests/fuzz` |
 
 mod backend;
 mod batch;
@@ -38,6 +39,8 @@ mod cache;
 pub mod error;
 pub mod failure;
 mod foreign;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod inspect;
 pub mod ledger;
 pub mod limits;

@@ -76,6 +76,16 @@ impl Plugin {
                 }
             }
         };
+        Self::start(backend, source, hash, fingerprint)
+    }
+
+    /// Has loaded code check its configuration.
+    pub(crate) fn start(
+        backend: Box<dyn Backend>,
+        source: &Source,
+        hash: String,
+        fingerprint: Option<String>,
+    ) -> Result<Self, Error> {
         let manifest = describe(&*backend, source)?;
         Ok(Self { backend, source: source.clone(), manifest, hash, fingerprint })
     }

@@ -32,10 +32,10 @@ pub(super) const HEAD_BYTES: usize = 4 + size_of::<Link>();
 pub(super) const MAX_BODY_BYTES: usize = 1 << 30;
 
 /// The hash that links a frame to the frames before it.
-pub(super) type Link = [u8; 16];
+pub(crate) type Link = [u8; 16];
 
 /// Returns the link of the frame with this body.
-pub(super) fn link(previous: &Link, body: &[u8]) -> Link {
+pub(crate) fn link(previous: &Link, body: &[u8]) -> Link {
     let mut hasher = blake3::Hasher::new();
     hasher.update(previous).update(body);
     hasher.finalize().as_bytes()[..16].try_into().expect("a hash has 32 bytes")

@@ -13,5 +13,6 @@ pub mod replay;
 mod writer;
 
 pub use format::{Error, FrameError, PluginRecord, Record};
+pub(crate) use format::{Link, link};
 pub use reader::{Records, read};
 pub use writer::Ledger;

@@ -106,10 +106,16 @@ impl<R: Read> Records<R> {
     }
 }
 
+/// The most bytes that a byte of LZ4 stands for.
+const MOST_COMPRESSED: usize = 255;
+
 fn decode(body: &[u8], format: u32) -> Option<Record<'static>> {
-    // The first four bytes are the size before compression, which is checked before that much memory is allocated.
-    let size = u32::from_le_bytes(body.get(..4)?.try_into().ok()?) as usize;
-    let bytes = (size <= MAX_BODY_BYTES).then(|| lz4_flex::decompress_size_prepended(body).ok())??;
+    // The first four bytes are the size before compression, which is checked before that much memory is allocated: anyone can
+    // make a short frame that claims a gigabyte.
+    let (size, compressed) = body.split_first_chunk()?;
+    let size = u32::from_le_bytes(*size) as usize;
+    let possible = size <= MAX_BODY_BYTES && size <= compressed.len().saturating_mul(MOST_COMPRESSED);
+    let bytes = possible.then(|| lz4_flex::decompress(compressed, size).ok())??;
     Record::decode(bytes, format)
 }
 

@@ -1,7 +1,12 @@
 //! The tokenizer, from text to tokens and back. Every tokenizer can be written as Hugging Face's `tokenizer.json`, also if
 //! it was read from another format.
 
-use std::{borrow::Cow, path::Path, sync::Arc};
+use std::{
+    borrow::Cow,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::Arc,
+};
 
 use rayon::prelude::*;
 use serde_json::{Value, json};
@@ -28,12 +33,13 @@ pub struct Tokenizer {
 impl Tokenizer {
     /// Parses the text of a `tokenizer.json`; errors name `path`.
     pub(crate) fn from_json(text: &str, path: &Path) -> Result<Self> {
-        let mut inner =
-            tokenizers::Tokenizer::from_bytes(text.as_bytes()).map_err(Error::format(path, "tokenizer.json"))?;
+        // The library panics where it finds the end of a damaged file.
+        let value: Value = serde_json::from_str(text).map_err(Error::format(path, "tokenizer.json"))?;
+        let mut inner = guarded(|| tokenizers::Tokenizer::from_bytes(text.as_bytes()))
+            .map_err(Error::format(path, "tokenizer.json"))?;
         // Some files have a length that texts were cut or filled to when they were saved.
         inner.with_truncation(None).map_err(failed("leave texts whole"))?;
         inner.with_padding(None);
-        let value: Value = serde_json::from_str(text).map_err(Error::format(path, "JSON"))?;
         let unknown = value["model"]["unk_token"].as_str().and_then(|token| inner.token_to_id(token));
         Ok(Self::new(inner, unknown))
     }
@@ -147,11 +153,11 @@ impl Tokenizer {
         if text.is_empty() {
             return Ok(Vec::new());
         }
-        let encoding = self.inner.encode_fast(text, false).map_err(failed("encode a text"))?;
+        let encoding = guarded(|| self.inner.encode_fast(text, false)).map_err(failed("encode a text"))?;
         let ids = encoding.get_ids();
         if let Some(at) = self.unknown.and_then(|unknown| ids.iter().position(|id| *id == unknown)) {
             // Only the slow encoding has offsets.
-            let encoding = self.inner.encode(text, false).map_err(failed("encode a text"))?;
+            let encoding = guarded(|| self.inner.encode(text, false)).map_err(failed("encode a text"))?;
             let (start, end) = encoding.get_offsets().get(at).copied().unwrap_or_default();
             let character = text.get(start..end).unwrap_or(text).to_owned();
             return Err(Error::NoToken { character, text: text.to_owned() });
@@ -164,7 +170,7 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Tokenizer`] if the tokenizer's decoder fails.
     pub fn decode(&self, tokens: &[u32]) -> Result<String> {
-        self.inner.decode(tokens, true).map_err(failed("decode tokens"))
+        guarded(|| self.inner.decode(tokens, true)).map_err(failed("decode tokens"))
     }
 
     /// Returns the id of a token, given its text. Special tokens are included.
@@ -210,7 +216,8 @@ impl Tokenizer {
 /// Returns the tokens that the tokenizer's own post-processor puts before a text.
 fn beginning(inner: &tokenizers::Tokenizer) -> Option<Vec<u32>> {
     const TEXT: &str = "a";
-    let (whole, text) = (inner.encode_fast(TEXT, true).ok()?, inner.encode_fast(TEXT, false).ok()?);
+    let encode = |with_special| guarded(|| inner.encode_fast(TEXT, with_special)).ok();
+    let (whole, text) = (encode(true)?, encode(false)?);
     let (whole, text) = (whole.get_ids(), text.get_ids());
     let at = whole.windows(text.len().max(1)).position(|part| part == text)?;
     Some(whole[..at].to_vec())
@@ -224,6 +231,14 @@ fn byte_tokens(inner: &tokenizers::Tokenizer) -> Option<Vec<u32>> {
         }
         _ => None,
     }
+}
+
+/// Calls the library. It panics on some files that it reads: they are then refused like others.
+fn guarded<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> tokenizers::Result<T> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        Err(format!("the tokenizer library panicked: {}", text.unwrap_or("without a message")).into())
+    })
 }
 
 fn failed(action: &'static str) -> impl Fn(tokenizers::Error) -> Error {
@@ -322,5 +337,21 @@ mod tests {
     fn an_invalid_tokenizer_json_is_an_error_that_names_the_file() {
         let message = Tokenizer::from_json("{", Path::new("some/tokenizer.json")).unwrap_err().to_string();
         assert!(message.starts_with("some/tokenizer.json is not a valid tokenizer.json"), "{message}");
+    }
+
+    #[test]
+    fn a_tokenizer_json_that_is_cut_off_anywhere_is_an_error() {
+        let plain = byte_level(&["<s>", "a", "b", "ab"], &["a b"], &["<s>"]).to_json().unwrap();
+        let whole = plain.trim_end();
+        for end in 0..whole.len() {
+            let cut = whole.get(..end).unwrap_or_default();
+            assert!(Tokenizer::from_json(cut, Path::new("t")).is_err(), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_panic_of_the_library_is_an_error() {
+        let result = guarded::<()>(|| panic!("at {}", "a table"));
+        assert_eq!(result.unwrap_err().to_string(), "the tokenizer library panicked: at a table");
     }
 }

@@ -18,6 +18,7 @@ use serde_json::json;
 use super::{
     architecture::{self, FREQUENCY_FACTORS, GgufArchitecture},
     config::{self, Present},
+    header,
     metadata::{Metadata, size, string, token},
     tokenizer,
 };
@@ -75,6 +76,7 @@ impl<'p> Tensors<'p> {
     fn open(path: &'p Path) -> Result<Self> {
         let file = alft_fs::open(path).map_err(Error::read(path))?;
         let mut reader = BufReader::new(file);
+        header::check(&mut reader, path)?;
         let content = Content::read(&mut reader).map_err(|error| unread_type(path, error))?;
         let unread = content.tensor_infos.keys().cloned().collect();
         Ok(Self { path, reader, content, unread })
@@ -98,10 +100,19 @@ impl<'p> Tensors<'p> {
 
     /// Reads a tensor by the format's name for it, on the CPU.
     fn get(&mut self, stored: &str) -> Result<QTensor> {
-        if !self.content.tensor_infos.contains_key(stored) {
+        let Some(info) = self.content.tensor_infos.get(stored) else {
             return Err(Error::content(
                 self.path,
                 format!("there is no tensor `{stored}`", stored = Foreign::new(&stored)),
+            ));
+        };
+        // The library takes the product of the sizes as it comes, and makes a slice of it.
+        let dims = info.shape.dims();
+        let count = dims.iter().try_fold(1usize, |count, size| count.checked_mul(*size));
+        if !count.is_some_and(|count| count > 0 && count <= isize::MAX as usize) {
+            return Err(Error::content(
+                self.path,
+                format!("`{}` has shape {dims:?}, which no tensor can have", Foreign::new(&stored)),
             ));
         }
         self.unread.remove(stored);

@@ -294,3 +294,44 @@ fn gemma_3_ends_where_its_template_ends_turns() {
     assert_eq!(ends("{{ messages[0].content }}"), [1]);
     assert_eq!(ends("{{ messages[0].content }}<end_of_turn>"), [1, 5]);
 }
+
+/// Writes a file with these entries of metadata, of lists within a list too, and a tensor `x` of this shape without bytes.
+fn header(metadata: &[(&str, u32, &[u8])], shape: [u64; 2]) -> tempfile::NamedTempFile {
+    let text = |text: &str| [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
+    let mut bytes = [&b"GGUF"[..], &3u32.to_le_bytes(), &1u64.to_le_bytes()].concat();
+    bytes.extend((metadata.len() as u64).to_le_bytes());
+    for (key, kind, value) in metadata {
+        bytes.extend([&text(key), &kind.to_le_bytes()[..], value].concat());
+    }
+    bytes.extend([&text("x")[..], &2u32.to_le_bytes(), &shape[0].to_le_bytes(), &shape[1].to_le_bytes()].concat());
+    bytes.extend([0; 4 + 8 + 64]);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    file
+}
+
+#[test]
+fn a_tensor_of_a_shape_that_none_can_have_is_refused() {
+    for shape in [[0, 4], [1 << 32, 1 << 32], [u64::MAX, 3], [1 << 62, 2]] {
+        let file = header(&[], shape);
+        let error = Tensors::open(file.path()).unwrap().get("x").unwrap_err().to_string();
+        assert!(error.contains("which no tensor can have"), "{shape:?}: {error}");
+    }
+    let file = header(&[], [2, 2]);
+    Tensors::open(file.path()).unwrap().get("x").unwrap();
+}
+
+#[test]
+fn an_alignment_of_0_is_refused() {
+    // A list of two lists, of a text and of no numbers.
+    let mut lists = [&9u32.to_le_bytes()[..], &2u64.to_le_bytes(), &8u32.to_le_bytes(), &1u64.to_le_bytes()].concat();
+    lists.extend([&1u64.to_le_bytes()[..], b"a", &4u32.to_le_bytes(), &0u64.to_le_bytes()].concat());
+    let with = |alignment: u32| {
+        let alignment = alignment.to_le_bytes();
+        header(&[("lists", 9, &lists), ("general.alignment", 4, &alignment), ("a", 7, &[1])], [2, 2])
+    };
+    let (zero, usual) = (with(0), with(32));
+    let error = Tensors::open(zero.path()).err().unwrap().to_string();
+    assert!(error.contains("`general.alignment` in the metadata is 0"), "{error}");
+    Tensors::open(usual.path()).unwrap().get("x").unwrap();
+}

@@ -2,5 +2,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    alft_plugin_fuzz::open(bytes);
+    alft_fuzz::loader::open(bytes);
 });

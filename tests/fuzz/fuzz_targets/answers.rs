@@ -1,12 +1,12 @@
-//! Fuzzes the plugin with a gold answer and a completion: the linked plugin, whose branches guide the fuzzer, and the
+//! Fuzzes the math plugin with a gold answer and a completion: the linked plugin, whose branches guide the fuzzer, and the
 //! component, which must give the same bits within its fuel.
 #![no_main]
 
-use std::path::Path;
 use std::sync::OnceLock;
 
+use alft_fuzz::loader;
 use alft_math::Math;
-use alft_plugin_host::{Engine, FailureKind, Limits, NativeTrust, Plugin, Source, Worker};
+use alft_plugin_host::{Engine, FailureKind, Limits, NativeTrust, Plugin, Source};
 use alft_sdk::call::{Item, PromptTexts};
 use alft_sdk::roles::Batch;
 use alft_sdk::{Prompt, Reader, Verifier};
@@ -38,14 +38,10 @@ fn called(batch: Batch<'_>) -> Option<Item> {
 fn component() -> &'static Plugin {
     static COMPONENT: OnceLock<Plugin> = OnceLock::new();
     COMPONENT.get_or_init(|| {
-        let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../target");
-        let worker = Worker { program: target.join("debug/alft"), arguments: vec!["plugin-worker".into()] };
-        let path = target.join("alft/component/wasm32-unknown-unknown/release/alft_math.wasm");
-        for file in [&worker.program, &path] {
-            assert!(file.exists(), "there is no {}: see the README", file.display());
-        }
+        let path = loader::target().join("alft/component/wasm32-unknown-unknown/release/alft_math.wasm");
+        assert!(path.exists(), "there is no {}: see the README", path.display());
         let limits = Limits::default();
-        let engine = Engine::new(&limits, worker).expect("this machine runs WebAssembly");
+        let engine = Engine::new(&limits, loader::worker()).expect("this machine runs WebAssembly");
         let source = Source { path, pin: None, native: NativeTrust::Refused, config: "{}".into(), limits };
         Plugin::open(&source, &engine).expect("the component opens")
     })

@@ -181,7 +181,7 @@ fn modules(bytes: &[u8]) -> Vec<(Range<usize>, Range<usize>)> {
 fn bases() -> &'static [Vec<u8>] {
     static BASES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     BASES.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds/open");
         let files = std::fs::read_dir(&folder).into_iter().flatten().flatten();
         let mut paths: Vec<_> = files.map(|file| file.path()).collect();
         paths.sort();
