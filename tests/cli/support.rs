@@ -256,7 +256,8 @@ impl Small {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
+/// Copies everything in a folder into another.
+pub(crate) fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
         let place = to.join(entry.file_name());
         if entry.path().is_dir() {

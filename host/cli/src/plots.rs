@@ -2,22 +2,37 @@
 //! the equilibrium.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::path::Path;
 
 use alft_game::exact::Solution;
 use alft_runtime::Outcome;
 use alft_runtime::data::Instance;
+use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use crate::error::{Error, Result};
+use crate::error::{self, Result};
 
 /// The result of a drawing function: plotters has an error type for each backend.
-type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
+type Drawn = std::result::Result<(), Box<dyn Error>>;
 
-fn plot_error(file: &Path) -> impl FnOnce(Box<dyn std::error::Error>) -> Error {
-    let path = file.to_path_buf();
+/// The area of a picture.
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// Draws a picture of `size` in memory, and writes it to a file that is complete or as it was before.
+fn draw(file: &Path, size: (u32, u32), fill: impl FnOnce(&Area<'_>) -> Drawn) -> Result<()> {
+    let mut picture = String::new();
+    let root = SVGBackend::with_string(&mut picture, size).into_drawing_area();
+    let drawn = root.fill(&WHITE).map_err(Into::into).and_then(|()| fill(&root)).and_then(|()| Ok(root.present()?));
+    drop(root);
     // The error of a backend is not always Send; its text is.
-    move |error| Error::Plot { path, source: error.to_string().into() }
+    let failed = |source: Box<dyn Error + Send + Sync>| error::Error::Plot { path: file.into(), source };
+    drawn.map_err(|error| failed(error.to_string().into()))?;
+    // A device, or a link to another place, is not replaced.
+    match file.symlink_metadata() {
+        Ok(metadata) if !metadata.is_file() => std::fs::write(file, picture).map_err(|error| failed(error.into())),
+        _ => alft_fs::write(file, picture.as_bytes()).map_err(|error| failed(error.source.into())),
+    }
 }
 
 /// A panel of the picture: its title, the key in `metrics.jsonl`, and the colour of its line.
@@ -32,21 +47,20 @@ const PANELS: [(&str, &str, RGBColor); 6] = [
 
 /// Draws the game's curves from `metrics.jsonl`: each step as a pale line, a moving average as a strong one.
 pub(crate) fn draw_curves(metrics: &Path, picture: &Path) -> Result<()> {
-    let text = alft_fs::read_to_string(metrics, alft_fs::MAX_DATA).map_err(Error::io("read", metrics))?;
+    let text = alft_fs::read_to_string(metrics, alft_fs::MAX_DATA).map_err(error::Error::io("read", metrics))?;
     let lines: Vec<serde_json::Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let steps: Vec<&serde_json::Value> = lines.iter().filter(|line| line["phase"] == "game").collect();
     let curve = |key: &str| -> Curve {
         steps.iter().filter_map(|line| Some((line["step"].as_f64()?, line[key].as_f64()?))).collect()
     };
-    draw_panels(&PANELS.map(|(title, key, color)| (title, curve(key), color)), picture).map_err(plot_error(picture))
+    let panels = PANELS.map(|(title, key, color)| (title, curve(key), color));
+    draw(picture, (960, 780), |root| draw_panels(&panels, root))
 }
 
 /// Steps and values.
 type Curve = Vec<(f64, f64)>;
 
-fn draw_panels(panels: &[(&str, Curve, RGBColor)], picture: &Path) -> Drawn {
-    let root = SVGBackend::new(picture, (960, 780)).into_drawing_area();
-    root.fill(&WHITE)?;
+fn draw_panels(panels: &[(&str, Curve, RGBColor)], root: &Area<'_>) -> Drawn {
     for (area, (title, points, color)) in root.split_evenly((3, 2)).iter().zip(panels) {
         let last = points.last().map_or(1.0, |point| point.0).max(2.0);
         let (low, high) = range(points);
@@ -64,7 +78,6 @@ fn draw_panels(panels: &[(&str, Curve, RGBColor)], picture: &Path) -> Drawn {
         chart.draw_series(LineSeries::new(points.iter().copied(), color.mix(0.3)))?;
         chart.draw_series(LineSeries::new(smoothed(points), color.stroke_width(2)))?;
     }
-    root.present()?;
     Ok(())
 }
 
@@ -94,12 +107,10 @@ const SMALLEST_GAP: f64 = 1e-16;
 /// One row a game: the probabilities of the first prompt's answers, the policy's as lines and the target's as dots;
 /// beside it the gap.
 pub(crate) fn draw_paths(solved: &[(Instance, Solution)], file: &Path) -> Result<()> {
-    draw_games(solved, file).map_err(plot_error(file))
+    draw(file, (960, 280 * solved.len() as u32), |root| draw_games(solved, root))
 }
 
-fn draw_games(solved: &[(Instance, Solution)], file: &Path) -> Drawn {
-    let root = SVGBackend::new(file, (960, 280 * solved.len() as u32)).into_drawing_area();
-    root.fill(&WHITE)?;
+fn draw_games(solved: &[(Instance, Solution)], root: &Area<'_>) -> Drawn {
     for (row, (instance, solution)) in root.split_evenly((solved.len(), 1)).iter().zip(solved) {
         let (left, right) = row.split_horizontally(560);
         let turns = &solution.turns;
@@ -137,21 +148,18 @@ fn draw_games(solved: &[(Instance, Solution)], file: &Path) -> Drawn {
         chart.configure_mesh().light_line_style(WHITE).x_desc("turn").y_label_formatter(&power).draw()?;
         chart.draw_series(LineSeries::new(gaps, BLACK.stroke_width(2)))?;
     }
-    root.present()?;
     Ok(())
 }
 
 /// Regret and distance by group size, a line for each estimator, and KL penalty if there are several: means over the games.
 pub(crate) fn draw_outcomes(outcomes: &[Outcome], file: &Path) -> Result<()> {
-    draw_lines(outcomes, file).map_err(plot_error(file))
+    draw(file, (960, 360), |root| draw_lines(outcomes, root))
 }
 
 /// By group size: the sum and number of the games' values.
 type Sums = BTreeMap<usize, (f64, f64)>;
 
-fn draw_lines(outcomes: &[Outcome], file: &Path) -> Drawn {
-    let root = SVGBackend::new(file, (960, 360)).into_drawing_area();
-    root.fill(&WHITE)?;
+fn draw_lines(outcomes: &[Outcome], root: &Area<'_>) -> Drawn {
     type Of = fn(&Outcome) -> f64;
     let panels: [(&str, Of); 2] = [
         ("regret: value of the equilibrium less value reached", |outcome| outcome.regret),
@@ -207,6 +215,37 @@ fn draw_lines(outcomes: &[Outcome], file: &Path) -> Drawn {
             .label_font(("sans-serif", 12))
             .draw()?;
     }
-    root.present()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kill while a picture is drawn leaves the old one: the new one has another file, and the name last.
+    #[test]
+    fn a_picture_is_replaced_as_a_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let [metrics, picture, old] = ["metrics.jsonl", "curves.svg", "old"].map(|name| dir.path().join(name));
+        std::fs::write(&metrics, "{\"phase\": \"game\", \"step\": 1, \"reward\": 0.5}\n").unwrap();
+        draw_curves(&metrics, &picture).unwrap();
+        let before = std::fs::read_to_string(&picture).unwrap();
+        assert!(before.trim_end().ends_with("</svg>"));
+        std::fs::hard_link(&picture, &old).unwrap();
+        std::fs::write(&metrics, "{\"phase\": \"game\", \"step\": 1, \"reward\": 7.5}\n").unwrap();
+        draw_curves(&metrics, &picture).unwrap();
+        assert_eq!(std::fs::read_to_string(&old).unwrap(), before, "the old picture was written to");
+        assert_ne!(std::fs::read_to_string(&picture).unwrap(), before);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_link_is_not_replaced_by_a_picture() {
+        let dir = tempfile::tempdir().unwrap();
+        let [metrics, link, target] = ["metrics.jsonl", "link.svg", "target.svg"].map(|name| dir.path().join(name));
+        std::fs::write(&metrics, "").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        draw_curves(&metrics, &link).unwrap();
+        assert!(link.is_symlink() && std::fs::read_to_string(&target).unwrap().contains("</svg>"));
+    }
 }

@@ -10,7 +10,7 @@
 //!
 //! [`write()`] writes bytes, [`file()`] and [`folder()`] let a closure do the writing. All three write a draft beside the
 //! destination, flush it to the disk (fsync), rename it into place and flush the folder that holds the name. A killed
-//! process can leave its draft behind: [`sweep`] removes the drafts of dead processes.
+//! process can leave its draft behind: [`sweep`] and [`sweep_of`] remove the drafts of dead processes.
 //!
 //! [`with_hint`] names the file that was probably meant where one is missing, and [`other_format`] what a file is that has
 //! another format than its name says.
@@ -35,7 +35,7 @@ pub use crate::{
     other::other_format,
     read::{MAX_DATA, MAX_DESCRIPTION, MAX_SETTINGS, open, read, read_to_string, require_regular_if_exists},
     similar::{nearest, with_hint},
-    sweep::sweep,
+    sweep::{sweep, sweep_of},
 };
 use alft_text::Foreign;
 

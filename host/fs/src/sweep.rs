@@ -17,12 +17,23 @@ const PARTIAL: &str = ".partial";
 ///
 /// A draft that cannot be removed is skipped, for it only occupies space.
 pub fn sweep(dir: &Path) {
+    sweep_if(dir, |_| true, true);
+}
+
+/// Removes the drafts that killed processes left of the file or folder `path`, as [`sweep`] does, and nothing else: for a folder
+/// that is the user's.
+pub fn sweep_of(path: &Path) {
+    let name = path.file_name().and_then(|name| name.to_str());
+    sweep_if(draft::parent(path), |destination| Some(destination) == name, false);
+}
+
+fn sweep_if(dir: &Path, is_swept: impl Fn(&str) -> bool, partial: bool) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let hidden = entry.file_name();
         let Some(hidden) = hidden.to_str() else { continue };
         let leftover = entry.path();
         match draft::parse(hidden) {
-            Some((_, writer)) if writer.is_alive() => continue,
+            Some((name, writer)) if writer.is_alive() || !is_swept(name) => continue,
             Some((name, _)) => {
                 // The process was killed between the two renames: neither folder is in place.
                 let (replaced, destination) = (draft::replaced(&leftover.join(name)), dir.join(name));
@@ -30,7 +41,7 @@ pub fn sweep(dir: &Path) {
                     let _ = fs::rename(replaced, destination);
                 }
             }
-            None if hidden.ends_with(PARTIAL) => {}
+            None if partial && hidden.ends_with(PARTIAL) => {}
             None => continue,
         }
         let _ = if leftover.is_dir() { fs::remove_dir_all(&leftover) } else { fs::remove_file(&leftover) };
@@ -90,6 +101,18 @@ mod tests {
         kept.sort();
         assert_eq!(left, kept);
         sweep(&within("no such folder"));
+    }
+
+    #[test]
+    fn the_drafts_of_one_file_alone_can_be_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let pid = dead();
+        let within = |name: &str| dir.path().join(name);
+        let own = leftover(&within("alft.lock"), pid, |draft| fs::write(draft, "half").unwrap());
+        let other = leftover(&within("model"), pid, |_| {});
+        fs::write(within("download.partial"), "").unwrap();
+        sweep_of(&within("alft.lock"));
+        assert!(!own.exists() && other.exists() && within("download.partial").exists());
     }
 
     #[test]

@@ -57,6 +57,7 @@ pub(crate) fn run(args: &LockArgs) -> Result<()> {
     let (path, count) = (dir.join(NAME), pins.len());
     // A lock that cannot be read is replaced: the user approves the plugins anew.
     let lock = Lock::find(&dir).ok().flatten().unwrap_or_else(|| Lock::new(Vec::new())).with(pins);
+    alft_fs::sweep_of(&path);
     alft_fs::write(&path, lock.text().as_bytes()).map_err(alft_runtime::Error::from)?;
     say!("{} pins {count} plugins", Foreign::path(&path));
     Ok(())
