@@ -131,6 +131,31 @@ fn a_run_resumed_with_another_run_file_changes_at_that_step() {
 }
 
 #[test]
+fn a_change_after_the_last_step_is_made_again_before_the_last_evaluation() {
+    let scratch = Scratch::new();
+    let mut run = scratch.start("run", scratch.config(|_| ()));
+    run_to(&mut run, 3);
+    copy(&scratch.path().join("run/state"), &scratch.path().join("early"));
+    run_to(&mut run, 6);
+    let mut config = scratch.config(|run| drop(plugin(run, "arithmetic").insert("weight".into(), 0.5.into())));
+    config.output = scratch.path().join("run");
+    assert_eq!(run.apply(config.clone()).unwrap(), ["arithmetic.weight is 0.5 (was 1.0)"]);
+    run.finish().unwrap();
+
+    copy(&scratch.path().join("run"), &scratch.path().join("again"));
+    fs::remove_dir_all(scratch.path().join("again/state")).unwrap();
+    fs::rename(scratch.path().join("early"), scratch.path().join("again/state")).unwrap();
+    let mut again = scratch.resume("again", config);
+    run_to(&mut again, 7);
+    again.finish().unwrap();
+    scratch.assert_same_runs("again", "run");
+    assert_eq!(
+        scratch.events(),
+        ["7 false arithmetic.weight is 0.5 (was 1.0)", "7 true arithmetic.weight is 0.5 (was 1.0)"]
+    );
+}
+
+#[test]
 fn a_weight_follows_its_schedule() {
     let scratch = Scratch::new();
     let schedule: Table = "weight = { from = 0.0, to = 1.0, over = 4 }".parse().unwrap();

@@ -160,6 +160,7 @@ impl Error {
                 RuntimeError::DataLine { .. } | RuntimeError::Data { .. } => 4,
                 RuntimeError::Plugin { .. } | RuntimeError::Failing { .. } | RuntimeError::Engine(_) => 5,
                 RuntimeError::Lock(_) | RuntimeError::LinkedPlugins | RuntimeError::Objective { .. } => 5,
+                RuntimeError::Model(alft_policy::Error::Write(_) | alft_policy::Error::WriteTensors { .. }) => 1,
                 RuntimeError::Model(_) | RuntimeError::NotFinite { .. } => 6,
                 RuntimeError::Resume { .. } => 7,
                 RuntimeError::Uncertified { .. } => 8,
@@ -309,5 +310,19 @@ impl Diagnostic for Shown {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = miette::LabeledSpan> + '_>> {
         self.error.as_ref()?.labels()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_has_the_same_exit_code_whatever_was_being_written() {
+        let full = || alft_fs::Error { path: "model".into(), source: std::io::ErrorKind::StorageFull.into() };
+        assert_eq!(Error::from(RuntimeError::Write(full())).code(), 1);
+        assert_eq!(Error::from(alft_policy::Error::Write(full())).code(), 1);
+        let source = std::io::Error::from(std::io::ErrorKind::StorageFull).into();
+        assert_eq!(Error::from(alft_policy::Error::WriteTensors { path: "model".into(), source }).code(), 1);
     }
 }

@@ -188,6 +188,8 @@ impl Run {
     /// The policy or a record fails.
     pub fn finish(mut self) -> Result<Summary> {
         self.go_back_if_failed()?;
+        // Those that were recorded after the last step: the evaluation was made under them.
+        self.apply_pending_changes()?;
         (self.session.observer)(&RunEvent::PhaseFinished);
         let after = match self.session.state.evaluation {
             Some((step, averages)) if step == self.session.state.step => Some(averages),
