@@ -143,7 +143,7 @@ fn a_score_in_place_of_a_failure_is_used_and_the_failure_is_counted() {
     assert!(failed > 0 && failures(&small, "faulty", "panic") > 0);
 
     let refused = |set: &str, texts: &[&str]| fail(small.train("x").args(["--set", set]), 5, texts);
-    refused("plugin.faulty.on_error={score = 2.0}", &["plugin \"faulty\"", "promises scores from 0 to 1"]);
+    refused("plugin.faulty.on_error={score = 2.0}", &["plugin \"faulty\"", "promises scores from 0.0 to 1.0"]);
     let texts = ["plugin \"arithmetic\"", "for roles that score alone"];
     refused("plugin.arithmetic.on_error={score = 0.0}", &texts);
     let texts = ["plugin \"coherence\"", "for roles that score alone"];
@@ -168,7 +168,10 @@ fn an_item_at_a_limit_has_the_score_of_the_run_file_and_is_counted() {
     succeed(&mut small.command(&["replay", "run", "--trust-native"]));
 
     let refused = |set: &str, texts: &[&str]| fail(small.train("x").args(["--set", set]), 5, texts);
-    refused("plugin.faulty.on_limit={score = 2.0}", &["plugin \"faulty\"", "on_limit", "promises scores from 0 to 1"]);
+    refused(
+        "plugin.faulty.on_limit={score = 2.0}",
+        &["plugin \"faulty\"", "on_limit", "promises scores from 0.0 to 1.0"],
+    );
     refused("plugin.coherence.on_limit={score = 0.0}", &["plugin \"coherence\"", "a bundle without rewards"]);
 }
 

@@ -260,9 +260,9 @@ fn in_the_runs_folder() {
         let kept = std::fs::read(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
         succeed(Command::new("mkfifo").arg(&path));
-        fail(&mut small.resume("run"), 1, &[name, "not a regular file"]);
+        fail(&mut small.resume("run"), 1, &[name, "it is a pipe; name a regular file"]);
         if name == "ledger" {
-            fail(&mut small.command(&["replay", "run"]), 1, &["ledger", "not a regular file"]);
+            fail(&mut small.command(&["replay", "run"]), 1, &["ledger", "it is a pipe; name a regular file"]);
         }
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, kept).unwrap();

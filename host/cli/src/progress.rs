@@ -154,7 +154,7 @@ impl RunReporter {
             RunEvent::UpdateMemory(memory) => self.line(&memory.to_string()),
             RunEvent::Plugin(PluginEvent::Build { event, .. }) => self.line(&event.to_string()),
             RunEvent::Plugin(PluginEvent::Opened { name, description }) => {
-                self.line(&format!("plugin {name}: {description}"));
+                self.line(&format!("plugin {}: {description}", Foreign::new(name)));
             }
             RunEvent::RunDir(path) => self.line(&format!("run folder {}", Foreign::path(&path))),
             RunEvent::PhaseStarted { phase, done, total } => self.begin(*phase, *done, *total),

@@ -48,12 +48,14 @@ pub(crate) fn text(summary: &Summary, dir: &RunDir) -> String {
         }
     }
     for (plugin, failures) in &summary.failures {
+        let plugin = Foreign::new(plugin);
         line(format_args!("plugin {plugin} failed: {}", failure_counts(failures)));
     }
     line(format_args!("{:<26}{:>9}{:>10}{:>16}{:>12}{:>10}", "plugin", "calls", "items", "fuel", "an item", "seconds"));
     for (plugin, usage) in &summary.usage {
         let UsageLine { calls, items, fuel, fuel_per_item, .. } = usage;
         let seconds = summary.plugin_seconds.get(plugin).copied().unwrap_or_default();
+        let plugin = Foreign::new(plugin);
         line(format_args!("{plugin:<26}{calls:>9}{items:>10}{fuel:>16}{fuel_per_item:>12.0}{seconds:>10.2}"));
     }
     line(format_args!("curves {}", Foreign::path(&dir.curves())));

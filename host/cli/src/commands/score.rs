@@ -12,6 +12,7 @@ use alft_runtime::reward::{self, RewardConfig, TargetState};
 use alft_runtime::rollout::{Group, Rollout, Sample};
 use alft_runtime::stats::{Averages, StepStats, failure_counts};
 use alft_sdk::roles::Role;
+use alft_text::Foreign;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -75,7 +76,9 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
         let stats = reward::assign(step, &plugins, &mut TargetState::default(), &config);
         for ((plugin, stats), totals) in plugins.iter().zip(&stats.plugins).zip(&totals.plugins) {
             let first = stats.failures.iter().filter(|(kind, _)| !totals.failures.contains_key(*kind));
-            first.for_each(|(_, (_, first))| progress.line(&format!("plugin {} failed: {first}", plugin.name)));
+            first.for_each(|(_, (_, first))| {
+                progress.line(&format!("plugin {} failed: {first}", Foreign::new(&plugin.name)))
+            });
         }
         totals.add(stats);
         for group in step.iter().flat_map(|rollout| &rollout.groups) {
@@ -92,7 +95,7 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
 fn open(entries: &[PluginEntry], limits: &Limits) -> Result<PluginSet> {
     let mut observer = |event: PluginEvent<'_>| match event {
         PluginEvent::Build { event, .. } => tell!("{event}"),
-        PluginEvent::Opened { name, description } => tell!("plugin {name}: {description}"),
+        PluginEvent::Opened { name, description } => tell!("plugin {}: {description}", Foreign::new(name)),
     };
     Ok(PluginSet::open(entries, limits, PinSource::Unpinned, &engine::worker()?, &mut observer)?)
 }
@@ -156,7 +159,7 @@ fn tell_means(plugins: &PluginSet, stats: &StepStats, averages: &Averages) {
         let weight = plugin.weight.at(0);
         tell!(
             "{:<24}{weight:>10?}{mean:>10}{std:>10}{:>14}  {}",
-            plugin.name,
+            Foreign::new(&plugin.name),
             stats.usage.fuel,
             failure_counts(&counts)
         );
