@@ -13,7 +13,7 @@ shift || true
 wanted=("$@")
 # The targets are built by a stable compiler, without a sanitizer; all share one folder.
 export RUSTC_BOOTSTRAP=1
-options=(--sanitizer none --target-dir "$PWD/target/fuzz")
+options=(--fuzz-dir . --sanitizer none --target-dir "$PWD/target/fuzz")
 
 is_wanted() {
     [ ${#wanted[@]} = 0 ] || [[ " ${wanted[*]} " == *" $1 "* ]]

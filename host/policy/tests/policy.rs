@@ -382,7 +382,7 @@ fn a_damaged_model_is_an_error_that_names_the_file() {
 
     let gguf = path.join("model.gguf");
     fs::write(&gguf, b"GGUF\x03\0\0\0").unwrap();
-    assert!(open(&gguf).contains("not a valid GGUF file"));
+    assert!(open(&gguf).contains("model.gguf: the file is cut short or damaged"));
 }
 
 #[test]

@@ -295,7 +295,8 @@ fn within_an_entry(counts: &[usize], most: usize) -> Option<usize> {
 
 #[test]
 fn a_plugin_that_is_honest_in_small_batches_alone_is_reported() {
-    let paid: [fn(&[usize]) -> Option<usize>; 7] = [
+    type Paid = fn(&[usize]) -> Option<usize>;
+    let paid: [Paid; 7] = [
         |counts| after_entries(counts, 4),
         |counts| after_entries(counts, 32),
         |counts| after_entries(counts, 60),

@@ -12,7 +12,7 @@ use std::{
 use candle_core::{Device, Tensor, Var};
 
 use crate::{
-    error::{Error, Result},
+    error::{BoxError, Error, Result},
     formats::safetensors,
     train::{reference::Reference, trainer::Trainer},
 };
@@ -121,12 +121,12 @@ pub fn note(dir: &Path) -> Result<String> {
 /// Reads the tensors and the header's metadata of a file that [`save`] wrote.
 fn read(path: &Path, device: &Device) -> Result<(HashMap<String, Tensor>, HashMap<String, String>)> {
     let bytes = alft_fs::read(path, u64::MAX).map_err(Error::read(path))?;
-    let (_, header) = ::safetensors::SafeTensors::read_metadata(&bytes).map_err(Error::format(path, "safetensors"))?;
+    let (_, header) = ::safetensors::SafeTensors::read_metadata(&bytes).map_err(damaged(path))?;
     let metadata = header.metadata().clone().unwrap_or_default();
     if metadata.get("format").map(String::as_str) != Some(FORMAT) {
         return Err(Error::content(path, format!("the format is not {FORMAT}; the checkpoint is of another version")));
     }
-    let tensors = candle_core::safetensors::load_buffer(&bytes, device).map_err(Error::format(path, "safetensors"))?;
+    let tensors = candle_core::safetensors::load_buffer(&bytes, device).map_err(damaged(path))?;
     Ok((tensors, metadata))
 }
 
@@ -150,4 +150,9 @@ fn remove_all(
         removed.push(tensor);
     }
     Ok(removed)
+}
+
+/// The error of a file that this crate wrote, and that is no longer what it was.
+fn damaged<E: Into<BoxError>>(path: &Path) -> impl FnOnce(E) -> Error {
+    move |source| Error::Format { path: path.to_owned(), format: "safetensors", source: source.into() }
 }

@@ -677,7 +677,7 @@ path = "a.wasm"
             ("plugin.a.on_limit={score=nan}", "`plugin.a.on_limit` must have a finite score"),
             ("plugin.a.on_limit={scores=0}", "unknown field `scores`"),
             ("plugin.a.weight=1e308", "not 1e308"),
-            ("plugin.a.config={deep=[1, -inf]}", "must be finite, not -inf"),
+            ("plugin.a.config={deep=[1, -inf]}", "`plugin.a.config.deep.1` must be a finite number, not -inf"),
             ("plugin.a.multiplier_rate=1e308", "not 1e308"),
             ("plugin.a.on_error=skip", "unknown variant `skip`"),
             ("plugin.a.limits.stack=1", "`plugin.a.limits.stack`"),
