@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use alft_text::Foreign;
 
-use crate::formats::mistaken;
+use crate::other_format::other_format;
 
 /// The result of every fallible function of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -246,7 +246,7 @@ impl Error {
     }
 
     pub(crate) fn format<E: Into<BoxError>>(path: &Path, format: &'static str) -> impl FnOnce(E) -> Self {
-        move |source| match mistaken::other_format(path, format) {
+        move |source| match other_format(path, format) {
             Some(other) => Error::content(path, format!("the file is {other}")),
             None => Error::Format { path: path.to_owned(), format, source: source.into() },
         }

@@ -22,6 +22,7 @@ mod generate;
 mod kernels;
 mod model;
 mod ops;
+mod other_format;
 mod policy;
 pub mod process;
 mod profile;

@@ -10,7 +10,11 @@ use alft_text::Foreign;
 use candle_core::{DType, Device, Tensor, safetensors::MmapedSafetensors};
 use serde_json::{Value, json};
 
-use super::{export::ExportType, mistaken, safetensors};
+use super::{
+    export::ExportType,
+    mistaken,
+    safetensors::{self, INDEX, WEIGHTS},
+};
 use crate::{
     error::{Error, Result},
     model::{
@@ -25,8 +29,6 @@ use crate::{
     policy::Policy,
 };
 
-pub(super) const WEIGHTS: &str = "model.safetensors";
-pub(super) const INDEX: &str = "model.safetensors.index.json";
 /// The beginning of the names of a text model's weights in a model of several parts, whose others are not read.
 const TEXT_MODEL: &str = "language_model.";
 

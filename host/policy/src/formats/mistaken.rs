@@ -1,20 +1,12 @@
 //! Files and folders that are no model, named for what they are.
 
-use std::{io::Read, path::Path};
+use std::path::Path;
 
-use super::huggingface::{INDEX, WEIGHTS};
+use super::safetensors::{INDEX, WEIGHTS};
 use crate::{
     error::{Error, Result},
     model::companions::TOKENIZER,
 };
-
-/// Bytes of a file that tell its format.
-const START: u64 = 64;
-
-/// The names of formats in errors.
-pub(super) const GGUF: &str = "GGUF";
-pub(super) const SAFETENSORS: &str = "safetensors";
-const DAMAGED: &str = "cut short or damaged; fetch it again";
 
 /// Fails for a folder that is no model in Hugging Face's format, with what it is instead or what is missing.
 pub(super) fn check_folder(dir: &Path) -> Result<()> {
@@ -64,50 +56,6 @@ pub(super) fn check_folder(dir: &Path) -> Result<()> {
         return Ok(());
     };
     Err(Error::content(dir, format!("the folder {fault}")))
-}
-
-/// Returns what a file is in place of the format that it should have, and the remedy, if its first bytes tell: the end of a
-/// sentence that begins with "the file is". A file of that very format is damaged.
-pub(crate) fn other_format(path: &Path, format: &str) -> Option<String> {
-    let mut start = Vec::new();
-    alft_fs::open(path).ok()?.take(START).read_to_end(&mut start).ok()?;
-    match start.as_slice() {
-        [] => Some("empty; fetch it again".to_owned()),
-        // Files of PyTorch are zip archives.
-        [b'P', b'K', 3, 4, ..] => Some(
-            "of PyTorch, whose format runs code when it is read; load the model with transformers, and save it by \
-             `model.save_pretrained(folder, safe_serialization=True)`"
-                .to_owned(),
-        ),
-        [b'G', b'G', b'U', b'F', ..] => {
-            Some(if format == GGUF { DAMAGED } else { "a GGUF file; write its path in place of a folder's" }.to_owned())
-        }
-        start if start.get(8..10) == Some(b"{\"") => {
-            const FOLDER: &str = "of safetensors; write the path of its folder, with config.json and tokenizer.json";
-            Some(if format == SAFETENSORS { DAMAGED } else { FOLDER }.to_owned())
-        }
-        [b'{', ..] if [GGUF, SAFETENSORS].contains(&format) => {
-            Some("of JSON; write the path of its folder, with config.json, tokenizer.json and weights".to_owned())
-        }
-        start => alft_fs::other_format(start).map(str::to_owned),
-    }
-}
-
-/// Fails for a safetensors file that ends before its header does, or before its last tensor.
-pub(super) fn check_length(path: &Path) -> Result<()> {
-    let mut file = alft_fs::open(path).map_err(Error::read(path))?;
-    let length = file.metadata().map_err(Error::read(path))?.len();
-    let mut header = [0; 8];
-    let begins = file.read_exact(&mut header).is_ok();
-    let header = u64::from_le_bytes(header);
-    // The limit of the format's own library: what is above is no header.
-    const MOST: u64 = 100_000_000;
-    if begins && header <= MOST && length < header.saturating_add(8) {
-        let reason =
-            format!("the file is cut short: it has {length} bytes, and its header alone {header}; fetch it again");
-        return Err(Error::content(path, reason));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ pub(crate) mod export;
 mod gguf;
 pub(crate) mod hub;
 mod huggingface;
-pub(crate) mod mistaken;
+mod mistaken;
 pub(crate) mod peft;
 pub(crate) mod safetensors;
 

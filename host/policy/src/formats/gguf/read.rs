@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    formats::{huggingface::check_vocab_size, mistaken},
+    formats::huggingface::check_vocab_size,
     model::{
         companions::{Companions, TOKENIZER_CONFIG},
         config::ModelConfig,
@@ -33,6 +33,7 @@ use crate::{
         transformer::Transformer,
         weight::{Weight, WeightSource},
     },
+    other_format::GGUF,
     policy::Policy,
 };
 
@@ -241,7 +242,7 @@ fn unread_type(path: &Path, error: candle_core::Error) -> Error {
         let digits = rest.split(|character: char| !character.is_ascii_digit()).next();
         digits?.parse::<u32>().ok()
     });
-    let Some(number) = number else { return Error::format(path, mistaken::GGUF)(error) };
+    let Some(number) = number else { return Error::format(path, GGUF)(error) };
     let known = UNREAD_TYPES.iter().find(|(known, _)| *known == number);
     let name = known.map_or_else(|| format!("number {number}"), |(_, name)| (*name).to_owned());
     let supported = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q8_1, and Q2_K to Q8_K";

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::is_word;
 use crate::{
     error::{Error, Result},
-    formats::huggingface::{INDEX, WEIGHTS},
+    formats::safetensors::{INDEX, WEIGHTS},
     model::companions::{CONFIG, TOKENIZER},
 };
 

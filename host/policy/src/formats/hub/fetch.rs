@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    formats::huggingface::{INDEX, WEIGHTS},
+    formats::safetensors::{INDEX, WEIGHTS},
     model::{
         companions::{self, CONFIG, TOKENIZER},
         config::ModelConfig,
