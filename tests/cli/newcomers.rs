@@ -242,7 +242,7 @@ fn in_the_text_of_the_run_file() {
             run("embedded = \"tiny\"", "path = \"C:\\models\""),
             3,
             &["run.toml:4", "write the text in single quotes"],
-            // The path is read now; the model is the user's business.
+            // A text in single quotes is read; the folder that the user means is not there in this test.
             run("path = \"C:\\models\"", "embedded = 'tiny'"),
         ),
         toml(

@@ -1,4 +1,4 @@
-//! Files and folders that are no model, named for what they are.
+//! Folders that are no model, named for what they are. `other_format` does so for files.
 
 use std::path::Path;
 

@@ -9,8 +9,9 @@ use crate::{
     other_format::SAFETENSORS,
 };
 
-/// A folder's file of weights, or the names of several.
+/// The weights of a folder that has them in one file.
 pub(crate) const WEIGHTS: &str = "model.safetensors";
+/// The list of the files of a folder that has them in several.
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
 
 /// Maps a file into memory, to read its tensors one at a time.
@@ -28,7 +29,7 @@ pub(crate) fn write(tensors: &BTreeMap<String, Tensor>, path: &Path, metadata: &
         .map_err(|source| Error::WriteTensors { path: path.to_owned(), source: source.into() })
 }
 
-/// Fails for a safetensors file that ends before its header does, or before its last tensor.
+/// Fails for a file that ends before its header does. The library finds one that ends before its last tensor.
 fn check_length(path: &Path) -> Result<()> {
     let mut file = alft_fs::open(path).map_err(Error::read(path))?;
     let length = file.metadata().map_err(Error::read(path))?.len();
