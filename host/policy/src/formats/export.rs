@@ -28,6 +28,9 @@ pub enum ExportType {
 /// The number format of the matrices in a GGUF file. Vectors are in 32 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GgufType {
+    /// 32 bits: the trained weights to the bit.
+    #[serde(rename = "f32")]
+    F32,
     /// 16 bits, with 10 bits of mantissa.
     #[serde(rename = "f16")]
     F16,
@@ -48,6 +51,7 @@ impl ExportType {
 impl GgufType {
     pub(super) fn dtype(self) -> GgmlDType {
         match self {
+            GgufType::F32 => GgmlDType::F32,
             GgufType::F16 => GgmlDType::F16,
             GgufType::Q8_0 => GgmlDType::Q8_0,
         }

@@ -81,6 +81,7 @@ fn unnamed(reason: &str) -> Error {
 /// Returns the format's number of the type that most weights have.
 fn file_type(format: GgufType) -> u32 {
     match format {
+        GgufType::F32 => 0,
         GgufType::F16 => 1,
         GgufType::Q8_0 => 7,
     }
@@ -95,7 +96,7 @@ fn quantised(name: &str, weight: &Tensor, format: GgufType) -> Result<QTensor> {
         _ => GgmlDType::F16,
     };
     if dtype == GgmlDType::F16 && weight.abs()?.max_all()?.to_scalar::<f32>()? > LARGEST {
-        return Err(unnamed(&format!("`{name}` has a weight beyond {LARGEST}, the largest in f16; use q8_0")));
+        return Err(unnamed(&format!("`{name}` has a weight beyond {LARGEST}, the largest in f16; use f32")));
     }
     Ok(QTensor::quantize(weight, dtype)?)
 }

@@ -77,13 +77,16 @@ fn an_export_is_read_back_as_a_folder_and_as_a_file() {
         policy.export(&folder, export).unwrap();
         let halved = Policy::open(&folder, &Device::Cpu).unwrap();
         let file = Policy::open(&folder.join("model.gguf"), &Device::Cpu).unwrap();
+        policy.export(&folder, Export { gguf: Some(GgufType::F32), ..Export::default() }).unwrap();
+        let whole_file = Policy::open(&folder.join("model.gguf"), &Device::Cpu).unwrap();
         policy.save(&folder).unwrap();
         let whole = Policy::open(&folder, &Device::Cpu).unwrap();
         assert!(!folder.join("model.gguf").exists(), "an export replaces the folder");
         assert_near(&scores(&whole), &scores(&policy), 1e-6, family);
+        assert_near(&scores(&whole_file), &scores(&policy), 1e-6, family);
         assert_near(&scores(&file), &scores(&policy), 5e-3, family);
         assert_near(&scores(&halved), &scores(&policy), 5e-2, family);
-        for other in [&halved, &file, &whole] {
+        for other in [&halved, &file, &whole, &whole_file] {
             assert_eq!(other.config, policy.config, "{family}");
             assert_eq!(other.encode("<s>!&C</s>").unwrap(), policy.encode("<s>!&C</s>").unwrap());
             let source = |policy: &Policy| policy.chat_template(None).unwrap().unwrap().source().to_owned();
