@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     bench::BenchCommand, doctor::DoctorArgs, estimator::EstimatorArgs, plugin::PluginCommand, replay::ReplayArgs,
-    rescore::RescoreArgs, score::ScoreArgs, simulate::SimulateArgs, solve::SolveArgs, train::TrainArgs,
+    rescore::RescoreArgs, score::ScoreArgs, serve::ServeArgs, simulate::SimulateArgs, solve::SolveArgs, train::TrainArgs,
 };
 use crate::error::EXIT_CODES;
 
@@ -21,6 +21,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Train(TrainArgs),
+    Serve(ServeArgs),
     Score(ScoreArgs),
     Rescore(RescoreArgs),
     Replay(ReplayArgs),

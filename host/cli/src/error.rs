@@ -53,6 +53,11 @@ pub(crate) enum Error {
     #[diagnostic(code(alft::run))]
     Run(RuntimeError),
 
+    /// The service does not start, or cannot write its records. The exit code is that of the class.
+    #[error(transparent)]
+    #[diagnostic(code(alft::serve))]
+    Serve(alft_serve::Error),
+
     /// A plugin given on the command line cannot be used. Exit code 5.
     #[error("plugin \"{name}\" cannot be used", name = Foreign::new(name))]
     #[diagnostic(code(alft::plugin))]
@@ -153,6 +158,13 @@ impl Error {
             Self::Uncertified { .. } => 8,
             Self::Replay { .. } | Self::Ledger(_) => 9,
             Self::Gpu { .. } => 10,
+            Self::Serve(error) => match error {
+                alft_serve::Error::Token { .. } => 3,
+                alft_serve::Error::Record { .. } => 7,
+                alft_serve::Error::Ledger(_) => 9,
+                alft_serve::Error::Runtime(_) => unreachable!("it became an error of the runtime"),
+                alft_serve::Error::Listen { .. } | alft_serve::Error::Io { .. } | alft_serve::Error::Threads(_) => 1,
+            },
             Self::Run(error) => match error {
                 RuntimeError::Io { .. } | RuntimeError::Write(_) | RuntimeError::Ledger(ledger::Error::Io { .. }) => 1,
                 RuntimeError::Estimator(_) => 2,
@@ -213,6 +225,15 @@ impl From<RuntimeError> for Error {
             RuntimeError::Estimator(error) => Self::Estimator(error),
             RuntimeError::Uncertified { games } => Self::Uncertified { games },
             error => Self::Run(error),
+        }
+    }
+}
+
+impl From<alft_serve::Error> for Error {
+    fn from(error: alft_serve::Error) -> Self {
+        match error {
+            alft_serve::Error::Runtime(error) => error.into(),
+            error => Self::Serve(error),
         }
     }
 }

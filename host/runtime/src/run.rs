@@ -484,7 +484,7 @@ fn fixed_settings_that_differ(a: &RunFile, b: &RunFile) -> Vec<String> {
     let fixed = |config: &RunFile| {
         let mut settings = serde_json::to_value(config).expect("a run file prints");
         let table = settings.as_object_mut().expect("a run file is a table");
-        ["plugin", "limits"].iter().for_each(|key| drop(table.remove(*key)));
+        ["plugin", "limits", "serve"].iter().for_each(|key| drop(table.remove(*key)));
         drop(table["train"].as_object_mut().and_then(|train| train.remove("schedule")));
         settings
     };

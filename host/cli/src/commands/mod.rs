@@ -7,6 +7,7 @@ pub(crate) mod plugin;
 pub(crate) mod replay;
 pub(crate) mod rescore;
 pub(crate) mod score;
+pub(crate) mod serve;
 pub(crate) mod simulate;
 pub(crate) mod solve;
 pub(crate) mod train;
@@ -18,6 +19,7 @@ use crate::error::Result;
 pub(crate) fn run(command: Command) -> Result<()> {
     match command {
         Command::Train(args) => train::run(&args),
+        Command::Serve(args) => serve::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Rescore(args) => rescore::run(&args),
         Command::Replay(args) => replay::run(&args),

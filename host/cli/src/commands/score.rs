@@ -8,13 +8,12 @@ use alft_plugin_host::Limits;
 use alft_runtime::config::{PluginEntry, RunFileWatcher};
 use alft_runtime::data::{AnsweredQuestion, read_completions};
 use alft_runtime::plugins::{PinSource, PluginEvent, PluginSet};
+use alft_runtime::record::ScoreLine;
 use alft_runtime::reward::{self, RewardConfig, TargetState};
-use alft_runtime::rollout::{Group, Rollout, Sample};
+use alft_runtime::rollout::Rollout;
 use alft_runtime::stats::{Averages, StepStats, failure_counts};
-use alft_sdk::roles::Role;
 use alft_text::Foreign;
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::engine;
 use crate::error::Result;
@@ -68,7 +67,7 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
     let steps = run.as_ref().filter(|_| advantage.scale == Scale::Batch);
     let at_a_time = steps.map_or(AT_A_TIME, |run| run.game.bundles_per_step);
 
-    let mut rollouts: Vec<Rollout<'_>> = answered.iter().map(rollout).collect();
+    let mut rollouts: Vec<Rollout<'_>> = answered.iter().map(AnsweredQuestion::rollout).collect();
     let mut totals = StepStats::new(&plugins);
     let mut progress = Progress::begin("scored", 0, rollouts.len() as u64);
     let mut done = 0;
@@ -82,7 +81,7 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
         }
         totals.add(stats);
         for group in step.iter().flat_map(|rollout| &rollout.groups) {
-            progress.suspend(|| print::json(&Line::new(group, &plugins)));
+            progress.suspend(|| print::json(&ScoreLine::new(group, &plugins)));
         }
         done += step.len() as u64;
         progress.at(done, "questions");
@@ -98,56 +97,6 @@ fn open(entries: &[PluginEntry], limits: &Limits) -> Result<PluginSet> {
         PluginEvent::Opened { name, description } => tell!("plugin {}: {description}", Foreign::new(name)),
     };
     Ok(PluginSet::open(entries, limits, PinSource::Unpinned, &engine::worker()?, &mut observer)?)
-}
-
-fn rollout(answered: &AnsweredQuestion) -> Rollout<'_> {
-    let phrasings = answered.question.prompts.iter().zip(&answered.completions);
-    let groups = phrasings.map(|(prompt, completions)| Group::new(prompt, Vec::new(), completions.clone()));
-    Rollout { question: &answered.question, groups: groups.collect() }
-}
-
-/// A line of the output, with an entry for each completion of a line of the input.
-#[derive(Debug, Serialize)]
-struct Line<'a> {
-    id: &'a str,
-    /// The keys; `null` where no answer can be read.
-    answers: Vec<Value>,
-    /// Each plugin's unweighted scores; `null` for a completion that it was not asked about.
-    scores: Map<String, Value>,
-    /// Σ weight × score; `null` where a plugin failed.
-    rewards: Vec<Option<f64>>,
-    advantages: Vec<Option<f64>>,
-}
-
-impl<'a> Line<'a> {
-    fn new(group: &'a Group<'_>, plugins: &PluginSet) -> Self {
-        let samples = || group.samples.iter();
-        let scoring =
-            plugins.iter().enumerate().filter(|(_, plugin)| plugin.roles.iter().any(|role| role != Role::Reader));
-        let scores = scoring.map(|(place, plugin)| (plugin.name.clone(), samples().map(|s| score(s, place)).collect()));
-        Self {
-            id: &group.prompt.id,
-            answers: samples().map(answer).collect(),
-            scores: scores.collect(),
-            rewards: samples().map(|sample| sample.reward).collect(),
-            advantages: samples().map(|sample| sample.advantage).collect(),
-        }
-    }
-}
-
-fn answer(sample: &Sample) -> Value {
-    match &sample.dropped {
-        Some(reason) => json!({ "failure": reason }),
-        None => sample.answer.key().into(),
-    }
-}
-
-fn score(sample: &Sample, plugin: usize) -> Value {
-    if let Some(failure) = sample.failures.get(&plugin) {
-        return json!({ "failure": failure });
-    }
-    let rewards = sample.rewards.iter().filter(|reward| reward.plugin == plugin);
-    rewards.map(|reward| reward.value).reduce(|sum, value| sum + value).into()
 }
 
 fn tell_means(plugins: &PluginSet, stats: &StepStats, averages: &Averages) {

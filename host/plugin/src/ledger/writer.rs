@@ -95,6 +95,11 @@ impl Ledger {
         self.file.flush().map_err(|source| self.io(source))
     }
 
+    /// The length of the ledger in bytes, of all frames that were recorded.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
     /// Writes all frames to the disk and returns the length of the ledger in bytes.
     ///
     /// # Errors

@@ -51,6 +51,7 @@ impl ConfigFingerprint {
             "/prompts/eval",
             "/warm_start/data",
             "/plugin",
+            "/serve",
             "/limits",
         ];
         for key in free {

@@ -1,13 +1,14 @@
 //! A plugin's table in the run file.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use alft_game::{GroupObjective, Scale};
 use alft_plugin_host::{FailureKind, Limits};
 use alft_sdk::roles::Role;
 use serde::{Deserialize, Serialize};
 
+use super::run_file::make_absolute;
 use super::source::InvalidSetting;
 use super::weight::{MOST, Weight};
 
@@ -151,6 +152,11 @@ impl PluginEntry {
     /// The default of `max_failure_rate`. Above one half, the failures choose what is left to learn from more than the
     /// plugin does. Below it, a plugin that fails on hard answers should not cost a night's run.
     pub const MAX_FAILURE_RATE: f64 = 0.5;
+
+    /// Makes paths absolute that are relative to the run file's folder.
+    pub(super) fn make_paths_absolute(&mut self, folder: &Path) {
+        self.path.iter_mut().chain(&mut self.source).for_each(|path| make_absolute(path, folder));
+    }
 
     /// The limits of the plugin's calls in a run with the limits `run`.
     pub fn limits(&self, run: &Limits) -> Limits {

@@ -17,6 +17,7 @@ use super::best::Best;
 use super::plugin::PluginEntry;
 use super::questions::{DynamicSampling, QuestionOrder};
 use super::schedule::PhaseSchedule;
+use super::serve::Serve;
 use super::source::{InvalidSetting, RunFileError, Source};
 
 /// A run file. Paths are relative to the file that they stand in; `output` is relative to the current folder.
@@ -54,6 +55,9 @@ pub struct RunFile {
     pub limits: Limits,
     /// Supervised training before the game.
     pub warm_start: Option<WarmStart>,
+    /// The service of the same plugins, for `alft serve`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serve: Option<Serve>,
     /// The plugins, in the order in which they are asked.
     #[serde(rename = "plugin", default)]
     pub plugins: Vec<PluginEntry>,
@@ -257,7 +261,7 @@ pub struct WarmStart {
 }
 
 /// The largest number of samples of a group, and of questions or examples of a batch.
-const LARGEST_BATCH: u64 = 1 << 16;
+pub(super) const LARGEST_BATCH: u64 = 1 << 16;
 
 /// The slowest rate of a target that remembers: at a lower one a single sample would not move the target.
 const MIN_TARGET_RATE: f64 = 0.001;
@@ -269,10 +273,7 @@ impl RunFile {
     /// # Errors
     /// The first mistake, with its key, its place in the text and the remedy.
     pub fn parse(path: &Path, text: &str, overrides: &[String]) -> Result<Self, RunFileError> {
-        let mut source = Source { name: Foreign::path(&path).to_string(), text: text.to_owned() };
-        if !overrides.is_empty() {
-            source = source.with_overrides(overrides)?;
-        }
+        let source = Source::new(path, text, overrides)?;
         source.check_numbers()?;
         let mut run: Self = toml::from_str(&source.text).map_err(|error| source.toml_error(&error))?;
         run.make_paths_absolute(path.parent().unwrap_or(Path::new("")));
@@ -306,19 +307,12 @@ impl RunFile {
     }
 
     fn make_paths_absolute(&mut self, folder: &Path) {
-        // The copy of the run file in the run's folder must mean the same files.
-        let absolute = |path: &mut PathBuf| {
-            let joined = folder.join(&*path);
-            *path = std::path::absolute(&joined).unwrap_or(joined);
-        };
+        let absolute = |path: &mut PathBuf| make_absolute(path, folder);
         self.model.path.iter_mut().chain(&mut self.model.adapter).for_each(absolute);
         absolute(&mut self.prompts.train);
         self.prompts.eval.iter_mut().for_each(absolute);
         self.warm_start.iter_mut().for_each(|warm_start| absolute(&mut warm_start.data));
-        for plugin in &mut self.plugins {
-            plugin.path.iter_mut().for_each(absolute);
-            plugin.source.iter_mut().for_each(absolute);
-        }
+        self.plugins.iter_mut().for_each(|plugin| plugin.make_paths_absolute(folder));
     }
 
     /// Finds a setting of evaluations and exports that lacks another one.
@@ -393,9 +387,7 @@ impl RunFile {
                 return wrong(key, "needs `template = \"chat\"`".into());
             }
         }
-        if !(MIN_TARGET_RATE..=1.0).contains(&self.target.rate) {
-            return wrong("target.rate", format!("must be from {MIN_TARGET_RATE} to 1, not {:?}", self.target.rate));
-        }
+        check_target(&self.target)?;
         let at_least_one = [
             ("train.token_budget", self.train.token_budget as u64),
             ("train.save_every", self.train.save_every),
@@ -438,17 +430,40 @@ impl RunFile {
             }
         }
         self.limits.check().map_err(|invalid| InvalidSetting::limit("limits", &invalid))?;
-        for (place, plugin) in self.plugins.iter().enumerate() {
-            let name = &plugin.name;
-            if self.plugins[..place].iter().any(|other| other.name == *name) {
-                let reason =
-                    format!("\"{name}\" stands for two plugins; give each another name", name = Foreign::new(&name));
-                return wrong(&format!("plugin.{name}.name"), reason);
-            }
-            plugin.check(&self.limits, self.game.group.min(self.eval.group), scale)?;
-        }
-        Ok(())
+        check_plugins(&self.plugins, &self.limits, self.game.group.min(self.eval.group), scale)
     }
+}
+
+/// Makes a path of a run file absolute: the copy of the run file in the run's folder must mean the same file.
+pub(super) fn make_absolute(path: &mut PathBuf, folder: &Path) {
+    let joined = folder.join(&*path);
+    *path = std::path::absolute(&joined).unwrap_or(joined);
+}
+
+pub(super) fn check_target(target: &TargetConfig) -> Result<(), InvalidSetting> {
+    if (MIN_TARGET_RATE..=1.0).contains(&target.rate) {
+        return Ok(());
+    }
+    Err(InvalidSetting::new("target.rate", format!("must be from {MIN_TARGET_RATE} to 1, not {:?}", target.rate)))
+}
+
+/// Finds the first setting of the plugins' tables that cannot work. `group` is the smallest group size of the run.
+pub(super) fn check_plugins(
+    plugins: &[PluginEntry],
+    limits: &Limits,
+    group: usize,
+    scale: Scale,
+) -> Result<(), InvalidSetting> {
+    for (place, plugin) in plugins.iter().enumerate() {
+        let name = &plugin.name;
+        if plugins[..place].iter().any(|other| other.name == *name) {
+            let reason =
+                format!("\"{name}\" stands for two plugins; give each another name", name = Foreign::new(&name));
+            return Err(InvalidSetting::new(format!("plugin.{name}.name"), reason));
+        }
+        plugin.check(limits, group, scale)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

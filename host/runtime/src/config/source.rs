@@ -1,6 +1,7 @@
 //! The text of a run file, and errors that point into it.
 
 use std::ops::Range;
+use std::path::Path;
 
 use alft_fs::nearest;
 use alft_plugin_host::limits::InvalidLimit;
@@ -89,6 +90,12 @@ impl InvalidSetting {
 }
 
 impl Source {
+    /// The text of the run file at `path`, with overrides (`key.path=value`) applied.
+    pub(super) fn new(path: &Path, text: &str, overrides: &[String]) -> Result<Self, RunFileError> {
+        let source = Self { name: Foreign::path(&path).to_string(), text: text.to_owned() };
+        if overrides.is_empty() { Ok(source) } else { source.with_overrides(overrides) }
+    }
+
     /// The TOML reader's error, with a suggestion where a key is unknown.
     pub(super) fn toml_error(&self, error: &toml::de::Error) -> RunFileError {
         let message = error.message().to_owned();

@@ -9,36 +9,55 @@ use super::run_file::RunFile;
 use super::source::RunFileError;
 use crate::error::{Error, Result};
 
+/// Reads the text of a run file that has this path, with overrides.
+type Parse<T> = fn(&Path, &str, &[String]) -> Result<T, RunFileError>;
+
 /// Reads a run file, and again whenever its text has changed.
 #[derive(Debug)]
-pub struct RunFileWatcher {
+pub struct RunFileWatcher<T = RunFile> {
     path: PathBuf,
     overrides: Vec<String>,
+    parse: Parse<T>,
     /// The text that was read last; `None` if it could not be read.
     seen: Option<String>,
 }
 
 impl RunFileWatcher {
-    /// Reads the run file for the first time, with `overrides` (`key.path=value`) applied.
+    /// Reads the run file of training for the first time, with `overrides` (`key.path=value`) applied.
     ///
     /// # Errors
     /// The file cannot be read, or has a mistake.
     pub fn new(path: PathBuf, overrides: Vec<String>) -> Result<(Self, RunFile)> {
+        Self::of(path, overrides, RunFile::parse)
+    }
+}
+
+impl<T> RunFileWatcher<T> {
+    /// Reads the run file for the first time by `parse`, with `overrides` (`key.path=value`) applied.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has a mistake.
+    pub fn of(path: PathBuf, overrides: Vec<String>, parse: Parse<T>) -> Result<(Self, T)> {
         refuse_other_than_utf8(&path)?;
         let text = read(&path)?;
-        let run = RunFile::parse(&path, &text, &overrides).map_err(Box::new)?;
-        Ok((Self { path, overrides, seen: Some(text) }, run))
+        let run = parse(&path, &text, &overrides).map_err(Box::new)?;
+        Ok((Self { path, overrides, parse, seen: Some(text) }, run))
     }
 
     /// Reads the run file again and returns it if its text is another one than before. A broken edit is an error once.
-    pub fn poll(&mut self) -> Option<Result<RunFile>> {
+    pub fn poll(&mut self) -> Option<Result<T>> {
+        let unchanged = self.seen == read(&self.path).ok();
+        (!unchanged).then(|| self.read_again())
+    }
+
+    /// Reads the run file again, whether its text has changed or not.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has a mistake.
+    pub fn read_again(&mut self) -> Result<T> {
         let text = read(&self.path);
-        let now = text.as_ref().ok();
-        if self.seen.as_ref() == now {
-            return None;
-        }
-        self.seen = now.cloned();
-        Some(text.and_then(|text| Ok(RunFile::parse(&self.path, &text, &self.overrides).map_err(Box::new)?)))
+        self.seen = text.as_ref().ok().cloned();
+        Ok((self.parse)(&self.path, &text?, &self.overrides).map_err(Box::new)?)
     }
 
     /// The run file's path.

@@ -1,15 +1,18 @@
 //! Files of stored completions: questions with the completions of some policy.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use alft_policy::Completion;
 use alft_sdk::Prompt;
 use alft_text::Foreign;
+use serde_json::value::RawValue;
 
 use super::lines::read_lines;
 use super::object::Object;
 use super::questions::Question;
 use crate::error::{Error, Result};
+use crate::rollout::{Group, Rollout};
 
 /// A question and the completions of each of its phrasings.
 #[derive(Debug, Clone)]
@@ -20,6 +23,15 @@ pub struct AnsweredQuestion {
     pub completions: Vec<Vec<Completion>>,
 }
 
+/// Questions with completions, from one JSON object for each phrasing. Phrasings of one question have the same `bundle`.
+#[derive(Debug, Default)]
+pub struct AnsweredQuestions {
+    questions: Vec<AnsweredQuestion>,
+    ids: BTreeSet<String>,
+    /// The place of each bundle.
+    bundles: BTreeMap<String, usize>,
+}
+
 const SHAPE: &str = "a line is {\"prompt\": \"…\", \"completions\": [\"…\", …], \"gold\": \"…\"}; phrasings of one question \
                      have the same \"bundle\"";
 
@@ -28,43 +40,73 @@ const SHAPE: &str = "a line is {\"prompt\": \"…\", \"completions\": [\"…\", 
 /// # Errors
 /// The first line that is wrong, with its number and the shape of a right one.
 pub fn read_completions(path: &Path) -> Result<Vec<AnsweredQuestion>> {
-    let mut answered: Vec<AnsweredQuestion> = Vec::new();
-    let mut ids = std::collections::BTreeSet::new();
-    // The place of each bundle.
-    let mut bundles = std::collections::BTreeMap::new();
-    for (number, mut line) in read_lines::<Object>(path, SHAPE)? {
+    let mut answered = AnsweredQuestions::default();
+    for (number, line) in read_lines::<Object>(path, SHAPE)? {
         let wrong = |reason: String| Error::DataLine { path: path.into(), line: number, reason, help: SHAPE };
-        let missing = |key: &str, line: &Object| wrong(format!("the line has no `{key}`, but {}", line.names()));
-        let text = line.take("prompt").map_err(wrong)?.ok_or_else(|| missing("prompt", &line))?;
-        let completions: Option<Vec<String>> = line.take("completions").map_err(wrong)?;
+        answered.add(line, || number.to_string()).map_err(wrong)?;
+    }
+    Ok(answered.into_questions())
+}
+
+impl AnsweredQuestions {
+    /// Adds a phrasing with its completions, from the JSON of a line of [`read_completions`]. `default_id` makes the id of one
+    /// that has none.
+    ///
+    /// # Errors
+    /// The key that is missing or wrong.
+    pub fn add_json(&mut self, json: &RawValue, default_id: impl FnOnce() -> String) -> Result<(), String> {
+        let object = serde_json::from_str(json.get()).map_err(|error| {
+            let text = error.to_string();
+            text.split(" at line ").next().unwrap_or(&text).to_owned()
+        })?;
+        self.add(object, default_id)
+    }
+
+    /// The questions, in the order of their first phrasings.
+    pub fn into_questions(self) -> Vec<AnsweredQuestion> {
+        self.questions
+    }
+
+    fn add(&mut self, mut line: Object, default_id: impl FnOnce() -> String) -> Result<(), String> {
+        let missing = |key: &str, line: &Object| format!("the line has no `{key}`, but {}", line.names());
+        let text = line.take("prompt")?.ok_or_else(|| missing("prompt", &line))?;
+        let completions: Option<Vec<String>> = line.take("completions")?;
         let completions = completions.ok_or_else(|| missing("completions", &line))?;
         if completions.is_empty() {
-            return Err(wrong("`completions` is empty".into()));
+            return Err("`completions` is empty".into());
         }
-        let id = line.take_text("id").map_err(wrong)?.unwrap_or_else(|| number.to_string());
-        if !ids.insert(id.clone()) {
-            return Err(wrong(format!("the id \"{}\" is that of an earlier line", Foreign::new(&id))));
+        let id = line.take_text("id")?.unwrap_or_else(default_id);
+        if !self.ids.insert(id.clone()) {
+            return Err(format!("the id \"{}\" is that of an earlier line", Foreign::new(&id)));
         }
-        // Lines with the same bundle are phrasings of one question.
-        let bundle = line.take_text("bundle").map_err(wrong)?.unwrap_or_else(|| id.clone());
-        let gold = line.take_gold().map_err(wrong)?;
+        let bundle = line.take_text("bundle")?.unwrap_or_else(|| id.clone());
+        let gold = line.take_gold()?;
         let prompt = Prompt { id, text, gold, metadata: line.metadata() };
         let completion = |text| Completion { tokens: Vec::new(), log_probs: Vec::new(), text, finished: true };
         let completions: Vec<Completion> = completions.into_iter().map(completion).collect();
-        match bundles.get(&bundle).and_then(|place: &usize| answered.get_mut(*place)) {
+        match self.bundles.get(&bundle).and_then(|place: &usize| self.questions.get_mut(*place)) {
             Some(answered) => {
                 answered.question.prompts.push(prompt);
                 answered.question.history.push(Vec::new());
                 answered.completions.push(completions);
             }
             None => {
-                bundles.insert(bundle.clone(), answered.len());
+                self.bundles.insert(bundle.clone(), self.questions.len());
                 let question = Question::of_texts(bundle, vec![prompt]);
-                answered.push(AnsweredQuestion { question, completions: vec![completions] });
+                self.questions.push(AnsweredQuestion { question, completions: vec![completions] });
             }
         }
+        Ok(())
     }
-    Ok(answered)
+}
+
+impl AnsweredQuestion {
+    /// The samples that the plugins are asked about.
+    pub fn rollout(&self) -> Rollout<'_> {
+        let phrasings = self.question.prompts.iter().zip(&self.completions);
+        let groups = phrasings.map(|(prompt, completions)| Group::new(prompt, Vec::new(), completions.clone()));
+        Rollout { question: &self.question, groups: groups.collect() }
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ mod object;
 mod order;
 mod questions;
 
-pub use completions::{AnsweredQuestion, read_completions};
+pub use completions::{AnsweredQuestion, AnsweredQuestions, read_completions};
 pub use games::{Instance, Trace, linear_term, read_games};
 pub use lines::read_lines;
 pub(crate) use order::{GAME_ORDER, Order, WARM_START_ORDER, asks};

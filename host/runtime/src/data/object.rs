@@ -96,7 +96,7 @@ impl Object {
     /// The keys that were not taken, for a message.
     pub(super) fn names(&self) -> String {
         let names: Vec<String> = self.0.iter().map(|(key, _)| format!("`{}`", Foreign::new(key))).collect();
-        names.join(", ")
+        if names.is_empty() { "nothing".into() } else { names.join(", ") }
     }
 
     /// Adds a key, unless the line has one of its name.

@@ -6,7 +6,7 @@ use alft_sdk::roles::{Batch, Role, Roles};
 use alft_sdk::{Linked, Manifest};
 
 /// A plugin that can be called with a batch of one of its roles.
-pub trait Scorer: std::fmt::Debug + Send {
+pub trait Scorer: std::fmt::Debug + Send + Sync {
     /// The plugin's name, version and promises.
     fn manifest(&self) -> &Manifest;
 

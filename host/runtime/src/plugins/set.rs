@@ -157,7 +157,10 @@ impl PluginSet {
 
     /// Copies the plugins' files into the run's folder: a resumed run and a replay need them as they are now, whatever
     /// becomes of the files that the run file names.
-    pub(crate) fn keep_files(&self, dir: &RunDir) -> Result<()> {
+    ///
+    /// # Errors
+    /// A plugin's file is another one by now, or cannot be read or written.
+    pub fn keep_files(&self, dir: &RunDir) -> Result<()> {
         let folder = dir.plugins();
         std::fs::create_dir_all(&folder).map_err(Error::io("create the folder", &folder))?;
         for plugin in self.plugins.iter().filter(|plugin| !dir.plugin(&plugin.hash).exists()) {
@@ -253,7 +256,7 @@ impl RunPlugin {
     }
 
     /// Returns true if items with failures of this kind have no worth, so that `on_error` says what becomes of them.
-    pub(crate) fn fails_by(&self, kind: &str) -> bool {
+    pub fn fails_by(&self, kind: &str) -> bool {
         let covered = |on_limit: OnLimit| on_limit.kinds().any(|covered| covered.name() == kind);
         !self.on_limit.is_some_and(covered)
     }

@@ -127,7 +127,10 @@ impl RunDir {
     }
 
     /// Keeps other processes out of the run until the returned file is dropped.
-    pub(crate) fn lock(&self) -> Result<File> {
+    ///
+    /// # Errors
+    /// Another process works on the run, or the file cannot be made.
+    pub fn lock(&self) -> Result<File> {
         let path = self.path.join("lock");
         let file = alft_fs::require_regular_if_exists(&path)
             .and_then(|()| File::create(&path))
@@ -143,7 +146,7 @@ impl RunDir {
     }
 
     /// Removes the drafts that killed processes left. The caller holds the folder's lock.
-    pub(crate) fn sweep(&self) {
+    pub fn sweep(&self) {
         for folder in [&self.path, &self.state(), &self.plugins(), &self.checkpoints()] {
             alft_fs::sweep(folder);
         }

@@ -48,7 +48,7 @@ pub fn assign(
 
 /// Turns completions into advantages. Returns the questions' new targets, which [`TargetState::commit`] moves to: a step
 /// whose update fails leaves the target player where it was.
-pub(crate) fn evaluate(
+pub fn evaluate(
     rollouts: &mut [Rollout<'_>],
     plugins: &PluginSet,
     targets: &TargetState,

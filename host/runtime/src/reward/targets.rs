@@ -56,7 +56,7 @@ impl TargetState {
 
     /// Moves the target player after a step: to the new targets of the questions that were not dropped, and by dual
     /// ascent to the next prices of the constraints that were evaluated.
-    pub(crate) fn commit(&mut self, targets: Vec<(String, Target)>, plugins: &PluginSet, stats: &StepStats) {
+    pub fn commit(&mut self, targets: Vec<(String, Target)>, plugins: &PluginSet, stats: &StepStats) {
         for (question, mut target) in targets {
             self.forgotten += target.forget_unlikely();
             self.targets.insert(question, target);

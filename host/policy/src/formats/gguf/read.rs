@@ -107,10 +107,10 @@ impl<'p> Tensors<'p> {
                 format!("there is no tensor `{stored}`", stored = Foreign::new(&stored)),
             ));
         };
-        // The library takes the product of the sizes as it comes, and makes a slice of it.
+        // The library takes the number of bytes as it comes, and makes a slice of it. A block has at least one number.
         let dims = info.shape.dims();
-        let count = dims.iter().try_fold(1usize, |count, size| count.checked_mul(*size));
-        if !count.is_some_and(|count| count > 0 && count <= isize::MAX as usize) {
+        let bytes = dims.iter().try_fold(info.ggml_dtype.type_size(), |bytes, size| bytes.checked_mul(*size));
+        if !bytes.is_some_and(|bytes| bytes > 0 && bytes <= isize::MAX as usize) {
             return Err(Error::content(
                 self.path,
                 format!("`{}` has shape {dims:?}, which no tensor can have", Foreign::new(&stored)),

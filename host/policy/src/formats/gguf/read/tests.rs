@@ -315,7 +315,7 @@ fn header(metadata: &[(&str, u32, &[u8])], shape: [u64; 2]) -> tempfile::NamedTe
 
 #[test]
 fn a_tensor_of_a_shape_that_none_can_have_is_refused() {
-    for shape in [[0, 4], [1 << 32, 1 << 32], [u64::MAX, 3], [1 << 62, 2]] {
+    for shape in [[0, 4], [1 << 32, 1 << 32], [u64::MAX, 3], [1 << 62, 2], [1 << 61, 2], [1 << 62, 1]] {
         let file = header(&[], shape);
         let error = Tensors::open(file.path()).unwrap().get("x").unwrap_err().to_string();
         assert!(error.contains("which no tensor can have"), "{shape:?}: {error}");
