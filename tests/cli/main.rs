@@ -10,6 +10,7 @@
 //! | `killed` | a run that is killed again and again equals one left alone |
 //! | `ledger` | every plugin call is on record, can be repeated, and can be made with another plugin |
 //! | `score` | stored completions are rewarded as in a training step |
+//! | `serve` | other trainers get their rewards over HTTP |
 //! | `lock` | a run starts only with the plugins that were approved |
 //! | `misbehaving` | a plugin's failures are named and counted, and have the consequence that the run file names |
 //! | `tools` | authors' tools: check, inspect, bench |
@@ -36,6 +37,7 @@ mod newcomers;
 mod random;
 mod reproducible;
 mod score;
+mod serve;
 mod simulate;
 mod strangers;
 mod support;

@@ -6,7 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     bench::BenchCommand, doctor::DoctorArgs, estimator::EstimatorArgs, plugin::PluginCommand, replay::ReplayArgs,
-    rescore::RescoreArgs, score::ScoreArgs, serve::ServeArgs, simulate::SimulateArgs, solve::SolveArgs, train::TrainArgs,
+    rescore::RescoreArgs, score::ScoreArgs, serve::ServeArgs, simulate::SimulateArgs, solve::SolveArgs,
+    train::TrainArgs,
 };
 use crate::error::EXIT_CODES;
 

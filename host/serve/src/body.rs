@@ -43,7 +43,9 @@ impl Bodies {
         let mut held = Held { bytes: Vec::new(), _memory: None };
         let mut reserved = 0;
         loop {
-            let slow = |_| Refusal::Timeout(format!("the next part of the body did not come within {} s", self.idle.as_secs()));
+            let slow = |_| {
+                Refusal::Timeout(format!("the next part of the body did not come within {} s", self.idle.as_secs()))
+            };
             let Some(frame) = timeout(self.idle, body.frame()).await.map_err(slow)? else { return Ok(held) };
             let cut = |error| Refusal::BadRequest(format!("the body ended before its end: {error}"));
             let Ok(data) = frame.map_err(cut)?.into_data() else { continue };

@@ -86,7 +86,8 @@ impl App {
         });
         let scored = timeout_at(end, work).await.map_err(|_| late())?;
         // The panic has told its place on standard error.
-        let Scored { body, replayed } = scored.map_err(|error| Refusal::Internal(format!("a thread ended: {error}")))??;
+        let Scored { body, replayed } =
+            scored.map_err(|error| Refusal::Internal(format!("a thread ended: {error}")))??;
         let mut response = json(Body::from(axum::body::Bytes::from(body.as_bytes().to_vec())));
         if replayed {
             response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
@@ -148,10 +149,9 @@ async fn around(State(app): State<Arc<App>>, mut request: Request, next: Next) -
     let begun = Instant::now();
     let given = request.headers().get("x-request-id").and_then(|id| id.to_str().ok());
     let usable = |id: &&str| (1..=128).contains(&id.len()) && id.chars().all(|c| c.is_ascii_graphic());
-    let id = given.filter(usable).map_or_else(
-        || format!("{}-{:x}", app.id_prefix, app.ids.fetch_add(1, Ordering::Relaxed)),
-        str::to_owned,
-    );
+    let id = given
+        .filter(usable)
+        .map_or_else(|| format!("{}-{:x}", app.id_prefix, app.ids.fetch_add(1, Ordering::Relaxed)), str::to_owned);
     let id = RequestId(id);
     let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
@@ -256,7 +256,9 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
     match app.service.failing().as_slice() {
         [] => "ready\n".into_response(),
         // The reasons are in the log of each request: this path needs no token.
-        failing => (StatusCode::SERVICE_UNAVAILABLE, format!("{} plugins fail too often\n", failing.len())).into_response(),
+        failing => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("{} plugins fail too often\n", failing.len())).into_response()
+        }
     }
 }
 
@@ -266,7 +268,10 @@ async fn openapi() -> Response {
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "alft serve", description = "Rewards and advantages of groups of completions, by the plugins of a run file."),
+    info(
+        title = "alft serve",
+        description = "Rewards and advantages of groups of completions, by the plugins of a run file."
+    ),
     paths(score, reward, status, of_openrlhf),
     components(schemas(wire::Asked, wire::Scored))
 )]

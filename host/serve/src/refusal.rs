@@ -83,7 +83,9 @@ impl Refusal {
             Self::Unauthorized => "send the service's token as `Authorization: Bearer TOKEN`".into(),
             Self::MethodNotAllowed => "the path has no such method; /openapi.json lists them".into(),
             Self::TooLarge { most } => {
-                format!("the body has more than {most} bytes, the service's `serve.max_body`; send fewer questions at a time")
+                format!(
+                    "the body has more than {most} bytes, the service's `serve.max_body`; send fewer questions at a time"
+                )
             }
             Self::Late { seconds } => format!(
                 "the request was not answered within {seconds} s, the service's `serve.deadline_s`; with an `Idempotency-Key` \

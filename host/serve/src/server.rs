@@ -81,7 +81,8 @@ async fn run(app: &Arc<App>, listener: TcpListener, watcher: RunFileWatcher<Serv
     let listener = tokio::net::TcpListener::from_std(listener).map_err(listen)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Threads)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Threads)?;
-    let follow = tokio::spawn(follow_edits(Arc::clone(app), watcher, signal(SignalKind::hangup()).map_err(Error::Threads)?));
+    let follow =
+        tokio::spawn(follow_edits(Arc::clone(app), watcher, signal(SignalKind::hangup()).map_err(Error::Threads)?));
     (app.observer)(&ServeEvent::Listening { address: listener.local_addr().map_err(listen)? });
 
     let router = router(Arc::clone(app));

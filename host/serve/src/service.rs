@@ -155,7 +155,8 @@ impl Service {
     fn run(&self, name: &str, create: bool) -> Result<Arc<Run>, Refusal> {
         let named = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if name.is_empty() || name.len() > 64 || !name.chars().all(named) || name.starts_with('.') {
-            let reason = "the name of a run has 1 to 64 letters, digits, hyphens, underscores and dots, and begins with no dot";
+            let reason =
+                "the name of a run has 1 to 64 letters, digits, hyphens, underscores and dots, and begins with no dot";
             return Err(Refusal::Unprocessable(reason.into()));
         }
         let mut runs = self.runs();

@@ -90,7 +90,9 @@ impl Questions {
             answered.add_json(json, || (place + 1).to_string()).map_err(wrong)?;
         }
         let answered = answered.into_questions();
-        let many = answered.iter().find(|answered| answered.completions.iter().map(Vec::len).sum::<usize>() > MOST_COMPLETIONS);
+        let many = answered
+            .iter()
+            .find(|answered| answered.completions.iter().map(Vec::len).sum::<usize>() > MOST_COMPLETIONS);
         match many {
             Some(many) => Err(Refusal::Unprocessable(format!(
                 "question \"{}\" has more than {MOST_COMPLETIONS} completions",

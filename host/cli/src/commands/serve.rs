@@ -61,7 +61,9 @@ fn show(event: &ServeEvent<'_>, json: bool) {
         ServeEvent::ReloadRefused { reason } => {
             tell!("the edit of the run file is refused, and the service keeps its plugins: {}", Foreign::new(reason));
         }
-        ServeEvent::NeedsRestart => tell!("the table [serve] changed too; it is in force once the service is started again"),
+        ServeEvent::NeedsRestart => {
+            tell!("the table [serve] changed too; it is in force once the service is started again")
+        }
         ServeEvent::Stopping => tell!("stopping once the requests under way are answered"),
     }
 }

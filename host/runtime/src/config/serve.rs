@@ -152,7 +152,9 @@ mod tests {
 
     #[test]
     fn a_run_file_of_training_is_served() {
-        let text = format!("model = {{ embedded = \"tiny\" }}\nprompts = {{ train = \"t\" }}\ntrain = {{ steps = 3 }}\n{PLUGIN}");
+        let text = format!(
+            "model = {{ embedded = \"tiny\" }}\nprompts = {{ train = \"t\" }}\ntrain = {{ steps = 3 }}\n{PLUGIN}"
+        );
         let file = parse(&text).unwrap();
         assert_eq!(file.plugins[0].path.as_deref(), Some(Path::new("/home/a.wasm")));
         assert_eq!(file.serve, Serve::default());
