@@ -11,8 +11,8 @@ use super::server::{Home, Server, sum, try_request};
 use crate::support::succeed;
 
 const CLIENTS: u32 = 4;
-const REQUESTS: u32 = 40;
-const KILLS: usize = 5;
+const REQUESTS: u32 = 60;
+const KILLS: usize = 20;
 
 /// The `n`th request of a client: its own questions, so that the order of clients does not matter.
 fn body(client: u32, n: u32) -> Vec<u8> {
