@@ -247,6 +247,27 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_that_claims_more_than_it_can_have_takes_no_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger");
+        Ledger::open(&path, 0).unwrap().sync().unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        let header = whole[HEAD_BYTES..].to_vec();
+        let error_of = |length: u32, body: &[u8]| {
+            let hash = link(&link(&Link::default(), &header), body);
+            let claim = [&whole[..], &length.to_le_bytes(), &hash, body].concat();
+            std::fs::write(&path, claim).unwrap();
+            read(&path).unwrap().find_map(Result::err).unwrap().source().unwrap().to_string()
+        };
+        assert_eq!(error_of(u32::MAX, b"a"), FrameError::TooLong { bytes: u32::MAX as usize }.to_string());
+        // Four bytes of LZ4 that stand for almost 4 GiB, or for a gigabyte.
+        for size in [u32::MAX, 1 << 30] {
+            let body = [&size.to_le_bytes()[..], &[0x1f, 0, 0, 0]].concat();
+            assert_eq!(error_of(8, &body), FrameError::OtherVersion.to_string());
+        }
+    }
+
+    #[test]
     fn every_changed_byte_is_found_and_its_frame_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger");
