@@ -264,7 +264,8 @@ def take_terminal():
 
 def wait(process):
     try:
-        process.wait(timeout=120)
+        # Much longer than a run takes beside other work.
+        process.wait(timeout=900)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -239,7 +239,7 @@ write("ledger", "bytes", b"0" + frames(header))
 
 # Words that inputs are made of.
 keys = set(re.findall(r"`([a-z_.]{3,40})`", (root / "docs/run-file.md").read_text()))
-words = {"run_file": sorted(keys | {"[[plugin]]", "\\n---\\n", "crate", "native", "component"})}
+words = {"run_file": sorted(keys | {"[[plugin]]", "\\x0A---\\x0A", "crate", "native", "component"})}
 source = "".join(path.read_text() for path in (root / "host/policy/src").glob("**/*.rs"))
 words["model"] = sorted(set(re.findall(r'"([A-Za-z_]{4,40})"', source)))
 words["gguf"] = sorted(set(re.findall(r'"((?:tokenizer|general|blk|token)[a-z_.0-9]+)"', source)))

@@ -17,9 +17,8 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let Some((name, content)) = model::chosen(&names, input) else { return };
     let folder = model::copied(model::ADAPTER);
     fs::write(folder.join(name), content).expect("the scratch folder can be written to");
-    let attach = |folder| {
-        Trainer::new(policy.clone(), &Tuning::Adapter(folder), OptimiserConfig::default(), TOKEN_BUDGET, 0)
-    };
+    let attach =
+        |folder| Trainer::new(policy.clone(), &Tuning::Adapter(folder), OptimiserConfig::default(), TOKEN_BUDGET, 0);
     match attach(folder.clone()) {
         Ok(trainer) => {
             let saved = scratch::folder().join("saved");

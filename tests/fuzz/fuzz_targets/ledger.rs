@@ -33,7 +33,9 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     }
     let length = bytes.len() as u64;
     if Ledger::open(&path, length).is_ok() && length > 0 {
-        assert!(std::fs::read(&path).expect("the ledger is there") == bytes, "a ledger was changed by opening it");
+        // A ledger that another version began goes on under this version's header.
+        let opened = std::fs::read(&path).expect("the ledger is there");
+        assert!(opened.starts_with(&bytes), "a ledger was changed by opening it");
     }
 });
 

@@ -1,6 +1,7 @@
 //! A model's folder in which one file is the input.
 
 use std::error::Error;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::{fs, panic};
@@ -16,7 +17,10 @@ const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../host/policy/tests
 pub fn copied(data: &str) -> PathBuf {
     let folder = scratch::folder().join(data);
     let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).expect("the scratch folder can be written to");
+    // libFuzzer's clock interrupts system calls.
+    while let Err(error) = fs::create_dir_all(&folder) {
+        assert!(error.kind() == ErrorKind::Interrupted, "the scratch folder cannot be written to: {error}");
+    }
     let files = fs::read_dir(Path::new(DATA).join(data)).expect("the model is there");
     for file in files.map(|entry| entry.expect("the model can be read")) {
         fs::copy(file.path(), folder.join(file.file_name())).expect("the scratch folder can be written to");
