@@ -12,6 +12,7 @@
 //! | `score` | stored completions are rewarded as in a training step |
 //! | `serve` | other trainers get their rewards over HTTP |
 //! | `lock` | a run starts only with the plugins that were approved |
+//! | `registry` | a plugin is published, fetched, pinned and run offline, and what a registry could do wrong is refused |
 //! | `misbehaving` | a plugin's failures are named and counted, and have the consequence that the run file names |
 //! | `tools` | authors' tools: check, inspect, bench |
 //! | `bench` | every part of a model's work is measured |
@@ -35,6 +36,7 @@ mod mistakes;
 mod new;
 mod newcomers;
 mod random;
+mod registry;
 mod reproducible;
 mod score;
 mod serve;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use alft_plugin_host::{EngineError, ledger, lock};
+use alft_registry::Error as RegistryError;
 use alft_runtime::Error as RuntimeError;
 pub(crate) use alft_runtime::chain;
 use alft_runtime::config::RunFileError;
@@ -121,6 +122,11 @@ pub(crate) enum Error {
     #[diagnostic(code(alft::lock))]
     Lock(#[from] lock::Error),
 
+    /// A plugin cannot be published or fetched. Exit code 5, or 1 where the system refuses the cache.
+    #[error(transparent)]
+    #[diagnostic(code(alft::registry))]
+    Registry(#[from] RegistryError),
+
     /// A device computes otherwise than its twins. Exit code 10.
     #[error("{failed} of {checks} checks of the GPU disagree")]
     #[diagnostic(
@@ -150,11 +156,12 @@ impl Error {
     fn code(&self) -> u8 {
         match self {
             Self::Io { .. } | Self::Plot { .. } | Self::Ledger(ledger::Error::Io { .. }) => 1,
+            Self::Registry(RegistryError::Cache { .. } | RegistryError::Write(_)) => 1,
             Self::Estimator(_) | Self::NoTest { .. } => 2,
             Self::RunFile { .. } => 3,
             Self::DataLine { .. } | Self::Data { .. } => 4,
             Self::Failing { .. } | Self::Plugin { .. } | Self::PluginFailed { .. } | Self::Build(_) => 5,
-            Self::Check { .. } | Self::Budget { .. } | Self::Engine(_) | Self::Lock(_) => 5,
+            Self::Check { .. } | Self::Budget { .. } | Self::Engine(_) | Self::Lock(_) | Self::Registry(_) => 5,
             Self::Uncertified { .. } => 8,
             Self::Replay { .. } | Self::Ledger(_) => 9,
             Self::Gpu { .. } => 10,

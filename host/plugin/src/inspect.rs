@@ -40,6 +40,19 @@ pub struct ComponentInfo {
     pub table_elements: u64,
 }
 
+/// The interfaces that a plugin may import: log lines for its author, and records.
+const ALLOWED_IMPORTS: [&str; 2] = ["diagnostics", "types"];
+
+/// Splits the name of one of the contract's interfaces into its own part and its version.
+pub fn contract_interface(name: &str) -> Option<(&str, &str)> {
+    name.strip_prefix("alft:objective/")?.split_once('@')
+}
+
+/// Returns true for the name of an interface that a plugin may import.
+pub fn is_allowed_import(name: &str) -> bool {
+    contract_interface(name).is_some_and(|(interface, _)| ALLOWED_IMPORTS.contains(&interface))
+}
+
 /// Inspects a component.
 ///
 /// # Errors

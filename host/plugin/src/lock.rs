@@ -42,6 +42,9 @@ pub struct Pinned {
     pub name: String,
     /// BLAKE3 hash of the plugin's file, in hexadecimal.
     pub blake3: String,
+    /// The reference of a component from a registry, with its digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oci: Option<String>,
     /// Version of the contract.
     contract: String,
     /// The form in which the plugin runs: sandboxed or not.
@@ -138,6 +141,7 @@ impl Pinned {
         Self {
             name: name.into(),
             blake3: plugin.hash().into(),
+            oci: None,
             contract: CONTRACT_VERSION.into(),
             form: plugin.form(),
             roles: plugin.roles().iter().map(|role| role.to_string()).collect(),
@@ -153,6 +157,32 @@ impl Pinned {
             },
             conformance,
         }
+    }
+
+    /// Adds the reference of a component from a registry, with its digest.
+    #[must_use]
+    pub fn from_registry(self, reference: Option<String>) -> Self {
+        Self { oci: reference, ..self }
+    }
+
+    /// Version of the contract.
+    pub fn contract(&self) -> &str {
+        &self.contract
+    }
+
+    /// Names of the roles.
+    pub fn roles(&self) -> &[String] {
+        &self.roles
+    }
+
+    /// The form in which the plugin runs.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// The plugin's own name and version.
+    pub fn plugin(&self) -> &str {
+        &self.claims.plugin
     }
 
     /// Returns the first property in which `now` differs from this plugin, with both values.
@@ -200,6 +230,11 @@ impl Lock {
             Self { wasmtime, .. } if wasmtime != WASMTIME => Err(Error::Engine { path, found: wasmtime }),
             lock => Ok(Some(lock)),
         }
+    }
+
+    /// The plugins, in the order of the file.
+    pub fn plugins(&self) -> &[Pinned] {
+        &self.plugins
     }
 
     /// Returns the text of the file.

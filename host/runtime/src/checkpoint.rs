@@ -119,14 +119,13 @@ impl TrainerState {
         QuestionLog::open(&dir.state(), self.questions, &mut self.targets, &mut self.sampler)
     }
 
-    /// Returns the hashes of the plugins in force when the state was saved, by their names. Refuses a folder without a saved
-    /// state.
-    pub(crate) fn saved_plugins(dir: &RunDir) -> Result<BTreeMap<String, String>> {
+    /// Returns the settings in force when the state was saved. Refuses a folder without a saved state.
+    pub(crate) fn saved_config(dir: &RunDir) -> Result<ActiveConfig> {
         if !checkpoint::exists(&dir.state()) {
             let reason = "there is no saved state here; start the run without --resume".into();
             return Err(Error::Resume { path: dir.path.clone(), reason });
         }
-        Ok(Self::read(dir)?.active.hashes)
+        Ok(Self::read(dir)?.active)
     }
 
     fn read(dir: &RunDir) -> Result<Self> {

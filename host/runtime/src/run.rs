@@ -76,8 +76,9 @@ impl Run {
     /// As [`Run::start`]; there is no saved state, another process works on the run, or the configuration is another one.
     pub fn resume(dir: &Path, config: RunFile, source: PluginSource, mut observer: Observer) -> Result<Self> {
         let dir = RunDir { path: dir.to_path_buf() };
-        let hashes = TrainerState::saved_plugins(&dir)?;
-        let config = with_kept_plugins(config, &hashes, &dir, &mut observer);
+        let saved = TrainerState::saved_config(&dir)?;
+        let lock = source.lock()?;
+        let config = with_kept_plugins(config, &saved, lock.as_ref(), &dir, &mut observer);
         let mut setup = Setup::open(config, source, observer)?;
         let lock = dir.lock()?;
         dir.sweep();

@@ -1,6 +1,6 @@
 //! [`Setup`]: the beginning of a run, in which everything that it needs is read and checked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use crate::event::{Observer, RunEvent};
 use crate::exports;
 use crate::golds;
 use crate::memory::{sample_memory, update_memory};
-use crate::plugins::{ActiveConfig, PinSource, PluginError, PluginSet};
+use crate::plugins::{ActiveConfig, PinSource, PluginError, PluginSet, may_use_kept};
 use crate::record::RunDir;
 use crate::session::RunData;
 use crate::special;
@@ -129,6 +129,16 @@ pub enum PluginSource {
     Linked(PluginSet),
 }
 
+impl PluginSource {
+    /// Returns the lock of the run file's folder, if there is one.
+    pub(crate) fn lock(&self) -> Result<Option<Lock>> {
+        match self {
+            Self::RunFile(opener) => Ok(Lock::find(&opener.lock_dir)?),
+            Self::Linked(_) => Ok(None),
+        }
+    }
+}
+
 /// The means to open the plugins of a run file.
 #[derive(Debug)]
 pub struct PluginOpener {
@@ -159,19 +169,29 @@ impl PluginOpener {
     }
 }
 
-/// Returns the configuration with the run's own copies in the place of plugins whose files are gone.
+/// Returns the configuration with the run's own copies in the place of plugins whose files are gone, and of those that would
+/// be fetched.
 pub(crate) fn with_kept_plugins(
     mut config: RunFile,
-    hashes: &BTreeMap<String, String>,
+    saved: &ActiveConfig,
+    lock: Option<&Lock>,
     dir: &RunDir,
     observer: &mut Observer,
 ) -> RunFile {
     for plugin in &mut config.plugins {
-        let Some(path) = plugin.path.as_mut().filter(|path| !path.exists()) else { continue };
-        let Some(kept) = hashes.get(&plugin.name).map(|hash| dir.plugins().join(hash)).filter(|kept| kept.is_file())
-        else {
+        let Some(hash) = saved.hashes.get(&plugin.name) else { continue };
+        let kept = dir.plugins().join(hash);
+        if !kept.is_file() {
             continue;
-        };
+        }
+        if plugin.is_in_registry() {
+            let recorded = saved.plugins.iter().find(|recorded| recorded.name == plugin.name);
+            if recorded.is_some_and(|recorded| may_use_kept(plugin, recorded, hash, lock)) {
+                plugin.kept = Some(kept);
+            }
+            continue;
+        }
+        let Some(path) = plugin.path.as_mut().filter(|path| !path.exists()) else { continue };
         observer(&RunEvent::Warning(&Warning::PluginIsGone { plugin: plugin.name.clone(), path: path.clone() }));
         *path = kept;
     }

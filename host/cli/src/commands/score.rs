@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use alft_game::{TargetConfig, advantage::Scale};
 use alft_plugin_host::Limits;
+use alft_registry::Reference;
 use alft_runtime::config::{PluginEntry, RunFileWatcher};
 use alft_runtime::data::{AnsweredQuestion, read_completions};
 use alft_runtime::plugins::{PinSource, PluginEvent, PluginSet};
@@ -129,7 +130,11 @@ impl ScoreArgs {
     fn entries(&self) -> Vec<PluginEntry> {
         let mut names: BTreeMap<String, usize> = BTreeMap::new();
         let mut entry = |plugin: &PluginArg| {
-            let stem = plugin.path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+            let stem = match Reference::of_path(&plugin.path) {
+                Some(Ok(reference)) => reference.name().rsplit('/').next().map(str::to_owned),
+                _ => plugin.path.file_stem().map(|stem| stem.to_string_lossy().into_owned()),
+            };
+            let stem = stem.unwrap_or_default();
             let count = names.entry(stem.clone()).or_default();
             *count += 1;
             let name = if *count == 1 { stem } else { format!("{stem}-{count}") };

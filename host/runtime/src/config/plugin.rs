@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use alft_game::{GroupObjective, Scale};
 use alft_plugin_host::{FailureKind, Limits};
+use alft_registry::{Reference, SignedBy};
 use alft_sdk::roles::Role;
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +19,13 @@ use super::weight::{MOST, Weight};
 pub struct PluginEntry {
     /// The plugin's name in metrics and messages.
     pub name: String,
-    /// A component (`.wasm`) or a native library.
+    /// A component (`.wasm`) or a native library; or the reference of a component in a registry, `oci://…`.
     pub path: Option<PathBuf>,
+    /// The signer that a component from a registry must have.
+    pub signed_by: Option<SignedBy>,
+    /// The run's own copy of a component from a registry: a resumed run fetches nothing.
+    #[serde(skip)]
+    pub(crate) kept: Option<PathBuf>,
     /// The folder of a plugin project, which is built first: cargo runs its build script and macros, and those of its
     /// dependencies, with all the rights of this program.
     #[serde(rename = "crate")]
@@ -153,9 +159,24 @@ impl PluginEntry {
     /// plugin does. Below it, a plugin that fails on hard answers should not cost a night's run.
     pub const MAX_FAILURE_RATE: f64 = 0.5;
 
-    /// Makes paths absolute that are relative to the run file's folder.
+    /// Returns true for a component in a registry.
+    pub fn is_in_registry(&self) -> bool {
+        self.path.as_ref().is_some_and(|path| Reference::is_reference(path))
+    }
+
+    /// The reference of a component in a registry; `None` for a plugin in a file or folder.
+    ///
+    /// # Errors
+    /// Fails if the path begins as a reference and is none. The path of a run file was checked.
+    pub fn reference(&self) -> Result<Option<Reference>, alft_registry::Error> {
+        self.path.as_ref().and_then(|path| Reference::of_path(path)).transpose()
+    }
+
+    /// Lets the plugin's paths begin at `folder`. A reference has no folder.
     pub(super) fn make_paths_absolute(&mut self, folder: &Path) {
-        self.path.iter_mut().chain(&mut self.source).for_each(|path| make_absolute(path, folder));
+        let files = self.path.iter_mut().filter(|path| !Reference::is_reference(path));
+        files.chain(&mut self.source).for_each(|path| make_absolute(path, folder));
+        self.signed_by.iter_mut().for_each(|signed_by| signed_by.make_absolute(folder));
     }
 
     /// The limits of the plugin's calls in a run with the limits `run`.
@@ -184,6 +205,15 @@ impl PluginEntry {
         let wrong = |key: &str, reason: String| Err(InvalidSetting::new(self.key(key), reason));
         if self.path.is_some() == self.source.is_some() {
             return wrong("path", "or `crate` must be given, and not both".into());
+        }
+        if let Err(error) = self.reference() {
+            return wrong("path", format!("cannot be used: {error}"));
+        }
+        if self.signed_by.is_some() && !self.is_in_registry() {
+            return wrong(
+                "signed_by",
+                "is for a component in a registry, with a `path` that begins with `oci://`".into(),
+            );
         }
         self.merged_limits(run)?;
         match self.group_objective {

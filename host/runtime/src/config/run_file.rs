@@ -536,6 +536,34 @@ path = "a.wasm"
     }
 
     #[test]
+    fn a_plugin_in_a_registry_is_no_path_and_may_need_a_signer() {
+        let with = |path: &str, keys: &str| SMALL.replace("path = \"a.wasm\"", &format!("path = \"{path}\"\n{keys}"));
+        let tag = "oci://ghcr.io/someone/math:1.2.0";
+        for keys in
+            ["", "signed_by = \"math.pub\"", "signed_by = { identity = \"me@x.org\", issuer = \"https://x.org\" }"]
+        {
+            let run = parse(&with(tag, keys), &[]).unwrap();
+            let again = parse(&toml::to_string(&run).unwrap(), &[]).unwrap();
+            for run in [&run, &again] {
+                assert_eq!(run.plugins[0].path.as_deref(), Some(Path::new(tag)));
+                assert_eq!(run.plugins[0].reference().unwrap().unwrap().to_string(), tag);
+                assert_eq!(run.plugins[0].signed_by, again.plugins[0].signed_by);
+            }
+            assert_eq!(run.plugins[0].signed_by.is_some(), !keys.is_empty());
+        }
+        let key = parse(&with(tag, "signed_by = \"math.pub\""), &[]).unwrap().plugins.remove(0).signed_by;
+        assert!(matches!(key, Some(alft_registry::SignedBy::Key(path)) if path.is_absolute()));
+        let error = refused(&with("oci://ghcr.io/math", ""), &[]);
+        assert!(
+            error.message.contains("plugin.a.path") && error.message.contains("neither a tag nor"),
+            "{}",
+            error.message
+        );
+        let error = refused(&with("a.wasm", "signed_by = \"math.pub\""), &[]);
+        assert!(error.message.contains("plugin.a.signed_by"), "{}", error.message);
+    }
+
+    #[test]
     fn unknown_keys_come_with_a_suggestion() {
         let error = refused(&SMALL.replace("steps", "stpes"), &[]);
         assert_eq!(

@@ -12,6 +12,10 @@ pub enum PluginError {
     #[error(transparent)]
     Open(#[from] alft_plugin_host::Error),
 
+    /// The plugin cannot be fetched from its registry.
+    #[error(transparent)]
+    Registry(#[from] alft_registry::Error),
+
     /// The plugin cannot be built from its source.
     #[error(transparent)]
     Build(#[from] alft_build::Error),

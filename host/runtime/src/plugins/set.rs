@@ -8,10 +8,12 @@ use alft_build::{BuildEvent, Form};
 use alft_game::GroupObjective;
 use alft_plugin_host::lock::Lock;
 use alft_plugin_host::{Engine, Failure, Limits, NativeTrust, Plugin, Source, Worker, source};
+use alft_registry::{Fetched, Reference};
 use alft_sdk::Manifest;
 use alft_sdk::roles::{Role, Roles};
 
 use super::error::PluginError;
+use super::registry;
 use super::scorer::Scorer;
 use crate::config::{Isolation, OnError, OnLimit, PluginEntry, PluginForm, Trust, Weight};
 use crate::error::{Error, Result};
@@ -40,6 +42,8 @@ pub struct RunPlugin {
     pub group_objective: Option<GroupObjective>,
     /// BLAKE3 of the plugin's file, in hexadecimal; empty for a plugin that is linked in.
     pub hash: String,
+    /// The reference, with its digest, of a component from a registry.
+    pub reference: Option<Reference>,
     /// The form that the plugin was loaded in, for people.
     form: String,
 }
@@ -190,6 +194,7 @@ impl RunPlugin {
             max_failure_rate: PluginEntry::MAX_FAILURE_RATE,
             group_objective: None,
             hash: String::new(),
+            reference: None,
             form: "linked in".into(),
         }
     }
@@ -204,21 +209,27 @@ impl RunPlugin {
         let name = entry.name.clone();
         let wrong = |error: PluginError| plugin_error(&name, error);
         let limits = entry.limits(limits);
-        let path = match pins {
-            PinSource::Record(hashes, dir) => dir.plugin(hashes.get(&name).map_or("", String::as_str)),
-            PinSource::Lock(..) | PinSource::Unpinned => {
-                plugin_file(entry, observer).map_err(|error| wrong(error.into()))?
-            }
-        };
         let config = serde_json::to_string(&entry.config).expect("JSON values print");
+        let fetched = fetch(entry, &limits, pins, &config).map_err(|error| wrong(error.into()))?;
+        let path = match (pins, &entry.kept, &fetched) {
+            (PinSource::Record(hashes, dir), ..) => dir.plugin(hashes.get(&name).map_or("", String::as_str)),
+            (_, Some(kept), _) => kept.clone(),
+            (_, None, Some(fetched)) => fetched.path.clone(),
+            (_, None, None) => plugin_file(entry, observer).map_err(|error| wrong(error.into()))?,
+        };
         let pin = match (&entry.hash, &entry.source, pins) {
             (_, _, PinSource::Record(hashes, _)) => hashes.get(&name).cloned(),
             (Some(hash), ..) => Some(hash.clone()),
             (None, None, PinSource::Lock(lock, _)) => {
-                lock.and_then(|lock| lock.get(&name, &config)).map(|pinned| pinned.blake3.clone())
+                let pinned = lock.and_then(|lock| lock.get(&name, &config)).map(|pinned| pinned.blake3.clone());
+                let kept = entry.kept.as_ref().and_then(|kept| kept.file_name()?.to_str().map(str::to_owned));
+                pinned.or_else(|| fetched.as_ref().map(|fetched| fetched.blake3.clone())).or(kept)
             }
             // The file was built a moment ago from a source that the run file names, or is being approved.
-            (None, ..) => Some(source::hash_file(&path, &limits).map_err(|error| wrong(error.into()))?),
+            (None, ..) => Some(match &fetched {
+                Some(fetched) => fetched.blake3.clone(),
+                None => source::hash_file(&path, &limits).map_err(|error| wrong(error.into()))?,
+            }),
         };
         let source = Source { path, pin, native: native_trust(entry), config, limits };
         let plugin = Plugin::open(&source, engine).map_err(|error| wrong(error.into()))?;
@@ -237,6 +248,7 @@ impl RunPlugin {
             multiplier_rate: entry.multiplier_rate,
             group_objective: entry.group_objective,
             hash: plugin.hash().to_owned(),
+            reference: fetched.map(|fetched| fetched.reference),
             form: plugin.form().to_string(),
             scorer: Box::new(plugin),
             name,
@@ -269,6 +281,22 @@ impl RunPlugin {
 
 fn plugin_error(name: &str, source: PluginError) -> Error {
     Error::Plugin { name: name.to_owned(), source: Box::new(source) }
+}
+
+/// Fetches a plugin that is in a registry, unless the run's folder has it.
+fn fetch(
+    entry: &PluginEntry,
+    limits: &Limits,
+    pins: PinSource<'_>,
+    config: &str,
+) -> alft_registry::Result<Option<Fetched>> {
+    let Some(reference) = entry.reference()?.filter(|_| entry.kept.is_none()) else { return Ok(None) };
+    let reference = match pins {
+        PinSource::Record(..) => return Ok(None),
+        PinSource::Lock(lock, _) => registry::pinned(&reference, lock, &entry.name, config)?,
+        PinSource::Unpinned => reference,
+    };
+    registry::fetch(entry, &reference, limits).map(Some)
 }
 
 /// The plugin's file, built first where the run file names a crate.

@@ -4,14 +4,16 @@
 use std::path::{Path, PathBuf};
 
 use alft_plugin_host::error::{CompileError, FormatError};
-use alft_plugin_host::inspect::ComponentInfo;
+use alft_plugin_host::inspect::{ComponentInfo, contract_interface, is_allowed_import};
 use alft_plugin_host::{Error as HostError, ForeignError, Plugin, inspect, source};
+use alft_registry::{Artifact, Reference};
 use alft_sdk::Manifest;
 use alft_sdk::roles::{Role, Roles};
 use alft_text::Foreign;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::published::PublishedPlugin;
 use super::target::TargetArgs;
 use crate::error::{Error, Result, chain};
 use crate::print;
@@ -20,6 +22,7 @@ use crate::print;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example: alft plugin inspect plugins/entropy\n\n\
+The facts of a plugin in a registry (oci://…) are those of its manifest and config: its code is not fetched. \
 No code of a native library runs without --trust-native; its roles and claims are unknown then. Exit code 5 if the plugin \
 cannot be used.")]
 pub(crate) struct InspectArgs {
@@ -88,10 +91,10 @@ enum Claims {
     NoClaims(String),
 }
 
-/// The interfaces that a plugin may import: log lines for its author, and records.
-const ALLOWED_IMPORTS: [&str; 2] = ["diagnostics", "types"];
-
 pub(crate) fn run(args: &InspectArgs) -> Result<()> {
+    if let Some(reference) = Reference::of_path(&args.target.plugin) {
+        return inspect_published(&reference?, args);
+    }
     let name = args.target.name();
     let (target, settings) = args.target.find()?;
     let config = Value::Object(settings.configs[0].clone()).to_string();
@@ -121,6 +124,17 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     }
 }
 
+/// Shows the facts of a plugin in a registry without its code.
+fn inspect_published(reference: &Reference, args: &InspectArgs) -> Result<()> {
+    let artifact = Artifact::find(reference, args.target.limits.component_size)?;
+    let published = PublishedPlugin::of(&artifact);
+    match args.json {
+        true => print::json(&published),
+        false => published.print(),
+    }
+    Ok(artifact.check_imports()?)
+}
+
 fn component(file: &Path, bytes: &[u8]) -> Result<FileFacts, HostError> {
     let info = inspect::component(bytes).map_err(|error| HostError::Compile {
         path: file.into(),
@@ -129,9 +143,7 @@ fn component(file: &Path, bytes: &[u8]) -> Result<FileFacts, HostError> {
     let ComponentInfo { imports, wasi_imports, exports, producers, modules, memory, table_elements } = info;
     let exports: Vec<(&str, &str)> = exports.iter().filter_map(|name| contract_interface(name.raw())).collect();
     let exported = |role: &Role| exports.iter().any(|(interface, _)| *interface == role.name());
-    let allowed = |name: &Foreign| {
-        contract_interface(name.raw()).is_some_and(|(interface, _)| ALLOWED_IMPORTS.contains(&interface))
-    };
+    let allowed = |name: &Foreign| is_allowed_import(name.raw());
     Ok(FileFacts {
         form: "component",
         contract: exports.first().map(|(_, version)| Foreign::new(format!("alft:objective@{version}"))),
@@ -142,11 +154,6 @@ fn component(file: &Path, bytes: &[u8]) -> Result<FileFacts, HostError> {
         producers,
         needs: Some(Needs { modules, memory, table_elements }),
     })
-}
-
-/// Splits the name of one of the contract's interfaces into its own part and its version.
-fn contract_interface(name: &str) -> Option<(&str, &str)> {
-    name.strip_prefix("alft:objective/")?.split_once('@')
 }
 
 fn library(file: &Path, bytes: &[u8]) -> Result<FileFacts, HostError> {
@@ -194,9 +201,10 @@ fn print(inspection: &Inspection) {
     line("roles", &list(&facts.roles.iter().map(|role| role.to_string()).collect::<Vec<_>>()));
     // A stranger's name stands in quotes, so that an import with the name `none` is not read as that word.
     let quoted = |imports: &Vec<Foreign>| {
-        let known =
-            |name: &Foreign| contract_interface(name.raw()).is_some_and(|(name, _)| ALLOWED_IMPORTS.contains(&name));
-        let quoted = |name| if known(name) { name.to_string() } else { format!("{name:?}") };
+        let quoted = |name: &Foreign| match is_allowed_import(name.raw()) {
+            true => name.to_string(),
+            false => format!("{name:?}"),
+        };
         list(&imports.iter().map(quoted).collect::<Vec<_>>())
     };
     line("imports", &facts.imports.as_ref().map_or_else(|| "not restricted".into(), quoted));

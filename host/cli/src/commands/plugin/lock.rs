@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use alft_plugin_host::lock::{Conformance, Lock, NAME, Pinned};
 use alft_plugin_host::{Form, Plugin};
+use alft_registry::Reference;
 use alft_runtime::config::{PluginEntry, RunFile, RunFileWatcher};
 use alft_runtime::conformance::{TestSetup, count_outcomes, run_tests};
 use alft_runtime::plugins::{PinSource, PluginEvent, PluginSet};
@@ -40,27 +41,44 @@ pub(crate) fn run(args: &LockArgs) -> Result<()> {
             tell!("{event}");
         }
     })?;
+    let dir = lock_dir(&args.run);
+    // A lock that cannot be read is replaced: the user approves the plugins anew.
+    let before = Lock::find(&dir).ok().flatten();
     let mut pins = Vec::new();
     for (entry, run_plugin) in run.plugins.iter().zip(set.iter()) {
         let plugin = run_plugin.scorer.loaded().expect("the plugins of a run file are loaded from files");
         let tests = test(entry, plugin, &run)?;
-        let pin = Pinned::new(&entry.name, plugin, Some(tests));
+        let reference = run_plugin.reference.as_ref();
+        let pin = Pinned::new(&entry.name, plugin, Some(tests)).from_registry(reference.map(Reference::to_string));
         let Conformance { passed, failed, crashed, skipped, .. } = tests;
         say!("{:<16}{} {}", entry.name, &pin.blake3[..16], run_plugin.describe());
         say!("{:<16}tests: {passed} passed, {failed} failed, {crashed} crashed, {skipped} skipped", "");
+        if let Some(reference) = reference {
+            say!("{:<16}{reference}", "");
+            let pinned = before.as_ref().and_then(|lock| lock.get(&entry.name, &plugin.source().config));
+            tell_if_moved(reference, pinned);
+        }
         if failed + crashed > 0 {
             tell!("to see the failed tests: alft plugin check {}", Foreign::path(&plugin.source().path));
         }
         pins.push(pin);
     }
-    let dir = lock_dir(&args.run);
     let (path, count) = (dir.join(NAME), pins.len());
-    // A lock that cannot be read is replaced: the user approves the plugins anew.
-    let lock = Lock::find(&dir).ok().flatten().unwrap_or_else(|| Lock::new(Vec::new())).with(pins);
+    let lock = before.unwrap_or_else(|| Lock::new(Vec::new())).with(pins);
     alft_fs::sweep_of(&path);
     alft_fs::write(&path, lock.text().as_bytes()).map_err(alft_runtime::Error::from)?;
     say!("{} pins {count} plugins", Foreign::path(&path));
     Ok(())
+}
+
+/// Says so if the tag of a plugin names another content than it did when the lock was written.
+fn tell_if_moved(reference: &Reference, before: Option<&Pinned>) {
+    let before = before.and_then(|pinned| pinned.oci.as_ref()?.parse::<Reference>().ok());
+    if let Some(before) = before.filter(|before| before.same_tag(reference) && before.digest() != reference.digest())
+        && let (Some(tag), Some(was), Some(is)) = (reference.tag(), before.digest(), reference.digest())
+    {
+        tell!("the tag {tag} of {}/{} was {was} and is {is}", reference.host(), reference.name());
+    }
 }
 
 /// Runs the conformance tests under the plugin's configuration in this run. The other data of the tests is in the

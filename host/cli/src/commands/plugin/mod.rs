@@ -9,14 +9,22 @@
 //! | `inspect` | `alft plugin inspect`: the facts about a plugin before it is trusted |
 //! | `bench` | `alft plugin bench`: the cost of a call |
 //! | `lock` | `alft plugin lock`: the approved plugins of a run |
+//! | `publish` | `alft plugin publish`: a plugin into a registry |
+//! | `pull` | `alft plugin pull`: a plugin from a registry |
+//! | `list` | `alft plugin list`: the plugins in the cache, the lock and a run |
+//! | `published` | the facts about a plugin in a registry |
 //! | `target` | the plugin that a command names: a file, or a project that is built first |
 
 mod bench;
 mod build;
 mod check;
 mod inspect;
+mod list;
 mod lock;
 mod new;
+mod publish;
+mod published;
+mod pull;
 mod target;
 mod watch;
 
@@ -29,7 +37,7 @@ use crate::print;
 
 pub(crate) use lock::lock_dir;
 
-/// Write, build, check, inspect and approve plugins.
+/// Write, build, check, inspect, approve, publish and fetch plugins.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
     New(new::NewArgs),
@@ -39,6 +47,9 @@ pub(crate) enum PluginCommand {
     Inspect(inspect::InspectArgs),
     Bench(bench::BenchArgs),
     Lock(lock::LockArgs),
+    Publish(publish::PublishArgs),
+    Pull(pull::PullArgs),
+    List(list::ListArgs),
     /// Be a child process that runs one test of `check`
     #[command(hide = true, name = engine::CHECK_CHILD)]
     CheckChild,
@@ -53,6 +64,9 @@ pub(crate) fn run(command: &PluginCommand) -> Result<()> {
         PluginCommand::Inspect(args) => inspect::run(args),
         PluginCommand::Bench(args) => bench::run(args),
         PluginCommand::Lock(args) => lock::run(args),
+        PluginCommand::Publish(args) => publish::run(args),
+        PluginCommand::Pull(args) => pull::run(args),
+        PluginCommand::List(args) => list::run(args),
         PluginCommand::CheckChild => {
             print::for_parent(&serve_test(engine::worker()?)?);
             Ok(())

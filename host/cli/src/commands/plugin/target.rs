@@ -1,10 +1,12 @@
-//! The plugin that a command names: a component, a native library, or the folder of a project, which is built first.
+//! The plugin that a command names: a component, a native library, the folder of a project, which is built first, or the
+//! reference of a component in a registry, which is fetched first.
 
 use std::path::{Path, PathBuf};
 
 use alft_build::Form;
 use alft_conformance::Settings;
 use alft_plugin_host::{Error as HostError, Limits, NativeTrust, Plugin};
+use alft_registry::{Artifact, Reference};
 use alft_runtime::plugins::open_file;
 use alft_text::Foreign;
 use serde_json::{Map, Value};
@@ -15,7 +17,7 @@ use crate::error::{Error, Result, chain};
 /// The arguments that name a plugin and the conditions of its calls.
 #[derive(Debug, clap::Args)]
 pub(super) struct TargetArgs {
-    /// A component, a native library, or the folder of a project, which is built first
+    /// A component, a native library, the folder of a project, which is built first, or oci://HOST/NAME:TAG, which is fetched
     #[arg(value_name = "PLUGIN")]
     pub(super) plugin: PathBuf,
     /// The plugin's configuration, a JSON object (default: that of kit.json, or {})
@@ -40,7 +42,7 @@ impl TargetArgs {
 
     /// Finds the plugin's files, and the data of its tests.
     pub(super) fn find(&self) -> Result<(Target, Settings)> {
-        let target = Target::find(&self.plugin)?;
+        let target = Target::find(&self.plugin, &self.limits)?;
         let settings = target.settings(self.kit.as_deref(), self.config.as_ref())?;
         Ok((target, settings))
     }
@@ -62,8 +64,12 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Finds the plugin at `path`. Builds the component of a project first.
-    fn find(path: &Path) -> Result<Self> {
+    /// Finds the plugin at `path`. Builds the component of a project first, and fetches one from a registry.
+    fn find(path: &Path, limits: &Limits) -> Result<Self> {
+        if let Some(reference) = Reference::of_path(path) {
+            let file = Artifact::find(&reference?, limits.component_size)?.fetch()?.path;
+            return Ok(Self { file, project: None });
+        }
         let metadata = std::fs::metadata(path).map_err(Error::io("read", path))?;
         if metadata.is_dir() {
             let file = alft_build::build(path, Form::Component, &|event| tell!("{event}"))?;
@@ -108,7 +114,7 @@ fn json_object(text: &str) -> Result<Map<String, Value>, String> {
 }
 
 /// Parses `--limits`.
-fn limits(text: &str) -> Result<Limits, String> {
+pub(super) fn limits(text: &str) -> Result<Limits, String> {
     let limits: Limits =
         serde_json::from_str(text).map_err(|error| format!("write a JSON object of limits: {error}"))?;
     limits.check().map_err(|invalid| invalid.to_string())?;
