@@ -4,7 +4,8 @@
 - `records`: `Question`, `Result` and `RunState`, the contents of requests and answers
 - `errors`: the exceptions, all of them `AlftError`
 - `trl`: a reward function for TRL's trainers; `verl`: reward functions for verl; `verl_groups`: verl's reward manager
-- `groups`: finds the groups of samples in a trainer's rows
+- `groups`: finds the groups of samples in a trainer's rows; `collect`: holds samples until their group is whole
+- `messages`: texts of prompts and completions
 - `retry`, `transport`: waits between attempts; HTTP connections
 """
 
