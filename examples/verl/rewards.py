@@ -31,7 +31,7 @@ QUESTIONS = [
     ("What is 17 + 25?", "42", ["It is 42.", "It is 43.", "42", "forty-two"]),
     ("What is 6 times 7?", "42", ["42", "42", "6 times 7 is 42", "42"]),
 ]
-# Whether verl adds the entropy's reward of a sample that is alone: there is no other answer, so it is 0.
+# The scores of `arithmetic`.
 RIGHT = [[1.0, 0.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0]]
 
 

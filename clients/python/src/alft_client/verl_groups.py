@@ -7,8 +7,9 @@
     +reward.reward_kwargs.run=my-run
 
 verl gives a reward manager one sample at a time, in any order, and to any of its processes. This one holds the samples
-of a question until all `rollout.n` have come, and asks the server about them together: so objectives on the distribution
-of answers work. Samples of rows whose `extra_info["split"]` is not "train" are `rollout.val_kwargs.n`, and move no target.
+of a question until all `rollout.n` have come, and asks the server about them together: so objectives on the
+distribution of answers work. Samples of rows whose `extra_info["split"]` is not "train" are `rollout.val_kwargs.n`, and
+move no target.
 
 `reward.reward_kwargs` may have `url`, `run`, `metadata` and `failure_score`, as in `alft_client.verl`, and `patience`,
 the longest time between two samples of a group in seconds (600).
