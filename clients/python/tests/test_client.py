@@ -22,6 +22,7 @@ from alft_client import (
     Failure,
     InvalidRequest,
     NotFound,
+    PluginFailed,
     ProtocolError,
     Question,
     ServerFault,
@@ -155,10 +156,10 @@ class Retries(unittest.TestCase):
                 alft.score([SUM])
         self.assertEqual(len(server.requests), 1)
 
-    def test_a_conflict_is_repeated_only_where_the_server_says_when(self) -> None:
-        running = problem(409, "Conflict", "a request with this key is under way", Retry_After="1")
-        with FakeServer(running, problem(409, "Conflict", "another body")) as server, client(server) as alft:
-            with mock.patch("time.sleep"), self.assertRaisesRegex(InvalidRequest, "another body"):
+    def test_a_plugin_that_failed_is_not_asked_again_and_a_proxy_is(self) -> None:
+        failed = problem(502, "Bad Gateway", "plugin right: it gave up")
+        with FakeServer((502, {}, b"<html>"), failed) as server, client(server) as alft:
+            with self.assertRaisesRegex(PluginFailed, "plugin right: it gave up"):
                 alft.rewards("run", [SUM])
         self.assertEqual(len(server.requests), 2)
 
@@ -179,7 +180,9 @@ class Problems(unittest.TestCase):
             (404, "Not Found", NotFound),
             (413, "Content Too Large", InvalidRequest),
             (422, "Unprocessable Content", InvalidRequest),
+            (408, "Request Timeout", ServerFault),
             (429, "Too Many Requests", Unavailable),
+            (502, "Bad Gateway", PluginFailed),
             (503, "Service Unavailable", Unavailable),
             (504, "Gateway Timeout", ServerFault),
         ]
@@ -256,7 +259,7 @@ class Tokens(unittest.TestCase):
 
 class Names(unittest.TestCase):
     def test_names_that_are_no_part_of_a_path_are_refused(self) -> None:
-        for run in ("", "a/b", "..", ".", "a b", "x" * 65, "é", "run\n"):
+        for run in ("", "a/b", "..", ".", "a b", ".hidden", "x" * 65, "é", "run\n"):
             with self.assertRaisesRegex(ValueError, "a run's name"):
                 Client().rewards(run, [SUM])
         for key in ("", "a b", "x" * 129, "a\nb"):

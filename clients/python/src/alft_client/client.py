@@ -12,15 +12,23 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, NoReturn
 
-from .errors import AlftError, ApiError, ConnectionFailed, ProtocolError, TimedOut, for_status
+from .errors import (
+    AlftError,
+    ApiError,
+    ConnectionFailed,
+    ProtocolError,
+    ServerFault,
+    TimedOut,
+    Unavailable,
+    for_status,
+)
 from .records import Question, Result, RunState, parse_results, parse_run
 from .retry import Retry, parse_retry_after
 from .transport import Response, Transport
 
 DEFAULT_URL = "http://127.0.0.1:8765"
 
-_RETRIED = (429, 500, 502, 503, 504)
-_RUN = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_RUN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 
 
@@ -132,8 +140,7 @@ class Client:
                     return _decode(response.body)
                 failure = _problem(response)
                 retry_after = failure.retry_after
-                # A request with the same key may still be under way after a timeout: the server says when to ask again.
-                if response.status not in _RETRIED and not (response.status == 409 and retry_after is not None):
+                if not isinstance(failure, Unavailable | ServerFault):
                     raise failure
             except (ConnectionFailed, TimedOut) as error:
                 failure = error
@@ -153,9 +160,10 @@ class Client:
 
 
 def _run(run: str) -> str:
-    # "." and ".." are steps in a path, and no names.
-    if not _RUN.fullmatch(run) or run in (".", ".."):
-        raise ValueError(f"a run's name must be 1 to 64 letters, digits, '-', '_' and '.', not {run!r}")
+    if not _RUN.fullmatch(run):
+        raise ValueError(
+            f"a run's name must be 1 to 64 letters, digits, '-', '_' and '.', and no '.' first, not {run!r}"
+        )
     return run
 
 
@@ -197,7 +205,7 @@ def _problem(response: Response) -> ApiError:
             problem = None
         if isinstance(problem, dict):
             title, detail, request_id = (problem.get(key) for key in ("title", "detail", "request_id"))
-    return for_status(response.status)(
+    return for_status(response.status, isinstance(detail, str))(
         response.status,
         title if isinstance(title, str) else response.reason,
         detail if isinstance(detail, str) else None,

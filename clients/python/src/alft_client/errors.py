@@ -83,16 +83,22 @@ class Unavailable(ApiError):
     """The server has no room now, and had none at any attempt: 429 and 503."""
 
 
+class PluginFailed(ApiError):
+    """A plugin failed on something that the answer cannot do without: 502 with a problem detail. It would fail again."""
+
+
 class ServerFault(ApiError):
-    """The server failed, or a deadline passed there: any other 5xx."""
+    """The server or a proxy failed, or a deadline passed there: any other 5xx, and 408."""
 
 
-def for_status(status: int) -> type[ApiError]:
-    """Returns the class of errors with a status."""
+def for_status(status: int, has_detail: bool) -> type[ApiError]:
+    """Returns the class of errors with a status. A 502 without a problem detail is a proxy's."""
     if status in (401, 403):
         return Unauthorized
     if status in (404, 405):
         return NotFound
     if status in (429, 503):
         return Unavailable
-    return ServerFault if status >= 500 else InvalidRequest
+    if status == 502 and has_detail:
+        return PluginFailed
+    return ServerFault if status >= 500 or status == 408 else InvalidRequest
