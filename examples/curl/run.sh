@@ -5,4 +5,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
+# A run goes on where it was: this one begins anew.
+rm -rf runs/curl
 examples/with-server.sh examples/curl/serve.toml examples/curl/requests.sh 2>&1 | tee examples/curl/last.log

@@ -31,4 +31,6 @@ all() {
 }
 export environment
 export -f rewards all
+# A run goes on where it was: this one begins anew.
+rm -rf runs/openrlhf
 examples/with-server.sh examples/openrlhf/serve.toml bash -euo pipefail -c all 2>&1 | tee examples/openrlhf/last.log

@@ -8,6 +8,8 @@ cd "$(dirname "$0")/../.."
 environment=target/examples/trl
 [ -x "$environment/bin/python" ] || "${PYTHON:-python3}" -m venv "$environment"
 "$environment/bin/pip" install --quiet trl ./clients/python
+# A run goes on where it was: this one begins anew.
+rm -rf runs/trl
 {
     "$environment/bin/pip" list 2>/dev/null | grep -E '^(alft-client|torch|transformers|trl) '
     examples/with-server.sh examples/trl/serve.toml "$environment/bin/python" examples/trl/train.py "$@"

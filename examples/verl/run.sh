@@ -8,5 +8,7 @@ cd "$(dirname "$0")/../.."
 environment=target/examples/verl
 [ -x "$environment/bin/python" ] || "${PYTHON:-python3}" -m venv "$environment"
 "$environment/bin/pip" install --quiet verl ./clients/python
+# A run goes on where it was: this one begins anew.
+rm -rf runs/verl
 examples/with-server.sh examples/verl/serve.toml "$environment/bin/python" examples/verl/rewards.py 2>&1 |
     tee examples/verl/last.log

@@ -84,7 +84,7 @@ class Unavailable(ApiError):
 
 
 class PluginFailed(ApiError):
-    """A plugin failed on something that the answer cannot do without: 502 with a problem detail. It would fail again."""
+    """A plugin failed on something that the answer needs: 502 with a problem detail. It would fail again."""
 
 
 class ServerFault(ApiError):
