@@ -3,6 +3,7 @@
 //! | module | shows |
 //! | --- | --- |
 //! | `answers` | the scores are those of `alft score`; runs move their targets, and every call can be made again |
+//! | `clients` | requests of the trainers' own clients are answered |
 //! | `restarts` | a service that is killed again and again ends where one left alone does |
 //! | `refusals` | wrong requests get a clear refusal and cost nobody else anything |
 //! | `pressure` | a hang costs its own requests; a full queue says when to come again |
@@ -10,6 +11,7 @@
 //! | `server` | (a service in a scratch folder, and requests to it) |
 
 mod answers;
+mod clients;
 mod pressure;
 mod refusals;
 mod reloads;
