@@ -20,13 +20,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-KEPT = ("accept", "authorization", "content-type", "idempotency-key", "user-agent")
+KEPT = ("accept", "authorization", "content-type", "idempotency-key")
 LEFT_OUT = ("/readyz", "/healthz", "/metrics")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--most", type=int, default=8)
+    parser.add_argument("--most", type=int, default=20)
     parser.add_argument("out", type=Path)
     parser.add_argument("command", nargs=argparse.REMAINDER)
     args = parser.parse_args()

@@ -40,13 +40,13 @@ def score(request: Request) -> Reply:
         run = request.path.rpartition("/")[2]
         return reply(200, {"run": run, "steps": 3, "questions": 2, "multipliers": {"length": 0.5}})
     results = []
-    for question in request.json["questions"]:
+    for place, question in enumerate(request.json["questions"], start=1):
         texts = question["completions"]
         failed = {"failure": "it gave up"}
         rewards = [None if text == "fail" else float(text == str(question.get("gold"))) for text in texts]
         results.append(
             {
-                "id": question.get("id", "1"),
+                "id": question.get("id", str(place)),
                 "answers": texts,
                 "scores": {
                     "right": [failed if reward is None else reward for reward in rewards],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import pickle
@@ -12,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from unittest import mock
 
-from fake_server import BROKEN, FakeServer, Reply, problem, reply, score, slow
+from fake_server import BROKEN, FakeServer, Reply, Request, problem, reply, score, slow
 
 from alft_client import (
     AlftError,
@@ -53,10 +54,30 @@ class Answers(unittest.TestCase):
         self.assertEqual(
             request.json,
             {
-                "questions": [{"prompt": "1+1=", "completions": ["2", "fail"], "gold": 2, "metadata": {"level": 1}}],
+                "questions": [{"prompt": "1+1=", "completions": ["2", "fail"], "gold": 2, "level": 1}],
                 "step": 4,
             },
         )
+
+    def test_results_are_those_of_their_questions_in_whatever_order_they_come(self) -> None:
+        def reversed_score(request: Request) -> Reply:
+            status, headers, body = score(request)
+            assert isinstance(body, bytes)
+            return reply(status, {"results": json.loads(body)["results"][::-1]})
+
+        questions = [
+            Question("1+1=", ["2", "3"], gold="2", id="q"),
+            Question("2+2=", ["4"], gold="4"),
+            Question("3+3=", ["7", "7", "7"], gold="6", id="1"),
+        ]
+        with FakeServer(reversed_score) as server, client(server) as alft:
+            results = alft.score(questions)
+        self.assertEqual([result.id for result in results], ["q", "2", "1"])
+        self.assertEqual([result.rewards for result in results], [[1.0, 0.0], [1.0], [0.0, 0.0, 0.0]])
+
+    def test_metadata_with_a_key_of_questions_is_refused(self) -> None:
+        with self.assertRaisesRegex(ValueError, 'metadata must not have the key "gold"'):
+            Client().score([Question("p", ["c"], metadata={"gold": "1"})])
 
     def test_a_run_has_its_state(self) -> None:
         with FakeServer() as server, client(server) as alft:
@@ -82,6 +103,8 @@ class Answers(unittest.TestCase):
             ({"results": []}, "results should be a list of 1"),
             ({"other": []}, 'key "results"'),
             ([1], 'key "results"'),
+            ({"results": [{**good, "id": "q2"}]}, 'a result for the question "q1"'),
+            ({"results": [{}]}, r'results\[0\] should be an object with the key "id"'),
             ({"results": [{**good, "rewards": [1.0]}]}, r"results\[0\].rewards should be a list of 2"),
             ({"results": [{**good, "rewards": [1.0, "1"]}]}, r"results\[0\].rewards\[1\] should be a finite number"),
             ({"results": [{**good, "rewards": [1.0, True]}]}, r"rewards\[1\] should be a finite number"),

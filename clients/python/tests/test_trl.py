@@ -67,7 +67,7 @@ class Trl(unittest.TestCase):
         self.assertEqual(question["prompt"], "1+1?")
         self.assertEqual(question["completions"], ["let me see\nit is 2"] * 2)
         self.assertEqual(
-            question["metadata"]["messages"],
+            question["messages"],
             [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "1+1?"}],
         )
 
@@ -107,7 +107,7 @@ class Trl(unittest.TestCase):
                     "gold": '["x"]',
                     "id": "7",
                     "bundle": "o",
-                    "metadata": {"tests": {"t": 1}},
+                    "tests": {"t": 1},
                 }
             ],
         )

@@ -52,7 +52,8 @@ class Verl(unittest.TestCase):
                         "prompt": "1+1?",
                         "completions": ["2"],
                         "gold": "2",
-                        "metadata": {"tests": [1, 2], "data_source": "sums"},
+                        "tests": [1, 2],
+                        "data_source": "sums",
                     }
                 ]
             },
@@ -94,7 +95,7 @@ class Verl(unittest.TestCase):
     def test_a_plugin_with_the_name_of_an_entry_is_refused(self) -> None:
         def renamed(request: Request) -> Reply:
             content = request.json["questions"][0]["completions"]
-            entry = {"answers": content, "scores": {"score": [1.0]}, "rewards": [1.0], "advantages": [0.0]}
+            entry = {"id": "1", "answers": content, "scores": {"score": [1.0]}, "rewards": [1.0], "advantages": [0.0]}
             return reply(200, {"results": [entry]})
 
         with FakeServer(renamed) as server, self.assertRaisesRegex(ProtocolError, 'a plugin is named "score"'):

@@ -13,6 +13,9 @@ from .errors import ProtocolError
 
 T = TypeVar("T")
 
+# The keys of a question that are not metadata.
+_KEYS = ("id", "bundle", "prompt", "completions", "gold", "reference")
+
 # A surrogate alone is no character: JSON cannot say it, and one such sample would cost the whole request.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -33,7 +36,7 @@ class Question:
     id: str | None = None
     # Phrasings of one question have the same.
     bundle: str | None = None
-    # Seen by plugins as a JSON object.
+    # Further keys of the question, which plugins see as a JSON object.
     metadata: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -42,9 +45,12 @@ class Question:
             "id": self.id,
             "gold": clean(self.gold) if isinstance(self.gold, str) else self.gold,
             "bundle": self.bundle,
-            "metadata": dict(self.metadata) if self.metadata else None,
         }
+        taken = next((key for key in self.metadata or () if key in _KEYS), None)
+        if taken is not None:
+            raise ValueError(f'metadata must not have the key "{taken}", which a question has itself; rename it')
         return {
+            **(self.metadata or {}),
             "prompt": clean(self.prompt),
             "completions": [clean(text) for text in self.completions],
             **{key: value for key, value in optional.items() if value is not None},
@@ -62,7 +68,8 @@ class Failure:
 class Result:
     """A question's answers, scores, rewards and advantages: an entry for each completion."""
 
-    id: str | None
+    # The question's name, by default its place in the request, from 1.
+    id: str
     # The reader's keys; None where no answer can be read.
     answers: list[str | Failure | None]
     # The scores of each plugin, unweighted; None where it was not asked.
@@ -113,10 +120,17 @@ def parse_results(value: Any, questions: Sequence[Question]) -> list[Result]:
     results = _key(value, "results", "")
     if not isinstance(results, list) or len(results) != len(questions):
         raise _unexpected("results", f"a list of {len(questions)} results, one for each question")
-    return [
-        _result(entry, f"results[{index}]", len(question.completions))
-        for index, (entry, question) in enumerate(zip(results, questions, strict=True))
-    ]
+    # The phrasings of a bundle may come together, in another order than they were asked. A question without a name has
+    # that of its place.
+    places = {str(_key(entry, "id", f"results[{place}]")): place for place, entry in enumerate(results)}
+    ordered = []
+    for number, question in enumerate(questions, start=1):
+        name = str(number) if question.id is None else question.id
+        if name not in places:
+            raise _unexpected("results", f'a list with a result for the question "{name}"')
+        place = places[name]
+        ordered.append(_result(results[place], f"results[{place}]", len(question.completions)))
+    return ordered
 
 
 def parse_run(value: Any) -> RunState:
@@ -136,9 +150,8 @@ def _result(value: Any, place: str, samples: int) -> Result:
     scores = _key(value, "scores", place)
     if not isinstance(scores, dict):
         raise _unexpected(f"{place}.scores", "an object with the name of each plugin")
-    identifier = value.get("id")
     return Result(
-        id=None if identifier is None else str(identifier),
+        id=str(value["id"]),
         answers=_entries(_key(value, "answers", place), f"{place}.answers", samples, _or_failure(_text)),
         scores={
             str(plugin): _entries(entries, f"{place}.scores.{plugin}", samples, _or_failure(_number))
