@@ -22,7 +22,7 @@ import venv
 from pathlib import Path
 
 CASES = Path(__file__).resolve().parent.parent / "plugins/math/tests/data/math_answers.jsonl"
-PACKAGES = ["fastapi", "uvicorn", "math-verify[antlr4_13_2]==0.9.0"]
+PACKAGES = ["fastapi", "uvicorn", "math-verify==0.9.0"]
 CONNECTIONS = 64
 
 SERVER = '''
@@ -80,7 +80,7 @@ def main():
         run = folder / "serve.toml"
         run.write_text(f'output = "out"\n[serve]\nlisten = "127.0.0.1:8771"\n[[plugin]]\nname = "math"\n'
                        f'path = "{Path(arguments.component).resolve()}"\n')
-        server = subprocess.Popen([arguments.alft, "serve", str(run)], cwd=folder, stderr=subprocess.DEVNULL)
+        server = subprocess.Popen([Path(arguments.alft).resolve(), "serve", str(run)], cwd=folder, stderr=subprocess.DEVNULL)
         try:
             wait_for("127.0.0.1:8771")
             load(arguments, "127.0.0.1:8771", 256)
