@@ -264,8 +264,12 @@ impl Artifact {
         for document in &self.documents {
             cache::put(document)?;
         }
-        let report = report.or_else(|| cache::record(&self.digest)?.report);
-        cache::put_record(&self.digest, &Record { reference: self.reference.clone(), report })
+        let before = cache::record(&self.digest);
+        let report = report.or_else(|| before.as_ref()?.report.clone());
+        // A reference with a tag tells people more.
+        let before = before.map(|before| before.reference).filter(|before| before.tag().is_some());
+        let reference = before.filter(|_| self.reference.tag().is_none()).unwrap_or_else(|| self.reference.clone());
+        cache::put_record(&self.digest, &Record { reference, report })
     }
 
     /// Compares the component with everything that was said about it.

@@ -21,7 +21,7 @@ const SIGNATURE: &str = "signature-";
 /// An artifact that was fetched whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// The reference that it was last fetched by, with its digest.
+    /// The reference that it was last fetched by, with its digest; one with a tag where there was one.
     pub reference: Reference,
     /// The digest of its report of the conformance tests, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
