@@ -3,7 +3,7 @@
 
 import asyncio
 
-from alft_client import AsyncClient, Client, NotFound, Question
+from alft_client import AsyncClient, Client, Question
 
 SUM = Question("1+1=", ["2", "it is 2", "3", "two"], gold="2", id="q1")
 # Phrasings of one question, a number as the right answer, metadata and characters beyond ASCII.
@@ -29,10 +29,6 @@ def main():
         print(state)
         if state.steps != 1:
             raise SystemExit("a repeated request moved the run")
-        try:
-            alft.run("unknown")
-        except NotFound as error:
-            print(error)
     asyncio.run(at_once(None))
 
 

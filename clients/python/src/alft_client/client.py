@@ -39,7 +39,8 @@ class Client:
     waiting as long as `Retry-After` says) or failed (5xx). That is safe: a score changes nothing, and a request that
     moves targets has an idempotency key, so the server makes the move once.
 
-    `timeout` is for one attempt, in seconds, from connecting to the last byte of the answer.
+    `timeout` is for one attempt, in seconds, from connecting to the last byte of the answer. It is longer than the
+    server's own deadline, so that a late answer is the server's 504 with its reason.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Client:
         url: str = DEFAULT_URL,
         *,
         token: str | None = None,
-        timeout: float = 120.0,
+        timeout: float = 180.0,
         retries: int = 6,
         backoff: float = 0.5,
         max_retry_after: float = 300.0,

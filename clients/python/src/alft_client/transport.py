@@ -16,8 +16,8 @@ from .errors import ConnectionFailed, ProtocolError, TimedOut
 
 # Connections that are kept while nobody uses them.
 _KEPT = 16
-# Seconds after which an idle connection is not used again: routers forget it without a word.
-_IDLE = 60.0
+# Seconds after which an idle connection is not used again: the server closes it after 30, and routers forget it.
+_IDLE = 20.0
 _CHUNK = 1 << 16
 # Largest answer, in bytes: it has the advantages and scores of one request, and never comes near.
 _LONGEST = 1 << 30
