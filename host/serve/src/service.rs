@@ -128,7 +128,7 @@ impl Service {
         let questions: Questions = wire::parse(body)?;
         let request = Request { questions: questions.answered()?, step: questions.step, key };
         let active = self.active();
-        let reply = run.reward(&active, &request, |lines, _| Ok(wire::results(lines)))?;
+        let reply = run.reward(&active, &request, |lines, _| Ok(wire::results(&request.questions, lines)))?;
         Ok(self.counted(&active, &request, reply))
     }
 

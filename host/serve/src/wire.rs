@@ -1,5 +1,7 @@
 //! The bodies of requests and answers.
 
+use std::collections::BTreeMap;
+
 use alft_runtime::data::{AnsweredQuestion, AnsweredQuestions};
 use alft_runtime::record::ScoreLine;
 use serde::{Deserialize, Serialize};
@@ -40,7 +42,7 @@ pub(crate) struct Asked {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Results<'a> {
     #[schema(value_type = Vec<Scored>)]
-    results: &'a [ScoreLine],
+    results: Vec<&'a ScoreLine>,
 }
 
 /// The scores of a question, with an entry for each completion.
@@ -67,7 +69,7 @@ pub(crate) struct RunStatus {
     /// Questions whose target is remembered.
     pub(crate) questions: usize,
     /// The prices of constraints, by plugin.
-    pub(crate) multipliers: std::collections::BTreeMap<String, f64>,
+    pub(crate) multipliers: BTreeMap<String, f64>,
 }
 
 /// Reads a body as JSON.
@@ -103,9 +105,11 @@ impl Questions {
     }
 }
 
-/// Writes the answer.
-pub(crate) fn results(lines: &[ScoreLine]) -> String {
-    serde_json::to_string(&Results { results: lines }).expect("scores are plain data")
+/// Writes the answer, in the order in which the questions came: phrasings of one bundle need not stand together.
+pub(crate) fn results(questions: &[AnsweredQuestion], lines: &[ScoreLine]) -> String {
+    let places = questions.iter().flat_map(|question| &question.places);
+    let in_order: BTreeMap<&usize, &ScoreLine> = places.zip(lines).collect();
+    serde_json::to_string(&Results { results: in_order.into_values().collect() }).expect("scores are plain data")
 }
 
 #[cfg(test)]

@@ -28,6 +28,21 @@ fn the_scores_are_those_of_the_command_line() {
 }
 
 #[test]
+fn results_come_in_the_order_of_the_questions() {
+    let home = Home::new("");
+    let server = home.start();
+    let of_bundle = |id: &str, bundle: &str| {
+        let mut question = sum(id, 2, &[2, 3]);
+        question["bundle"] = bundle.into();
+        question
+    };
+    let questions = [of_bundle("x", "B"), of_bundle("y", "C"), of_bundle("z", "B")];
+    let reply = server.post("/v1/score", &json!({ "questions": questions })).ok();
+    let ids: Vec<_> = reply["results"].as_array().unwrap().iter().map(|result| result["id"].clone()).collect();
+    assert_eq!(ids, ["x", "y", "z"]);
+}
+
+#[test]
 fn targets_of_a_run_move_outlive_a_restart_and_every_call_can_be_made_again() {
     let home = Home::new("");
     let rewards = |reply: &Value| reply["results"][0]["scores"]["entropy"].clone();

@@ -21,6 +21,8 @@ pub struct AnsweredQuestion {
     pub question: Question,
     /// For each phrasing its completions.
     pub completions: Vec<Vec<Completion>>,
+    /// For each phrasing its place among those that were read, from 0.
+    pub places: Vec<usize>,
 }
 
 /// Questions with completions, from one JSON object for each phrasing. Phrasings of one question have the same `bundle`.
@@ -76,6 +78,7 @@ impl AnsweredQuestions {
             return Err("`completions` is empty".into());
         }
         let id = line.take_text("id")?.unwrap_or_else(default_id);
+        let place = self.ids.len();
         if !self.ids.insert(id.clone()) {
             return Err(format!("the id \"{}\" is that of an earlier line", Foreign::new(&id)));
         }
@@ -89,11 +92,12 @@ impl AnsweredQuestions {
                 answered.question.prompts.push(prompt);
                 answered.question.history.push(Vec::new());
                 answered.completions.push(completions);
+                answered.places.push(place);
             }
             None => {
                 self.bundles.insert(bundle.clone(), self.questions.len());
                 let question = Question::of_texts(bundle, vec![prompt]);
-                self.questions.push(AnsweredQuestion { question, completions: vec![completions] });
+                self.questions.push(AnsweredQuestion { question, completions: vec![completions], places: vec![place] });
             }
         }
         Ok(())
@@ -124,6 +128,7 @@ mod tests {
         let shape: Vec<(&str, Vec<usize>)> =
             answered.iter().map(|a| (a.question.id.as_str(), a.completions.iter().map(Vec::len).collect())).collect();
         assert_eq!(shape, [("q", vec![2, 1]), ("2", vec![1])]);
+        assert_eq!(answered.iter().map(|a| a.places.clone()).collect::<Vec<_>>(), [vec![0, 2], vec![1]]);
         assert_eq!(answered[0].question.prompts[1].gold.as_deref(), Some("2"));
     }
 
