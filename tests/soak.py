@@ -249,7 +249,7 @@ class Round:
             shutil.copytree(self.run / "plugins", alone / "plugins", dirs_exist_ok=True)
         self.counts["changes of plugins"] += lines(self.run / "changes.jsonl")
         for arguments in [["train", "run/run.toml", "--resume", "run"], ["train", "run/run.toml", "--resume", "alone"],
-                          ["replay", "run"]]:
+                          ["replay", "run", "--trust-native"]]:
             output = subprocess.run([ALFT, *arguments], cwd=DISK, env=ENVIRONMENT, capture_output=True, text=True)
             require(output.returncode == 0, arguments, output.returncode, output.stderr[-2000:])
         compare(self.run, alone)

@@ -22,11 +22,13 @@ fn recorded_requests_are_answered() {
         for request in &requests {
             let text = |key: &str| request[key].as_str().unwrap();
             let headers = request["headers"].as_object().unwrap();
-            let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str().unwrap())).collect();
+            let headers: Vec<_> =
+                headers.iter().map(|(name, value)| (name.as_str(), value.as_str().unwrap())).collect();
             let body = if request["body"].is_null() { String::new() } else { request["body"].to_string() };
             let reply = server.request(text("method"), text("path"), &headers, body.as_bytes()).ok();
             // As many answers as were asked for, and a reward for each completion.
-            let rewards = |result: &Value| result["rewards"].as_array().unwrap().iter().filter(|r| r.is_number()).count();
+            let rewards =
+                |result: &Value| result["rewards"].as_array().unwrap().iter().filter(|r| r.is_number()).count();
             let (got, wanted) = match (request["body"]["questions"].as_array(), request["body"]["query"].as_array()) {
                 (Some(questions), _) => (
                     reply["results"].as_array().unwrap().iter().map(rewards).sum(),
