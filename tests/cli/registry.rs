@@ -208,7 +208,7 @@ fn other_tools_read_the_artifact() {
     let inspect = |args: &[&str]| {
         let mut command = Command::new("skopeo");
         command.args(args).arg("--tls-verify=false").arg(tag.replace("oci://", "docker://"));
-        Some(command.output().ok()?)
+        command.output().ok()
     };
     let Some(raw) = inspect(&["inspect", "--raw"]) else { return skipped("skopeo is not installed") };
     let manifest: Value = serde_json::from_slice(&succeeded(raw).stdout).unwrap();
@@ -325,10 +325,13 @@ fn component_with_wasi() -> Vec<u8> {
 /// An answer: the status, further headers, and the body.
 type Answer = (u16, String, Vec<u8>);
 
+/// The first lines of requests, each with its header `Authorization`.
+type Requests = Arc<Mutex<Vec<(String, Option<String>)>>>;
+
 /// A server that answers as it is told to, and remembers the requests: their first line and the header `Authorization`.
 struct Server {
     host: String,
-    requests: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    requests: Requests,
 }
 
 impl Server {

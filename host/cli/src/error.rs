@@ -239,7 +239,7 @@ impl From<RuntimeError> for Error {
 impl From<alft_serve::Error> for Error {
     fn from(error: alft_serve::Error) -> Self {
         match error {
-            alft_serve::Error::Runtime(error) => error.into(),
+            alft_serve::Error::Runtime(error) => (*error).into(),
             error => Self::Serve(error),
         }
     }

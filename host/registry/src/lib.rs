@@ -10,7 +10,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`reference`] | [`Reference`]: `oci://HOST/NAME:TAG@sha256:…` |
+//! | [`reference`](mod@reference) | [`Reference`]: `oci://HOST/NAME:TAG@sha256:…` |
 //! | [`artifact`] | [`Artifact`]: the facts of a published plugin, read without its code, and then its code |
 //! | [`publish`](mod@publish) | [`publish()`]: a component, its facts and its report into a registry |
 //! | [`cache`] | content by its digest in alft's cache, so that a run needs no network |

@@ -13,7 +13,7 @@ pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// The run file, a plugin or the folder cannot be used.
     #[error(transparent)]
-    Runtime(#[from] alft_runtime::Error),
+    Runtime(Box<alft_runtime::Error>),
 
     /// The environment variable of the token is not set.
     #[error(
@@ -64,6 +64,12 @@ pub enum Error {
     /// The runtime of asynchronous work does not start.
     #[error("the service cannot start its threads")]
     Threads(#[source] std::io::Error),
+}
+
+impl From<alft_runtime::Error> for Error {
+    fn from(error: alft_runtime::Error) -> Self {
+        Self::Runtime(Box::new(error))
+    }
 }
 
 impl Error {

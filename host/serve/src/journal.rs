@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use alft_game::Target;
 use alft_runtime::record::RunDir;
@@ -68,7 +68,7 @@ impl Journal {
     /// Opens the journal of a run. Returns the state before its lines, and the steps since. A line that a kill left half
     /// written is cut off.
     pub(crate) fn open(dir: &RunDir) -> Result<(Self, Snapshot, Vec<Entry>)> {
-        let wrong = |path: &PathBuf, reason: String| Error::Record { path: path.clone(), reason };
+        let wrong = |path: &Path, reason: String| Error::Record { path: path.to_path_buf(), reason };
         let state = dir.path.join(SNAPSHOT);
         let bytes = read(&state)?;
         let snapshot: Snapshot = match bytes.as_slice() {
@@ -122,7 +122,7 @@ impl Journal {
     }
 }
 
-fn read(path: &PathBuf) -> Result<Vec<u8>> {
+fn read(path: &Path) -> Result<Vec<u8>> {
     match alft_fs::read(path, MAX_READ) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
         read => read.map_err(Error::io("read", path)),

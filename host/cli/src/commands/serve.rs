@@ -20,7 +20,7 @@ Listens on 127.0.0.1:8765, or where `serve.listen` says. POST /v1/score scores c
 the requests under way are answered; SIGHUP and edits of the run file replace its plugins. The calls of a run can be made \
 again: alft replay OUTPUT/serve/runs/RUN.")]
 pub(crate) struct ServeArgs {
-    /// The run file: plugins, [game], [target], [limits] and [serve]
+    /// The run file: plugins and the tables game, target, limits and serve
     #[arg(value_name = "RUN.toml")]
     run: PathBuf,
     /// Override a key of the run file: serve.listen=127.0.0.1:9000 (may be repeated)
