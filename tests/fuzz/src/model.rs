@@ -1,10 +1,9 @@
 //! A model's folder in which one file is the input.
 
 use std::error::Error;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
-use std::{fs, panic};
+use std::{fs, io, panic};
 
 use alft_policy::{Device, Message, Policy};
 
@@ -17,15 +16,22 @@ const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../host/policy/tests
 pub fn copied(data: &str) -> PathBuf {
     let folder = scratch::folder().join(data);
     let _ = fs::remove_dir_all(&folder);
-    // libFuzzer's clock interrupts system calls.
-    while let Err(error) = fs::create_dir_all(&folder) {
-        assert!(error.kind() == ErrorKind::Interrupted, "the scratch folder cannot be written to: {error}");
-    }
+    uninterrupted(|| fs::create_dir_all(&folder));
     let files = fs::read_dir(Path::new(DATA).join(data)).expect("the model is there");
     for file in files.map(|entry| entry.expect("the model can be read")) {
-        fs::copy(file.path(), folder.join(file.file_name())).expect("the scratch folder can be written to");
+        uninterrupted(|| fs::copy(file.path(), folder.join(file.file_name())));
     }
     folder
+}
+
+/// Works on the scratch folder. libFuzzer's clock interrupts system calls.
+fn uninterrupted<T>(work: impl Fn() -> io::Result<T>) -> T {
+    loop {
+        match work() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done.expect("the scratch folder can be written to"),
+        }
+    }
 }
 
 /// A small model.

@@ -20,6 +20,15 @@ use crate::{
 
 /// Reads the tokenizer.
 pub(super) fn read(metadata: &Metadata<'_>) -> Result<Tokenizer> {
+    build(metadata).map_err(|error| match error {
+        Error::Tokenizer { action, source } => {
+            metadata.wrong(format!("the tokenizer failed to {action}: {}", Foreign::new(&source.to_string())))
+        }
+        error => error,
+    })
+}
+
+fn build(metadata: &Metadata<'_>) -> Result<Tokenizer> {
     let vocabulary = Vocabulary::read(metadata)?;
     let parts = match metadata.require("tokenizer.ggml.model", string)? {
         byte_level::MODEL => byte_level::read(metadata, &vocabulary)?,
