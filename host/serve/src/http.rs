@@ -125,7 +125,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// The routes. Health and metrics need a token too, except `/healthz` and `/readyz`, which tell nothing.
+/// The routes. All need the token, except `/healthz` and `/readyz`, which tell nothing of the plugins.
 pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/v1/score", post(score))
@@ -255,7 +255,7 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
 async fn ready(State(app): State<Arc<App>>) -> Response {
     match app.service.failing().as_slice() {
         [] => "ready\n".into_response(),
-        // The reasons are in the log of each request: this path needs no token.
+        // Names and counts are in /metrics, which needs the token: this path needs none.
         failing => {
             (StatusCode::SERVICE_UNAVAILABLE, format!("{} plugins fail too often\n", failing.len())).into_response()
         }
