@@ -1,7 +1,8 @@
 //! From completions to advantages: the plugins' part of a step, one stage a file.
 //!
-//! [`assign`] serves evaluation, simulation and scoring, and training and the reward service its two halves. It knows no model: rollouts come in with their
-//! completions and leave with answers, rewards and advantages. Every stage writes into the samples' own records.
+//! [`assign`] serves evaluation, simulation and scoring, and training and the reward service its two halves. It knows no
+//! model: rollouts come in with their completions and leave with answers, rewards and advantages. Every stage writes into the
+//! samples' own records.
 //!
 //! | stage | asks | writes |
 //! | --- | --- | --- |
