@@ -126,6 +126,19 @@ impl User {
         serde_json::from_slice(&succeed(&mut self.command(args)).stdout).unwrap()
     }
 
+    /// Runs another program in the user's folder. `None`, with a printed reason, where it is not installed.
+    fn tool(&self, program: &str, args: &[&str]) -> Option<Output> {
+        let mut command = Command::new(program);
+        command.args(args).current_dir(&self.home).env("HOME", self.home.path()).env("COSIGN_PASSWORD", "");
+        match command.output() {
+            Ok(output) => Some(succeeded(output)),
+            Err(error) => {
+                skipped(&format!("{program}: {error}"));
+                None
+            }
+        }
+    }
+
     /// Publishes a component without its tests.
     fn publish(&self, file: &Path, reference: &str) -> Value {
         self.json(&["plugin", "publish", file.to_str().unwrap(), reference, "--no-check", "--json"])
@@ -227,6 +240,37 @@ fn other_tools_read_the_artifact() {
     succeeded(copy.arg(format!("dir:{}", folder.path().display())).output().unwrap());
     let layer = published["component"].as_str().unwrap().trim_start_matches("sha256:");
     assert_eq!(fs::read(folder.path().join(layer)).unwrap(), fs::read(component("entropy")).unwrap());
+}
+
+#[test]
+fn oras_and_crane_read_the_artifact() {
+    let Some(registry) = Registry::start() else { return };
+    let user = User::new();
+    let tag = registry.reference("entropy:1.0.0");
+    let file = component("entropy");
+    let published = user.json(&["plugin", "publish", file.to_str().unwrap(), &tag, "--json"]);
+    let name = tag.trim_start_matches("oci://");
+    let digest = published["reference"].as_str().unwrap().split_once('@').unwrap().1;
+
+    if let Some(output) = user.tool("crane", &["digest", name]) {
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), digest);
+        // A copy is the same plugin, under another name.
+        let copy = format!("{}/copy:2", registry.host);
+        user.tool("crane", &["copy", name, &copy]).unwrap();
+        assert_eq!(user.json(&["plugin", "pull", &format!("oci://{copy}"), "--json"])["digest"], published["digest"]);
+    }
+    if user.tool("oras", &["pull", name]).is_some() {
+        assert_eq!(fs::read(user.home.path().join("alft-entropy.wasm")).unwrap(), fs::read(&file).unwrap());
+        // The results of the conformance tests are a referrer.
+        let output = user.tool("oras", &["discover", "--format", "json", name]).unwrap();
+        let referrers: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let referrer = &referrers["referrers"][0];
+        assert_eq!(referrer["artifactType"], "application/vnd.alft.conformance.v1+json", "{referrers}");
+        user.tool("oras", &["pull", referrer["reference"].as_str().unwrap()]).unwrap();
+        let report: Value =
+            serde_json::from_slice(&fs::read(user.home.path().join("conformance.json")).unwrap()).unwrap();
+        assert_eq!(report["failed"], 0, "{report}");
+    }
 }
 
 fn succeeded(output: Output) -> Output {
@@ -586,4 +630,47 @@ fn a_plugin_that_must_be_signed_is_checked_by_cosign() {
     fail(train(&user, small.train("c").env("PATH", empty.path())), 5, &["must be signed"]);
     small.write("run.toml", &small.read("run.toml").replace(reference, "entropy.wasm"));
     fail(train(&user, &mut small.train("c")), 3, &["plugin.entropy.signed_by", "oci://"]);
+}
+
+#[test]
+fn a_signature_by_cosign_is_valid_for_its_key_and_content() {
+    let Some(registry) = Registry::start() else { return };
+    let user = User::new();
+    if user.tool("cosign", &["generate-key-pair"]).is_none() {
+        return;
+    }
+    let file = component("entropy");
+    let published =
+        user.json(&["plugin", "publish", file.to_str().unwrap(), &registry.reference("entropy:1.0.0"), "--json"]);
+    let reference = published["reference"].as_str().unwrap();
+    let small = run_with(reference, "signed_by = { key = \"cosign.pub\", transparency_log = false }");
+    small.write("cosign.pub", &fs::read_to_string(user.home.path().join("cosign.pub")).unwrap());
+    fail(train(&user, &mut small.train("unsigned")), 5, &["no valid signature", "no signatures found"]);
+    assert!(!user.has(published["component"].as_str().unwrap()));
+
+    let name = reference.trim_start_matches("oci://").replace(":1.0.0@", "@");
+    let version = all_text(&user.tool("cosign", &["version"]).unwrap());
+    let mut args = vec!["sign", "--key", "cosign.key", "--tlog-upload=false", "--yes"];
+    // Without a log, cosign 3 wants to be told that it needs no list of services.
+    if all_text(&user.tool("cosign", &["sign", "--help"]).unwrap()).contains("--use-signing-config") {
+        args.push("--use-signing-config=false");
+    }
+    args.push(&name);
+    user.tool("cosign", &args).unwrap();
+    succeed(train(&user, &mut small.train("signed")));
+    // Signature and results of the conformance tests both refer to the plugin.
+    let pulled =
+        user.json(&["plugin", "pull", reference, "--signed-by", "cosign.pub", "--no-transparency-log", "--json"]);
+    assert_eq!(pulled["conformance"]["failed"], 0, "{version}: {pulled}");
+
+    // For others the signature is not enough: it stands in no log, or is not by their key.
+    let other = User::new();
+    other.tool("cosign", &["generate-key-pair"]).unwrap();
+    let key = user.home.path().join("cosign.pub");
+    let pull = |key: &Path, options: &[&str]| {
+        let mut command = other.command(&["plugin", "pull", reference, "--signed-by", key.to_str().unwrap()]);
+        fail(command.args(options), 5, &["no valid signature"]);
+    };
+    pull(&key, &[]);
+    pull(&other.home.path().join("cosign.pub"), &["--no-transparency-log"]);
 }

@@ -19,7 +19,6 @@ pub mod doctor;
 mod error;
 mod formats;
 mod generate;
-mod kernels;
 mod model;
 mod ops;
 mod other_format;
@@ -33,6 +32,7 @@ mod train;
 #[cfg(test)]
 mod twins;
 
+pub use alft_kernels::{Activation, WeightFormat};
 pub use candle_core::Device;
 
 pub use crate::{
@@ -49,7 +49,6 @@ pub use crate::{
         sample::sample,
         seed::Seed,
     },
-    kernels::{Activation, WeightFormat},
     model::{
         batch::Sequence,
         chat::{ChatTemplate, Message},

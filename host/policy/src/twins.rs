@@ -1,5 +1,6 @@
 //! Tests that hold the whole model on the CPU kernels against the same model on composed operations.
 
+use alft_kernels::{Activation, WeightFormat};
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
@@ -15,7 +16,6 @@ use crate::{
         sample::sample,
         seed::Seed,
     },
-    kernels::{Activation, WeightFormat},
     model::{
         batch::{Batch, Sequence},
         config::{Architecture, ModelConfig, SlidingWindow, Variant},

@@ -51,12 +51,25 @@ pub(crate) struct Descriptor {
     pub(crate) size: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) artifact_type: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) annotations: BTreeMap<String, String>,
 }
 
 impl Descriptor {
     pub(crate) fn of(media_type: &str, bytes: &[u8]) -> Self {
-        let media_type = media_type.to_owned();
-        Self { media_type, digest: Digest::of(bytes), size: bytes.len() as u64, artifact_type: None }
+        Self {
+            media_type: media_type.to_owned(),
+            digest: Digest::of(bytes),
+            size: bytes.len() as u64,
+            artifact_type: None,
+            annotations: BTreeMap::new(),
+        }
+    }
+
+    /// Names the file that the content becomes: `oras pull` writes nothing that has no name.
+    pub(crate) fn with_file_name(mut self, name: &str) -> Self {
+        self.annotations.insert(TITLE.to_owned(), name.to_owned());
+        self
     }
 }
 
@@ -129,8 +142,8 @@ pub struct Facts {
     pub blake3: Option<Foreign>,
 }
 
-/// Keys of the annotations.
-const NAME: &str = "org.opencontainers.image.title";
+/// Keys of the annotations. The title of a manifest is the plugin's name, that of a layer is the name of a file.
+const TITLE: &str = "org.opencontainers.image.title";
 const VERSION: &str = "org.opencontainers.image.version";
 const SUMMARY: &str = "org.opencontainers.image.description";
 const CONTRACT: &str = "alft.contract";
@@ -139,10 +152,20 @@ const CLAIMS: &str = "alft.claims";
 const BLAKE3: &str = "alft.blake3";
 
 impl Facts {
+    /// Returns the name of the component's file. A plugin whose name would name another folder, or a hidden file, has none of
+    /// its own.
+    pub(crate) fn file_name(&self) -> String {
+        let plain = |name: &&str| {
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(is_plain)
+        };
+        format!("{}.wasm", self.name.as_ref().map(Foreign::raw).filter(plain).unwrap_or("plugin"))
+    }
+
     pub(crate) fn annotations(&self) -> BTreeMap<String, String> {
         let Self { name, version, summary, contract, roles, claims, blake3 } = self;
         let facts = [
-            (NAME, name),
+            (TITLE, name),
             (VERSION, version),
             (SUMMARY, summary),
             (CONTRACT, contract),
@@ -157,7 +180,7 @@ impl Facts {
     pub(crate) fn of(annotations: &BTreeMap<String, String>) -> Self {
         let fact = |key: &str| annotations.get(key).cloned().map(Foreign::new);
         Self {
-            name: fact(NAME),
+            name: fact(TITLE),
             version: fact(VERSION),
             summary: fact(SUMMARY),
             contract: fact(CONTRACT),

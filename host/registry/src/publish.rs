@@ -78,7 +78,7 @@ pub fn publish(reference: &Reference, publication: &Publication<'_>) -> Result<P
         ..facts.clone()
     };
 
-    let layer = Descriptor::of(WASM, component);
+    let layer = Descriptor::of(WASM, component).with_file_name(&facts.file_name());
     let config = json(&WasmConfig::new(layer.digest.clone(), info.imports, info.exports));
     let manifest = json(&Manifest {
         schema_version: 2,
@@ -113,7 +113,7 @@ fn attach(client: &Client, manifest: &[u8], report: &[u8]) -> Result<Digest> {
         media_type: Some(MANIFEST.into()),
         artifact_type: Some(REPORT.into()),
         config: Descriptor::of(EMPTY, EMPTY_CONFIG),
-        layers: vec![Descriptor::of(REPORT, report)],
+        layers: vec![Descriptor::of(REPORT, report).with_file_name("conformance.json")],
         subject: Some(subject.clone()),
         annotations: BTreeMap::new(),
     });

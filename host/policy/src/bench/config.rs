@@ -1,12 +1,12 @@
 //! The settings of a measurement.
 
+use alft_kernels::WeightFormat;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
     device::{DevicePreference, Precision},
     error::{Error, Result},
-    kernels::WeightFormat,
     model::{lora::LoraConfig, quantisation::Quantisation},
 };
 

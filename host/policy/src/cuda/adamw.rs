@@ -6,7 +6,7 @@ use super::{
     launch::{Launch, Number, count, require},
     runs::{RUN, Runs, THREADS},
 };
-use crate::kernels::AdamWStep;
+use alft_kernels::AdamWStep;
 
 /// Returns the sums of squares of runs of tensors, `f32`: (runs,). At least one tensor has a number.
 pub(crate) fn squares(tensors: &[&Tensor]) -> Result<Tensor> {

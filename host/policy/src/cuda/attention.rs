@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use candle_core::{DType, Device, Result, Tensor, bail};
 
 use super::launch::{Launch, Number, count, suffix};
-use crate::kernels::{Group, Heads};
+use alft_kernels::{Group, Heads};
 
 /// Rows of a tile, as in `attention.cu`.
 const TILE: usize = 32;

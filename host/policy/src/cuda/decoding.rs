@@ -3,7 +3,7 @@
 use candle_core::{DType, Result, Tensor, bail};
 
 use super::launch::{Launch, Number, count, require, suffix};
-use crate::kernels::Heads;
+use alft_kernels::Heads;
 
 /// Threads of a block, as in `decoding.cu`.
 const THREADS: usize = 128;

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 
 use super::launch::{Launch, Number, count, suffix};
-use crate::kernels::DropoutMask;
+use alft_kernels::DropoutMask;
 
 const THREADS: usize = 256;
 

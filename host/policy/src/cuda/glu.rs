@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 
 use super::launch::{Launch, count, row_threads, suffix};
-use crate::kernels::Activation;
+use alft_kernels::Activation;
 
 const THREADS: usize = 256;
 

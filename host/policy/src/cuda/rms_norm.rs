@@ -3,7 +3,7 @@
 use candle_core::{DType, Result, Tensor};
 
 use super::launch::{Launch, Number, count, row_threads, suffix};
-use crate::kernels::{Heads, NormConstants};
+use alft_kernels::{Heads, NormConstants};
 
 /// Threads of a block at most, and those of a block of the weight's gradient, as in `rms_norm.cu`.
 const THREADS: usize = 256;

@@ -3,7 +3,7 @@
 use candle_core::{DType, Result, Tensor};
 
 use super::launch::{Launch, Number, count, require, suffix};
-use crate::kernels::Heads;
+use alft_kernels::Heads;
 
 const THREADS: usize = 256;
 

@@ -1,5 +1,6 @@
 //! Kernels that are not differentiable operations: decoding, statistics of logits, drawing, the optimiser.
 
+use alft_kernels::{Activation, AdamWStep, Heads};
 use candle_core::{DType, Device, Result as TensorResult, Tensor};
 
 use super::check::{Check, larger, largest, numbers};
@@ -12,7 +13,6 @@ use crate::{
         sample::sample,
         seed::Seed,
     },
-    kernels::{Activation, AdamWStep, Heads},
     model::{
         batch::Sequence,
         config::{ModelConfig, SlidingWindow, Variant},

@@ -1,5 +1,6 @@
 //! Differentiable operations: the kernels' values and gradients against the twins.
 
+use alft_kernels::{Activation, Group, Heads, NormConstants};
 use std::{sync::Arc, time::Instant};
 
 use candle_core::{DType, Device, Result as TensorResult, Tensor, Var};
@@ -7,7 +8,6 @@ use candle_core::{DType, Device, Result as TensorResult, Tensor, Var};
 use super::check::{Check, largest, numbers};
 use crate::{
     error::{Error, Result},
-    kernels::{Activation, Group, Heads, NormConstants},
     model::init::Normal,
     ops::{
         Dropout, Packed, Rotary, attend, glu,

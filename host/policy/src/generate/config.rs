@@ -1,5 +1,6 @@
 //! The settings of sampling.
 
+use alft_kernels::WeightFormat;
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
@@ -7,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cuda::draw::Filters,
     error::{Error, Result},
-    kernels::WeightFormat,
     setting::within,
 };
 

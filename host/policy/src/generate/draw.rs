@@ -1,5 +1,6 @@
 //! From a row of logits to a token and its log-probability.
 
+use alft_kernels::{self as kernels, softmax_in_place};
 use std::collections::HashSet;
 
 use candle_core::{DType, Device, Tensor};
@@ -9,7 +10,6 @@ use crate::{
     cuda,
     error::Result,
     generate::config::SampleConfig,
-    kernels::{self, softmax_in_place},
     ops::{
         path::{Op, Path},
         with_floats,

@@ -8,12 +8,10 @@
 //! A completion attends causally to itself, and to all of its prompt. Its last token has no row, because nothing is
 //! predicted from it.
 
+use alft_kernels::Group;
 use std::{collections::HashMap, ops::Range};
 
-use crate::{
-    error::{Error, Result},
-    kernels::Group,
-};
+use crate::error::{Error, Result};
 
 /// A prompt and a completion of it, in tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,12 +1,10 @@
 //! The configuration of a model. [`super::config_json`] reads and writes it.
 
+use alft_kernels::{Activation, Heads, NormConstants};
 use std::path::Path;
 
 use super::rope::{Frequencies, Rope, RopeScaling};
-use crate::{
-    error::{Error, Result},
-    kernels::{Activation, Heads, NormConstants},
-};
+use crate::error::{Error, Result};
 
 /// A model family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,12 +1,12 @@
 //! A model prepared for decoding: on the CPU, weights that are packed once and read by every step; on a device, weights
 //! that are joined to fewer products, and steps of fused kernels.
 
+use alft_kernels::{PackedWeight, WeightFormat};
 use candle_core::{DType, Device, Result as TensorResult, Tensor};
 
 use crate::{
     cuda,
     error::Result,
-    kernels::{PackedWeight, WeightFormat},
     model::{
         config::ModelConfig,
         joined::{JoinedLayer, join},

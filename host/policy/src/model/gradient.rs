@@ -8,13 +8,13 @@
 //! With [`Checkpointing::Layers`] only the input of each layer is kept, and its other activations are computed again, by
 //! the same operations, when the backward pass comes to the layer: the gradient has the same bits.
 
+use alft_kernels::{NormConstants, Transpose};
 use std::{ops::Range, sync::Arc};
 
 use candle_core::{DType, Device, Result as TensorResult, Tensor, Var, backprop::GradStore};
 
 use crate::{
     error::Result,
-    kernels::{NormConstants, Transpose},
     model::{
         batch::Batch,
         rope::Angles,

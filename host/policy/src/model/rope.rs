@@ -2,6 +2,7 @@
 //!
 //! Sources: Su et al., *RoFormer*, arXiv 2104.09864; Peng et al., *YaRN*, arXiv 2309.00071; Llama 3.1's reference code.
 
+use alft_kernels::Heads;
 use std::{f64::consts::TAU, path::Path};
 
 use alft_text::Foreign;
@@ -11,7 +12,6 @@ use serde_json::{Value, json};
 
 use crate::{
     error::{Error, Result},
-    kernels::Heads,
     ops::Rotary,
 };
 

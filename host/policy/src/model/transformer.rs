@@ -4,13 +4,13 @@
 //! `o(attention(rotary(q, k), v))`, then `down(activation(gate) · up)`. There is one forward pass. Its operations are tracked
 //! where a weight is a variable; the caller supplies the attention, over a batch or over a cache.
 
+use alft_kernels::{Activation, Heads, NormConstants, Transpose};
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Result as TensorResult, Tensor, Var};
 
 use crate::{
     error::Result,
-    kernels::{Activation, Heads, NormConstants, Transpose},
     model::{
         batch::Batch,
         config::ModelConfig,

@@ -1,5 +1,6 @@
 //! Causal attention with grouped queries over packed batches. Attention over a decoding cache is in [`super::cache`].
 
+use alft_kernels::{self as kernels, Group, Heads};
 use std::sync::{Arc, OnceLock};
 
 use candle_core::{D, DType, Device, Result, Tensor};
@@ -10,11 +11,7 @@ use super::{
     gather::{Gather, ZERO_ROW},
     path::{Op, Path},
 };
-use crate::{
-    cuda,
-    kernels::{self, Group, Heads},
-    profile,
-};
+use crate::{cuda, profile};
 
 /// The groups of a packed batch, with the tables that attention on a device needs. The tables are made once and serve all
 /// layers.

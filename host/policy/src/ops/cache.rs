@@ -4,6 +4,7 @@
 //! order, so that one can enter or leave without moving another, and those with a common prompt read the same blocks.
 //! The [`Writes`] and [`Reads`] of a pass are made once and serve all layers.
 
+use alft_kernels::{self as kernels, CachedGroup, Heads};
 use std::{cell::OnceCell, ops::Range};
 
 use candle_core::{DType, Device, Result, Tensor};
@@ -14,11 +15,7 @@ use super::{
     path::{Op, Path},
     rotary::Rotary,
 };
-use crate::{
-    cuda,
-    kernels::{self, CachedGroup, Heads},
-    profile,
-};
+use crate::{cuda, profile};
 
 /// Number of places of a block.
 pub(crate) const BLOCK: usize = 64;

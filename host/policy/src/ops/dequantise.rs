@@ -2,9 +2,10 @@
 
 use std::{borrow::Cow, sync::OnceLock};
 
+use alft_kernels::new_rows;
 use candle_core::{CpuStorage, DType, Device, Error, Result, Tensor, quantized::QTensor};
 
-use crate::{kernels::new_rows, profile};
+use crate::profile;
 
 /// Dequantises a weight (out, in), as a tensor of this type on this device. [`QTensor::dequantize`] is its twin, which
 /// leaves all but one core of a CPU waiting.

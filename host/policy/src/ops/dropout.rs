@@ -5,6 +5,7 @@
 //!
 //! Source: Srivastava et al., *Dropout: A Simple Way to Prevent Neural Networks from Overfitting*, JMLR 2014.
 
+use alft_kernels::{self as kernels, DropoutMask};
 use candle_core::{Result, Tensor};
 
 use super::{
@@ -12,11 +13,7 @@ use super::{
     function::{Value, function},
     path::{Op, Path},
 };
-use crate::{
-    cuda,
-    kernels::{self, DropoutMask},
-    profile,
-};
+use crate::{cuda, profile};
 
 /// The dropout of a layer's input.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]

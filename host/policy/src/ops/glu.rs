@@ -1,5 +1,6 @@
 //! Gated linear units, the gate of the feed-forward layer.
 
+use alft_kernels::{self as kernels, Activation, GELU_CUBIC, GELU_LINEAR};
 use candle_core::{DType, Result, Tensor};
 
 use super::{
@@ -7,11 +8,7 @@ use super::{
     function::{Value, function},
     path::{Op, Path},
 };
-use crate::{
-    cuda,
-    kernels::{self, Activation, GELU_CUBIC, GELU_LINEAR},
-    profile,
-};
+use crate::{cuda, profile};
 
 /// Computes `activation(gate) · up`, element by element.
 ///

@@ -6,6 +6,7 @@
 //! of the entropy H for the logits is `−p (log p + H)`. It costs a second product with the head, so it is computed only for
 //! a loss that depends on the entropies.
 
+use alft_kernels::{self as kernels, TokenStats, Transpose};
 use candle_core::{D, DType, Result, Tensor};
 
 use super::{
@@ -14,11 +15,7 @@ use super::{
     linear::{linear, matmul},
     path::{Op, Path},
 };
-use crate::{
-    cuda,
-    kernels::{self, TokenStats, Transpose},
-    profile,
-};
+use crate::{cuda, profile};
 
 /// Number of logits computed at once: 128 MiB of `f32`, because a product packs the whole head for each chunk, and on a
 /// device, where each chunk waits for the loss, 128 MiB of `bf16`.

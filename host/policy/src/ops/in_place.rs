@@ -3,6 +3,7 @@
 //! Where there is a kernel the first argument is changed and returned, so it must be a fresh value that nobody else holds;
 //! elsewhere the sum is a new tensor. Nothing is tracked, except that [`add`] of a tracked tensor is candle's.
 
+use alft_kernels::{self as kernels, Transpose};
 use candle_core::{Result, Tensor};
 
 use super::{
@@ -11,11 +12,7 @@ use super::{
     linear::matmul,
     path::{Op, Path},
 };
-use crate::{
-    cuda,
-    kernels::{self, Transpose},
-    profile,
-};
+use crate::{cuda, profile};
 
 /// Computes `sum + x`.
 pub(crate) fn add(sum: Tensor, x: &Tensor) -> Result<Tensor> {

@@ -1,15 +1,13 @@
 //! The linear layer: the product with a weight.
 
+use alft_kernels::{self as kernels, Transpose};
 use candle_core::{Result, Tensor};
 
 use super::{
     floats::{kernels_apply, with_floats},
     function::{Value, function},
 };
-use crate::{
-    kernels::{self, Transpose},
-    profile,
-};
+use crate::profile;
 
 /// Largest number of rows for which the product reads the weight without packing it; above, packing pays. Up to this
 /// number, the bits of a row do not depend on the other rows.

@@ -1,5 +1,5 @@
 //! The model's operations, each differentiable, on one of the implementations in [`path`]: on the CPU in `f32` the loops
-//! of [`crate::kernels`], on CUDA the kernels of [`crate::cuda`], with a rule for the gradient; where there is no kernel,
+//! of [`alft_kernels`], on CUDA the kernels of [`crate::cuda`], with a rule for the gradient; where there is no kernel,
 //! candle's fused operations with the same rule. The twin of all is composed of candle's tracked operations. Tests, and
 //! on a card `alft doctor --gpu`, hold each against it.
 

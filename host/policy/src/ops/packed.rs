@@ -1,14 +1,12 @@
 //! Linear layers with packed weights, for decoding: CPU and `f32` only, outside of the autograd graph.
 
+use alft_kernels::{Activation, PackedWeight, WeightFormat};
 use std::sync::Arc;
 
 use candle_core::{Result, Tensor, bail};
 
 use super::floats::with_floats;
-use crate::{
-    kernels::{Activation, PackedWeight, WeightFormat},
-    profile,
-};
+use crate::profile;
 
 /// Linear layers that read the same input, packed together. [`super::linear`] on each weight is its twin.
 #[derive(Clone)]

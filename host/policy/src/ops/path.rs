@@ -7,7 +7,7 @@ use std::{
 
 use candle_core::{DType, Tensor};
 
-use crate::kernels::Activation;
+use alft_kernels::Activation;
 
 /// An operation with more than one implementation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Op {
 /// An implementation of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Path {
-    /// The loops of [`crate::kernels`]: CPU, `f32`.
+    /// The loops of [`alft_kernels`]: CPU, `f32`.
     CpuKernel,
     /// The kernels of [`crate::cuda`]: CUDA, `f32` and `bf16`. Tests run them on the CPU, in an emulation.
     CudaKernel,

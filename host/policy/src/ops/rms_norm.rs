@@ -1,5 +1,6 @@
 //! Root-mean-square normalisation.
 
+use alft_kernels::{self as kernels, NormConstants};
 use candle_core::{D, DType, Result, Tensor};
 
 use super::{
@@ -7,11 +8,7 @@ use super::{
     function::{Value, function},
     path::{Op, Path},
 };
-use crate::{
-    cuda,
-    kernels::{self, NormConstants},
-    profile,
-};
+use crate::{cuda, profile};
 
 /// Computes `(offset + w) · x / √(mean x² + ε)` over the rows of `x` (rows, width); `w` is (width,). The result has the type
 /// of `x`, and sums are at least `f32`.

@@ -9,7 +9,8 @@ use super::{
     function::{Value, function},
     path::{Op, Path},
 };
-use crate::{cuda, kernels, profile};
+use crate::{cuda, profile};
+use alft_kernels as kernels;
 
 /// The angles of a batch's rows.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 
 use super::path::Path;
 use crate::cuda;
-use crate::kernels::simd::at_each_level;
+use alft_kernels::simd::at_each_level;
 
 /// Returns pseudo-random numbers in (−1, 1).
 pub(crate) fn noise(shape: &[usize], seed: u64) -> Tensor {

@@ -11,6 +11,7 @@
 //!
 //! Source: Loshchilov and Hutter, *Decoupled Weight Decay Regularization*, arXiv 1711.05101.
 
+use alft_kernels::{self as kernels, AdamWStep};
 use candle_core::{DType, Result as TensorResult, Tensor, Var, backprop::GradStore};
 use candle_nn::Optimizer;
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,6 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cuda,
     error::{Error, Result},
-    kernels::{self, AdamWStep},
     ops::{
         kernels_apply,
         path::{Op, Path},
@@ -248,7 +248,7 @@ mod tests {
     /// Returns the weights and the moments after three steps in the element type, in f64.
     fn train(dtype: DType) -> Vec<Vec<f64>> {
         // Large enough for the kernels to split it over threads.
-        let shapes = [vec![3, 5], vec![crate::kernels::PARALLEL_ELEMENTS + 7]];
+        let shapes = [vec![3, 5], vec![alft_kernels::PARALLEL_ELEMENTS + 7]];
         let config = AdamWConfig { weight_decay: 0.1, max_grad_norm: 0.5, ..AdamWConfig::default() };
         let tensor = |shape: &[usize], seed| noise(shape, seed).to_dtype(dtype).unwrap();
         let variables: Vec<Var> = shapes.iter().map(|shape| Var::from_tensor(&tensor(shape, 1)).unwrap()).collect();

@@ -539,9 +539,12 @@ path = "a.wasm"
     fn a_plugin_in_a_registry_is_no_path_and_may_need_a_signer() {
         let with = |path: &str, keys: &str| SMALL.replace("path = \"a.wasm\"", &format!("path = \"{path}\"\n{keys}"));
         let tag = "oci://ghcr.io/someone/math:1.2.0";
-        for keys in
-            ["", "signed_by = \"math.pub\"", "signed_by = { identity = \"me@x.org\", issuer = \"https://x.org\" }"]
-        {
+        for keys in [
+            "",
+            "signed_by = \"math.pub\"",
+            "signed_by = { key = \"math.pub\", transparency_log = false }",
+            "signed_by = { identity = \"me@x.org\", issuer = \"https://x.org\" }",
+        ] {
             let run = parse(&with(tag, keys), &[]).unwrap();
             let again = parse(&toml::to_string(&run).unwrap(), &[]).unwrap();
             for run in [&run, &again] {

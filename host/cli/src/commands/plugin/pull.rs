@@ -29,6 +29,9 @@ pub(crate) struct PullArgs {
     /// Require a signature by this public key, which `cosign` checks
     #[arg(long, value_name = "KEY")]
     signed_by: Option<PathBuf>,
+    /// Accept a signature that the public transparency log does not have
+    #[arg(long, requires = "signed_by")]
+    no_transparency_log: bool,
     /// Limits: a JSON object with keys of the run file's `[limits]`, of which `component_size` is heeded
     #[arg(long, value_name = "JSON", value_parser = limits, default_value = "{}")]
     limits: Limits,
@@ -52,7 +55,8 @@ pub(crate) fn run(args: &PullArgs) -> Result<()> {
         plugin.print();
     }
     if let Some(key) = &args.signed_by {
-        artifact.check_signature(&SignedBy::Key(key.clone()))?;
+        let (key, transparency_log) = (key.clone(), !args.no_transparency_log);
+        artifact.check_signature(&SignedBy::KeyWith { key, transparency_log })?;
     }
     let fetched = artifact.fetch()?;
     // The report is kept beside the component, which is there now.

@@ -1,11 +1,11 @@
 //! Gemma 3 as metadata: its sliding window, and the parts of its computation that the format has no keys for.
 
+use alft_kernels::Activation;
 use candle_core::quantized::gguf_file::Value;
 
 use super::metadata::{Metadata, boolean, float, size, string};
 use crate::{
     error::Result,
-    kernels::Activation,
     model::config::{ModelConfig, SlidingWindow, Variant},
 };
 

@@ -2,6 +2,7 @@
 //! before and after each part of a layer, whose weights are differences from 1; heads of queries and keys that are
 //! normalised; GELU in the place of SiLU; and an embedding that is scaled.
 
+use alft_kernels::Activation;
 use alft_text::Foreign;
 use serde_json::{Value, json};
 
@@ -9,10 +10,7 @@ use super::{
     Family, Whole, flag,
     window::{FULL, SLIDING, layer_types, sliding_layers, window},
 };
-use crate::{
-    kernels::Activation,
-    model::config::{ModelConfig, SlidingWindow, Variant},
-};
+use crate::model::config::{ModelConfig, SlidingWindow, Variant};
 
 pub(super) const FAMILY: Family = Family {
     class: "Gemma3ForCausalLM",

@@ -32,7 +32,7 @@ pub enum WeightFormat {
 
 impl WeightFormat {
     /// Returns the number of bytes of a weight.
-    pub(crate) fn bytes(self) -> usize {
+    pub fn bytes(self) -> usize {
         match self {
             WeightFormat::F32 => 4,
             WeightFormat::F16 => 2,
@@ -89,7 +89,7 @@ struct Place {
 }
 
 /// One or more weights with the same inner dimension, packed.
-pub(crate) struct PackedWeight {
+pub struct PackedWeight {
     inner: usize,
     /// Number of rows of each weight, that is, of columns of its result.
     parts: Vec<usize>,
@@ -100,7 +100,7 @@ pub(crate) struct PackedWeight {
 impl PackedWeight {
     /// Packs weights (rows, inner). Panels of the weights alternate, so that panels with the same columns of two weights
     /// are neighbours, as [`Self::glu`] needs them.
-    pub(crate) fn new(weights: &[&[f32]], inner: usize, format: WeightFormat) -> Self {
+    pub fn new(weights: &[&[f32]], inner: usize, format: WeightFormat) -> Self {
         let parts: Vec<usize> = weights.iter().map(|weight| weight.len() / inner).collect();
         let longest = parts.iter().copied().max().unwrap_or(0);
         let place = |part: usize, column: usize| {
@@ -119,24 +119,23 @@ impl PackedWeight {
     }
 
     /// Returns the inner dimension of the products.
-    pub(crate) fn inner(&self) -> usize {
+    pub fn inner(&self) -> usize {
         self.inner
     }
 
     /// Returns the number of columns of all products together.
-    pub(crate) fn columns(&self) -> usize {
+    pub fn columns(&self) -> usize {
         self.parts.iter().sum()
     }
 
     /// Returns the number of bytes of packed weights with these numbers of rows.
-    pub(crate) fn bytes_for(parts: &[usize], inner: usize, format: WeightFormat) -> usize {
+    pub fn bytes_for(parts: &[usize], inner: usize, format: WeightFormat) -> usize {
         let panels: usize = parts.iter().map(|rows| rows.div_ceil(PANEL)).sum();
         panels * inner * PANEL * format.bytes()
     }
 
     /// Returns the number of bytes of the packed weights.
-    #[cfg(test)]
-    pub(crate) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         match &self.panels {
             Panels::F32(panels) => size_of_val(panels.as_slice()),
             Panels::F16(panels) => size_of_val(panels.as_slice()),
@@ -144,7 +143,7 @@ impl PackedWeight {
     }
 
     /// Returns the products of `x` (m, inner) with each weight, (m, rows of the weight).
-    pub(crate) fn product(&self, x: &[f32]) -> Vec<Vec<f32>> {
+    pub fn product(&self, x: &[f32]) -> Vec<Vec<f32>> {
         let m = x.len() / self.inner;
         let mut results: Vec<Vec<f32>> = self.parts.iter().map(|n| vec![0f32; m * n]).collect();
         let outs: Vec<Out> = results.iter_mut().zip(&self.parts).map(|(out, n)| Out::new(out, *n)).collect();
@@ -160,7 +159,7 @@ impl PackedWeight {
     }
 
     /// Adds the product of `x` (m, inner) with the only weight to `out` (m, rows of the weight).
-    pub(crate) fn add_product(&self, x: &[f32], out: &mut [f32]) {
+    pub fn add_product(&self, x: &[f32], out: &mut [f32]) {
         assert!(self.parts.len() == 1 && x.len() / self.inner * self.columns() == out.len());
         let out = Out::new(out, self.parts[0]);
         self.tiles::<1>(x, |[panel], row, rows, [tile]| {
@@ -175,7 +174,7 @@ impl PackedWeight {
 
     /// Returns `activation(x · gateᵀ) · (x · upᵀ)`, (m, rows of a weight), where the two weights of the same size are `gate`
     /// and `up`.
-    pub(crate) fn glu(&self, activation: Activation, x: &[f32]) -> Vec<f32> {
+    pub fn glu(&self, activation: Activation, x: &[f32]) -> Vec<f32> {
         assert!(self.parts.len() == 2 && self.parts[0] == self.parts[1]);
         let mut result = vec![0f32; x.len() / self.inner * self.parts[0]];
         let (out, gated) = (Out::new(&mut result, self.parts[0]), glu_columns(activation));

@@ -4,15 +4,17 @@ use super::{parallel::new_rows, simd::vectorised};
 
 /// The mask of a dropout: an element is kept if its random number is at least `threshold`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct DropoutMask {
-    pub(crate) key: [u32; 2],
-    pub(crate) threshold: u32,
+pub struct DropoutMask {
+    /// Seed of the hash.
+    pub key: [u32; 2],
+    /// The smallest random number of an element that is kept, of 2³² numbers.
+    pub threshold: u32,
     /// The factor of the elements that are kept.
-    pub(crate) scale: f32,
+    pub scale: f32,
 }
 
 /// Sets elements to 0, and multiplies the others by the mask's scale.
-pub(crate) fn dropout(x: &[f32], mask: DropoutMask) -> Vec<f32> {
+pub fn dropout(x: &[f32], mask: DropoutMask) -> Vec<f32> {
     new_rows(x.len(), 1, |first, out| dropout_block(out, &x[first..first + out.len()], first as u32, mask))
 }
 

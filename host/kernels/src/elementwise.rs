@@ -7,15 +7,15 @@ use super::{
 
 /// The numbers of a normalisation besides its weight.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct NormConstants {
+pub struct NormConstants {
     /// Added to the mean square: ε.
-    pub(crate) epsilon: f64,
+    pub epsilon: f64,
     /// Added to the weight: 1 for models that store a weight's difference from 1, else 0.
-    pub(crate) offset: f64,
+    pub offset: f64,
 }
 
 /// Computes `y = w · x / √(mean x² + ε)` for each row of `x` (rows, width).
-pub(crate) fn rms_norm(x: &[f32], w: &[f32], epsilon: f32) -> Vec<f32> {
+pub fn rms_norm(x: &[f32], w: &[f32], epsilon: f32) -> Vec<f32> {
     new_rows(x.len(), w.len(), |first, out| rms_norm_rows(out, &x[first * w.len()..][..out.len()], w, epsilon))
 }
 
@@ -36,7 +36,7 @@ fn inverse_rms<const FMA: bool>(x: &[f32], epsilon: f32) -> f32 {
 }
 
 /// Returns the gradient of [`rms_norm`] for `x`: with x̂ = x / rms, `dx = (w·g − x̂ · mean(w·g·x̂)) / rms`.
-pub(crate) fn rms_norm_backward(x: &[f32], w: &[f32], grad: &[f32], epsilon: f32) -> Vec<f32> {
+pub fn rms_norm_backward(x: &[f32], w: &[f32], grad: &[f32], epsilon: f32) -> Vec<f32> {
     new_rows(x.len(), w.len(), |first, out| {
         let range = first * w.len()..first * w.len() + out.len();
         rms_norm_backward_rows(out, &x[range.clone()], w, &grad[range], epsilon);
@@ -60,7 +60,7 @@ vectorised! {
 }
 
 /// Returns the gradient of a normalisation's weight: the sum over the rows of `grad · x / rms(x)`, in the order of the rows.
-pub(crate) fn rms_norm_weight_gradient(x: &[f32], grad: &[f32], width: usize, epsilon: f32) -> Vec<f32> {
+pub fn rms_norm_weight_gradient(x: &[f32], grad: &[f32], width: usize, epsilon: f32) -> Vec<f32> {
     let mut sums = vec![0f32; width];
     rms_norm_weight_rows(&mut sums, x, grad, epsilon);
     sums
@@ -80,7 +80,7 @@ vectorised! {
 
 /// Rotates the heads of each row of `x` (rows, heads · dim) by the row's angles, `cos` and `sin` (rows, dim / 2):
 /// element `i` of a head with element `i + dim / 2`. A `sign` of −1 rotates back.
-pub(crate) fn rotate(x: &[f32], width: usize, cos: &[f32], sin: &[f32], half: usize, sign: f32) -> Vec<f32> {
+pub fn rotate(x: &[f32], width: usize, cos: &[f32], sin: &[f32], half: usize, sign: f32) -> Vec<f32> {
     new_rows(x.len(), width, |first, out| {
         let angles = first * half..(first + out.len() / width) * half;
         rotate_rows(out, &x[first * width..][..out.len()], width, &cos[angles.clone()], &sin[angles], half, sign);
@@ -106,21 +106,21 @@ vectorised! {
 
 vectorised! {
     /// Returns Σ x².
-    pub(crate) fn sum_of_squares(x: &[f32]) -> f32 {
+    pub fn sum_of_squares(x: &[f32]) -> f32 {
         let _ = FMA;
         sum_by(x, |x| x * x)
     }
 }
 
 /// Adds `x` to `sum`, element by element.
-pub(crate) fn add(sum: &mut [f32], x: &[f32]) {
+pub fn add(sum: &mut [f32], x: &[f32]) {
     by_rows(sum, 1, |first, sum| {
         sum.iter_mut().zip(&x[first..]).for_each(|(sum, x)| *sum += x);
     });
 }
 
 /// Adds row `i` of `rows` (ids, width) to row `ids[i]` of `sum`. The rows with one id are added up first, in their order.
-pub(crate) fn add_rows(sum: &mut [f32], ids: &[u32], rows: &[f32], width: usize) {
+pub fn add_rows(sum: &mut [f32], ids: &[u32], rows: &[f32], width: usize) {
     let mut order: Vec<usize> = (0..ids.len()).collect();
     order.sort_by_key(|&row| ids[row]);
     let mut total = vec![0f32; width];

@@ -8,7 +8,7 @@ pub(super) const PLAIN_FMA: bool = cfg!(not(target_arch = "x86_64"));
 
 /// An instruction set that the kernels are compiled for. The machine's widest one is chosen at run time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Level {
+pub enum Level {
     /// Any machine of the target's architecture.
     Plain,
     /// AVX2 with FMA and F16C.
@@ -19,9 +19,8 @@ pub(crate) enum Level {
     Avx512,
 }
 
-/// Returns the widest level of this machine; in tests, the level that [`at_each_level`] has set for this thread.
+/// Returns the widest level of this machine, or the one that [`at_each_level`] has set for this thread.
 pub(super) fn level() -> Level {
-    #[cfg(test)]
     if let Some(level) = FORCED.get() {
         return level;
     }
@@ -45,14 +44,13 @@ fn machine_level() -> Level {
     }
 }
 
-#[cfg(test)]
 thread_local! {
     static FORCED: std::cell::Cell<Option<Level>> = const { std::cell::Cell::new(None) };
 }
 
-/// Calls `f` once for each level of this machine, with the kernels of that level on this thread.
-#[cfg(test)]
-pub(crate) fn at_each_level(f: impl Fn(Level)) {
+/// Calls `f` once for each level of this machine, with the kernels of that level on this thread: for tests, which compare
+/// the levels.
+pub fn at_each_level(f: impl Fn(Level)) {
     let levels = [
         Level::Plain,
         #[cfg(target_arch = "x86_64")]
@@ -92,14 +90,14 @@ macro_rules! vectorised {
                 body::<true>($($arg),*)
             }
 
-            match $crate::kernels::simd::level() {
+            match $crate::simd::level() {
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: this level means that the machine has the features.
-                $crate::kernels::simd::Level::Avx512 => unsafe { avx512($($arg),*) },
+                $crate::simd::Level::Avx512 => unsafe { avx512($($arg),*) },
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: this level means that the machine has the features.
-                $crate::kernels::simd::Level::Avx2 => unsafe { avx2($($arg),*) },
-                $crate::kernels::simd::Level::Plain => body::<{ $crate::kernels::simd::PLAIN_FMA }>($($arg),*),
+                $crate::simd::Level::Avx2 => unsafe { avx2($($arg),*) },
+                $crate::simd::Level::Plain => body::<{ $crate::simd::PLAIN_FMA }>($($arg),*),
             }
         }
     };

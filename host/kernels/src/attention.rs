@@ -15,24 +15,24 @@ use super::{
 
 /// A prompt and the completions that share it, in consecutive rows of a packed batch.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Group {
+pub struct Group {
     /// First row of the prompt.
-    pub(crate) start: usize,
+    pub start: usize,
     /// Number of rows of the prompt.
-    pub(crate) prompt: usize,
+    pub prompt: usize,
     /// Number of rows of each completion.
-    pub(crate) completions: Vec<usize>,
+    pub completions: Vec<usize>,
 }
 
 impl Group {
     /// Returns the number of rows of the prompt and all completions.
-    pub(crate) fn rows(&self) -> usize {
+    pub fn rows(&self) -> usize {
         self.prompt + self.completions.iter().sum::<usize>()
     }
 
     /// Returns for the prompt and each completion: its first row within the group, its number of rows, and the number of
     /// prompt rows that it attends to in addition (0 for the prompt). Parts without rows are left out.
-    pub(crate) fn parts(&self) -> impl Iterator<Item = (usize, usize, usize)> {
+    pub fn parts(&self) -> impl Iterator<Item = (usize, usize, usize)> {
         let mut next = self.prompt;
         let completions = self.completions.iter().map(move |&rows| {
             next += rows;
@@ -45,37 +45,37 @@ impl Group {
 /// The attention of a layer: the division of the width of queries, keys and values into heads, and the keys that a query
 /// attends to.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Heads {
+pub struct Heads {
     /// Number of query heads.
-    pub(crate) query: usize,
+    pub query: usize,
     /// Number of key and value heads.
-    pub(crate) kv: usize,
+    pub kv: usize,
     /// Width of a head.
-    pub(crate) dim: usize,
+    pub dim: usize,
     /// Factor of the attention scores.
-    pub(crate) scale: f64,
+    pub scale: f64,
     /// Number of keys that a query attends to at most, of which its own is the last; at least 1, and `usize::MAX` for all.
-    pub(crate) window: usize,
+    pub window: usize,
 }
 
 impl Heads {
     /// Creates heads that attend to all keys up to their own, with scores divided by √dim.
-    pub(crate) fn new(query: usize, kv: usize, dim: usize) -> Self {
+    pub fn new(query: usize, kv: usize, dim: usize) -> Self {
         Self { query, kv, dim, scale: 1.0 / (dim as f64).sqrt(), window: usize::MAX }
     }
 
     /// Returns the number of query heads that share a key head.
-    pub(crate) fn repeats(self) -> usize {
+    pub fn repeats(self) -> usize {
         self.query / self.kv
     }
 
     /// Returns true if queries attend to a sliding window of keys.
-    pub(crate) fn slide(self) -> bool {
+    pub fn slide(self) -> bool {
         self.window != usize::MAX
     }
 
     /// Returns the first position that a query at `position` attends to.
-    pub(crate) fn first_seen(self, position: usize) -> usize {
+    pub fn first_seen(self, position: usize) -> usize {
         (position + 1).saturating_sub(self.window)
     }
 }
@@ -311,14 +311,14 @@ fn assemble<'a>(heads: Heads, groups: &[Group], width: usize, part: impl Fn(usiz
 /// Computes causal attention within each part of a packed batch, over the window of each query; completions attend to their
 /// prompt too. `q` is (rows,
 /// query heads · dim), `k` and `v` are (rows, kv heads · dim), and the result has the shape of `q`.
-pub(crate) fn packed_attention(heads: Heads, groups: &[Group], q: &[f32], k: &[f32], v: &[f32]) -> Vec<f32> {
+pub fn packed_attention(heads: Heads, groups: &[Group], q: &[f32], k: &[f32], v: &[f32]) -> Vec<f32> {
     let tasks = Task::all(heads, groups, q, k, v);
     let parts = run(&tasks, Task::forward);
     assemble(heads, groups, heads.repeats() * heads.dim, |task| parts[task].as_slice())
 }
 
 /// Returns the gradients of [`packed_attention`] for `q`, `k` and `v`.
-pub(crate) fn packed_attention_backward(
+pub fn packed_attention_backward(
     heads: Heads,
     groups: &[Group],
     q: &[f32],
@@ -336,11 +336,11 @@ pub(crate) fn packed_attention_backward(
 /// Rows of a decoding step that have their prompt in common: the places in the cache that they attend to, a range for each
 /// block.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct CachedGroup {
+pub struct CachedGroup {
     /// The places of the prompt.
-    pub(crate) prompt: Vec<Range<usize>>,
+    pub prompt: Vec<Range<usize>>,
     /// The other places of each row.
-    pub(crate) own: Vec<Vec<Range<usize>>>,
+    pub own: Vec<Vec<Range<usize>>>,
 }
 
 /// The work of one thread: some rows of a group, for the query heads that share a key head.
@@ -355,7 +355,7 @@ struct CachedTask<'a> {
 /// Computes the attention of one decoding step over a cache of keys and values, `k` and `v` (places, kv heads · dim). The
 /// rows of `q` (rows, query heads · dim) are those of `groups`, one group after another. The result has the shape of `q`,
 /// and that of a row depends on nothing but its own query and places.
-pub(crate) fn attend_cached(heads: Heads, q: &[f32], k: &[f32], v: &[f32], groups: &[CachedGroup]) -> Vec<f32> {
+pub fn attend_cached(heads: Heads, q: &[f32], k: &[f32], v: &[f32], groups: &[CachedGroup]) -> Vec<f32> {
     let (stride, width) = (heads.query * heads.dim, heads.repeats() * heads.dim);
     // Four tasks for each thread balance the load if other work slows some threads down.
     let rows: usize = groups.iter().map(|group| group.own.len()).sum();

@@ -5,11 +5,11 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 /// Number of elements from which several threads are faster than one: below, waking them costs more than they save.
-pub(crate) const PARALLEL_ELEMENTS: usize = 1 << 18;
+pub const PARALLEL_ELEMENTS: usize = 1 << 18;
 
 /// Calls `work(first_row, rows)` on consecutive blocks of rows of `out`, on several threads if `out` is large enough.
 /// One thread computes each row in one order, so the result does not depend on the number of threads.
-pub(crate) fn by_rows(out: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
+pub(super) fn by_rows(out: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
     let rows = out.len() / width.max(1);
     let threads = rayon::current_num_threads();
     if threads == 1 || out.len() < PARALLEL_ELEMENTS {
@@ -27,7 +27,7 @@ const CACHED_ELEMENTS: usize = 1 << 13;
 /// Returns `len` numbers in rows of `width`, computed by `work(first_row, rows)` on consecutive blocks of rows, which are
 /// 0 before. As [`by_rows`], but a block is cleared just before it is filled: clearing all of a large output first would
 /// write it to memory twice.
-pub(crate) fn new_rows(len: usize, width: usize, work: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
+pub fn new_rows(len: usize, width: usize, work: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
     let mut out = Vec::with_capacity(len);
     let rows = (CACHED_ELEMENTS / width.max(1)).max(1);
     let fill = |(index, block): (usize, &mut [MaybeUninit<f32>])| {
@@ -47,7 +47,7 @@ pub(crate) fn new_rows(len: usize, width: usize, work: impl Fn(usize, &mut [f32]
 }
 
 /// As [`new_rows`] with rows of one element, for two outputs that are computed together.
-pub(crate) fn new_pair(len: usize, work: impl Fn(usize, &mut [f32], &mut [f32]) + Sync) -> (Vec<f32>, Vec<f32>) {
+pub(super) fn new_pair(len: usize, work: impl Fn(usize, &mut [f32], &mut [f32]) + Sync) -> (Vec<f32>, Vec<f32>) {
     let (mut first, mut second) = (Vec::with_capacity(len), Vec::with_capacity(len));
     type Block<'a> = &'a mut [MaybeUninit<f32>];
     let fill = |(index, (first, second)): (usize, (Block<'_>, Block<'_>))| {

@@ -9,18 +9,18 @@ use super::{
 
 /// Statistics of one row of logits and of its target, the token that followed.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct TokenStats {
+pub struct TokenStats {
     /// Log-probability of the target, in nats.
-    pub(crate) log_prob: f32,
+    pub log_prob: f32,
     /// Entropy of the distribution, in nats.
-    pub(crate) entropy: f32,
+    pub entropy: f32,
     /// Logarithm of the sum of exponentials of the logits.
     log_sum: f32,
 }
 
 vectorised! {
     /// Replaces a row by its softmax and returns the logarithm of the sum of exponentials.
-    pub(crate) fn softmax_in_place(row: &mut [f32]) -> f32 {
+    pub fn softmax_in_place(row: &mut [f32]) -> f32 {
         let top = largest(row);
         for value in row.iter_mut() {
             *value = exp::<FMA>(*value - top);
@@ -36,7 +36,7 @@ vectorised! {
 
 /// Replaces rows of logits (targets, vocabulary) by the gradient of each target's log-probability for them, `onehot(target) −
 /// softmax`, and returns the statistics of each row.
-pub(crate) fn token_stats(logits: &mut [f32], vocabulary: usize, targets: &[u32]) -> Vec<TokenStats> {
+pub fn token_stats(logits: &mut [f32], vocabulary: usize, targets: &[u32]) -> Vec<TokenStats> {
     let of_row = |(row, target): (&mut [f32], &u32)| stats(row, *target as usize);
     if logits.len() < PARALLEL_ELEMENTS {
         return logits.chunks_exact_mut(vocabulary).zip(targets).map(of_row).collect();
@@ -84,7 +84,7 @@ vectorised! {
 
 /// Replaces rows of logits (rows, vocabulary) by the gradient of each row's entropy for them, `−p (log p + H)`, given the
 /// statistics of each row.
-pub(crate) fn entropy_slopes(logits: &mut [f32], vocabulary: usize, stats: &[TokenStats]) {
+pub fn entropy_slopes(logits: &mut [f32], vocabulary: usize, stats: &[TokenStats]) {
     let of_row = |(row, stats): (&mut [f32], &TokenStats)| entropy_slopes_of_row(row, stats.log_sum, stats.entropy);
     if logits.len() < PARALLEL_ELEMENTS {
         logits.chunks_exact_mut(vocabulary).zip(stats).for_each(of_row);

@@ -56,7 +56,7 @@ unsafe fn gemm_raw(
 
 /// The factor of a matrix product that is stored transposed.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Transpose {
+pub enum Transpose {
     /// Neither: the factors are (m, k) and (k, n).
     Neither,
     /// The left one: the factors are (k, m) and (k, n).
@@ -69,7 +69,7 @@ pub(crate) enum Transpose {
 const PARALLEL_PRODUCTS: usize = 1 << 23;
 
 /// Returns the product (m, n) of two contiguous matrices.
-pub(crate) fn gemm(transpose: Transpose, mnk: (usize, usize, usize), lhs: &[f32], rhs: &[f32]) -> Vec<f32> {
+pub fn gemm(transpose: Transpose, mnk: (usize, usize, usize), lhs: &[f32], rhs: &[f32]) -> Vec<f32> {
     let len = mnk.0 * mnk.1;
     let mut out = Vec::with_capacity(len);
     // SAFETY: the vector has room for m · n numbers. The product does not accumulate, so it reads none of them and writes
@@ -82,7 +82,7 @@ pub(crate) fn gemm(transpose: Transpose, mnk: (usize, usize, usize), lhs: &[f32]
 }
 
 /// Adds the product (m, n) of two contiguous matrices to `sum`.
-pub(crate) fn gemm_add(transpose: Transpose, mnk: (usize, usize, usize), sum: &mut [f32], lhs: &[f32], rhs: &[f32]) {
+pub fn gemm_add(transpose: Transpose, mnk: (usize, usize, usize), sum: &mut [f32], lhs: &[f32], rhs: &[f32]) {
     assert!(sum.len() == mnk.0 * mnk.1);
     // SAFETY: the line above checks that the slice has the product's m · n numbers, which are borrowed exclusively.
     unsafe { gemm_contiguous(transpose, mnk, sum.as_mut_ptr(), lhs, rhs, true) }

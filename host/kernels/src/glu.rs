@@ -16,9 +16,9 @@ pub enum Activation {
 }
 
 /// √(8/π), the factor of x in z of [`Activation::GeluTanh`].
-pub(crate) const GELU_LINEAR: f64 = 1.595_769_121_605_730_8;
+pub const GELU_LINEAR: f64 = 1.595_769_121_605_730_8;
 /// The factor of x³.
-pub(crate) const GELU_CUBIC: f64 = GELU_LINEAR * 0.044_715;
+pub const GELU_CUBIC: f64 = GELU_LINEAR * 0.044_715;
 
 /// Returns z of [`Activation::GeluTanh`].
 #[inline(always)]
@@ -32,7 +32,7 @@ fn gelu_logit_slope(x: f32) -> f32 {
 }
 
 /// Computes `activation(gate) · up`.
-pub(crate) fn glu(activation: Activation, gate: &[f32], up: &[f32]) -> Vec<f32> {
+pub fn glu(activation: Activation, gate: &[f32], up: &[f32]) -> Vec<f32> {
     let block = match activation {
         Activation::Silu => swiglu_block,
         Activation::GeluTanh => geglu_block,
@@ -64,7 +64,7 @@ pub(super) fn gated<const FMA: bool>(out: &mut [f32], gate: &[f32], up: &[f32], 
 }
 
 /// Returns the gradients of [`glu`] for `gate` and `up`.
-pub(crate) fn glu_backward(activation: Activation, gate: &[f32], up: &[f32], grad: &[f32]) -> (Vec<f32>, Vec<f32>) {
+pub fn glu_backward(activation: Activation, gate: &[f32], up: &[f32], grad: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let block = match activation {
         Activation::Silu => swiglu_backward_block,
         Activation::GeluTanh => geglu_backward_block,

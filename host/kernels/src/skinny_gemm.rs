@@ -15,7 +15,7 @@ type Kernel = fn(&mut [f32], &[f32], &[f32], usize, usize);
 const PARALLEL_PRODUCTS: usize = 1 << 19;
 
 /// Computes `x (m, k) · w (n, k)ᵀ` on all threads. Returns `None` if there is no kernel for this machine.
-pub(crate) fn skinny_gemm(x: &[f32], w: &[f32], m: usize, n: usize, k: usize) -> Option<Vec<f32>> {
+pub fn skinny_gemm(x: &[f32], w: &[f32], m: usize, n: usize, k: usize) -> Option<Vec<f32>> {
     let kernel = kernel()?;
     assert!(x.len() == m * k && w.len() == n * k);
     let mut transposed = vec![0f32; n * m];

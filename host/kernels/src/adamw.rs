@@ -6,26 +6,26 @@ use super::{parallel::PARALLEL_ELEMENTS, simd::vectorised};
 
 /// The numbers of one step of AdamW; the formula is in [`crate::train::adamw`].
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct AdamWStep {
+pub struct AdamWStep {
     /// Factors of the mean and of the gradient in the next mean.
-    pub(crate) mean: [f32; 2],
+    pub mean: [f32; 2],
     /// Factors of the mean square and of the squared gradient in the next mean square.
-    pub(crate) square: [f32; 2],
+    pub square: [f32; 2],
     /// Factor of the weight, 1 − rate · decay.
-    pub(crate) decay: f32,
+    pub decay: f32,
     /// Learning rate, divided by the bias of the mean.
-    pub(crate) rate: f32,
+    pub rate: f32,
     /// Factor of the root of the mean square that corrects its bias.
-    pub(crate) root_bias: f32,
+    pub root_bias: f32,
     /// Constant ε.
-    pub(crate) epsilon: f32,
+    pub epsilon: f32,
 }
 
 /// Number of weights that one thread updates at a time.
 const BLOCK: usize = 1 << 16;
 
 /// Updates weights `w` and their moments `m` and `v` by the gradient `g`, in one pass over memory.
-pub(crate) fn adamw(step: &AdamWStep, w: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f32]) {
+pub fn adamw(step: &AdamWStep, w: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f32]) {
     if w.len() < PARALLEL_ELEMENTS {
         return update(step, w, m, v, g);
     }
