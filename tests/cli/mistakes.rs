@@ -188,8 +188,14 @@ fn in_a_name_that_is_no_text() {
     for file in ["run.toml", "train.jsonl", "eval.jsonl", "worked.jsonl"] {
         std::fs::copy(small.path().join(file), folder.join(file)).unwrap();
     }
-    fail(small.command(&["train"]).arg(folder.join("run.toml")), 3, &["run file is not UTF-8", "rename the folder"]);
-    fail(small.command(&["train", "run.toml", "--output"]).arg(folder.join("x")), 2, &["invalid UTF-8"]);
+    std::fs::copy(component("entropy"), folder.join("a.wasm")).unwrap();
+    let told = &["\u{fffd}", "is not UTF-8", "rename"];
+    fail(small.command(&["train"]).arg(folder.join("run.toml")), 2, told);
+    fail(small.command(&["train", "run.toml", "--output"]).arg(folder.join("x")), 2, told);
+    for arguments in [&["plugin", "check"][..], &["plugin", "inspect", "--json"], &["plugin", "bench", "--json"]] {
+        fail(small.command(arguments).arg(folder.join("a.wasm")), 2, told);
+        fail(small.command(arguments).arg("a.wasm").current_dir(&folder), 2, told);
+    }
 }
 
 /// Two tables have a key of the same name. The error shows the line of the wrong one.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::io::io;
 use crate::process::{command, run};
 
 /// A package with a library.
@@ -20,6 +21,8 @@ impl Package {
     /// Runs `cargo metadata` for the crate at `dir`, an absolute path.
     pub(crate) fn read(dir: &Path) -> Result<Package, Error> {
         let manifest = dir.join("Cargo.toml");
+        // cargo would wait for a pipe or a device.
+        alft_fs::read(&manifest, alft_fs::MAX_SETTINGS).map_err(io("read", &manifest))?;
         let mut cargo = command("cargo", dir);
         cargo.args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"]).arg(&manifest);
         parse(&run(&mut cargo)?, &manifest)

@@ -2,7 +2,9 @@
 
 use std::ffi::OsString;
 
-use clap::{Parser, Subcommand};
+use alft_text::Foreign;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
     bench::BenchCommand, doctor::DoctorArgs, estimator::EstimatorArgs, plugin::PluginCommand, replay::ReplayArgs,
@@ -17,6 +19,23 @@ use crate::error::EXIT_CODES;
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Args {
+    /// Reads the command line. Paths stand in records and reports, which are text, so all arguments and the working folder must be
+    /// UTF-8.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        let invalid = |message: String| Self::command().error(ErrorKind::InvalidUtf8, message);
+        let arguments = std::env::args_os().skip(1);
+        let folder = std::env::current_dir().unwrap_or_default();
+        for (noun, value) in arguments.map(|value| ("argument", value)).chain([("working folder", folder.into())]) {
+            if value.to_str().is_none() {
+                let value = Foreign::new(value.to_string_lossy());
+                return Err(invalid(format!("the {noun} \"{value}\" is not UTF-8; rename the file or the folder")));
+            }
+        }
+        Self::try_parse()
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use alft_plugin_host::{EngineError, ledger, lock};
+use alft_plugin_host::{EngineError, Failure, FailureKind, ledger, lock};
 use alft_registry::Error as RegistryError;
 use alft_runtime::Error as RuntimeError;
 pub(crate) use alft_runtime::chain;
@@ -154,6 +154,9 @@ replay differs, or a ledger is broken · 10 a GPU computes wrongly";
 
 impl Error {
     fn code(&self) -> u8 {
+        if is_of_system(self) {
+            return 1;
+        }
         match self {
             Self::Io { .. } | Self::Plot { .. } | Self::Ledger(ledger::Error::Io { .. }) => 1,
             Self::Registry(RegistryError::Cache { .. } | RegistryError::Write(_)) => 1,
@@ -174,6 +177,7 @@ impl Error {
             },
             Self::Run(error) => match error {
                 RuntimeError::Io { .. } | RuntimeError::Write(_) | RuntimeError::Ledger(ledger::Error::Io { .. }) => 1,
+                RuntimeError::System { .. } => 1,
                 RuntimeError::Estimator(_) => 2,
                 RuntimeError::RunFile(_) | RuntimeError::FixedSettings { .. } => 3,
                 RuntimeError::DataLine { .. } | RuntimeError::Data { .. } => 4,
@@ -304,6 +308,12 @@ impl Shown {
         let cause = error.source().map(|cause| Box::new(Self::of(cause)));
         Self { message: shown_lines(&error.to_string()), cause, help: None, error: None }
     }
+}
+
+/// Returns true if the system refused what a plugin's call needs, wherever the call was made.
+fn is_of_system(error: &(dyn std::error::Error + 'static)) -> bool {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.filter_map(|error| error.downcast_ref::<Failure>()).any(|failure| failure.kind == FailureKind::System)
 }
 
 fn shown_lines(text: &str) -> String {

@@ -23,15 +23,13 @@ mod values;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 /// Autograd walks the graph recursively, and a guest's stack lies on its caller's: both need more than the 8 MiB of a
 /// main thread.
 const STACK: usize = 256 << 20;
 
 fn main() -> ExitCode {
     print::panics();
-    let args = match args::Args::try_parse() {
+    let args = match args::Args::read() {
         Ok(args) => args,
         Err(text) => {
             print::of_command_line(&text);

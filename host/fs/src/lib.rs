@@ -33,7 +33,9 @@ use std::{
 use crate::draft::{Draft, parent};
 pub use crate::{
     other::other_format,
-    read::{MAX_DATA, MAX_DESCRIPTION, MAX_SETTINGS, open, read, read_to_string, require_regular_if_exists},
+    read::{
+        MAX_DATA, MAX_DESCRIPTION, MAX_SETTINGS, open, open_to_change, read, read_to_string, require_regular_if_exists,
+    },
     similar::{nearest, with_hint},
     sweep::{sweep, sweep_of},
 };

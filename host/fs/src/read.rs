@@ -29,6 +29,19 @@ pub fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// Opens a regular file for reading and writing, and creates it if there is none. Nothing is cut off.
+///
+/// # Errors
+/// Fails as [`open`] does.
+pub fn open_to_change(path: &Path) -> io::Result<File> {
+    require_regular_if_exists(path)?;
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).read(true).write(true);
+    let file = without_waiting(&mut options).open(path)?;
+    require_regular(file.metadata()?.file_type())?;
+    Ok(file)
+}
+
 /// Reads a regular file of at most `max_bytes` bytes.
 ///
 /// # Errors

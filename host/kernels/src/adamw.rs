@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::{parallel::PARALLEL_ELEMENTS, simd::vectorised};
 
-/// The numbers of one step of AdamW; the formula is in [`crate::train::adamw`].
+/// The numbers of one step of AdamW; alft-policy's optimiser has the formula.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamWStep {
     /// Factors of the mean and of the gradient in the next mean.

@@ -25,7 +25,7 @@ pub(super) fn by_rows(out: &mut [f32], width: usize, work: impl Fn(usize, &mut [
 const CACHED_ELEMENTS: usize = 1 << 13;
 
 /// Returns `len` numbers in rows of `width`, computed by `work(first_row, rows)` on consecutive blocks of rows, which are
-/// 0 before. As [`by_rows`], but a block is cleared just before it is filled: clearing all of a large output first would
+/// 0 before. As `by_rows`, but a block is cleared just before it is filled: clearing all of a large output first would
 /// write it to memory twice.
 pub fn new_rows(len: usize, width: usize, work: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
     let mut out = Vec::with_capacity(len);

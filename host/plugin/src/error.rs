@@ -140,6 +140,9 @@ pub enum Error {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum FormatError {
+    #[error("the file is {0}")]
+    Other(&'static str),
+
     #[error("the file is empty")]
     Empty,
 

@@ -34,6 +34,8 @@ pub enum FailureKind {
     NonFinite,
     /// A score lies outside the range that the manifest promises.
     OutOfRange,
+    /// The system refused the host memory or a file for the call. The plugin has no part in it.
+    System,
 }
 
 impl FailureKind {
@@ -52,6 +54,7 @@ impl FailureKind {
             Self::Shape => "shape",
             Self::NonFinite => "non-finite",
             Self::OutOfRange => "out-of-range",
+            Self::System => "system",
         }
     }
 
@@ -64,6 +67,9 @@ impl FailureKind {
             Self::StackOverflow => "raise `limits.stack`, or fix the plugin",
             Self::Output => "raise `limits.output` or `limits.key_bytes`, or fix the plugin",
             Self::Error => "fix the input or the plugin's configuration",
+            Self::System => {
+                "this is no fault of the plugin: free memory or disk, or lift the limits of the shell (`ulimit -a`)"
+            }
             _ => "this is a bug in the plugin; report it to the plugin's author",
         }
     }
@@ -71,10 +77,10 @@ impl FailureKind {
     /// The limits that end the same call at the same place on every machine.
     pub const METERED: [Self; 3] = [Self::OutOfFuel, Self::Memory, Self::StackOverflow];
 
-    /// Returns true if the same call fails again in the same way. Only a missed deadline does not have to: it depends on
-    /// the machine's speed and load.
+    /// Returns true if the same call fails again in the same way. A missed deadline does not have to, which depends on the
+    /// machine's speed and load, and nor does a refusal of the system.
     pub fn is_deterministic(self) -> bool {
-        self != Self::Deadline
+        !matches!(self, Self::Deadline | Self::System)
     }
 }
 

@@ -86,6 +86,13 @@ pub enum Error {
         source: Box<alft_policy::Error>,
     },
 
+    /// The system refused the host what a plugin's call needs. The step is not made, whatever `on_error` says.
+    #[error("{message}; the run can be resumed from its last saved state")]
+    System {
+        /// The plugin, the step and the system's words.
+        message: String,
+    },
+
     /// A run cannot be resumed.
     #[error("{}: {reason}", Foreign::path(path))]
     Resume {

@@ -78,7 +78,7 @@ impl Run {
         let dir = RunDir { path: dir.to_path_buf() };
         let saved = TrainerState::saved_config(&dir)?;
         let lock = source.lock()?;
-        let config = with_kept_plugins(config, &saved, lock.as_ref(), &dir, &mut observer);
+        let config = with_kept_plugins(config, &saved, lock.as_ref(), &dir, &mut observer)?;
         let mut setup = Setup::open(config, source, observer)?;
         let lock = dir.lock()?;
         dir.sweep();

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use alft_plugin_host::Worker;
 use alft_plugin_host::lock::Lock;
+use alft_plugin_host::source;
 use alft_policy::{Device, Policy, Sequence, Trainer, Tuning, device, doctor};
 use alft_sdk::roles::Role;
 
@@ -73,7 +74,7 @@ impl Setup {
         if let Some(memory) = memory {
             observer(&RunEvent::SampleMemory(&memory));
         }
-        let warnings = special::check(&policy, &config, &[&train, &eval]);
+        let warnings = special::check(&policy, &config, &[&train, &eval], &examples);
         let examples = encode_examples(&policy, &template, warm_start, &examples)?;
         let trainer = Trainer::new(policy, &tuning, config.first_optimiser(), config.train.token_budget, config.seed)?
             .with_activation_checkpointing(config.train.activation_checkpointing);
@@ -110,7 +111,9 @@ fn encode_examples(
         let help = "shorten the example, take it out, or write it with characters that the tokenizer knows";
         let wrong = |reason: String| Error::DataLine { path: data.clone(), line: *line, reason, help };
         let prompt = template.encode(&[], &example.prompt).map_err(|error| wrong(chain(&error)))?;
+        refuse_tokens(policy, &prompt).map_err(|reason| wrong(format!("the prompt {reason}")))?;
         let sequence = policy.completed(prompt, &example.completion).map_err(|error| wrong(chain(&error)))?;
+        refuse_tokens(policy, &sequence.completion).map_err(|reason| wrong(format!("the completion {reason}")))?;
         let length = sequence.prompt.len() + sequence.completion.len();
         if length > context {
             return Err(wrong(format!("the example has {length} tokens, and the model's context holds {context}")));
@@ -177,7 +180,7 @@ pub(crate) fn with_kept_plugins(
     lock: Option<&Lock>,
     dir: &RunDir,
     observer: &mut Observer,
-) -> RunFile {
+) -> Result<RunFile> {
     for plugin in &mut config.plugins {
         let Some(hash) = saved.hashes.get(&plugin.name) else { continue };
         let kept = dir.plugins().join(hash);
@@ -192,10 +195,14 @@ pub(crate) fn with_kept_plugins(
             continue;
         }
         let Some(path) = plugin.path.as_mut().filter(|path| !path.exists()) else { continue };
+        let wrong = |source: PluginError| Error::Plugin { name: plugin.name.clone(), source: source.into() };
+        if source::hash_file(&kept, &config.limits).map_err(|error| wrong(error.into()))? != *hash {
+            return Err(wrong(PluginError::Kept { path: path.clone(), kept }));
+        }
         observer(&RunEvent::Warning(&Warning::PluginIsGone { plugin: plugin.name.clone(), path: path.clone() }));
         *path = kept;
     }
-    config
+    Ok(config)
 }
 
 /// Refuses an order of the questions that goes by a verifier's scores where there is no verifier.
@@ -236,6 +243,7 @@ fn check_questions(
             let tokens = template
                 .encode(history, &prompt.text)
                 .map_err(|error| wrong(format!("the policy cannot read question {}: {}", prompt.id, chain(&error))))?;
+            refuse_tokens(policy, &tokens).map_err(|reason| wrong(format!("question {} {reason}", prompt.id)))?;
             if tokens.len() + config.sampling.max_new_tokens > context {
                 return Err(wrong(format!(
                     "question {} has {} tokens and leaves no room for {} more in the policy's context of {context}; \
@@ -249,6 +257,21 @@ fn check_questions(
         }
     }
     Ok(longest)
+}
+
+/// Refuses a text that the model cannot compute: one without tokens, or with a token that the model has no row for.
+fn refuse_tokens(policy: &Policy, tokens: &[u32]) -> std::result::Result<(), String> {
+    let rows = policy.config().vocab_size;
+    match tokens.iter().find(|token| **token as usize >= rows) {
+        Some(token) => Err(format!(
+            "has token {token}, and the model has rows for tokens below {rows}: the tokenizer is not the model's own, or has \
+             tokens that were added without rows"
+        )),
+        None if tokens.is_empty() => {
+            Err("has no tokens: it is empty, or the tokenizer knows none of its characters".into())
+        }
+        None => Ok(()),
+    }
 }
 
 /// Checks the device's kernels, if that was not done before, and returns its description with what came out.

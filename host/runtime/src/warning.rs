@@ -47,6 +47,15 @@ pub enum Warning {
         /// The special token in it.
         token: String,
     },
+    /// Worked examples quote special tokens, which the policy learns as letters.
+    SpecialTokensInExamples {
+        /// Examples that do so.
+        examples: usize,
+        /// The line of the first.
+        line: usize,
+        /// The special token in it.
+        token: String,
+    },
     /// A verifier cannot judge answers to some questions, whose gold answer is missing or cannot be read.
     GoldAnswers {
         /// The verifier's name in the run file.
@@ -130,6 +139,11 @@ impl fmt::Display for Warning {
                 "{questions} of the questions quote special tokens, such as {token} in question {question}; the policy reads \
                  their letters, not the tokens; a conversation belongs into a list of messages, and marks around the question \
                  into prompts.template"
+            ),
+            Self::SpecialTokensInExamples { examples, line, token } => write!(
+                f,
+                "{examples} of the worked examples quote special tokens, such as {token} in line {line}; the policy learns their \
+                 letters, not the tokens; an end of sequence follows each completion by itself"
             ),
             Self::GoldAnswers { verifier, failed, checked, total, first } => {
                 write!(f, "plugin {verifier} cannot judge {failed} of ", verifier = Foreign::new(&verifier))?;

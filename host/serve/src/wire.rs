@@ -74,6 +74,10 @@ pub(crate) struct RunStatus {
 
 /// Reads a body as JSON.
 pub(crate) fn parse<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Refusal> {
+    // To serde a list is an object without its keys.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(Refusal::Unprocessable("the body is a list: write an object".into()));
+    }
     serde_json::from_slice(body).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => Refusal::Unprocessable(format!("the body cannot be read: {error}")),
         _ => Refusal::BadRequest(format!("the body is no JSON: {error}")),

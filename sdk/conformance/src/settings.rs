@@ -141,7 +141,12 @@ impl Settings {
         if !metadata.is_file() || metadata.len() > MAX_BYTES {
             return Err(Error::File);
         }
-        let settings: Self = serde_json::from_str(&std::fs::read_to_string(file)?)?;
+        let text = std::fs::read_to_string(file)?;
+        // To serde a list is an object without its keys.
+        if text.trim_start().starts_with('[') {
+            return Err(Error::Value("the file is a list: write an object"));
+        }
+        let settings: Self = serde_json::from_str(&text)?;
         let checks = [
             (!settings.configs.is_empty(), "`configs` is empty; leave it out to test with {}"),
             (settings.answers.len() >= 2, "`answers` has fewer than two keys; add one, or leave it out"),

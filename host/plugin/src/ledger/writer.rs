@@ -1,7 +1,7 @@
 //! [`Ledger`]: a ledger that is being written.
 
 use std::borrow::Cow;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -31,8 +31,7 @@ impl Ledger {
     /// Fails if the file cannot be opened, if it is broken before `length`, or if no frame ends there.
     pub fn open(path: &Path, length: u64) -> Result<Self, Error> {
         let io = |source| Error::Io { path: path.into(), source };
-        alft_fs::require_regular_if_exists(path).map_err(io)?;
-        let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path).map_err(io)?;
+        let mut file = alft_fs::open_to_change(path).map_err(io)?;
         let (mut plugins, mut header) = (Vec::new(), None);
         let mut records = Records::new(path, BufReader::new(&mut file));
         while records.offset() < length {

@@ -82,6 +82,7 @@ impl State {
                 (FailureKind::Panic, sanitize(message, limits.log_bytes))
             }
             (_, Some(trap)) => (FailureKind::Trap, trap.to_string()),
+            (_, None) if is_of_system(error) => (FailureKind::System, format!("{error:#}")),
             (_, None) => {
                 let message = format!("{error:#}");
                 // wasmtime has no type for this error.
@@ -114,6 +115,17 @@ impl State {
         self.refused_growth = Some(refused.clone());
         Err(wasmtime::Error::msg(refused))
     }
+}
+
+/// Returns true if the system refused an operation of wasmtime's, such as the reservation of an instance's memory.
+fn is_of_system(error: &wasmtime::Error) -> bool {
+    error.chain().any(|cause| {
+        #[cfg(unix)]
+        if cause.is::<rustix::io::Errno>() {
+            return true;
+        }
+        cause.is::<std::io::Error>()
+    })
 }
 
 /// Returns true if a module asks for more than its own maximum: the instruction fails, as its author expects, and nothing

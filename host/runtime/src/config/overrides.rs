@@ -4,14 +4,21 @@ use alft_text::Foreign;
 
 use super::source::{RunFileError, Source};
 
+/// Names that the key of an override may have. The run file's own keys have a few, and tables are walked recursively.
+const MAX_NAMES: usize = 32;
+
 impl Source {
     /// The text with overrides applied. The table is printed anew, so errors point into the text that the run would
     /// really read.
     pub(super) fn with_overrides(&self, overrides: &[String]) -> Result<Self, RunFileError> {
         let mut table: toml::Table = self.text.parse().map_err(|error| self.toml_error(&error))?;
         for text in overrides {
-            let wrong = |message: String| self.plain_error(format!("--set {text}: {message}"));
+            let shown = Foreign::new(text.as_str());
+            let wrong = |message: String| self.plain_error(format!("--set {shown}: {message}"));
             let (key, value) = split_outside_quotes(text, '=').ok_or_else(|| wrong("write key=value".into()))?;
+            if key.split('.').count() > MAX_NAMES {
+                return Err(wrong(format!("the key has more than {MAX_NAMES} names")));
+            }
             // A value that is no TOML is a string, so that paths need no quotes within the shell's.
             let value = format!("value = {value}")
                 .parse::<toml::Table>()
@@ -25,15 +32,17 @@ impl Source {
     }
 }
 
-/// Splits a text at the first `separator` that is not within quotes.
+/// Splits a text at the first `separator` that is not within quotes. In double quotes a backslash escapes, as in TOML.
 fn split_outside_quotes(text: &str, separator: char) -> Option<(&str, &str)> {
-    let mut quote = None;
+    let (mut quote, mut escaped) = (None, false);
     let place = text.char_indices().find(|(_, c)| {
+        let is_escaped = std::mem::replace(&mut escaped, false);
         match quote {
-            Some(open) if *c == open => quote = None,
+            Some('"') if *c == '\\' => escaped = !is_escaped,
+            Some(open) if *c == open && !is_escaped => quote = None,
+            Some(_) => {}
             None if matches!(c, '"' | '\'') => quote = Some(*c),
             None => return *c == separator,
-            Some(_) => {}
         }
         false
     });
@@ -47,8 +56,9 @@ fn first_name(key: &str) -> (String, Option<&str>) {
         None => (key, None),
     };
     let name = name.trim();
-    let unquoted = ['"', '\''].iter().find_map(|quote| name.strip_prefix(*quote)?.strip_suffix(*quote));
-    (unquoted.unwrap_or(name).to_owned(), rest)
+    let quoted = name.starts_with(['"', '\'']).then(|| format!("name = {name}").parse::<toml::Table>().ok()).flatten();
+    let unquoted = quoted.and_then(|mut table| Some(table.remove("name")?.as_str()?.to_owned()));
+    (unquoted.unwrap_or_else(|| name.to_owned()), rest)
 }
 
 /// Sets `a.b.c` in a table. A step into a list of tables is an entry's `name` or its position.
@@ -89,13 +99,29 @@ mod tests {
     #[test]
     fn names_may_stand_in_quotes() {
         let mut table: toml::Table =
-            "[[plugin]]\nname = \"my.plugin\"\n[[plugin]]\nname = \"größe = 1\"\n".parse().unwrap();
-        for (text, weight) in [(r#"plugin."my.plugin".weight=0.5"#, 0.5), ("plugin.'größe = 1'.weight=0.25", 0.25)] {
+            "[[plugin]]\nname = \"my.plugin\"\n[[plugin]]\nname = \"größe = 1\"\n[[plugin]]\nname = 'a\"b\\c'\n"
+                .parse()
+                .unwrap();
+        for (text, weight) in [
+            (r#"plugin."my.plugin".weight=0.5"#, 0.5),
+            ("plugin.'größe = 1'.weight=0.25", 0.25),
+            (r#"plugin."a\"b\\c".weight=0.125"#, 0.125),
+            (r#"plugin.'a"b\c'.weight=2"#, 2.0),
+        ] {
             let (key, value) = split_outside_quotes(text, '=').unwrap();
             set(&mut table, key, toml::Value::Float(value.parse().unwrap())).unwrap();
             let weights = table["plugin"].as_array().unwrap().iter().filter_map(|entry| entry.get("weight"));
             assert!(weights.filter_map(toml::Value::as_float).any(|found| found == weight), "{text}: {table}");
         }
         assert_eq!(first_name("a.b.c"), ("a".into(), Some("b.c")));
+    }
+
+    #[test]
+    fn a_key_without_end_is_refused() {
+        let source = Source { name: "run.toml".into(), text: String::new() };
+        let set = |names: usize| source.with_overrides(&[format!("{}=1", vec!["a"; names].join("."))]);
+        assert!(set(MAX_NAMES).is_ok());
+        let Err(error) = set(60_000) else { panic!("it is taken") };
+        assert!(error.message.ends_with("the key has more than 32 names"), "{}", error.message);
     }
 }

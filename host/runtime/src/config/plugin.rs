@@ -203,6 +203,9 @@ impl PluginEntry {
     /// Finds the first setting that cannot work. `group` is the smallest group size of the run.
     pub(super) fn check(&self, run: &Limits, group: usize, scale: Scale) -> Result<(), InvalidSetting> {
         let wrong = |key: &str, reason: String| Err(InvalidSetting::new(self.key(key), reason));
+        if self.name.trim().is_empty() {
+            return Err(InvalidSetting::new("plugin.name", "must not be empty: messages and metrics go by it"));
+        }
         if self.path.is_some() == self.source.is_some() {
             return wrong("path", "or `crate` must be given, and not both".into());
         }

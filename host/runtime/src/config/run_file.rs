@@ -274,7 +274,6 @@ impl RunFile {
     /// The first mistake, with its key, its place in the text and the remedy.
     pub fn parse(path: &Path, text: &str, overrides: &[String]) -> Result<Self, RunFileError> {
         let source = Source::new(path, text, overrides)?;
-        source.check_numbers()?;
         let mut run: Self = toml::from_str(&source.text).map_err(|error| source.toml_error(&error))?;
         run.make_paths_absolute(path.parent().unwrap_or(Path::new("")));
         run.check().map_err(|invalid| source.setting_error(&invalid))?;

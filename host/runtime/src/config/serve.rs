@@ -102,7 +102,6 @@ impl ServeFile {
     /// The first mistake, with its key, its place in the text and the remedy.
     pub fn parse(path: &Path, text: &str, overrides: &[String]) -> Result<Self, RunFileError> {
         let source = Source::new(path, text, overrides)?;
-        source.check_numbers()?;
         let mut file: Self = toml::from_str(&source.text).map_err(|error| source.toml_error(&error))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         file.plugins.iter_mut().for_each(|plugin| plugin.make_paths_absolute(folder));

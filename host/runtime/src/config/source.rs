@@ -93,7 +93,13 @@ impl Source {
     /// The text of the run file at `path`, with overrides (`key.path=value`) applied.
     pub(super) fn new(path: &Path, text: &str, overrides: &[String]) -> Result<Self, RunFileError> {
         let source = Self { name: Foreign::path(&path).to_string(), text: text.to_owned() };
-        if overrides.is_empty() { Ok(source) } else { source.with_overrides(overrides) }
+        source.check_values()?;
+        if overrides.is_empty() {
+            return Ok(source);
+        }
+        let source = source.with_overrides(overrides)?;
+        source.check_values()?;
+        Ok(source)
     }
 
     /// The TOML reader's error, with a suggestion where a key is unknown.
@@ -110,9 +116,9 @@ impl Source {
         self.error(invalid.to_string(), None, locate(&self.text, &invalid.key))
     }
 
-    /// Finds a number that has no safe place: an integer beyond an `i64`, which TOML does not promise, `--set` does not take and
-    /// sums of which overflow, and an infinity or NaN in the tables that become JSON.
-    pub(super) fn check_numbers(&self) -> Result<(), RunFileError> {
+    /// Finds a value that has no safe place: an integer beyond an `i64`, which TOML does not promise, `--set` does not take and
+    /// sums of which overflow, and an infinity, NaN or a date in the tables that become JSON.
+    fn check_values(&self) -> Result<(), RunFileError> {
         let table = DeTable::parse(&self.text).map_err(|error| self.toml_error(&error))?;
         match misplaced(table.get_ref(), "", false) {
             Some(Misplaced { key, place, rule }) => {
@@ -168,16 +174,16 @@ fn locate(text: &str, key: &str) -> Option<Range<usize>> {
 /// The tables that become JSON.
 const JSON_TABLES: [&str; 3] = ["config", "limits", "chat_template_kwargs"];
 
-/// A number that has no safe place.
+/// A value that has no safe place.
 struct Misplaced {
     /// The qualified key of its value.
     key: String,
     place: Range<usize>,
-    /// The rule that the number breaks.
+    /// The rule that the value breaks.
     rule: &'static str,
 }
 
-/// Finds the first number in the table of the key `of` that has no safe place.
+/// Finds the first value in the table of the key `of` that has no safe place.
 fn misplaced(table: &DeTable<'_>, of: &str, in_json: bool) -> Option<Misplaced> {
     fn of_value(value: &Spanned<DeValue<'_>>, key: &str, in_json: bool) -> Option<Misplaced> {
         let found = |rule| Some(Misplaced { key: key.to_owned(), place: value.span(), rule });
@@ -188,6 +194,7 @@ fn misplaced(table: &DeTable<'_>, of: &str, in_json: bool) -> Option<Misplaced> 
             DeValue::Float(number) if in_json && number.as_str().ends_with(['n', 'f']) => {
                 found("must be a finite number")
             }
+            DeValue::Datetime(_) if in_json => found("must be text: write a date in quotes"),
             DeValue::Array(entries) => entries.iter().enumerate().find_map(|(place, entry)| {
                 let step = name_of(entry.get_ref()).map_or_else(|| place.to_string(), ToString::to_string);
                 of_value(entry, &format!("{key}.{step}"), in_json)
@@ -309,7 +316,7 @@ weight = -1.0
     fn a_number_without_a_safe_place_is_told_with_its_key() {
         let told = |text: &str| {
             let source = Source { name: "run.toml".into(), text: text.to_owned() };
-            source.check_numbers().map_err(|error| error.message)
+            source.check_values().map_err(|error| error.message)
         };
         let of_plugin = |line: &str| told(&format!("[[plugin]]\nname = \"x\"\n{line}\n"));
         for (line, key) in [

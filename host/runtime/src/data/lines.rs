@@ -25,9 +25,14 @@ pub fn read_lines<T: DeserializeOwned>(path: &Path, help: &'static str) -> Resul
     })?;
     let mut lines = Vec::new();
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        if index == 0 && line.trim_start().starts_with('[') {
+        if lines.is_empty() && line.trim_start().starts_with('[') {
             let reason = "the file is a JSON array; write one object a line, as `jq -c '.[]'` does".to_owned();
-            return Err(wrong(1, reason));
+            return Err(wrong(index + 1, reason));
+        }
+        if line.trim_end().contains('\r') {
+            let reason =
+                "the lines end in CR alone, as on old Macs; end them in LF, as `tr '\\r' '\\n'` does".to_owned();
+            return Err(wrong(index + 1, reason));
         }
         lines.push((index + 1, serde_json::from_str(line).map_err(|error| wrong(index + 1, reason(&error)))?));
     }

@@ -12,6 +12,19 @@ pub enum PluginError {
     #[error(transparent)]
     Open(#[from] alft_plugin_host::Error),
 
+    /// The plugin's file is gone, and the run's copy of it was changed.
+    #[error(
+        "{} is gone, and the run's own copy {} is damaged: its hash is not its name; put the plugin's file back",
+        Foreign::path(path),
+        Foreign::path(kept)
+    )]
+    Kept {
+        /// The plugin's file.
+        path: PathBuf,
+        /// The run's copy.
+        kept: PathBuf,
+    },
+
     /// The plugin cannot be fetched from its registry.
     #[error(transparent)]
     Registry(#[from] alft_registry::Error),

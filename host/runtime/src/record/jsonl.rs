@@ -1,6 +1,6 @@
 //! JSON-lines files that are only appended to.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
@@ -22,9 +22,7 @@ impl JsonlWriter {
     /// # Errors
     /// The file cannot be opened or cut, or is shorter than `length`.
     pub fn open(path: PathBuf, length: u64) -> Result<Self> {
-        let mut file = alft_fs::require_regular_if_exists(&path)
-            .and_then(|()| OpenOptions::new().create(true).truncate(false).write(true).open(&path))
-            .map_err(Error::io("open", &path))?;
+        let mut file = alft_fs::open_to_change(&path).map_err(Error::io("open", &path))?;
         let found = file.metadata().map_err(Error::io("look at", &path))?.len();
         if found < length {
             let reason = format!(

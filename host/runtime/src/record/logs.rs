@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use alft_plugin_host::FailureKind;
 use alft_plugin_host::ledger::Ledger;
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +78,9 @@ impl RunLogs {
             let failed = format!("plugin {} ({} {}) failed", plugin.name, manifest.name, manifest.version);
             for (kind, (_, first)) in &stats.failures {
                 let message = format!("{failed} at step {step}: {first}");
+                if *kind == FailureKind::System.name() {
+                    return Err(Error::System { message });
+                }
                 if plugin.on_error == OnError::Abort && plugin.fails_by(kind) {
                     let rule = format!("plugin.{}.on_error is \"abort\"", plugin.name);
                     return Err(Error::Failing { message, rule });

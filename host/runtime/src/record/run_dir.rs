@@ -132,9 +132,7 @@ impl RunDir {
     /// Another process works on the run, or the file cannot be made.
     pub fn lock(&self) -> Result<File> {
         let path = self.path.join("lock");
-        let file = alft_fs::require_regular_if_exists(&path)
-            .and_then(|()| File::create(&path))
-            .map_err(Error::io("create", &path))?;
+        let file = alft_fs::open_to_change(&path).map_err(Error::io("create", &path))?;
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(std::fs::TryLockError::WouldBlock) => {

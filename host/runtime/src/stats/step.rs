@@ -214,11 +214,14 @@ impl Averages {
         let groups = || rollouts.iter().flat_map(|rollout| &rollout.groups);
         let samples = || groups().flat_map(|group| &group.samples);
         let kept = || samples().filter(|sample| sample.is_kept());
+        // Answers that nobody could read are wrong by themselves. Where the verifier failed on all the others it measured nothing.
+        let measured = samples().any(|sample| sample.accuracy.is_some() && sample.answer != Answer::Unreadable)
+            || samples().all(|sample| sample.accuracy.is_some());
         let indicator = |condition: bool| f64::from(u8::from(condition));
         let jsd =
             |groups: &Vec<Vec<Answer>>| metrics::jensen_shannon(&groups.iter().map(Vec::as_slice).collect::<Vec<_>>());
         Self {
-            accuracy: average(samples().filter_map(|sample| sample.accuracy)),
+            accuracy: measured.then(|| average(samples().filter_map(|sample| sample.accuracy))).flatten(),
             entropy: average(answers.iter().flatten().filter_map(|group| metrics::entropy(group))).unwrap_or(0.0),
             jsd: average(answers.iter().filter_map(jsd)),
             unreadable: average(kept().map(|sample| indicator(sample.answer == Answer::Unreadable))).unwrap_or(0.0),

@@ -70,7 +70,10 @@ impl Target {
             let file = Artifact::find(&reference?, limits.component_size)?.fetch()?.path;
             return Ok(Self { file, project: None });
         }
-        let metadata = std::fs::metadata(path).map_err(Error::io("read", path))?;
+        let metadata = std::fs::metadata(path).map_err(|error| {
+            let source = alft_fs::with_hint(path, error);
+            Error::plugin(&Foreign::path(&path).to_string())(HostError::Read { path: path.into(), source })
+        })?;
         if metadata.is_dir() {
             let file = alft_build::build(path, Form::Component, &|event| tell!("{event}"))?;
             return Ok(Self { file, project: Some(path.into()) });
@@ -95,8 +98,11 @@ impl Target {
         let file = kit.map(Path::to_path_buf).or(project);
         if let Some(path) = &file {
             // A pipe or the like is refused here: the kit waits for what it reads.
-            let read = alft_fs::read(path, alft_fs::MAX_SETTINGS);
-            read.map_err(|error| Error::Data { path: path.clone(), reason: error.to_string() })?;
+            let wrong = |reason: String| Error::Data { path: path.clone(), reason };
+            let bytes = alft_fs::read(path, alft_fs::MAX_SETTINGS).map_err(|error| wrong(error.to_string()))?;
+            if let Some(noun) = alft_fs::other_format(&bytes) {
+                return Err(wrong(format!("the file is {noun}")));
+            }
         }
         let read = file.as_deref().map_or_else(|| Ok(Settings::default()), Settings::read);
         let path = file.unwrap_or_default();
