@@ -95,4 +95,18 @@ fn a_run_goes_on_without_the_files_of_its_plugins() {
         assert!(of("a") == of("whole"), "{file}");
     }
     fail(small.train("b").args(ONE_STEP), 5, &["diversity.wasm", "No such file"]);
+
+    // A copy that was changed is not the plugin of the run.
+    for copy in std::fs::read_dir(small.path().join("a/plugins")).unwrap() {
+        let copy = copy.unwrap().path();
+        let mut bytes = std::fs::read(&copy).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(copy, bytes).unwrap();
+    }
+    let resumed = ["--set", "train.steps=4"];
+    fail(
+        small.resume("a").args(resumed),
+        5,
+        &["diversity.wasm is gone", "own copy", "damaged", "put the plugin's file back"],
+    );
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use alft_build::Form;
 
-use crate::support::{Small, alft, built, component, fail, finished, plugin_table, root, succeed};
+use crate::support::{Small, alft, all_text, built, component, fail, finished, plugin_table, root, succeed};
 
 #[test]
 fn in_the_command_line() {
@@ -72,6 +72,29 @@ fn in_the_worked_examples() {
     fail(&mut small.train("x"), 4, &[&line, "tokens", "context holds 512", "shorten the example"]);
     small.write("worked.jsonl", &format!("{worked}{{\"prompt\": \"1+1=\", \"completion\": \"é\"}}\n"));
     fail(&mut small.train("x"), 4, &[&line, "no token for \"é\""]);
+    small.write("worked.jsonl", &format!("{worked}{{\"prompt\": \"\", \"completion\": \"2\"}}\n"));
+    fail(&mut small.train("x"), 4, &[&line, "the prompt has no tokens"]);
+    assert!(!small.path().join("x").exists(), "nothing was begun");
+}
+
+/// The tokenizer has a token that the model has no row for.
+#[test]
+fn in_the_rows_of_a_model() {
+    let small = finished().copy();
+    let run = small.read("run.toml").replace("embedded = \"tiny\"", "path = \"run/model\"");
+    let mut tokenizer: serde_json::Value = serde_json::from_str(&small.read("run/model/tokenizer.json")).unwrap();
+    let rows = tokenizer["model"]["vocab"].as_object().unwrap().len();
+    let added = serde_json::json!({
+        "id": rows, "content": "[PAD]", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+        "special": true
+    });
+    tokenizer["added_tokens"].as_array_mut().unwrap().push(added);
+    small.write("run/model/tokenizer.json", &tokenizer.to_string());
+    small.write("run.toml", &run);
+    let (token, rows) = (format!("has token {rows}"), format!("rows for tokens below {rows}"));
+    // A template's marks are read as the tokens that they name.
+    small.write("run.toml", &run.replace("[prompts]", "[prompts]\ntemplate = \"[PAD]{question}\""));
+    fail(&mut small.train("x"), 4, &["question 1", &token, &rows, "added without rows"]);
     assert!(!small.path().join("x").exists(), "nothing was begun");
 }
 
@@ -160,6 +183,20 @@ fn in_the_limits_of_the_system() {
     };
     succeed(&mut limited("-v 3000000", &steps("short")));
     fail(&mut limited("-f 100", &steps("small")), 1, &["File too large"]);
+
+    // With less and less memory the run ends, without blame for a plugin, and no sample is dropped.
+    for limit in (400_000..700_000).step_by(75_000) {
+        let output = format!("v{limit}");
+        let ended = limited(&format!("-v {limit}"), &steps(&output)).output().unwrap();
+        let text = all_text(&ended);
+        assert!(matches!(ended.status.code(), Some(0 | 1)), "{limit}: {text}");
+        assert!(!text.contains("bug in the plugin"), "{limit}: {text}");
+        if ended.status.success() {
+            assert!(!small.read(&format!("{output}/samples.jsonl")).contains("dropped"), "{limit}: {text}");
+        }
+    }
+    let inspect = small.command(&["plugin", "inspect", component("entropy").to_str().unwrap()]);
+    fail(&mut limited("-f 10", &inspect), 1, &["File too large", "no fault of the plugin", "ulimit"]);
 }
 
 /// A slash at the end, and an empty folder.
@@ -327,4 +364,12 @@ fn a_link_to_the_kernels_log_is_not_waited_for() {
     fail(small.command(&["plugin", "inspect"]).arg(component("entropy")).args(["--kit", &log]), 4, &["log.wasm"]);
     fail(small.train("x").args(["--set", &format!("prompts.train={log:?}")]), 4, &["log.wasm"]);
     fail(&mut small.command(&["train", &log]), 1, &["log.wasm"]);
+    let manifest = small.path().join("project");
+    std::fs::create_dir(&manifest).unwrap();
+    std::os::unix::fs::symlink("/proc/kmsg", manifest.join("Cargo.toml")).unwrap();
+    fail(&mut small.command(&["plugin", "inspect", "project"]), 5, &["Cargo.toml"]);
+    let run = finished().copy();
+    std::fs::remove_file(run.path().join("run/ledger")).unwrap();
+    std::os::unix::fs::symlink("/proc/kmsg", run.path().join("run/ledger")).unwrap();
+    fail(run.resume("run").args(["--set", "train.steps=7"]), 1, &["ledger"]);
 }

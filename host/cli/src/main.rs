@@ -47,7 +47,7 @@ fn main() -> ExitCode {
         // The panic has printed itself.
         Ok(Err(_)) => ExitCode::FAILURE,
         Err(error) => {
-            tell!("alft: cannot start a thread: {error}");
+            tell!("alft: cannot start a thread: {error}; lift the limits of the shell (`ulimit -a`)");
             ExitCode::FAILURE
         }
     }

@@ -112,11 +112,7 @@ impl Run {
         request: &Request,
         body: impl FnOnce(&[ScoreLine], &[Rollout<'_>]) -> Result<String, Refusal>,
     ) -> Result<Reply, Refusal> {
-        let sizes = request.questions.iter().flat_map(|question| {
-            let groups = question.completions.iter().map(Vec::len);
-            groups.clone().chain([groups.sum()])
-        });
-        let sizes: BTreeSet<u32> = sizes.filter(|size| *size > 1).map(|size| size as u32).collect();
+        let sizes: BTreeSet<u32> = request.questions.iter().flat_map(AnsweredQuestion::sample_sizes).collect();
         active.estimator.prepare(sizes).map_err(|error| Refusal::Unprocessable(error.to_string()))?;
 
         let (claims, targets) = match self.claim(active, request)? {

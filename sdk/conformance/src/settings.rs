@@ -239,6 +239,8 @@ mod tests {
             let error = Settings::read(&file).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
+        std::fs::write(&file, " []").unwrap();
+        assert_eq!(Settings::read(&file).unwrap_err().to_string(), "the file is a list: write an object");
     }
 
     #[test]

@@ -31,6 +31,7 @@ fn wrong_bodies_are_named() {
         (b"[1, 2]", 422, "cannot be read"),
         (b"{\"questions\": 7}", 422, "cannot be read"),
         (b"{\"questions\": [{\"prompt\": \"a\", \"completions\": \"b\"}]}", 422, "questions[0]: `completions`"),
+        (b"[]", 422, "the body is a list: write an object"),
         (b"{\"questions\": [{\"prompt\": \"a\", \"completions\": [\"b\"], \"gold\": []}]}", 422, "`gold` must be a text"),
         (b"{\"questions\": [{\"id\": 1, \"prompt\": \"a\", \"completions\": [\"b\"]}, {\"id\": 1, \"prompt\": \"a\", \"completions\": [\"b\"]}]}", 422, "questions[1]: the id \"1\""),
         (deep.as_bytes(), 422, "questions"),

@@ -54,9 +54,7 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
     let run = args.run.as_ref().map(|path| RunFileWatcher::new(path.clone(), Vec::new())).transpose()?;
     let run = run.map(|(_, run)| run);
     let estimator = run.as_ref().map(|run| run.game.estimator).unwrap_or_default();
-    let sizes = answered.iter().map(|answered| answered.completions.iter().map(Vec::len));
-    let sizes = sizes.flat_map(|sizes| sizes.clone().chain([sizes.sum()]).collect::<Vec<usize>>());
-    estimator.prepare(sizes.filter(|size| *size > 1).map(|size| size as u32))?;
+    estimator.prepare(answered.iter().flat_map(AnsweredQuestion::sample_sizes))?;
     let plugins = match &run {
         Some(run) => open(&run.plugins, &run.limits)?,
         None => open(&args.entries(), &Limits::default())?,

@@ -328,6 +328,10 @@ weight = -1.0
             let error = of_plugin(line).unwrap_err();
             assert!(error.starts_with(&format!("`{key}` must be a finite number, not ")), "{error}");
         }
+        assert_eq!(
+            of_plugin("config = { day = 1979-05-27 }").unwrap_err(),
+            "`plugin.x.config.day` must be text: write a date in quotes, not 1979-05-27"
+        );
         let error = told("[prompts]\nchat_template_kwargs = { a = inf }").unwrap_err();
         assert!(error.starts_with("`prompts.chat_template_kwargs.a` "), "{error}");
         let error = told("seed = 99999999999999999999").unwrap_err();

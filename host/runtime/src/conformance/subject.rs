@@ -79,6 +79,7 @@ fn call_fault(failure: Failure) -> Fault {
         // an error and not as a crash.
         FailureKind::Error | FailureKind::Output => Fault::Error(failure.words().to_owned()),
         FailureKind::Shape | FailureKind::NonFinite | FailureKind::OutOfRange => Fault::Invalid(failure.detail),
+        FailureKind::System => Fault::Crash(failure.to_string()),
         kind => Fault::Crash(format!("{kind}: {}", failure.words())),
     }
 }

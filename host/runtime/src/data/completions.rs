@@ -111,6 +111,12 @@ impl AnsweredQuestion {
         let groups = phrasings.map(|(prompt, completions)| Group::new(prompt, Vec::new(), completions.clone()));
         Rollout { question: &self.question, groups: groups.collect() }
     }
+
+    /// Returns the sample sizes that estimates of this question are made for: those of its groups, and that of all together.
+    pub fn sample_sizes(&self) -> impl Iterator<Item = u32> {
+        let groups = self.completions.iter().map(Vec::len);
+        groups.clone().chain([groups.sum()]).filter(|size| *size > 1).map(|size| size as u32)
+    }
 }
 
 #[cfg(test)]

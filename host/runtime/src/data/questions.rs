@@ -202,6 +202,8 @@ mod tests {
             (b"{\"prompt\": \"a\", \"gold\": [\"b\"]}", 1, "`gold` must be a text or a number, and not a list"),
             (b"{\"prompt\": \"a\"}\n\xff\n", 2, "UTF-8"),
             (b"[{\"prompt\": \"a\"}]", 1, "one object a line"),
+            (b"\n \n[{\"prompt\": \"a\"}]", 3, "one object a line"),
+            (b"{\"prompt\": \"a\"}\r{\"prompt\": \"b\"}\r", 1, "end in CR alone"),
             (b"\x1f\x8b\x08", 0, "gzip"),
             (b"PAR1\x15", 0, "Parquet"),
             (b"version https://git-lfs.github.com/spec/v1\n", 0, "Git LFS"),
