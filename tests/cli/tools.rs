@@ -119,7 +119,7 @@ fn mistakes_in_the_command_line_are_explained() {
     let entropy = path("entropy", Form::Component);
     fail(&mut tool("check", &entropy, &["--only", "concav"]), 2, &["no test \"concav\"", "did you mean `concave`?"]);
     fail(&mut tool("check", &entropy, &["--config", "[1]"]), 2, &["write a JSON object"]);
-    fail(&mut tool("check", "no/such.wasm", &[]), 1, &["no/such.wasm"]);
+    fail(&mut tool("check", "no/such.wasm", &[]), 5, &["no/such.wasm", "No such file"]);
     let folder = tempfile::tempdir().unwrap();
     let kit = folder.path().join("kit.json");
     std::fs::write(&kit, r#"{"confgs": [{}]}"#).unwrap();
