@@ -25,6 +25,9 @@ const VULGAR: [(char, u8, u8); 15] = [
     ('⅞', 7, 8),
 ];
 
+/// Spaces that do not end a number: no-break ones and a thin one.
+const THIN_SPACES: [char; 3] = ['\u{a0}', '\u{202f}', '\u{2009}'];
+
 /// Words behind a number that multiply it by a power of ten.
 const WORDS: [(&str, i64); 4] = [("thousand", 3), ("million", 6), ("billion", 9), ("trillion", 12)];
 
@@ -41,7 +44,7 @@ pub(crate) fn is_minus(c: char) -> bool {
 /// power of ten, with thousands separators, an exponent, or a word such as "million".
 pub(crate) fn leading(text: &str) -> Option<(RBig, &str)> {
     let (mut value, mut rest) = unscaled(text)?;
-    if let Some((exponent, after)) = exponent(rest) {
+    if let Some((exponent, after)) = times_power(rest) {
         (value, rest) = (value * power_of_ten(exponent)?, after);
     }
     let word = rest.trim_start_matches(' ');
@@ -60,7 +63,24 @@ pub(crate) fn power_of_ten(exponent: i64) -> Option<RBig> {
     Some(if exponent < 0 { RBig::from_parts(IBig::ONE, power) } else { RBig::from(power) })
 }
 
-/// Returns the number of `exponent` before it.
+/// Returns the bytes of a text that belong to the number before it, though both together are not read: a second power of
+/// ten, or digits behind a thin or no-break space that are no group of three.
+pub(crate) fn continued(text: &str) -> Option<usize> {
+    let power = times_power(text).map(|(_, rest)| text.len() - rest.len() + run(rest));
+    power.or_else(|| text.strip_prefix(THIN_SPACES)?.starts_with(starts).then(|| run(text)))
+}
+
+/// Returns the bytes of the word or number at the start of a text, with the signs in it. A thin or no-break space before a
+/// digit does not end it.
+pub(crate) fn run(text: &str) -> usize {
+    let is_end = |(at, c): &(usize, char)| {
+        let is_joint = THIN_SPACES.contains(c) && text[at + c.len_utf8()..].starts_with(starts);
+        c.is_whitespace() && !is_joint
+    };
+    text.char_indices().find(is_end).map_or(text.len(), |(at, _)| at)
+}
+
+/// Returns the number at the start of a text, without the power of ten that it is multiplied by.
 fn unscaled(text: &str) -> Option<(RBig, &str)> {
     let first = text.chars().next()?;
     if let Some(value) = vulgar(first) {
@@ -70,18 +90,22 @@ fn unscaled(text: &str) -> Option<(RBig, &str)> {
     if let Some((exponent, rest)) = text.strip_prefix("10").and_then(power) {
         return Some((power_of_ten(exponent)?, rest));
     }
-    let (whole, rest) = decimal(text)?;
+    let (whole, rest) = with_exponent(text)?;
     if let Some(value) = rest.chars().next().and_then(vulgar) {
         return Some((whole + value, &rest[rest.chars().next().map_or(0, char::len_utf8)..]));
     }
-    if let Some((denominator, rest)) = rest.strip_prefix('/').and_then(decimal).filter(|(value, _)| !value.is_zero()) {
+    if let Some((denominator, rest)) = slash(rest).and_then(with_exponent).filter(|(value, _)| !value.is_zero()) {
         return Some((whole / denominator, rest));
     }
-    // A mixed number: 1 3/4.
-    let mixed = rest.strip_prefix(' ').and_then(|rest| {
+    // A mixed number: 1 3/4, 1 ¾.
+    let mixed = space(rest).and_then(|rest| {
+        if let Some(value) = rest.chars().next().and_then(vulgar) {
+            return Some((value, &rest[rest.chars().next().map_or(0, char::len_utf8)..]));
+        }
         let (numerator, rest) = integer(rest)?;
-        let (denominator, rest) = integer(rest.strip_prefix('/')?)?;
-        let proper = numerator < denominator && !rest.starts_with(['/', '.', ',']);
+        let (denominator, rest) = integer(slash(rest)?)?;
+        let goes_on = rest.trim_start_matches(['/', '.', ',']).starts_with(|c: char| c.is_ascii_digit());
+        let proper = numerator <= denominator && !goes_on;
         proper.then(|| (RBig::from_parts(numerator.into(), denominator), rest))
     });
     match mixed.filter(|_| whole.is_int()) {
@@ -90,12 +114,32 @@ fn unscaled(text: &str) -> Option<(RBig, &str)> {
     }
 }
 
-/// Returns the exponent at the start of a text: `e-3`, `E8`, `×10^8`, `*10**-3`, `x 10⁻³`.
-fn exponent(text: &str) -> Option<(i64, &str)> {
-    if let Some(rest) = text.strip_prefix(['e', 'E']) {
-        let (exponent, rest) = signed(rest)?;
-        return (!rest.starts_with(char::is_alphanumeric)).then_some((exponent, rest));
+/// Returns the text behind a space.
+fn space(text: &str) -> Option<&str> {
+    text.strip_prefix(' ').or_else(|| text.strip_prefix(THIN_SPACES))
+}
+
+/// Returns the text behind the slash of a fraction, which has at most two spaces on either side.
+fn slash(text: &str) -> Option<&str> {
+    let spaces = |text| {
+        let text = space(text).unwrap_or(text);
+        space(text).unwrap_or(text)
+    };
+    spaces(text).strip_prefix('/').map(spaces)
+}
+
+/// Returns the decimal at the start of a text with its exponent: `1.5`, `1.5e-3`, `1.5E8`.
+fn with_exponent(text: &str) -> Option<(RBig, &str)> {
+    let (value, rest) = decimal(text)?;
+    let exponent = rest.strip_prefix(['e', 'E']).and_then(signed);
+    match exponent.filter(|(_, rest)| !rest.starts_with(char::is_alphanumeric)) {
+        Some((exponent, rest)) => Some((value * power_of_ten(exponent)?, rest)),
+        None => Some((value, rest)),
     }
+}
+
+/// Returns the power of ten behind a sign of multiplication at the start of a text: `×10^8`, `*10**-3`, `x 10⁻³`.
+fn times_power(text: &str) -> Option<(i64, &str)> {
     let rest = text.trim_start_matches(' ').strip_prefix(['×', 'x', 'X', '*', '·', '⋅', '⨯'])?;
     power(rest.trim_start_matches(' ').strip_prefix("10")?)
 }
@@ -147,7 +191,7 @@ fn decimal(text: &str) -> Option<(RBig, &str)> {
     let mut all = text[..end].to_owned();
     let mut rest = &text[end..];
     if (1..=3).contains(&end) {
-        while let Some(group) = rest.strip_prefix([',', '\u{2009}', '\u{202f}', '\u{a0}'])
+        while let Some(group) = rest.strip_prefix([',', '_']).or_else(|| rest.strip_prefix(THIN_SPACES))
             && digits(group) == 3
         {
             all.push_str(&group[..3]);

@@ -3,7 +3,7 @@
 use alft_sdk::answer::last_line;
 use dashu_ratio::RBig;
 
-use crate::number::{is_minus, leading, starts};
+use crate::number::{continued, is_minus, leading, run, starts};
 use crate::plain::plain;
 use crate::rule::UnitRule;
 use crate::unit::Unit;
@@ -102,7 +102,9 @@ fn quantities(text: &str, rule: UnitRule) -> Vec<Option<Quantity>> {
         let mut begin = at + next;
         let before = text[..begin].chars().next_back();
         let c = text[begin..].chars().next().unwrap_or('.');
-        let point = c == '.' && !text[begin + 1..].starts_with(|c: char| c.is_ascii_digit());
+        // A full stop, or the last one of an ellipsis.
+        let is_decimal = text[begin + c.len_utf8()..].starts_with(|c: char| c.is_ascii_digit()) && before != Some('.');
+        let point = c == '.' && !is_decimal;
         if point || before.is_some_and(is_of_word) {
             // The rest of the word.
             let rest = &text[begin..];
@@ -113,6 +115,7 @@ fn quantities(text: &str, rule: UnitRule) -> Vec<Option<Quantity>> {
         let Some((mut number, rest)) = leading(&text[begin..]) else {
             found.push(None);
             at = begin + run(&text[begin..]);
+            end = at;
             continue;
         };
         if before.is_some_and(is_minus) {
@@ -127,22 +130,32 @@ fn quantities(text: &str, rule: UnitRule) -> Vec<Option<Quantity>> {
             None => (None, rest),
         };
         at = text.len() - after.len();
+        let between = text[end..begin.max(end)].trim().trim_start_matches(',').trim_start();
+        // An operand of a division that is no fraction or of a number that is not read, and an exponent.
+        let is_operand = match found.last() {
+            _ if before == Some('^') => true,
+            Some(None) => matches!(between, "/" | "×" | "x" | "X" | "*" | "·" | "⋅" | "⨯"),
+            Some(Some(_)) => between == "/",
+            None => false,
+        };
         // Digits with other separators, powers and factorials, and letters that are no unit.
-        let mut next = after.chars();
-        let broken = match next.next() {
-            Some('/' | ':' | '.' | ',') => next.next().is_some_and(|c| c.is_ascii_digit()),
+        let is_broken = match after.chars().next() {
+            Some(c @ ('/' | ':' | '.' | ',' | '\'' | '’')) => {
+                after.trim_start_matches(c).starts_with(|c: char| c.is_ascii_digit())
+            }
             Some('^' | '!' | '\\') => unit.is_none(),
             Some(c) => is_of_word(c),
             None => false,
         };
-        if broken {
+        let behind = if is_broken { Some(run(after)) } else { continued(after).filter(|_| unit.is_none()) };
+        if is_operand || behind.is_some() {
             found.push(None);
-            at += run(after);
+            at += behind.unwrap_or(0);
+            end = at;
             continue;
         }
         let unit = unit.filter(|unit| rule != UnitRule::Ignored || unit.is_percent());
         let quantity = Quantity { number, unit };
-        let between = text[end..begin.max(end)].trim().trim_start_matches(',').trim_start();
         let joined = found.last().and_then(Option::as_ref).filter(|_| matches!(between, "" | "and"));
         // The number before a part is whole, unless it has parts already.
         let joined = joined.filter(|larger| in_parts || larger.number.is_int());
@@ -163,11 +176,6 @@ fn quantities(text: &str, rule: UnitRule) -> Vec<Option<Quantity>> {
 /// Returns true for the text before a number that is denied: "it is not 42".
 fn is_negated(before: &str) -> bool {
     ["not", "n't", "n’t"].iter().any(|word| before.trim_end().ends_with(word))
-}
-
-/// Returns the bytes of the word or number at the start of a text, with the signs in it.
-fn run(text: &str) -> usize {
-    text.find(char::is_whitespace).unwrap_or(text.len()).max(text.chars().next().map_or(0, char::len_utf8))
 }
 
 /// Returns true for characters of a word: digits behind them are a part of it.

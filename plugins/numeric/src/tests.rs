@@ -109,6 +109,59 @@ fn the_number_is_found_in_completions_of_many_styles() {
 }
 
 #[test]
+fn a_number_is_read_whole_or_not_at_all() {
+    for (text, key) in [
+        (".5", Some("1/2")),
+        ("-.5", Some("-1/2")),
+        ("1500 / 1", Some("1500")),
+        ("1500/ 1", Some("1500")),
+        ("1500 1/1", Some("1501")),
+        ("11\u{a0}5/6", Some("71/6")),
+        ("11 5 / 6", Some("71/6")),
+        ("2 ½", Some("5/2")),
+        ("10 / 4 km", Some("2500 m")),
+        ("1\u{a0}500", Some("1500")),
+        ("1\u{202f}500", Some("1500")),
+        ("1\u{2009}500", Some("1500")),
+        ("1_500", Some("1500")),
+        ("1.5*10^3", Some("1500")),
+        ("1.5 × 10^3", Some("1500")),
+        ("1.5×10³", Some("1500")),
+        ("1/1.5e3", Some("1/1500")),
+        ("3e3/2", Some("1500")),
+        ("wait...5", Some("5")),
+        ("1.5e3e1", None),
+        ("1e3.2", None),
+        ("1..5", None),
+        ("1,5,00", None),
+        ("12,5", None),
+        ("1_50", None),
+        ("1__500", None),
+        ("1\u{a0}50", None),
+        ("1'500", None),
+        ("0x5dc", None),
+        ("1 / 2 / 3", None),
+        ("1/2 / 3", None),
+        ("3 / 0", None),
+        ("10 km / 4", None),
+        ("1.5×10³ × 10^2", None),
+        ("1.5×10^401", None),
+        ("1e-99999999999", None),
+        ("1e99999999999999999999999", None),
+        ("x^2", None),
+        ("2³", None),
+    ] {
+        for completion in [text.to_owned(), format!("So it is\n{text}."), format!("The answer is {text}.")] {
+            assert_eq!(read("{}", &completion).as_deref(), key, "{completion:?}");
+        }
+        // An earlier number of the line is not taken for it.
+        assert_eq!(read("{}", &format!("from 7 to {text}")).as_deref(), key, "{text:?}");
+        let gold = plugin("{}").gold(&prompt(text, "{}")).ok().map(|gold| gold.key());
+        assert_eq!(gold.as_deref(), key, "{text:?}");
+    }
+}
+
+#[test]
 fn solutions_of_models_are_graded_as_by_people() {
     let config = r#"{"units": "ignored"}"#;
     let mut otherwise = Vec::new();
@@ -381,6 +434,14 @@ fn a_configuration_of_no_use_is_refused() {
     }
 }
 
+/// Returns an integer below a million with a sign between its groups of three digits.
+fn grouped(integer: u64, separator: &str) -> String {
+    match integer / 1000 {
+        0 => integer.to_string(),
+        thousands => format!("{thousands}{separator}{:03}", integer % 1000),
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
@@ -395,11 +456,28 @@ proptest! {
             format!("{sign}{whole}{cents:03}e-3"),
             format!("${text}0$"),
             format!("{sign}{whole}{cents:03} \\times 10^{{-3}}"),
+            format!("{sign}{whole}{cents:03} / 1000"),
+            format!("{sign}{whole}{cents:03}·10⁻³"),
+            format!("{sign}0.{whole:09}{cents:03}e9"),
+            format!("{sign}.{whole:09}{cents:03} * 10^9"),
+            format!("{sign}{}.{cents:03}", grouped(whole, "_")),
+            format!("{sign}{}.{cents:03}", grouped(whole, "\u{a0}")),
+            format!("{sign}{}.{cents:03}", grouped(whole, "\\,")),
         ] {
             prop_assert_eq!(&read("{}", &format!("The answer is {other}")), &key, "{}", other);
         }
         let metres = read("{}", &format!("{text} km"));
         prop_assert_eq!(metres, read("{}", &format!("{sign}{whole}{cents:03} m")));
+    }
+
+    #[test]
+    fn digits_that_are_glued_are_one_number_or_none(
+        text in "\\.?[0-9]{1,4}((\\.|,|_|e|E|e-|'|\\^|\u{a0}|\u{202f}|×10\\^|x10\\^| × 10\\^|\\.\\.|__|½|³|\u{200b}|/[1-9]| / [1-9])[0-9]{1,4}){1,4}"
+    ) {
+        // The last number of a line is the only number of the same text as a gold answer, or no number.
+        let gold = plugin("{}").gold(&prompt(&text, "{}")).ok().map(|gold| gold.key());
+        prop_assert_eq!(read("{}", &format!("from 7 to {text}")), gold.clone());
+        prop_assert_eq!(read("{}", &format!("The answer is {text}")), gold);
     }
 
     #[test]
