@@ -1,18 +1,9 @@
 //! Reads the last number of a completion and compares it exactly with the gold answer: `0.50`, `1/2` and `2/4` are the
 //! same answer, and rounding never makes two answers equal.
 //!
-//! A number is read whole or not at all:
-//!
-//! | read | as |
-//! | --- | --- |
-//! | `1,500`, `1_500`, `1 500` with a no-break or thin space, `1{,}500` | 1500: groups of three digits |
-//! | `.5`, `-.5`, `$.50` | 1/2, −1/2, 1/2 |
-//! | `1.5e3`, `1.5×10^3`, `1.5 * 10**3`, `1.5×10³`, `1.5 \times 10^{3}` | 1500 |
-//! | `1/2`, `1500 / 1`, `11 5/6`, `1500 1/1` | 1/2, 1500, 71/6, 1501: at most two spaces around the slash; the fraction of a mixed number is at most 1 |
-//! | `10-3`, `3/0`, `6 9/3`, `12,5` | two numbers, of which the last is the answer: the operands of a difference and of a division by 0, a fraction above 1 behind a number, a list (of digits, or pairs of digits that do not begin with 0) |
-//! | `1.2.3`, `1e3.2`, `1.5e3e1`, `1,5,00`, `1,23,456`, `1_50`, `1/2/3`, `2^10`, `x^2`, `2³`, `2½`, `0x5dc`, `5km3`, more than 400 digits, an exponent beyond ±400 | no number |
-//!
-//! A completion whose last number is no number in this sense has no answer: an earlier one is not taken for it.
+//! A number is read whole or not at all: `1.5×10^3`, `1_500` and `3000 / 2` are 1500, and `1.2.3`, `1e3.2` and `2^10` are
+//! no numbers. A completion whose last number cannot be read has no answer: neither a part of that number nor an earlier
+//! one is taken for it. `docs/verifiers/arithmetic.md` has the spellings.
 //!
 //! As a verifier it is correctness: U(ν) = w/m Σ_i ⟨r, ν_i⟩, where r is 1 for the value of the gold answer and else 0.
 

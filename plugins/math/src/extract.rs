@@ -5,7 +5,7 @@
 //!    sentence;
 //! 3. unless the reader is strict, the last formula or number of the completion.
 
-use crate::{node::Node, parse::parse, token::group, vocabulary::is_unit};
+use crate::{node::Node, number, parse::parse, token::group, vocabulary::is_unit};
 
 /// Most bytes of a completion's end that are looked at. The answer is at the end.
 const LOOKED_AT: usize = 20_000;
@@ -237,37 +237,41 @@ fn plain(text: &str) -> Option<Node> {
             }
         }
     }
-    // The last run of characters of numbers that begins at no letter and ends at a letter of no word.
-    let bytes = text.as_bytes();
-    let mut end = text.len();
-    while let Some(last) = text[..end].rfind(|c: char| c.is_ascii_digit()) {
-        let mut begin = last;
-        while begin > 0 && (bytes[begin - 1].is_ascii_digit() || matches!(bytes[begin - 1], b'.' | b',' | b'/' | b'%'))
-        {
-            begin -= 1;
-        }
-        begin += text[begin..=last].find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(0);
+    // The last number that begins at no letter and ends at a letter of no word.
+    let numbers = number::numbers(text);
+    for (at, &(mut begin, end)) in numbers.iter().enumerate().rev() {
         let before = text[..begin].chars().next_back();
         // Not a part of a word, nor of a number with signs that are not seen.
-        let after: String = text[last + 1..].chars().take_while(|c| c.is_alphabetic()).collect();
         let of_word =
             |c: char| c.is_alphanumeric() || c == '_' || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}');
-        if before.is_some_and(of_word) || !(after.is_empty() || is_unit(&after)) {
-            end = begin;
+        if before.is_some_and(of_word) {
+            continue;
+        }
+        let behind = at.checked_sub(1).map(|previous| numbers[previous].1);
+        let of_number = behind.is_some_and(|behind| {
+            !text[behind..begin].contains(char::is_whitespace) && number::continues(&text[behind..], is_unit)
+        });
+        let hexadecimal = &text[begin..end] == "0" && text[end..].starts_with(['x', 'X']);
+        if of_number || hexadecimal || before == Some('^') || number::continues(&text[end..], is_unit) {
+            return None;
+        }
+        let after: String = text[end..].chars().take_while(|c| c.is_alphabetic()).collect();
+        if !(after.is_empty() || is_unit(&after)) {
             continue;
         }
         // A minus is a sign unless something is before it to subtract from.
-        if let Some('-' | '\u{2212}') = before {
-            let sign = text[..begin].char_indices().next_back().map_or(begin, |(at, _)| at);
+        let unsigned = text[..begin].trim_end_matches(['$', '€', '£']);
+        if let Some(sign @ ('-' | '\u{2212}')) = unsigned.chars().next_back() {
+            let sign = unsigned.len() - sign.len_utf8();
             let operand = text[..sign].chars().next_back();
             if !operand.is_some_and(|c| c.is_alphanumeric() || c == ')') {
                 begin = sign;
             }
         }
-        let tail: String = text[last + 1..].chars().take(12).collect();
+        let tail: String = text[end..].chars().take(12).collect();
         let percent =
             if tail.trim_start().starts_with('%') || tail.trim_start().starts_with("percent") { "%" } else { "" };
-        return value(&format!("{}{percent}", &text[begin..=last]));
+        return value(&format!("{}{percent}", &text[begin..end]));
     }
     None
 }

@@ -21,13 +21,17 @@ impl Parser<'_> {
 
     pub(crate) fn product(&mut self) -> Option<Node> {
         let mut value = self.power()?;
+        // True behind a number, which no other number multiplies without an operator: `1 50` is none of their numbers.
+        let mut number = matches!(value, Node::Number(_));
         loop {
             if self.take('*') {
                 let other = self.factor()?;
+                number = matches!(other, Node::Number(_));
                 value = multiply(value, other);
             } else if self.sees('/') {
                 self.at += 1;
                 let other = self.factor()?;
+                number = matches!(other, Node::Number(_));
                 value = value.over(other);
             } else if self.begins_factor() {
                 let whole = matches!(&value, Node::Number(value) if value.is_int());
@@ -37,8 +41,10 @@ impl Parser<'_> {
                         value = Node::Add(vec![value, fraction]);
                         continue;
                     }
+                    None if number && matches!(self.peek(), Some(Token::Number(..))) => return None,
                     None => self.power()?,
                 };
+                number = matches!(other, Node::Number(_));
                 // `2\frac{1}{2}` is two and a half.
                 value = match (&value, &other) {
                     (Node::Number(a), Node::Multiply(parts)) if whole && fraction && is_fraction(parts) => {
@@ -52,14 +58,14 @@ impl Parser<'_> {
         }
     }
 
-    /// Parses the rest of a mixed number in plain text, `1/4` of `1 1/4`.
+    /// Parses the rest of a mixed number in plain text, `1/4` of `1 1/4`: a fraction of at most 1.
     fn plain_fraction(&mut self, whole: bool) -> Option<Node> {
         let [Token::Number(a, Some(_)), Token::Sign('/'), Token::Number(b, Some(_))] =
             self.tokens.get(self.at..self.at + 3)?
         else {
             return None;
         };
-        if !whole || *b == RBig::ZERO {
+        if !whole || *b == RBig::ZERO || a > b {
             return None;
         }
         self.at += 3;

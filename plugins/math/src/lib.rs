@@ -3,7 +3,7 @@
 //!
 //! As a verifier it is correctness: U(ν) = w/m Σ_i ⟨r, ν_i⟩, where r is 1 for the value of the gold answer and else 0.
 //!
-//! `extract` finds the text of the answer, `parse` makes a tree of it, and `key` gives each value one text. A reader's
+//! `extract` finds the text of the answer, with the ends of numbers by `number`, `parse` makes a tree of it, and `key` gives each value one text. A reader's
 //! answers are such keys, so answers with one value are one answer. `compare` accepts a few values besides: rounded ones,
 //! percentages, and intervals for inequalities.
 
@@ -19,6 +19,7 @@ mod fingerprint;
 mod hash;
 mod key;
 mod node;
+mod number;
 mod parse;
 mod primary;
 mod real;

@@ -174,7 +174,9 @@ impl<'a> Parser<'a> {
             }
             self.at += 1;
         }
-        (!words.is_empty()).then(|| Node::Text(words.join(" ")))
+        // Numbers alone are no text.
+        let is_word = |word: &String| !word.bytes().all(|byte| byte.is_ascii_digit());
+        words.iter().any(is_word).then(|| Node::Text(words.join(" ")))
     }
 
     fn order(&mut self) -> Option<Order> {

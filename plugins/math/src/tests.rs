@@ -105,6 +105,74 @@ fn the_answer_is_found_in_this_order() {
 }
 
 #[test]
+fn a_number_is_read_whole_or_not_at_all() {
+    let gold = |text: &str| extract::gold(text).as_ref().and_then(key).map(|key| key.text);
+    for (text, key) in [
+        (".5", Some("1/2")),
+        ("-.5", Some("-1/2")),
+        ("-$.5", Some("-1/2")),
+        ("1500 / 1", Some("1500")),
+        ("1500 /1", Some("1500")),
+        ("1500 1/1", Some("1501")),
+        ("11 5/6", Some("71/6")),
+        ("11\u{a0}5/6", Some("71/6")),
+        ("2½", Some("5/2")),
+        ("1\u{a0}500", Some("1500")),
+        ("1\u{202f}500", Some("1500")),
+        ("1\u{2009}500.5", Some("3001/2")),
+        ("1{,}500", Some("1500")),
+        ("1_500", Some("1500")),
+        ("1_000", Some("1000")),
+        ("12_000_000.5", Some("24000001/2")),
+        ("2516_8", Some("2516_8")),
+        ("101₂", Some("101_2")),
+        ("1.5*10^3", Some("1500")),
+        ("1.5 × 10^3", Some("1500")),
+        ("1.5×10³", Some("1500")),
+        ("1.5 x 10^3", Some("1500")),
+        ("1.5×10⁻³", Some("3/2000")),
+        ("10¹²", Some("1000000000000")),
+        ("1.5e3", Some("1500")),
+        ("1.5E+3", Some("1500")),
+        ("1/1.5e3", Some("1/1500")),
+        ("2^10", Some("1024")),
+        ("1.5e3e1", None),
+        ("1e3.2", None),
+        ("1.2.3", None),
+        ("1.500.000", None),
+        ("1..5", None),
+        ("1_50", None),
+        ("1__500", None),
+        ("1\u{a0}50", None),
+        ("1'500", None),
+        ("0x5dc", None),
+        ("0xdc", None),
+        ("0b101", None),
+        ("4\u{200b}2", None),
+        ("1e99999999", None),
+        ("1.5e-99999999999", None),
+        ("1e99999999999999999999999", None),
+        ("1e1000", None),
+    ] {
+        let completions = [
+            text.to_owned(),
+            format!("so {text}."),
+            format!("from 7 to {text}"),
+            format!("The answer is {text}."),
+            format!("\\boxed{{{text}}}"),
+        ];
+        for completion in completions {
+            assert_eq!(read(&completion).as_deref(), key, "{completion:?}");
+        }
+        assert_eq!(gold(text).as_deref(), key, "{text:?}");
+    }
+    for (completion, key) in [("wait...5", "5"), ("so 10 m2", "10"), ("so 10m²", "10"), ("the 5 on the 3rd day", "5")]
+    {
+        assert_eq!(read(completion).as_deref(), Some(key), "{completion:?}");
+    }
+}
+
+#[test]
 fn one_value_has_one_key() {
     for same in [
         &["1/2", "0.5", ".50", "\\frac12", "\\frac{2}{4}", "½", "2^{-1}", "0.4\\overline{9}", "5e-1", "50/100"][..],
@@ -336,6 +404,43 @@ proptest! {
             prop_assert_eq!(&value(&text), &want, "{}", text);
         }
         prop_assert_ne!(value(&format!("{a}x^{c}+{}y", b + 1)), want);
+    }
+
+    #[test]
+    fn every_spelling_of_a_decimal_is_its_value(whole in 0u64..1_000_000, milli in 0u64..1000, negative in any::<bool>()) {
+        let sign = if negative { "-" } else { "" };
+        let want = value(&format!("{sign}{whole}{milli:03}/1000"));
+        prop_assert!(want.is_some());
+        let grouped = |separator: &str| match whole / 1000 {
+            0 => whole.to_string(),
+            thousands => format!("{thousands}{separator}{:03}", whole % 1000),
+        };
+        let mut spellings = vec![
+            format!("{whole}.{milli:03}0"),
+            format!("{whole}{milli:03} / 1000"),
+            format!("{whole}{milli:03}e-3"),
+            format!("{whole}{milli:03} × 10^-3"),
+            format!("{whole}{milli:03}·10⁻³"),
+            format!("{whole}{milli:03} * 10**(-3)"),
+            format!("0.{whole:09}{milli:03}e9"),
+            format!(".{whole:09}{milli:03} x 10^{{9}}"),
+        ];
+        for separator in [",", "_", "{,}", "\u{a0}", "\u{202f}", "\u{2009}"] {
+            spellings.push(format!("{}.{milli:03}", grouped(separator)));
+        }
+        for spelling in spellings {
+            for completion in [format!("{sign}{spelling}"), format!("from 7 to {sign}{spelling}.")] {
+                prop_assert_eq!(&read(&completion), &want, "{}", completion);
+            }
+        }
+    }
+
+    #[test]
+    fn digits_that_are_glued_are_one_number_or_none(
+        text in "\\.?[0-9]{1,4}((\\.|_|e|E|e-|'|\\^|\u{a0}|\u{202f}|×10\\^|\\.\\.|__|½|³|\u{200b}|/[1-9]| / [1-9])[0-9]{1,4}){1,4}"
+    ) {
+        prop_assert_eq!(read(&format!("from 7 to {text}")), value(&text));
+        prop_assert_eq!(read(&text), value(&text));
     }
 
     #[test]

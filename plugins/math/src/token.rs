@@ -3,6 +3,7 @@
 use dashu_int::{IBig, UBig};
 use dashu_ratio::RBig;
 
+use crate::number::with_scripts;
 use crate::vocabulary::{BEFORE_BRACKETS, COMMANDS, FONTS, LOOKS, TEXTS, is_command, is_unit, plain, same};
 
 /// Most tokens of an answer. A longer text is no answer.
@@ -31,7 +32,7 @@ pub(crate) enum Token {
 /// Splits a text into tokens; `None` if it has too many, or signs that no answer has.
 pub(crate) fn tokens(text: &str) -> Option<Vec<Token>> {
     let mut plain_text = String::with_capacity(text.len());
-    text.chars().for_each(|c| plain(c, &mut plain_text));
+    with_scripts(text).chars().for_each(|c| plain(c, &mut plain_text));
     let text = plain_text;
     let mut lexer = Lexer { text: &text, rest: &text, tokens: Vec::new(), depth: 0 };
     while lexer.next()? {
@@ -107,13 +108,17 @@ impl Lexer<'_> {
         Some(true)
     }
 
-    /// Reads a number with thousands separators, a decimal point and an exponent.
+    /// Reads a number with thousands separators, a decimal point and an exponent. Returns `None` for one that cannot be read
+    /// whole: no other number is made of its parts.
     fn number(&mut self) -> Option<()> {
         let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
         let mut whole = self.rest[..digits(self.rest)].to_owned();
         let mut rest = &self.rest[whole.len()..];
         if (1..=3).contains(&whole.len()) && whole != "0" {
-            while let Some(after) = self.separated(rest).filter(|after| digits(after) == 3) {
+            // No number has a base of three digits.
+            let underscores = rest.starts_with('_');
+            let separated = |rest| if underscores { str::strip_prefix(rest, '_') } else { self.separated(rest) };
+            while let Some(after) = separated(rest).filter(|after| digits(after) == 3) {
                 whole.push_str(&after[..3]);
                 rest = &after[3..];
             }
@@ -143,13 +148,26 @@ impl Lexer<'_> {
         }
         if let Some(after) = rest.strip_prefix(['e', 'E']) {
             let signed = after.strip_prefix(['-', '+']).unwrap_or(after);
-            let exponent = &signed[..digits(signed)];
-            if (1..=3).contains(&exponent.len()) && !signed[exponent.len()..].starts_with(|c: char| c.is_alphabetic()) {
+            let (exponent, after_exponent) = signed.split_at(digits(signed));
+            if exponent.len() > 3 || (!exponent.is_empty() && after_exponent.starts_with(char::is_alphabetic)) {
+                return None;
+            }
+            if !exponent.is_empty() {
                 let power = RBig::from(UBig::from(10u8).pow(exponent.parse().ok()?));
                 value = if after.starts_with('-') { value / power } else { value * power };
-                rest = &signed[exponent.len()..];
+                rest = after_exponent;
                 alone = false;
             }
+        }
+        // A version, a point or an apostrophe between thousands, and a number in a base that is told before its digits.
+        let second = rest.strip_prefix(['.', '\'']).is_some_and(|after| digits(after) > 0);
+        let based = alone && whole == "0" && {
+            let is_hex = |c: char| c.is_ascii_hexdigit();
+            rest.strip_prefix(['x', 'X']).is_some_and(|after| after.starts_with(is_hex))
+                || rest.strip_prefix(['b', 'B', 'o', 'O']).is_some_and(|after| digits(after) > 0)
+        };
+        if second || based {
+            return None;
         }
         self.rest = rest;
         self.tokens.push(Token::Number(value, alone.then_some(whole)));
@@ -256,6 +274,12 @@ impl Lexer<'_> {
         })
     }
 
+    /// Returns true between a number and a power of ten, where an `x` is a sign.
+    fn is_times(&self) -> bool {
+        let power = self.rest.trim_start().strip_prefix("10").unwrap_or("");
+        matches!(self.tokens.last(), Some(Token::Number(..))) && (power.starts_with('^') || power.starts_with("**"))
+    }
+
     /// Reads letters. A word that a digit runs into is none, unless it is a unit.
     fn letters(&mut self, after_digit: bool) -> Option<bool> {
         let run: String = self.rest.chars().take_while(|c| c.is_alphabetic()).collect();
@@ -272,6 +296,7 @@ impl Lexer<'_> {
             {
                 Token::Command(same(&run).to_owned())
             }
+            "x" if self.is_times() => Token::Sign('*'),
             _ if run.chars().count() == 1 => Token::Letter(run),
             _ if after_digit && run.chars().count() > 2 && !is_unit(&run) => return None,
             _ => Token::Run(run),
