@@ -121,7 +121,10 @@ fn spaces(text: &str) -> &str {
 /// Returns the mixed number of a whole one and the fraction of at most 1 that follows it, as in `11 5/6`, and the rest.
 fn mixed<'a>(whole: &BigRational, text: &'a str) -> Option<(BigRational, &'a str)> {
     let after = spaces(text);
-    let (numerator, rest) = Some(after).filter(|after| after.len() < text.len()).and_then(decimal)?;
+    let behind = &after[digits(after)..];
+    // Most numbers behind a space are no numerators: those are not computed twice.
+    let is_numerator = slash(behind).is_some() || SEPARATORS.iter().any(|separator| behind.starts_with(separator));
+    let (numerator, rest) = Some(after).filter(|after| is_numerator && after.len() < text.len()).and_then(decimal)?;
     let (fraction, rest) = over(&numerator, rest)?;
     let is_part = whole.is_integer() && numerator.is_integer() && fraction <= BigRational::one() && !fraction.is_zero();
     is_part.then(|| (whole + fraction, rest))

@@ -140,7 +140,7 @@ fn numbers_that_are_too_long_end() {
     for text in [
         "9", "1,", "1,5,", "1,234", "1/0/", "1/", "1.", "1_", "1e9", "1 / ", "1 1/1", "1x", "10^", "1'", "½", "-", "$.",
     ] {
-        let _ = read(None, &text.repeat(300_000 / text.len()));
+        let _ = read(None, &text.repeat(30_000 / text.len()));
     }
     assert_eq!(read(None, "1e399").map(|key| key.len()), Some(400));
     // Every answer is its own answer.
