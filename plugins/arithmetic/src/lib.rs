@@ -1,9 +1,9 @@
 //! Reads the last number of a completion and compares it exactly with the gold answer: `0.50`, `1/2` and `2/4` are the
 //! same answer, and rounding never makes two answers equal.
 //!
-//! A number is read whole or not at all: `1.5×10^3`, `1_500` and `3000 / 2` are 1500, and `1.2.3`, `1e3.2` and `2^10` are
-//! no numbers. A completion whose last number cannot be read has no answer: neither a part of that number nor an earlier
-//! one is taken for it. `docs/verifiers/arithmetic.md` has the spellings.
+//! A number is read whole or not at all: `1.5×10^3`, `1_500` and `3000 / 2` are 1500, and `1.2.3`, `1e3.2` and `2^10`
+//! are no numbers. A completion whose last number cannot be read has no answer: neither a part of that number nor an
+//! earlier one is taken for it. `docs/verifiers/arithmetic.md` has the spellings.
 //!
 //! As a verifier it is correctness: U(ν) = w/m Σ_i ⟨r, ν_i⟩, where r is 1 for the value of the gold answer and else 0.
 

@@ -1,5 +1,5 @@
-//! Numbers in text, as exact fractions. A number is read whole or not at all: where it cannot be read, none of its digits
-//! are taken for another number.
+//! Numbers in text, as exact fractions. A number is read whole or not at all: where it cannot be read, none of its
+//! digits are taken for another number.
 
 use num_bigint::BigInt;
 use num_rational::BigRational;
@@ -23,9 +23,9 @@ pub(crate) fn parse(text: &str) -> Option<BigRational> {
     rest.is_empty().then_some(number)
 }
 
-/// Iterates over the numbers in `text` from left to right: integers, decimals, fractions and mixed numbers, with thousands
-/// separators, exponents and signs; `None` for one that cannot be read. A minus between two operands (`10-3`) is not a
-/// sign.
+/// Iterates over the numbers in `text` from left to right: integers, decimals, fractions and mixed numbers, with
+/// thousands separators, exponents and signs; `None` for one that cannot be read. A minus between two operands (`10-3`)
+/// is not a sign.
 pub(crate) fn find(text: &str) -> impl Iterator<Item = Option<BigRational>> + '_ {
     let mut rest = text;
     let mut before = None;
@@ -130,8 +130,8 @@ fn mixed<'a>(whole: &BigRational, text: &'a str) -> Option<(BigRational, &'a str
     is_part.then(|| (whole + fraction, rest))
 }
 
-/// Returns the unsigned decimal at the start of `text`, with or without thousands separators and an exponent, or the power
-/// of ten, and the rest.
+/// Returns the unsigned decimal at the start of `text`, with or without thousands separators and an exponent, or the
+/// power of ten, and the rest.
 fn decimal(text: &str) -> Option<(BigRational, &str)> {
     if let Some((exponent, rest)) = text.strip_prefix("10").and_then(power) {
         return Some((power_of_ten(exponent)?, rest));
@@ -177,7 +177,8 @@ fn exponent(text: &str) -> Option<(i32, &str)> {
     (!rest.starts_with(char::is_alphanumeric)).then_some((exponent, rest))
 }
 
-/// Returns the exponent of the power of ten that the number before `text` is multiplied by, `×10^3`, `* 10³`, and the rest.
+/// Returns the exponent of the power of ten that the number before `text` is multiplied by, `×10^3`, `* 10³`, and the
+/// rest.
 fn scale(text: &str) -> Option<(i32, &str)> {
     let times = spaces(text);
     let after = TIMES.iter().find_map(|sign| times.strip_prefix(sign))?;
@@ -202,7 +203,8 @@ fn power(text: &str) -> Option<(i32, &str)> {
     (end > 0).then_some((if unsigned.len() < text.len() { -size } else { size }, &unsigned[end..]))
 }
 
-/// Returns the integer with or without a sign at the start of `text`, and the rest. A larger one than fits is the largest.
+/// Returns the integer with or without a sign at the start of `text`, and the rest. A larger one than fits is the
+/// largest.
 fn signed(text: &str) -> Option<(i32, &str)> {
     let unsigned = text.strip_prefix(['-', '+', '\u{2212}']).unwrap_or(text);
     let (size, rest) = unsigned.split_at(digits(unsigned));
@@ -210,8 +212,8 @@ fn signed(text: &str) -> Option<(i32, &str)> {
     Some((if text.starts_with(is_minus) { -size } else { size }, rest))
 }
 
-/// Returns true if `after` makes a list of the integer before it, `15,5,2`: each further item has one digit, or two of which
-/// the first is not 0. Longer ones may be the groups of one number.
+/// Returns true if `after` makes a list of the integer before it, `15,5,2`: each further item has one digit, or two of
+/// which the first is not 0. Longer ones may be the groups of one number.
 fn is_list(before: &str, after: &str) -> bool {
     let mut rest = after;
     while let Some(item) = rest.strip_prefix(',') {
@@ -244,7 +246,8 @@ fn skip(text: &str) -> &str {
     rest
 }
 
-/// Returns the text behind the sign that glues more digits to the number before `text`, or that takes it for an operand.
+/// Returns the text behind the sign that glues more digits to the number before `text`, or that takes it for an
+/// operand.
 fn glue(text: &str) -> Option<&str> {
     let operator = power(text).or_else(|| scale(text)).map(|(_, rest)| rest);
     if let Some(rest) = operator.or_else(|| slash(text)).or_else(|| text.strip_prefix('^')) {

@@ -194,8 +194,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn every_spelling_of_a_decimal_is_its_value(whole in 0u64..1_000_000_000, small in any::<bool>(), milli in 0u64..1000, negative in any::<bool>()) {
-        let whole = if small { whole % 20 } else { whole };
+    fn every_spelling_of_a_decimal_is_its_value(
+        whole in prop_oneof![0u64..20, 0u64..1_000_000_000], milli in 0u64..1000, negative in any::<bool>()
+    ) {
         let sign = if negative { "-" } else { "" };
         let units = BigInt::from(whole * 1000 + milli) * if negative { -1 } else { 1 };
         let key = BigRational::new(units, BigInt::from(1000)).to_string();
@@ -235,11 +236,13 @@ proptest! {
 
     #[test]
     fn digits_that_are_glued_are_one_number_or_none(
-        text in "\\.?[0-9]{1,4}((\\.|,|_|e|E|e-|x|'|\\^|\u{a0}|\u{202f}|×10\\^|x10\\^|\\.\\.|,\\.|__|½|³|\u{200b}|/[1-9])[0-9]{1,4}){1,4}"
+        text in "\\.?[0-9]{1,4}((\\.|,|_|e|E|e-|x|'|\\^|\u{a0}|\u{202f}|\
+            ×10\\^|x10\\^|\\.\\.|,\\.|__|½|³|\u{200b}|/[1-9])[0-9]{1,4}){1,4}"
     ) {
         let items: Vec<&str> = text.split(',').collect();
         let of_list = |item: &&str| matches!(item.as_bytes(), [b'0'..=b'9'] | [b'1'..=b'9', b'0'..=b'9']);
-        let list = items[0].bytes().all(|byte| byte.is_ascii_digit()) && items.len() > 1 && items[1..].iter().all(of_list);
+        let integer = items[0].bytes().all(|byte| byte.is_ascii_digit());
+        let list = integer && items.len() > 1 && items[1..].iter().all(of_list);
         let whole = number::parse(&text).map(|number| number.to_string());
         let want = if list { items.last().map(|item| (*item).to_owned()) } else { whole };
         prop_assert_eq!(read(None, &format!("first 7, then {text}")), want);

@@ -3,9 +3,9 @@
 //!
 //! As a verifier it is correctness: U(ν) = w/m Σ_i ⟨r, ν_i⟩, where r is 1 for the value of the gold answer and else 0.
 //!
-//! `extract` finds the text of the answer, with the ends of numbers by `number`, `parse` makes a tree of it, and `key` gives each value one text. A reader's
-//! answers are such keys, so answers with one value are one answer. `compare` accepts a few values besides: rounded ones,
-//! percentages, and intervals for inequalities.
+//! `extract` finds the text of the answer, with the ends of numbers by `number`, `parse` makes a tree of it, and `key`
+//! gives each value one text. A reader's answers are such keys, so answers with one value are one answer. `compare`
+//! accepts a few values besides: rounded ones, percentages, and intervals for inequalities.
 
 mod command;
 mod compare;

@@ -1,4 +1,5 @@
-//! Numbers in running text, where nothing marks their ends: a number is found whole, so that a part is never taken for it.
+//! Numbers in running text, where nothing marks their ends: a number is found whole, so that a part is never taken for
+//! it.
 
 /// Signs of a product with a power of ten.
 const TIMES: [char; 8] = ['×', '*', 'x', 'X', '·', '⋅', '⨯', '∗'];

@@ -407,7 +407,9 @@ proptest! {
     }
 
     #[test]
-    fn every_spelling_of_a_decimal_is_its_value(whole in 0u64..1_000_000, milli in 0u64..1000, negative in any::<bool>()) {
+    fn every_spelling_of_a_decimal_is_its_value(
+        whole in 0u64..1_000_000, milli in 0u64..1000, negative in any::<bool>()
+    ) {
         let sign = if negative { "-" } else { "" };
         let want = value(&format!("{sign}{whole}{milli:03}/1000"));
         prop_assert!(want.is_some());
@@ -437,7 +439,8 @@ proptest! {
 
     #[test]
     fn digits_that_are_glued_are_one_number_or_none(
-        text in "\\.?[0-9]{1,4}((\\.|_|e|E|e-|'|\\^|\u{a0}|\u{202f}|×10\\^|\\.\\.|__|½|³|\u{200b}|/[1-9]| / [1-9])[0-9]{1,4}){1,4}"
+        text in "\\.?[0-9]{1,4}((\\.|_|e|E|e-|'|\\^|\u{a0}|\u{202f}|\
+            ×10\\^|\\.\\.|__|½|³|\u{200b}|/[1-9]| / [1-9])[0-9]{1,4}){1,4}"
     ) {
         prop_assert_eq!(read(&format!("from 7 to {text}")), value(&text));
         prop_assert_eq!(read(&text), value(&text));

@@ -108,8 +108,8 @@ impl Lexer<'_> {
         Some(true)
     }
 
-    /// Reads a number with thousands separators, a decimal point and an exponent. Returns `None` for one that cannot be read
-    /// whole: no other number is made of its parts.
+    /// Reads a number with thousands separators, a decimal point and an exponent. Returns `None` for one that cannot be
+    /// read whole: no other number is made of its parts.
     fn number(&mut self) -> Option<()> {
         let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
         let mut whole = self.rest[..digits(self.rest)].to_owned();

@@ -63,15 +63,15 @@ pub(crate) fn power_of_ten(exponent: i64) -> Option<RBig> {
     Some(if exponent < 0 { RBig::from_parts(IBig::ONE, power) } else { RBig::from(power) })
 }
 
-/// Returns the bytes of a text that belong to the number before it, though both together are not read: a second power of
-/// ten, or digits behind a thin or no-break space that are no group of three.
+/// Returns the bytes of a text that belong to the number before it, though both together are not read: a second power
+/// of ten, or digits behind a thin or no-break space that are no group of three.
 pub(crate) fn continued(text: &str) -> Option<usize> {
     let power = times_power(text).map(|(_, rest)| text.len() - rest.len() + run(rest));
     power.or_else(|| text.strip_prefix(THIN_SPACES)?.starts_with(starts).then(|| run(text)))
 }
 
-/// Returns the bytes of the word or number at the start of a text, with the signs in it. A thin or no-break space before a
-/// digit does not end it.
+/// Returns the bytes of the word or number at the start of a text, with the signs in it. A thin or no-break space
+/// before a digit does not end it.
 pub(crate) fn run(text: &str) -> usize {
     let is_end = |(at, c): &(usize, char)| {
         let is_joint = THIN_SPACES.contains(c) && text[at + c.len_utf8()..].starts_with(starts);

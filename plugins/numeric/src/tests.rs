@@ -472,7 +472,8 @@ proptest! {
 
     #[test]
     fn digits_that_are_glued_are_one_number_or_none(
-        text in "\\.?[0-9]{1,4}((\\.|,|_|e|E|e-|'|\\^|\u{a0}|\u{202f}|×10\\^|x10\\^| × 10\\^|\\.\\.|__|½|³|\u{200b}|/[1-9]| / [1-9])[0-9]{1,4}){1,4}"
+        text in "\\.?[0-9]{1,4}((\\.|,|_|e|E|e-|'|\\^|\u{a0}|\u{202f}|\
+            ×10\\^|x10\\^| × 10\\^|\\.\\.|__|½|³|\u{200b}|/[1-9]| / [1-9])[0-9]{1,4}){1,4}"
     ) {
         // The last number of a line is the only number of the same text as a gold answer, or no number.
         let gold = plugin("{}").gold(&prompt(&text, "{}")).ok().map(|gold| gold.key());
