@@ -130,6 +130,7 @@ impl Weights {
         let (mut files, mut maps) = (HashMap::new(), HashMap::new());
         if single.is_file() || !index.is_file() {
             let tensors = safetensors::map(&single)?;
+            safetensors::require_floats(&tensors, &single)?;
             files.extend(tensors.tensors().into_iter().map(|(name, _)| (name, single.clone())));
             maps.insert(single, tensors);
             return Ok(Self::new(dir, files, maps));
@@ -155,7 +156,16 @@ impl Weights {
                 ));
             }
             if !maps.contains_key(&path) {
-                maps.insert(path.clone(), safetensors::map(&path)?);
+                let tensors = safetensors::map(&path)?;
+                safetensors::require_floats(&tensors, &path)?;
+                maps.insert(path.clone(), tensors);
+            }
+            if maps.get(&path).is_some_and(|tensors| tensors.get(name).is_err()) {
+                let reason = format!(
+                    "there is no tensor `{name}`, which {INDEX} has in this file; fetch both again, of one revision",
+                    name = Foreign::new(name)
+                );
+                return Err(Error::content(&path, reason));
             }
             files.insert(name.clone(), path);
         }
@@ -207,12 +217,6 @@ impl Weights {
             return Err(Error::content(
                 path,
                 format!("`{name}` has shape {found:?}; {CONFIG} calls for {shape:?}", name = Foreign::new(&name)),
-            ));
-        }
-        if !tensor.dtype().is_float() {
-            return Err(Error::content(
-                path,
-                format!("`{name}` holds {:?}, not floats", tensor.dtype(), name = Foreign::new(&name)),
             ));
         }
         Ok(tensor.to_dtype(DType::F32)?)

@@ -63,9 +63,13 @@ mod tests {
     use std::fs;
 
     use candle_core::Device;
+    use safetensors::Dtype;
 
     use super::*;
-    use crate::Policy;
+    use crate::{
+        Policy,
+        formats::safetensors::tests::{OTHERS, retype},
+    };
 
     /// Returns the message about a model at `path`.
     fn refused(path: &Path) -> String {
@@ -135,6 +139,51 @@ mod tests {
         assert!(message(b"PK\x03\x04archive").contains("safe_serialization=True"));
         assert!(message(b"{\"a\": 1}").contains("write the path of its folder"));
         assert!(message(b"\x10\0\0\0\0\0\0\0{\"a\": 1}").contains("of safetensors; write the path of its folder"));
+    }
+
+    #[test]
+    fn weights_of_other_types_are_refused_by_name() {
+        for dtype in OTHERS {
+            for tensor in ["model.layers.0.self_attn.q_proj.weight", "model.embed_tokens.weight", "lm_head.weight"] {
+                let message = changed(|dir| retype(&dir.join(WEIGHTS), tensor, dtype));
+                let words = format!("model.safetensors: the tensor `{tensor}` is of the type {dtype:?}; weights are read in");
+                assert!(message.contains(&words), "{message}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_shard_without_a_tensor_of_the_index_and_one_of_another_type_are_named() {
+        let sharded = |index: &'static str, dtype: Option<Dtype>| {
+            changed(move |dir| {
+                let shard = dir.join("model-1.safetensors");
+                fs::rename(dir.join(WEIGHTS), &shard).unwrap();
+                if let Some(dtype) = dtype {
+                    retype(&shard, "model.norm.weight", dtype);
+                }
+                fs::write(dir.join(INDEX), format!("{{\"weight_map\": {{\"{index}\": \"model-1.safetensors\"}}}}")).unwrap();
+            })
+        };
+        let message = sharded("absent", None);
+        assert!(message.contains("model-1.safetensors: there is no tensor `absent`, which model.safetensors.index"), "{message}");
+        let message = sharded("model.norm.weight", Some(Dtype::F8_E4M3));
+        assert!(message.contains("model-1.safetensors: the tensor `model.norm.weight` is of the type F8_E4M3"), "{message}");
+    }
+
+    #[test]
+    fn weights_of_mlx_are_named() {
+        let quantised = |key: &'static str| {
+            changed(move |dir| {
+                let path = dir.join("config.json");
+                let text = fs::read_to_string(&path).unwrap();
+                let with = format!("{{\"{key}\": {{\"group_size\": 64, \"bits\": 4}},");
+                fs::write(&path, text.replacen('{', &with, 1)).unwrap();
+            })
+        };
+        for key in ["quantization", "quantization_config"] {
+            let message = quantised(key);
+            assert!(message.contains("config.json: the weights are quantised by MLX, which is not supported"), "{message}");
+        }
     }
 
     #[test]

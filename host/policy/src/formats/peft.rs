@@ -121,6 +121,7 @@ pub(crate) fn attach(model: &Transformer, dir: &Path) -> Result<Transformer> {
     }
     let path = dir.join(WEIGHTS);
     let weights = safetensors::map(&path)?;
+    safetensors::require_floats(&weights, &path)?;
     let mut unread: BTreeSet<String> = weights.tensors().into_iter().map(|(name, _)| name).collect();
     let device = model.device().clone();
     let mut read = |name: &str, shape: &[usize]| -> Result<Tensor> {

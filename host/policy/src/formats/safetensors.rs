@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, io::Read, path::Path};
 
+use alft_text::Foreign;
 use candle_core::{Tensor, safetensors::MmapedSafetensors};
+use safetensors::Dtype;
 
 use crate::{
     error::{Error, Result},
@@ -13,6 +15,23 @@ use crate::{
 pub(crate) const WEIGHTS: &str = "model.safetensors";
 /// The list of the files of a folder that has them in several.
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
+
+/// The types in which weights are read. The numbers of every other type mean something only with scales, or with a table, that
+/// another file or program has.
+const READ: [Dtype; 4] = [Dtype::F32, Dtype::F16, Dtype::BF16, Dtype::F64];
+
+/// Fails if a tensor is of a type that weights are not read in.
+pub(crate) fn require_floats(tensors: &MmapedSafetensors, path: &Path) -> Result<()> {
+    let other = tensors.tensors().into_iter().filter(|(_, tensor)| !READ.contains(&tensor.dtype()));
+    let Some((name, tensor)) = other.min_by(|(a, _), (b, _)| a.cmp(b)) else { return Ok(()) };
+    let reason = format!(
+        "the tensor `{name}` is of the type {:?}; weights are read in F32, F16, BF16 and F64: take the weights in one of these, \
+         or load the model with transformers and save it in bf16 or f32",
+        tensor.dtype(),
+        name = Foreign::new(&name)
+    );
+    Err(Error::content(path, reason))
+}
 
 /// Maps a file into memory, to read its tensors one at a time.
 pub(crate) fn map(path: &Path) -> Result<MmapedSafetensors> {
@@ -44,4 +63,46 @@ fn check_length(path: &Path) -> Result<()> {
         return Err(Error::content(path, reason));
     }
     Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::fs;
+
+    use safetensors::tensor::TensorView;
+
+    use super::*;
+
+    /// Changes the type of a tensor in a file, or adds it: zeros of as many numbers.
+    pub(crate) fn retype(path: &Path, name: &str, dtype: Dtype) {
+        let bytes = fs::read(path).unwrap();
+        let read = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let mut tensors: BTreeMap<String, TensorView> = read.tensors().into_iter().collect();
+        let shape = tensors.get(name).map_or(vec![8, 8], |tensor| tensor.shape().to_vec());
+        let zeros = vec![0; shape.iter().product::<usize>() * dtype.bitsize() / 8];
+        tensors.insert(name.to_owned(), TensorView::new(dtype, shape, &zeros).unwrap());
+        let changed = safetensors::serialize(tensors, None).unwrap();
+        fs::write(path, changed).unwrap();
+    }
+
+    /// The types of the format in which no weights are read.
+    pub(crate) const OTHERS: [Dtype; 17] = [
+        Dtype::BOOL,
+        Dtype::F4,
+        Dtype::F6_E2M3,
+        Dtype::F6_E3M2,
+        Dtype::U8,
+        Dtype::I8,
+        Dtype::F8_E5M2,
+        Dtype::F8_E4M3,
+        Dtype::F8_E8M0,
+        Dtype::F8_E4M3FNUZ,
+        Dtype::F8_E5M2FNUZ,
+        Dtype::I16,
+        Dtype::U16,
+        Dtype::I32,
+        Dtype::U32,
+        Dtype::C64,
+        Dtype::I64,
+    ];
 }

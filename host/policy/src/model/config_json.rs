@@ -32,7 +32,6 @@ struct HfConfig {
     tie_word_embeddings: Option<bool>,
     #[serde(default)]
     mlp_bias: bool,
-    quantization_config: Option<Value>,
     bos_token_id: Option<u32>,
     eos_token_id: Option<TokenIds>,
 }
@@ -54,6 +53,23 @@ impl TokenIds {
     }
 }
 
+/// Returns the name of the method that quantised the weights of a model or of its text part, if one did.
+fn quantised_by(config: &Value) -> Option<&str> {
+    const MLX: &str = "MLX";
+    let parts = [config, &config["text_config"]];
+    let method = |part: &'static str| parts.into_iter().map(move |config| &config[part]).find(|method| !method.is_null());
+    // MLX writes its own under both names, without a method.
+    let own = |quantised: &Value| !quantised["bits"].is_null() && !quantised["group_size"].is_null();
+    match (method("quantization_config"), method("quantization")) {
+        (Some(quantised), _) => {
+            let unnamed = if own(quantised) { MLX } else { "an unnamed method" };
+            Some(quantised["quant_method"].as_str().unwrap_or(unnamed))
+        }
+        (None, Some(_)) => Some(MLX),
+        (None, None) => None,
+    }
+}
+
 impl ModelConfig {
     /// Parses the text of a `config.json`; errors name `path`.
     pub(crate) fn from_json(text: &str, path: &Path) -> Result<Self> {
@@ -67,14 +83,14 @@ impl ModelConfig {
             supported: families::SUPPORTED,
         })?;
         let family = families::of(architecture);
-        let value = family.text_model(&found, value);
-        let hf: HfConfig = serde_json::from_value(value.clone()).map_err(Error::format(path, "config.json"))?;
-        if let Some(quantised) = hf.quantization_config.filter(|config| !config.is_null()) {
-            let method = quantised["quant_method"].as_str().unwrap_or("an unnamed method");
+        if let Some(method) = quantised_by(&value) {
             return Err(unsupported(format!(
-                "the weights are quantised by {method}, which is not supported; load the model's folder in bf16, f16 or f32"
+                "the weights are quantised by {method}, which is not supported; load the model's folder in bf16, f16 or f32",
+                method = Foreign::new(method)
             )));
         }
+        let value = family.text_model(&found, value);
+        let hf: HfConfig = serde_json::from_value(value.clone()).map_err(Error::format(path, "config.json"))?;
         let (key, supported) = family.activation;
         if let Some(act) = value[key].as_str().filter(|act| *act != supported) {
             return Err(unsupported(format!(
