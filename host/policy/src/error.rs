@@ -156,6 +156,15 @@ pub enum Error {
         /// The template library's error, with the line.
         source: minijinja::Error,
     },
+    /// The model's chat template leaves questions out.
+    #[error(
+        "the chat template in {place} writes conversations without the question, so the model would not read it: fetch the template \
+         again, or write one of your own as `prompts.template`"
+    )]
+    TemplateWithoutQuestion {
+        /// The file that the template is in.
+        place: &'static str,
+    },
     /// A sequence does not fit the model's context.
     #[error(
         "sequence {index} needs {needed} tokens (prompt {prompt}) and the model's context holds {context}; shorten the prompt or allow fewer new tokens"

@@ -3,11 +3,13 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
 use alft_text::Foreign;
 use candle_core::{DType, Device, Tensor, safetensors::MmapedSafetensors};
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::{
@@ -18,11 +20,12 @@ use super::{
 use crate::{
     error::{Error, Result},
     model::{
-        companions::{self, CONFIG, Companions, GENERATION_CONFIG, TOKENIZER, TOKENIZER_CONFIG},
+        companions::{self, CHAT_TEMPLATE, CONFIG, Companions, GENERATION_CONFIG, TOKENIZER, TOKENIZER_CONFIG},
         config::ModelConfig,
         config_json::TokenIds,
         quantisation::Quantisation,
         tokenizer::Tokenizer,
+        tokenizer_json,
         transformer::Transformer,
         weight::{Weight, WeightSource},
     },
@@ -31,6 +34,8 @@ use crate::{
 
 /// The beginning of the names of a text model's weights in a model of several parts, whose others are not read.
 const TEXT_MODEL: &str = "language_model.";
+
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Loads a folder. Weights in `f16` and `bf16` are converted to `f32`, and projections quantised.
 pub(super) fn load(dir: &Path, device: &Device, quantisation: Option<Quantisation>) -> Result<Policy> {
@@ -69,11 +74,15 @@ fn companions(dir: &Path) -> Result<Companions> {
     for name in companions::NAMES {
         let path = dir.join(name);
         if path.is_file() {
-            files.insert(name, read(&path)?);
+            let text = read(&path)?;
+            if let Some(other) = alft_fs::other_format(text.as_bytes()) {
+                return Err(Error::content(&path, format!("the file is {other}")));
+            }
+            if name != CHAT_TEMPLATE {
+                serde_json::from_str::<IgnoredAny>(&text).map_err(Error::format(&path, "JSON"))?;
+            }
+            files.insert(name, text);
         }
-    }
-    if let Some(text) = files.get(TOKENIZER_CONFIG) {
-        serde_json::from_str::<Value>(text).map_err(Error::format(&dir.join(TOKENIZER_CONFIG), "JSON"))?;
     }
     Ok(Companions::new(files))
 }
@@ -110,8 +119,16 @@ pub(super) fn check_vocab_size(tokenizer: &Tokenizer, config: &ModelConfig, path
     Ok(())
 }
 
+/// Reads a file that is text, without the mark of byte order that some programs for Windows put at its beginning.
 fn read(path: &Path) -> Result<String> {
-    alft_fs::read_to_string(path, alft_fs::MAX_DESCRIPTION).map_err(Error::read(path))
+    let text = alft_fs::read_to_string(path, alft_fs::MAX_DESCRIPTION).map_err(|error| match error.kind() {
+        ErrorKind::InvalidData => Error::format(path, "text")(error),
+        _ => Error::read(path)(error),
+    })?;
+    Ok(match text.strip_prefix(BYTE_ORDER_MARK) {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    })
 }
 
 /// The safetensors files of a folder, from which tensors are read one at a time.
@@ -253,6 +270,9 @@ pub(super) fn write(policy: &Policy, model: &Transformer, dir: &Path, format: Ex
     let mut files: BTreeMap<&str, String> = standard_files(policy)?;
     let kept = policy.companions.files().filter(|(name, text)| *name != CONFIG || is_of_a_text_model(text));
     files.extend(kept.map(|(name, text)| (name, text.to_owned())));
+    if let Some(tokenizer) = files.get_mut(TOKENIZER) {
+        *tokenizer = tokenizer_json::with_keys_off(tokenizer);
+    }
     if let Some(config) = files.get_mut(CONFIG) {
         *config = with_dtype(config, format).map_err(Error::format(Path::new(CONFIG), "JSON"))?;
     }

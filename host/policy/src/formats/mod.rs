@@ -97,9 +97,12 @@ impl Policy {
     /// one. `None` for a model without a template.
     ///
     /// # Errors
-    /// [`Error::ChatTemplate`] for a template that cannot be compiled, [`Error::Setting`] for a text that is no date.
+    /// [`Error::ChatTemplate`] for a template that cannot be compiled, [`Error::TemplateWithoutQuestion`] for one that leaves
+    /// questions out, [`Error::Setting`] for a text that is no date.
     pub fn chat_template(&self, date: Option<&str>) -> Result<Option<ChatTemplate>> {
         let Some(source) = self.companions.chat_template() else { return Ok(None) };
-        ChatTemplate::new(&source, self.companions.named_tokens(), date).map(Some)
+        let template = ChatTemplate::new(&source, self.companions.named_tokens(), date)?;
+        template.check_keeps_questions(self.companions.chat_template_place())?;
+        Ok(Some(template))
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::{Date, format_description};
 
+use super::template_work;
 use crate::error::{Error, Result};
 
 /// A message of a conversation.
@@ -39,8 +40,11 @@ pub struct ChatTemplate {
     tokens: BTreeMap<String, String>,
 }
 
-/// Steps that a template may take, which bounds its time and memory: a template comes from a stranger.
-const FUEL: u64 = 10_000_000;
+/// Steps that a template may take, which bounds its time and memory: a template comes from a stranger. A step pays for 64 bytes.
+const FUEL: u64 = 1_000_000;
+
+/// The text of a question that a template is tried with.
+const PROBE: &str = "zyzzyva";
 
 /// The name of the only template in the environment.
 const NAME: &str = "chat";
@@ -61,17 +65,32 @@ impl ChatTemplate {
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(failed)?;
         environment.set_syntax(syntax);
         environment.set_fuel(Some(FUEL));
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        template_work::add(&mut environment);
         environment.add_function("raise_exception", |message: String| -> std::result::Result<String, JinjaError> {
             Err(JinjaError::new(ErrorKind::InvalidOperation, message))
         });
-        // That of the library escapes texts for the web.
-        environment.add_filter("tojson", |value: Serde<Value>| value.0.to_string());
         // In Python nothing can be iterated in `None`, which is how templates tell that there are no tools.
         environment.add_test("iterable", |value: &JinjaValue| !value.is_none() && value.try_iter().is_ok());
         environment.add_function("strftime_now", move |format: String| strftime(date, &format));
         environment.add_template_owned(NAME, without_generation_marks(source)).map_err(failed)?;
         Ok(Self { environment, source: source.to_owned(), tokens })
+    }
+
+    /// Fails for a template that writes conversations without the question, such as a page that a download left: a policy would
+    /// learn to answer questions that it never read. `place` is where the template comes from. A template that refuses the
+    /// question is left to [`Self::render`], whose conversations may have the messages that it asks for.
+    ///
+    /// # Errors
+    /// [`Error::TemplateWithoutQuestion`].
+    pub(crate) fn check_keeps_questions(&self, place: &'static str) -> Result<()> {
+        let question = Message::new("user", PROBE);
+        let conversations = [vec![question.clone()], vec![Message::new("system", "a"), question]];
+        let written = conversations.iter().filter_map(|messages| self.render(messages, &Map::new()).ok());
+        let mut kept = written.map(|text| text.to_lowercase().contains(PROBE)).peekable();
+        if kept.peek().is_some() && !kept.any(|kept| kept) {
+            return Err(Error::TemplateWithoutQuestion { place });
+        }
+        Ok(())
     }
 
     /// Returns the template's text.
@@ -218,6 +237,48 @@ mod tests {
         let wrong = [Message::new("user", "a"), Message::new("user", "b")];
         let error = template.render(&wrong, &Map::new()).unwrap_err();
         assert!(std::error::Error::source(&error).unwrap().to_string().contains("alternate"));
+    }
+
+    #[test]
+    fn a_template_without_the_question_is_refused() {
+        let check = |source| template(source).check_keeps_questions("here").map_err(|error| error.to_string());
+        for lost in ["hello", "", "{{ bos_token }}", "{% for m in messages %}{{ m.role }}: {{ m['contents'] }}{% endfor %}"] {
+            let message = check(lost).unwrap_err();
+            assert!(message.contains("the chat template in here writes conversations without the question"), "{message}");
+        }
+        for kept in [
+            "{{ messages[0].content }}",
+            "{{ messages[-1]['content'].upper().strip() }}",
+            "{% if messages[0].role != 'system' %}{{ raise_exception('no system') }}{% endif %}{{ messages[1].content }}",
+            "{{ raise_exception('never') }}",
+        ] {
+            check(kept).unwrap();
+        }
+    }
+
+    #[test]
+    fn work_that_the_library_does_not_count_is_paid_for() {
+        let nested = "{% set a = [1] * 1000 %}{% set b = [a] * 1000 %}{% set c = [b] * 1000 %}";
+        for source in [
+            "{{ '{:>3000000000}'.format(5)|length }}",
+            "{{ '{:.3000000000f}'.format(5.5)|length }}",
+            "{% set ns = namespace(x='aaaaaaaa') %}{% for i in range(40) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x|length }}",
+            &format!("{nested}{{{{ c|tojson|length }}}}"),
+            &format!("{nested}{{{{ ','.join(c)|length }}}}"),
+            &format!("{nested}{{{{ '{{}}'.format(c)|length }}}}"),
+            &format!("{nested}{{{{ c|string|length }}}}"),
+            "{{ ('a,' * 9000000).split(',')|length }}",
+            "{{ ('a,' * 9000000)|split(',')|length }}",
+            "{{ ('a\n' * 9000000).splitlines()|length }}",
+            "{{ ('a\n' * 9000000)|lines|length }}",
+            "{{ ('a' * 20000000)|list|length }}",
+        ] {
+            let error = template(source).render(&[], &Map::new()).unwrap_err();
+            assert!(std::error::Error::source(&error).unwrap().to_string().contains("out of fuel"), "{source}: {error:?}");
+        }
+        let written = template("{{ '{:>4}|{}'.format(5, 'a').split('|') | tojson }}").render(&[], &Map::new()).unwrap();
+        assert_eq!(written, r#"["   5","a"]"#);
+        assert_eq!(template("{{ 'a b'|split|join('-') }}").render(&[], &Map::new()).unwrap(), "a-b");
     }
 
     #[test]

@@ -55,6 +55,16 @@ impl Companions {
         }
     }
 
+    /// Returns the place of the chat template, for errors.
+    pub(crate) fn chat_template_place(&self) -> &'static str {
+        match (self.get(CHAT_TEMPLATE), self.get(CONFIG)) {
+            (Some(_), _) => CHAT_TEMPLATE,
+            (None, Some(_)) => TOKENIZER_CONFIG,
+            // A GGUF file has no configuration in JSON.
+            (None, None) => "the metadata of the GGUF file",
+        }
+    }
+
     /// Returns the tokens that the tokenizer's configuration names, such as `bos_token`.
     pub(crate) fn named_tokens(&self) -> BTreeMap<String, String> {
         let config = self.tokenizer_config();

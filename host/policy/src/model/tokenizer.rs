@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 use tokenizers::ModelWrapper;
 
-use super::stand_in::StandIns;
+use super::{stand_in::StandIns, tokenizer_json};
 use crate::error::{Error, Result};
 
 /// A tokenizer that can be written as a standard `tokenizer.json`.
@@ -22,6 +22,8 @@ pub struct Tokenizer {
     inner: Arc<tokenizers::Tokenizer>,
     /// The token that the library puts in the place of text it cannot encode, if the tokenizer has one.
     unknown: Option<u32>,
+    /// True if the library would leave out text that it cannot encode. It is told of [`ABSENT`] then, and fails.
+    leaves_out: bool,
     /// The special tokens, by which a model tells its own marks from text.
     special: StandIns,
     /// The tokens that a text begins with when a model reads it as a whole, such as that of the beginning of a sequence.
@@ -30,28 +32,38 @@ pub struct Tokenizer {
     bytes: Option<Arc<[u32]>>,
 }
 
+/// The name of the token of text that cannot be encoded, in a tokenizer without one. No vocabulary has it.
+const ABSENT: &str = "\u{0}absent\u{0}";
+
 impl Tokenizer {
     /// Parses the text of a `tokenizer.json`; errors name `path`.
     pub(crate) fn from_json(text: &str, path: &Path) -> Result<Self> {
         // The library panics where it finds the end of a damaged file.
         let value: Value = serde_json::from_str(text).map_err(Error::format(path, "tokenizer.json"))?;
+        if let Some(fault) = tokenizer_json::excessive_growth(&value) {
+            return Err(Error::content(path, fault));
+        }
         let mut inner = guarded(|| tokenizers::Tokenizer::from_bytes(text.as_bytes()))
             .map_err(Error::format(path, "tokenizer.json"))?;
         // Some files have a length that texts were cut or filled to when they were saved.
         inner.with_truncation(None).map_err(failed("leave texts whole"))?;
         inner.with_padding(None);
-        let unknown = value["model"]["unk_token"].as_str().and_then(|token| inner.token_to_id(token));
+        let model = &value["model"];
+        let named = model["unk_token"].as_str().and_then(|token| inner.token_to_id(token));
+        let numbered = || model["unk_id"].as_u64().and_then(|id| u32::try_from(id).ok());
+        let unknown = named.or_else(numbered);
         Ok(Self::new(inner, unknown))
     }
 
     /// Wraps a tokenizer of the library. `unknown` is the token of text that it cannot encode.
-    pub(crate) fn new(inner: tokenizers::Tokenizer, unknown: Option<u32>) -> Self {
+    pub(crate) fn new(mut inner: tokenizers::Tokenizer, unknown: Option<u32>) -> Self {
+        let leaves_out = encode_all_or_fail(&mut inner);
         let added = inner.get_added_tokens_decoder();
         let special = added.into_values().filter(|token| token.special).map(|token| token.content);
         let special = StandIns::new(special);
         let beginning = beginning(&inner).unwrap_or_default().into();
         let bytes = byte_tokens(&inner).map(Into::into);
-        Self { inner: inner.into(), unknown, special, beginning, bytes }
+        Self { inner: inner.into(), unknown, leaves_out, special, beginning, bytes }
     }
 
     /// Returns the tokenizer with other tokens at the beginning of a text.
@@ -153,7 +165,7 @@ impl Tokenizer {
         if text.is_empty() {
             return Ok(Vec::new());
         }
-        let encoding = guarded(|| self.inner.encode_fast(text, false)).map_err(failed("encode a text"))?;
+        let encoding = guarded(|| self.inner.encode_fast(text, false)).map_err(|error| self.no_token(text, error))?;
         let ids = encoding.get_ids();
         if let Some(at) = self.unknown.and_then(|unknown| ids.iter().position(|id| *id == unknown)) {
             // Only the slow encoding has offsets.
@@ -163,6 +175,19 @@ impl Tokenizer {
             return Err(Error::NoToken { character, text: text.to_owned() });
         }
         Ok(ids.to_vec())
+    }
+
+    /// Returns the error about a text that the library cannot encode, with the first character that it cannot.
+    fn no_token(&self, text: &str, error: tokenizers::Error) -> Error {
+        let fails = |character: &char| {
+            let mut buffer = [0; 4];
+            let letter: &str = character.encode_utf8(&mut buffer);
+            guarded(|| self.inner.encode_fast(letter, false)).is_err()
+        };
+        match text.chars().find(fails).filter(|_| self.leaves_out) {
+            Some(character) => Error::NoToken { character: character.to_string(), text: text.to_owned() },
+            None => failed("encode a text")(error),
+        }
     }
 
     /// Returns the text of tokens, without special tokens.
@@ -200,6 +225,12 @@ impl Tokenizer {
         let json = self.inner.to_string(true).map_err(failed("write its tokenizer.json"))?;
         let mut value: Value =
             serde_json::from_str(&json).map_err(|error| failed("read its own JSON")(error.into()))?;
+        let json = if self.leaves_out {
+            value["model"]["unk_token"] = Value::Null;
+            format!("{value:#}\n")
+        } else {
+            json
+        };
         let Some(merges) = value["model"]["merges"].as_array_mut() else { return Ok(json) };
         let joined = |merge: &Value| match (merge[0].as_str()?, merge[1].as_str()?) {
             (left, right) if !left.contains(' ') && !right.contains(' ') => Some(json!(format!("{left} {right}"))),
@@ -211,6 +242,23 @@ impl Tokenizer {
         }
         Ok(format!("{value:#}\n"))
     }
+}
+
+/// Turns off the dropout of a BPE, which splits a text otherwise each time, and has one without a token for unknown text fail on
+/// such text, which the library leaves out. Returns true for the latter.
+fn encode_all_or_fail(inner: &mut tokenizers::Tokenizer) -> bool {
+    let ModelWrapper::BPE(model) = inner.get_model() else { return false };
+    let leaves_out = model.unk_token.is_none();
+    if !leaves_out && model.dropout.is_none() {
+        return false;
+    }
+    let mut model = model.clone();
+    model.dropout = None;
+    if leaves_out {
+        model.unk_token = Some(ABSENT.to_owned());
+    }
+    inner.with_model(model);
+    leaves_out
 }
 
 /// Returns the tokens that the tokenizer's own post-processor puts before a text.
@@ -331,6 +379,40 @@ mod tests {
         assert_eq!(tokenizer.encode_whole("abab").unwrap(), [0, 3, 3]);
         assert_eq!(tokenizer.encode_whole("<s>abab").unwrap(), [0, 3, 3], "a template may have it too");
         assert_eq!(tokenizer.encode("abab").unwrap(), [3, 3]);
+    }
+
+    #[test]
+    fn dropout_is_off() {
+        let plain = byte_level(&["a", "b", "ab"], &["a b"], &[]);
+        let mut value: Value = serde_json::from_str(&plain.to_json().unwrap()).unwrap();
+        value["model"]["dropout"] = json!(1.0);
+        let tokenizer = Tokenizer::from_json(&value.to_string(), Path::new("t")).unwrap();
+        assert_eq!(tokenizer.encode("ab").unwrap(), [2]);
+    }
+
+    #[test]
+    fn text_without_a_token_is_refused_in_every_model() {
+        let no_token = |tokenizer: &Tokenizer| tokenizer.encode("aéa").unwrap_err().to_string();
+        let with = |model: Value| {
+            let json = json!({"version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+                "pre_tokenizer": null, "post_processor": null, "decoder": null, "model": model});
+            Tokenizer::from_json(&json.to_string(), Path::new("t")).unwrap()
+        };
+        let unigram = |fallback: bool| {
+            let mut vocab = vec![json!(["<unk>", 0.0]), json!(["a", -1.0])];
+            if fallback {
+                vocab.extend((0..=255).map(|byte| json!([format!("<0x{byte:02X}>"), -9.0])));
+            }
+            with(json!({"type": "Unigram", "unk_id": 0, "vocab": vocab, "byte_fallback": fallback}))
+        };
+        assert!(no_token(&unigram(false)).contains("no token for \"é\""), "{}", no_token(&unigram(false)));
+        assert_eq!(unigram(true).encode("aé").unwrap(), [1, 2 + 0xC3, 2 + 0xA9]);
+        let characters = with(json!({"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": []}));
+        assert!(no_token(&characters).contains("no token for \"é\""), "{}", no_token(&characters));
+        assert_eq!(characters.encode("aba").unwrap(), [0, 1, 0]);
+        assert!(!characters.to_json().unwrap().contains("absent"));
+        let bytes = byte_level(&["a", "b", "Ã", "©"], &[], &[]);
+        assert_eq!(bytes.encode("aéa").unwrap(), [0, 2, 3, 0]);
     }
 
     #[test]
