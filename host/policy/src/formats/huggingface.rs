@@ -22,7 +22,8 @@ use crate::{
     model::{
         companions::{self, CHAT_TEMPLATE, CONFIG, Companions, GENERATION_CONFIG, TOKENIZER, TOKENIZER_CONFIG},
         config::ModelConfig,
-        config_json::TokenIds,
+        config_json::eos_tokens,
+        json_text,
         quantisation::Quantisation,
         tokenizer::Tokenizer,
         tokenizer_json,
@@ -49,8 +50,8 @@ pub(super) fn load(dir: &Path, device: &Device, quantisation: Option<Quantisatio
     if let Some(text) = companions.get(GENERATION_CONFIG) {
         let path = dir.join(GENERATION_CONFIG);
         let value: Value = serde_json::from_str(text).map_err(Error::format(&path, "JSON"))?;
-        if let Ok(ids) = serde_json::from_value::<TokenIds>(value["eos_token_id"].clone()) {
-            config.eos_tokens = ids.into_vec();
+        if let Some(ids) = eos_tokens(&value).map_err(|reason| Error::content(&path, reason))? {
+            config.eos_tokens = ids;
             config.check(&path)?;
         }
     }
@@ -274,7 +275,7 @@ pub(super) fn write(policy: &Policy, model: &Transformer, dir: &Path, format: Ex
         *tokenizer = tokenizer_json::with_keys_off(tokenizer);
     }
     if let Some(config) = files.get_mut(CONFIG) {
-        *config = with_dtype(config, format).map_err(Error::format(Path::new(CONFIG), "JSON"))?;
+        *config = with_dtype(config, format);
     }
     for (name, text) in &files {
         let path = dir.join(name);
@@ -317,15 +318,109 @@ fn standard_files(policy: &Policy) -> Result<BTreeMap<&'static str, String>> {
 }
 
 /// Returns the text of a `config.json` that names the type of the weights, under the names that it had for it.
-fn with_dtype(config: &str, format: ExportType) -> serde_json::Result<String> {
+fn with_dtype(config: &str, format: ExportType) -> String {
     let name = match format {
         ExportType::F32 => "float32",
         ExportType::Bf16 => "bfloat16",
     };
-    let mut value: Value = serde_json::from_str(config)?;
-    let present: Vec<&str> = ["dtype", "torch_dtype"].into_iter().filter(|key| !value[key].is_null()).collect();
-    for key in if present.is_empty() { vec!["torch_dtype"] } else { present } {
-        value[key] = json!(name);
+    let name = json!(name).to_string();
+    let members = json_text::members(config);
+    let changes: Vec<(&str, &str)> =
+        ["dtype", "torch_dtype"].iter().filter_map(|key| Some((*members.get(*key)?, name.as_str()))).collect();
+    match config.split_once('{') {
+        Some((before, rest)) if changes.is_empty() => {
+            let comma = if members.is_empty() { "" } else { "," };
+            format!("{before}{{\n  \"torch_dtype\": {name}{comma}{rest}")
+        }
+        _ => json_text::with_values(config, &changes),
     }
-    Ok(format!("{value:#}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_type_of_the_weights_changes_in_a_configuration() {
+        let of = |config: &str| with_dtype(config, ExportType::Bf16);
+        assert_eq!(
+            of("{\"a\": 123456789012345678901234567890, \"dtype\" : null}\n"),
+            "{\"a\": 123456789012345678901234567890, \"dtype\" : \"bfloat16\"}\n"
+        );
+        assert_eq!(
+            of("{\"b\":1e2,\"a\":{\"dtype\":1},\"torch_dtype\":\"float32\",\"dtype\":\"float32\"}"),
+            "{\"b\":1e2,\"a\":{\"dtype\":1},\"torch_dtype\":\"bfloat16\",\"dtype\":\"bfloat16\"}"
+        );
+        assert_eq!(of("{\"b\": 1}"), "{\n  \"torch_dtype\": \"bfloat16\",\"b\": 1}");
+    }
+
+    #[test]
+    fn an_export_has_the_tokenizer_as_it_came_but_for_the_keys_that_are_off() {
+        let home = tempfile::tempdir().unwrap();
+        let (source, export) = (home.path().join("source"), home.path().join("export"));
+        Policy::tiny(0, &Device::Cpu).unwrap().save(&source).unwrap();
+        let path = source.join(TOKENIZER);
+        let text = fs::read_to_string(&path).unwrap();
+        let cut = "\"truncation\": {\"max_length\": 2, \"strategy\": \"LongestFirst\", \"stride\": 0}";
+        assert!(text.contains("\"truncation\": null"));
+        fs::write(&path, text.replace("\"truncation\": null", cut)).unwrap();
+        let policy = Policy::open(&source, &Device::Cpu).unwrap();
+        policy.save(&export).unwrap();
+        assert_eq!(fs::read_to_string(export.join(TOKENIZER)).unwrap(), text);
+    }
+
+    #[test]
+    fn tokens_that_end_a_text_are_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("model");
+        Policy::tiny(0, &Device::Cpu).unwrap().save(&model).unwrap();
+        let message = |name: &str, text: &str| {
+            let path = model.join(name);
+            let kept = fs::read(&path).unwrap();
+            fs::write(&path, text).unwrap();
+            let message = Policy::open(&model, &Device::Cpu).map(|_| ()).map_err(|error| error.to_string());
+            fs::write(&path, kept).unwrap();
+            message
+        };
+        let config = fs::read_to_string(model.join(CONFIG)).unwrap();
+        let words = "`eos_token_id` is ";
+        for wrong in ["\"<eos>\"", "-1", "[1, \"x\"]", "{}", "1.5"] {
+            let refused = message(GENERATION_CONFIG, &format!("{{\"eos_token_id\": {wrong}}}")).unwrap_err();
+            assert!(refused.contains(words) && refused.contains("generation_config.json"), "{refused}");
+            let (before, rest) = config.split_once("\"eos_token_id\": ").unwrap();
+            let (_, after) = rest.split_once(if rest.starts_with('[') { "]" } else { "," }).unwrap();
+            let comma = if rest.starts_with('[') { "" } else { "," };
+            let refused = message(CONFIG, &format!("{before}\"eos_token_id\": {wrong}{comma}{after}")).unwrap_err();
+            assert!(refused.contains(words) && refused.contains("/config.json"), "{refused}");
+        }
+        message(GENERATION_CONFIG, "{\"eos_token_id\": null}").unwrap();
+        message(GENERATION_CONFIG, "\u{feff}{}").unwrap();
+        message(CONFIG, &format!("\u{feff}{config}")).unwrap();
+        let refused = message(TOKENIZER, "{\"model\": {\"type\": \"BBPE\"}}").unwrap_err();
+        assert!(refused.contains("the tokenizer's model is `BBPE`; supported are BPE,"), "{refused}");
+    }
+
+    #[test]
+    fn companions_of_another_format_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("model");
+        Policy::tiny(0, &Device::Cpu).unwrap().save(&model).unwrap();
+        for name in companions::NAMES {
+            let path = model.join(name);
+            let kept = fs::read(&path).ok();
+            for (bytes, words) in [
+                (b"version https://git-lfs.github.com/spec/v1\noid".as_slice(), "a pointer of Git LFS"),
+                (b"\n <!DOCTYPE html>", "an HTML page"),
+                (b"\x1f\x8b\x08\0\xff", "compressed by gzip"),
+            ] {
+                fs::write(&path, bytes).unwrap();
+                let message = Policy::open(&model, &Device::Cpu).unwrap_err().to_string();
+                assert!(message.contains(&format!("{name}: the file is {words}")), "{message}");
+            }
+            match kept {
+                Some(kept) => fs::write(&path, kept).unwrap(),
+                None => fs::remove_file(&path).unwrap(),
+            }
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use alft_text::Foreign;
+
 use super::safetensors::{INDEX, WEIGHTS};
 use crate::{
     error::{Error, Result},
@@ -13,10 +15,19 @@ pub(super) fn check_folder(dir: &Path) -> Result<()> {
     let has = |name: &str| dir.join(name).is_file();
     let with_ending = |ending: &str| -> Option<String> {
         let names = std::fs::read_dir(dir).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        names.filter(|name| name.ends_with(ending)).min()
+        names.filter(|name| name.ends_with(ending)).min().map(|name| Foreign::new(&name).to_string())
     };
+    for name in ["config.json", WEIGHTS, INDEX, TOKENIZER] {
+        let path = dir.join(name);
+        if path.exists() && !path.is_file() {
+            // The error says what it is.
+            alft_fs::open(&path).map_err(Error::read(&path))?;
+        }
+    }
     let fault = if !has("config.json") {
-        if has("adapter_config.json") {
+        if let Some(snapshot) = snapshot(dir) {
+            format!("is a cache of a hub, whose files are in its folders of snapshots: write the path {snapshot}")
+        } else if has("adapter_config.json") {
             "is an adapter of PEFT without its model: write the folder of the model that it was trained beside, and this \
              one as `model.adapter`"
                 .to_owned()
@@ -41,7 +52,10 @@ pub(super) fn check_folder(dir: &Path) -> Result<()> {
                 Some(name) => {
                     format!("has {name}, but no {WEIGHTS}, and no {INDEX}, which names several: fetch that too")
                 }
-                None => format!("has no weights: fetch {WEIGHTS}, or all the files that {INDEX} names"),
+                None => match OTHER_WEIGHTS.iter().find_map(|(ending, of)| Some((with_ending(ending)?, of))) {
+                    Some((name, of)) => format!("has {name}, {of}"),
+                    None => format!("has no weights: fetch {WEIGHTS}, or all the files that {INDEX} names"),
+                },
             },
         }
     } else if !has(TOKENIZER) {
@@ -50,12 +64,39 @@ pub(super) fn check_folder(dir: &Path) -> Result<()> {
                 "has no tokenizer.json, but {name}: load the tokenizer with transformers, and save it by \
                  `tokenizer.save_pretrained(folder)`"
             ),
+            None if has("vocab.json") && has("merges.txt") => {
+                "has no tokenizer.json, but vocab.json and merges.txt: load the \
+                 tokenizer with transformers, and save it by `tokenizer.save_pretrained(folder)`"
+                    .to_owned()
+            }
             None => "has no tokenizer.json: fetch it from where the weights are".to_owned(),
         }
     } else {
         return Ok(());
     };
     Err(Error::content(dir, format!("the folder {fault}")))
+}
+
+/// The endings of files of weights that are not read, with the rest of the sentence about such a file.
+const OTHER_WEIGHTS: [(&str, &str); 8] = [
+    (".h5", OF_ANOTHER_LIBRARY),
+    (".msgpack", OF_ANOTHER_LIBRARY),
+    (".onnx", OF_ANOTHER_LIBRARY),
+    (".ckpt", "which runs code when it is read: fetch the weights in safetensors"),
+    (".part", UNFINISHED),
+    (".incomplete", UNFINISHED),
+    (".crdownload", UNFINISHED),
+    (".aria2", UNFINISHED),
+];
+const OF_ANOTHER_LIBRARY: &str = "which another library reads: fetch the weights in safetensors, or load the model with \
+                                  transformers and save it by `model.save_pretrained(folder, safe_serialization=True)`";
+const UNFINISHED: &str = "a download that did not end: fetch the file again";
+
+/// Returns the newest snapshot in the folder that a hub's library keeps for a model.
+fn snapshot(dir: &Path) -> Option<String> {
+    let folders = std::fs::read_dir(dir.join("snapshots")).ok()?.flatten().filter(|entry| entry.path().is_dir());
+    let newest = folders.max_by_key(|entry| entry.metadata().and_then(|data| data.modified()).ok())?;
+    Some(Foreign::path(&newest.path()).to_string())
 }
 
 #[cfg(test)]
@@ -105,6 +146,14 @@ mod tests {
             remove(&["model.safetensors"])(dir);
             write(INDEX, r#"{"weight_map": {"a": "model-1.safetensors"}}"#)(dir);
         };
+        let merges = |dir: &Path| {
+            rename("tokenizer.json", "vocab.json")(dir);
+            write("merges.txt", "a b")(dir);
+        };
+        let cache = |dir: &Path| {
+            remove(&["config.json"])(dir);
+            fs::create_dir_all(dir.join("snapshots/0a1b")).unwrap();
+        };
         for (message, words) in [
             (changed(remove(&["config.json"])), "there is no config.json"),
             (changed(adapter), "is an adapter of PEFT without its model"),
@@ -117,6 +166,14 @@ mod tests {
             ),
             (changed(shards), "is missing model-1.safetensors"),
             (changed(remove(&["tokenizer.json"])), "has no tokenizer.json"),
+            (changed(rename(WEIGHTS, "tf_model.h5")), "has tf_model.h5, which another library reads"),
+            (changed(rename(WEIGHTS, "flax_model.msgpack")), "has flax_model.msgpack, which another library reads"),
+            (
+                changed(rename(WEIGHTS, "model.safetensors.part")),
+                "has model.safetensors.part, a download that did not end",
+            ),
+            (changed(merges), "but vocab.json and merges.txt"),
+            (changed(cache), "model/snapshots/0a1b"),
             (changed(rename("tokenizer.json", "tokenizer.model")), "`tokenizer.save_pretrained(folder)`"),
             (changed(write("model.safetensors", "version https://git-lfs.github.com/spec/v1")), "git lfs pull"),
             (changed(write("tokenizer.json", "<!doctype html>")), "the file is an HTML page"),
@@ -137,6 +194,20 @@ mod tests {
         assert!(message(b"").contains("the file is empty"));
         assert!(message(b"GGUF\x03\0\0\0").contains("cut short or damaged"));
         assert!(message(b"PK\x03\x04archive").contains("safe_serialization=True"));
+        for (bytes, words) in [
+            (b"\x80\x02\x8a\ncode".as_slice(), "of PyTorch, whose format runs code"),
+            (b"\x89HDF\r\n\x1a\n", "of HDF5"),
+            (b"\x93NUMPY\x01\0", "an array of NumPy"),
+            (b"lmgg\x01\0\0\0", "of GGML, the format before GGUF"),
+            (b"tjgg\x01\0\0\0", "of GGML, the format before GGUF"),
+            (b"algg\x01\0\0\0", "an adapter of old versions of llama.cpp"),
+            (b"\x7fELF\x02\x01\x01\0", "a program"),
+            (&[0; 64], "empty but for zeros"),
+            (b"Entry not found", "the answer of a hub"),
+            (b"\x10\0\0\0\0\0\0\0{ \"a\": 1}", "of safetensors; write the path of its folder"),
+        ] {
+            assert!(message(bytes).contains(&format!("the file is {words}")), "{}", message(bytes));
+        }
         assert!(message(b"{\"a\": 1}").contains("write the path of its folder"));
         assert!(message(b"\x10\0\0\0\0\0\0\0{\"a\": 1}").contains("of safetensors; write the path of its folder"));
     }
@@ -146,7 +217,8 @@ mod tests {
         for dtype in OTHERS {
             for tensor in ["model.layers.0.self_attn.q_proj.weight", "model.embed_tokens.weight", "lm_head.weight"] {
                 let message = changed(|dir| retype(&dir.join(WEIGHTS), tensor, dtype));
-                let words = format!("model.safetensors: the tensor `{tensor}` is of the type {dtype:?}; weights are read in");
+                let words =
+                    format!("model.safetensors: the tensor `{tensor}` is of the type {dtype:?}; weights are read in");
                 assert!(message.contains(&words), "{message}");
             }
         }
@@ -161,13 +233,20 @@ mod tests {
                 if let Some(dtype) = dtype {
                     retype(&shard, "model.norm.weight", dtype);
                 }
-                fs::write(dir.join(INDEX), format!("{{\"weight_map\": {{\"{index}\": \"model-1.safetensors\"}}}}")).unwrap();
+                fs::write(dir.join(INDEX), format!("{{\"weight_map\": {{\"{index}\": \"model-1.safetensors\"}}}}"))
+                    .unwrap();
             })
         };
         let message = sharded("absent", None);
-        assert!(message.contains("model-1.safetensors: there is no tensor `absent`, which model.safetensors.index"), "{message}");
+        assert!(
+            message.contains("model-1.safetensors: there is no tensor `absent`, which model.safetensors.index"),
+            "{message}"
+        );
         let message = sharded("model.norm.weight", Some(Dtype::F8_E4M3));
-        assert!(message.contains("model-1.safetensors: the tensor `model.norm.weight` is of the type F8_E4M3"), "{message}");
+        assert!(
+            message.contains("model-1.safetensors: the tensor `model.norm.weight` is of the type F8_E4M3"),
+            "{message}"
+        );
     }
 
     #[test]
@@ -182,8 +261,22 @@ mod tests {
         };
         for key in ["quantization", "quantization_config"] {
             let message = quantised(key);
-            assert!(message.contains("config.json: the weights are quantised by MLX, which is not supported"), "{message}");
+            assert!(
+                message.contains("config.json: the weights are quantised by MLX, which is not supported"),
+                "{message}"
+            );
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_socket_in_the_place_of_weights_is_named() {
+        let message = changed(|dir| {
+            fs::remove_file(dir.join(WEIGHTS)).unwrap();
+            std::os::unix::net::UnixListener::bind(dir.join(WEIGHTS)).unwrap();
+        });
+        assert!(message.starts_with("cannot read ") && message.ends_with("model.safetensors"), "{message}");
+        assert!(!message.contains("has model.safetensors, but no"), "{message}");
     }
 
     #[test]

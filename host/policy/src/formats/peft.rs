@@ -22,6 +22,8 @@ use crate::{
 
 const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
+/// The weights of an adapter that was saved by an older version.
+const PICKLE: &str = "adapter_model.bin";
 /// The beginning of the names of weights.
 const PREFIX: &str = "base_model.model.";
 const EMBEDDING: &str = "model.embed_tokens.weight";
@@ -66,8 +68,20 @@ pub(crate) fn config(dir: &Path) -> Result<LoraConfig> {
 /// Reads the settings of an adapter, and if an embedding that is also the head stays so.
 fn read_config(dir: &Path) -> Result<(LoraConfig, bool)> {
     let path = dir.join(CONFIG);
+    if !path.is_file() && dir.join("config.json").is_file() {
+        let reason = "the folder is a whole model, not an adapter of PEFT: write it as `model.path`";
+        return Err(Error::content(dir, reason));
+    }
     let text = alft_fs::read_to_string(&path, alft_fs::MAX_SETTINGS).map_err(Error::read(&path))?;
-    let config: PeftConfig = serde_json::from_str(&text).map_err(Error::format(&path, "adapter_config.json"))?;
+    let value: Value =
+        serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(Error::format(&path, "JSON"))?;
+    if !value.is_object() {
+        return Err(Error::content(
+            &path,
+            "the file must be an object in JSON, with the settings of an adapter of PEFT",
+        ));
+    }
+    let config: PeftConfig = serde_json::from_value(value).map_err(Error::format(&path, "adapter_config.json"))?;
     let refused = |reason: &str| Err(Error::content(&path, reason));
     if config.peft_type != "LORA" {
         return refused(&format!("peft_type is {}; only LORA is supported", config.peft_type));
@@ -120,6 +134,13 @@ pub(crate) fn attach(model: &Transformer, dir: &Path) -> Result<Transformer> {
         return Err(Error::content(&dir.join(CONFIG), reason));
     }
     let path = dir.join(WEIGHTS);
+    if !path.exists() && dir.join(PICKLE).is_file() {
+        let reason = format!(
+            "the folder has its weights in {PICKLE}, a format that runs code when it is read: load the adapter with peft, and save \
+             it by `model.save_pretrained(folder, safe_serialization=True)`"
+        );
+        return Err(Error::content(dir, reason));
+    }
     let weights = safetensors::map(&path)?;
     safetensors::require_floats(&weights, &path)?;
     let mut unread: BTreeSet<String> = weights.tensors().into_iter().map(|(name, _)| name).collect();
@@ -222,4 +243,47 @@ pub(crate) fn save(model: &Transformer, base: &Path, dir: &Path) -> Result<bool>
         Ok::<_, Error>(())
     })?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::{
+        OptimiserConfig, Policy, Trainer, Tuning,
+        formats::safetensors::tests::{OTHERS, retype},
+    };
+
+    #[test]
+    fn a_folder_that_is_no_adapter_is_named_for_what_it_is() {
+        let home = tempfile::tempdir().unwrap();
+        let (model, adapter) = (home.path().join("model"), home.path().join("adapter"));
+        let policy = Policy::tiny(0, &Device::Cpu).unwrap();
+        policy.save(&model).unwrap();
+        let open = |tuning: Tuning| Trainer::new(policy.clone(), &tuning, OptimiserConfig::default(), 4096, 1);
+        let trainer = open(Tuning::Lora(LoraConfig::default())).unwrap();
+        assert!(trainer.policy().save_adapter(Path::new("base"), &adapter).unwrap());
+        let refused = |dir: &Path| open(Tuning::Adapter(dir.to_owned())).err().unwrap().to_string();
+        let message = refused(&model);
+        assert!(message.contains("the folder is a whole model, not an adapter of PEFT"), "{message}");
+
+        let (path, tensor) = (adapter.join(WEIGHTS), format!("{PREFIX}model.layers.0.self_attn.q_proj.lora_A.weight"));
+        let kept = fs::read(&path).unwrap();
+        for dtype in OTHERS {
+            retype(&path, &tensor, dtype);
+            let message = refused(&adapter);
+            assert!(message.contains(&format!("`{tensor}` is of the type {dtype:?}; weights are read")), "{message}");
+            fs::write(&path, &kept).unwrap();
+        }
+        fs::rename(&path, adapter.join(PICKLE)).unwrap();
+        let message = refused(&adapter);
+        assert!(message.contains("has its weights in adapter_model.bin, a format that runs code"), "{message}");
+        fs::rename(adapter.join(PICKLE), &path).unwrap();
+        let config = fs::read_to_string(adapter.join(CONFIG)).unwrap();
+        fs::write(adapter.join(CONFIG), format!("\u{feff}{config}")).unwrap();
+        open(Tuning::Adapter(adapter.clone())).unwrap();
+        fs::write(adapter.join(CONFIG), "[]").unwrap();
+        assert!(refused(&adapter).contains("must be an object in JSON"), "{}", refused(&adapter));
+    }
 }

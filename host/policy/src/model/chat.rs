@@ -242,9 +242,14 @@ mod tests {
     #[test]
     fn a_template_without_the_question_is_refused() {
         let check = |source| template(source).check_keeps_questions("here").map_err(|error| error.to_string());
-        for lost in ["hello", "", "{{ bos_token }}", "{% for m in messages %}{{ m.role }}: {{ m['contents'] }}{% endfor %}"] {
+        for lost in
+            ["hello", "", "{{ bos_token }}", "{% for m in messages %}{{ m.role }}: {{ m['contents'] }}{% endfor %}"]
+        {
             let message = check(lost).unwrap_err();
-            assert!(message.contains("the chat template in here writes conversations without the question"), "{message}");
+            assert!(
+                message.contains("the chat template in here writes conversations without the question"),
+                "{message}"
+            );
         }
         for kept in [
             "{{ messages[0].content }}",
@@ -254,6 +259,16 @@ mod tests {
         ] {
             check(kept).unwrap();
         }
+    }
+
+    #[test]
+    fn temporary() {
+        let Ok(source) = std::env::var("SRC") else { return };
+        let nested = "{% set a = [1] * 1000 %}{% set b = [a] * 1000 %}{% set c = [b] * 1000 %}";
+        let t0 = std::time::Instant::now();
+        let e = template(&format!("{nested}{source}")).render(&[], &Map::new()).map(|s| s.len()).map_err(|e| std::error::Error::source(&e).unwrap().to_string());
+        let s = std::fs::read_to_string("/proc/self/status").unwrap();
+        println!("{source} {e:?} {:?} {:?}", t0.elapsed(), s.lines().filter(|l| l.starts_with("VmHWM")).collect::<String>());
     }
 
     #[test]
@@ -274,7 +289,10 @@ mod tests {
             "{{ ('a' * 20000000)|list|length }}",
         ] {
             let error = template(source).render(&[], &Map::new()).unwrap_err();
-            assert!(std::error::Error::source(&error).unwrap().to_string().contains("out of fuel"), "{source}: {error:?}");
+            assert!(
+                std::error::Error::source(&error).unwrap().to_string().contains("out of fuel"),
+                "{source}: {error:?}"
+            );
         }
         let written = template("{{ '{:>4}|{}'.format(5, 'a').split('|') | tojson }}").render(&[], &Map::new()).unwrap();
         assert_eq!(written, r#"["   5","a"]"#);

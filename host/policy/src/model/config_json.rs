@@ -33,31 +33,31 @@ struct HfConfig {
     #[serde(default)]
     mlp_bias: bool,
     bos_token_id: Option<u32>,
-    eos_token_id: Option<TokenIds>,
 }
 
-/// One token id, or several.
-#[derive(Deserialize)]
-#[serde(untagged)]
-pub(crate) enum TokenIds {
-    One(u32),
-    Many(Vec<u32>),
-}
-
-impl TokenIds {
-    pub(crate) fn into_vec(self) -> Vec<u32> {
-        match self {
-            TokenIds::One(id) => vec![id],
-            TokenIds::Many(ids) => ids,
-        }
-    }
+/// Returns the numbers of the tokens that end a text, `None` where a configuration does not say. An error is the fault.
+pub(crate) fn eos_tokens(config: &Value) -> Result<Option<Vec<u32>>, String> {
+    let ids = &config["eos_token_id"];
+    let number = |id: &Value| u32::try_from(id.as_u64()?).ok();
+    let tokens = match ids {
+        Value::Null => return Ok(None),
+        Value::Array(ids) => ids.iter().map(number).collect(),
+        id => number(id).map(|id| vec![id]),
+    };
+    tokens.map(Some).ok_or_else(|| {
+        format!(
+            "`eos_token_id` is {}; it must be the number of a token, or a list of numbers",
+            Foreign::new(ids.to_string())
+        )
+    })
 }
 
 /// Returns the name of the method that quantised the weights of a model or of its text part, if one did.
 fn quantised_by(config: &Value) -> Option<&str> {
     const MLX: &str = "MLX";
     let parts = [config, &config["text_config"]];
-    let method = |part: &'static str| parts.into_iter().map(move |config| &config[part]).find(|method| !method.is_null());
+    let method =
+        |part: &'static str| parts.into_iter().map(move |config| &config[part]).find(|method| !method.is_null());
     // MLX writes its own under both names, without a method.
     let own = |quantised: &Value| !quantised["bits"].is_null() && !quantised["group_size"].is_null();
     match (method("quantization_config"), method("quantization")) {
@@ -130,7 +130,7 @@ impl ModelConfig {
             qkv_bias: false,
             output_bias: false,
             bos_token: hf.bos_token_id,
-            eos_tokens: hf.eos_token_id.map(TokenIds::into_vec).unwrap_or_default(),
+            eos_tokens: eos_tokens(&value).map_err(unsupported)?.unwrap_or_default(),
         };
         config.check(path)?;
         (family.read)(&value, &mut config).map_err(unsupported)?;

@@ -17,6 +17,7 @@ mod families;
 pub(crate) mod gradient;
 pub(crate) mod init;
 pub(crate) mod joined;
+pub(crate) mod json_text;
 pub(crate) mod log_probs;
 pub(crate) mod lora;
 pub(crate) mod quantisation;

@@ -2,8 +2,7 @@
 //! and its steps bound its time and memory.
 
 use minijinja::{
-    Environment, Error as JinjaError, ErrorKind, State, Value as JinjaValue,
-    filters,
+    Environment, Error as JinjaError, ErrorKind, State, Value as JinjaValue, filters,
     value::{Serde, ValueKind},
 };
 use minijinja_contrib::pycompat;
@@ -27,6 +26,14 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("lines", |state: &State, value: &JinjaValue| {
         pay_for_parts(state, value, None)?;
         filters::lines(value)
+    });
+    environment.add_filter("string", |state: &State, value: &JinjaValue| {
+        pay_for_text(state, value, 0)?;
+        Ok::<_, JinjaError>(if value.as_str().is_some() { value.clone() } else { JinjaValue::from(value.to_string()) })
+    });
+    environment.set_formatter(|output, state, value| {
+        pay_for_text(state, value, 0)?;
+        minijinja::escape_formatter(output, state, value)
     });
     // That of the library escapes texts for the web.
     environment.add_filter("tojson", |state: &State, value: &JinjaValue| {

@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+use alft_text::Foreign;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 use tokenizers::ModelWrapper;
@@ -32,6 +33,9 @@ pub struct Tokenizer {
     bytes: Option<Arc<[u32]>>,
 }
 
+/// The models of tokenizers that the library knows.
+const MODELS: [&str; 4] = ["BPE", "WordPiece", "WordLevel", "Unigram"];
+
 /// The name of the token of text that cannot be encoded, in a tokenizer without one. No vocabulary has it.
 const ABSENT: &str = "\u{0}absent\u{0}";
 
@@ -42,6 +46,11 @@ impl Tokenizer {
         let value: Value = serde_json::from_str(text).map_err(Error::format(path, "tokenizer.json"))?;
         if let Some(fault) = tokenizer_json::excessive_growth(&value) {
             return Err(Error::content(path, fault));
+        }
+        if let Some(kind) = value["model"]["type"].as_str().filter(|kind| !MODELS.contains(kind)) {
+            let kind = Foreign::new(kind);
+            let reason = format!("the tokenizer's model is `{kind}`; supported are {}", MODELS.join(", "));
+            return Err(Error::content(path, reason));
         }
         let mut inner = guarded(|| tokenizers::Tokenizer::from_bytes(text.as_bytes()))
             .map_err(Error::format(path, "tokenizer.json"))?;

@@ -1,8 +1,9 @@
 //! The text of a `tokenizer.json`: the keys that are off, and the growth of texts that it asks for.
 
 use alft_text::Foreign;
-use serde::Deserialize;
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
+
+use super::json_text;
 
 /// Times that a tokenizer may make a text longer. Tokenizers of models stay below 40: three bytes in the place of a space, and
 /// Unicode's compatibility forms, the longest of which have eleven times the bytes of their letter.
@@ -11,35 +12,13 @@ const MOST_GROWTH: f64 = 256.0;
 /// Bytes that a tokenizer may add to a text of any length.
 const MOST_ADDED: f64 = 65_536.0;
 
-#[derive(Deserialize)]
-struct Off<'t> {
-    #[serde(borrow)]
-    truncation: Option<&'t RawValue>,
-    #[serde(borrow)]
-    padding: Option<&'t RawValue>,
-    #[serde(borrow)]
-    model: Option<OffModel<'t>>,
-}
-
-#[derive(Deserialize)]
-struct OffModel<'t> {
-    #[serde(borrow)]
-    dropout: Option<&'t RawValue>,
-}
-
 /// Returns the text with `truncation`, `padding` and the model's `dropout`, which are off, as null. The rest is as it came.
 pub(crate) fn with_keys_off(text: &str) -> String {
-    let Ok(off) = serde_json::from_str::<Off<'_>>(text) else { return text.to_owned() };
-    let values = [off.truncation, off.padding, off.model.and_then(|model| model.dropout)];
-    let start = |value: &RawValue| value.get().as_ptr() as usize - text.as_ptr() as usize;
-    let mut places: Vec<(usize, usize)> =
-        values.into_iter().flatten().map(|value| (start(value), value.get().len())).collect();
-    places.sort_unstable();
-    let mut whole = text.to_owned();
-    for (start, length) in places.into_iter().rev() {
-        whole.replace_range(start..start + length, "null");
-    }
-    whole
+    let whole = json_text::members(text);
+    let model = whole.get("model").map(|model| json_text::members(model)).unwrap_or_default();
+    let values = [whole.get("truncation"), whole.get("padding"), model.get("dropout")];
+    let changes: Vec<(&str, &str)> = values.into_iter().flatten().map(|value| (*value, "null")).collect();
+    json_text::with_values(text, &changes)
 }
 
 /// The length that a text of `n` bytes has at most after some steps: `times · n + more`.
@@ -151,7 +130,8 @@ mod tests {
 
     #[test]
     fn a_tokenizer_that_makes_texts_far_longer_is_refused() {
-        let replace = |pattern: Value, content: &str| json!({"type": "Replace", "pattern": pattern, "content": content});
+        let replace =
+            |pattern: Value, content: &str| json!({"type": "Replace", "pattern": pattern, "content": content});
         let sequence = |steps: Vec<Value>| json!({"type": "Sequence", "normalizers": steps});
         let fault = |normalizer: Value| excessive_growth(&json!({"normalizer": normalizer, "decoder": null}));
         let eight = vec![replace(json!({"String": "1"}), "11111111"); 8];

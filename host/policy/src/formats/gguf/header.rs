@@ -7,6 +7,8 @@ use std::{
 
 use crate::error::{Error, Result};
 
+/// The first bytes of a file.
+const MAGIC: u32 = u32::from_le_bytes(*b"GGUF");
 const ALIGNMENT: &[u8] = b"general.alignment";
 
 /// The numbers of types in the format: of texts, of lists, and the bytes of the others.
@@ -17,8 +19,31 @@ const SIZES: [u64; 13] = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8];
 /// Lists within lists that the library reads.
 const MOST_NESTED: usize = 64;
 
-/// Fails for an alignment of 0. A header that cannot be read to its end is left to the library, whose errors name the fault.
+/// The versions of the format that the library reads.
+const VERSIONS: std::ops::RangeInclusive<u32> = 1..=3;
+
+/// Fails for another version or byte order, and for an alignment of 0. A header that cannot be read to its end is left to the library, whose errors name the fault.
 pub(super) fn check<R: Read + Seek>(reader: &mut BufReader<R>, path: &Path) -> Result<()> {
+    let (magic, version) = (Header { reader }.u32(), Header { reader }.u32());
+    reader.rewind().map_err(Error::read(path))?;
+    if let (Some(MAGIC), Some(version)) = (magic, version)
+        && !VERSIONS.contains(&version)
+    {
+        return Err(Error::content(
+            path,
+            match VERSIONS.contains(&version.swap_bytes()) {
+                true => {
+                    "the numbers of the file are big-endian, for other processors; fetch or convert a little-endian one"
+                        .to_owned()
+                }
+                false => format!(
+                    "the file has version {version} of GGUF; versions {} to {} are read: convert the model again",
+                    VERSIONS.start(),
+                    VERSIONS.end()
+                ),
+            },
+        ));
+    }
     let aligned = Header { reader }.alignment();
     reader.rewind().map_err(Error::read(path))?;
     match aligned {

@@ -11,7 +11,7 @@ use std::{
 use alft_text::Foreign;
 use candle_core::{
     DType, Device, Tensor,
-    quantized::{QStorage, QTensor, gguf_file::Content},
+    quantized::{GgmlDType, QStorage, QTensor, gguf_file::Content},
 };
 use serde_json::json;
 
@@ -79,6 +79,15 @@ impl<'p> Tensors<'p> {
         let mut reader = BufReader::new(file);
         header::check(&mut reader, path)?;
         let content = Content::read(&mut reader).map_err(|error| unread_type(path, error))?;
+        // The library knows the sizes of these types, and does not read them.
+        let number = |dtype: GgmlDType| match dtype {
+            GgmlDType::Q8_1 => Some(9),
+            GgmlDType::Q8K => Some(15),
+            _ => None,
+        };
+        if let Some(number) = content.tensor_infos.values().find_map(|info| number(info.ggml_dtype)) {
+            return Err(unread_number(path, number));
+        }
         let unread = content.tensor_infos.keys().cloned().collect();
         Ok(Self { path, reader, content, unread })
     }
@@ -217,7 +226,11 @@ fn apart(weight: &Tensor, heads: usize) -> Result<Tensor> {
 }
 
 /// The types of the format that the tensor library does not read, by their numbers.
-const UNREAD_TYPES: [(u32, &str); 15] = [
+const UNREAD_TYPES: [(u32, &str); 29] = [
+    (4, "Q4_2, which the format no longer has"),
+    (5, "Q4_3, which the format no longer has"),
+    (9, "Q8_1"),
+    (15, "Q8_K"),
     (16, "IQ2_XXS"),
     (17, "IQ2_XS"),
     (18, "IQ3_XXS"),
@@ -226,10 +239,20 @@ const UNREAD_TYPES: [(u32, &str); 15] = [
     (21, "IQ3_S"),
     (22, "IQ2_S"),
     (23, "IQ4_XS"),
+    (24, "I8"),
+    (25, "I16"),
+    (26, "I32"),
+    (27, "I64"),
     (28, "F64"),
     (29, "IQ1_M"),
+    (31, "Q4_0_4_4, which the format no longer has"),
+    (32, "Q4_0_4_8, which the format no longer has"),
+    (33, "Q4_0_8_8, which the format no longer has"),
     (34, "TQ1_0"),
     (35, "TQ2_0"),
+    (36, "IQ4_NL_4_4, which the format no longer has"),
+    (37, "IQ4_NL_4_8, which the format no longer has"),
+    (38, "IQ4_NL_8_8, which the format no longer has"),
     (39, "MXFP4"),
     (40, "NVFP4"),
     (41, "Q1_0"),
@@ -242,10 +265,17 @@ fn unread_type(path: &Path, error: candle_core::Error) -> Error {
         let digits = rest.split(|character: char| !character.is_ascii_digit()).next();
         digits?.parse::<u32>().ok()
     });
-    let Some(number) = number else { return Error::format(path, GGUF)(error) };
+    match number {
+        Some(number) => unread_number(path, number),
+        None => Error::format(path, GGUF)(error),
+    }
+}
+
+/// Returns the error about a tensor of a type that is not read.
+fn unread_number(path: &Path, number: u32) -> Error {
     let known = UNREAD_TYPES.iter().find(|(known, _)| *known == number);
     let name = known.map_or_else(|| format!("number {number}"), |(_, name)| (*name).to_owned());
-    let supported = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q8_1, and Q2_K to Q8_K";
+    let supported = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, and Q2_K to Q6_K";
     let reason = format!(
         "a tensor has the type {name}, which is not supported; supported are {supported}",
         name = Foreign::new(&name)

@@ -226,8 +226,35 @@ fn a_file_that_would_be_misread_is_refused_by_name() {
     assert!(add("smollm3", FREQUENCY_FACTORS, &[1.0, 2.0]).contains("reads the tensor `rope_freqs.weight`"));
     assert!(add("llama", FREQUENCY_FACTORS, &[3.0, 2.0]).contains("not those of the scaling llama3"));
     assert!(add("llama", FREQUENCY_FACTORS, &[1.0]).contains("not those of the scaling llama3"));
-    let error = candle_core::Error::Msg("unknown dtype for tensor 23".to_owned());
-    assert!(unread_type(Path::new("f"), error).to_string().contains("f: a tensor has the type IQ4_XS"));
+    for (number, name) in
+        [(4, "Q4_2"), (9, "Q8_1"), (15, "Q8_K"), (23, "IQ4_XS"), (27, "I64"), (32, "Q4_0_4_8"), (39, "MXFP4")]
+    {
+        let error = candle_core::Error::Msg(format!("unknown dtype for tensor {number}"));
+        let message = unread_type(Path::new("f"), error).to_string();
+        assert!(message.contains(&format!("f: a tensor has the type {name}")), "{message}");
+        assert!(!message.contains("supported are F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q8_1"), "{message}");
+    }
+    let of_type = |values: &[f32], dtype| {
+        let tensor = QTensor::quantize(&Tensor::new(values, &Device::Cpu).unwrap(), dtype).unwrap();
+        refused("llama", |_, tensors| tensors.push(("more".to_owned(), tensor)))
+    };
+    assert!(of_type(&[0.0; 256], GgmlDType::Q8K).contains("a tensor has the type Q8_K, which is not supported"));
+}
+
+#[test]
+fn a_file_of_another_byte_order_or_version_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.gguf");
+    let message = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        crate::Policy::open(&path, &Device::Cpu).unwrap_err().to_string()
+    };
+    let big = message(b"GGUF\0\0\0\x03\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+    assert!(big.contains("the numbers of the file are big-endian"), "{big}");
+    let version = message(b"GGUF\x63\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+    assert!(version.contains("version 99 of GGUF; versions 1 to 3 are read"), "{version}");
+    let short = message(b"GGU");
+    assert!(short.contains("the file is cut short or damaged"), "{short}");
 }
 
 #[test]
