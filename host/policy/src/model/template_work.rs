@@ -80,7 +80,7 @@ fn pay_for_parts(state: &State, value: &JinjaValue, by: Option<&str>) -> Result<
 }
 
 /// Pays for the text of a value. A list can hold another many times, so its text can be far larger than its memory.
-fn pay_for_text(state: &State, value: &JinjaValue, depth: usize) -> Result<()> {
+pub(super) fn pay_for_text(state: &State, value: &JinjaValue, depth: usize) -> Result<()> {
     if depth > MOST_NESTED {
         return Err(JinjaError::new(ErrorKind::InvalidOperation, "lists are nested too deeply to be written"));
     }
