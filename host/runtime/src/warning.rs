@@ -132,7 +132,8 @@ impl fmt::Display for Warning {
             Self::NothingEndsCompletions { max_new_tokens } => write!(
                 f,
                 "the model has no end-of-sequence token, so every completion is cut at {max_new_tokens} tokens; name it as \
-                 `eos_token_id` in the model's generation_config.json, or write texts into sampling.stop"
+                 `eos_token_id` in the model's generation_config.json (of a GGUF file: `tokenizer.ggml.eos_token_id`), or write \
+                 texts into sampling.stop"
             ),
             Self::SpecialTokensAreText { questions, question, token } => write!(
                 f,
