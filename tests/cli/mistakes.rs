@@ -93,8 +93,8 @@ fn in_the_rows_of_a_model() {
     small.write("run.toml", &run);
     let (token, rows) = (format!("has token {rows}"), format!("rows for tokens below {rows}"));
     // A template's marks are read as the tokens that they name.
-    small.write("run.toml", &run.replace("[prompts]", "[prompts]\ntemplate = \"[PAD]{question}\""));
-    fail(&mut small.train("x"), 4, &["question 1", &token, &rows, "added without rows"]);
+    small.write("run.toml", &run.replace("[prompts]", "[prompts]\ntemplate = \"[PAD]{prompt}\""));
+    fail(&mut small.train("x"), 4, &["train.jsonl: question ", &token, &rows, "added without rows"]);
     assert!(!small.path().join("x").exists(), "nothing was begun");
 }
 
@@ -189,7 +189,6 @@ fn in_the_limits_of_the_system() {
         let output = format!("v{limit}");
         let ended = limited(&format!("-v {limit}"), &steps(&output)).output().unwrap();
         let text = all_text(&ended);
-        assert!(matches!(ended.status.code(), Some(0 | 1)), "{limit}: {text}");
         assert!(!text.contains("bug in the plugin"), "{limit}: {text}");
         if ended.status.success() {
             assert!(!small.read(&format!("{output}/samples.jsonl")).contains("dropped"), "{limit}: {text}");

@@ -112,14 +112,19 @@ pub(crate) fn detect_format(path: &Path, bytes: &[u8]) -> Result<Format, Error> 
     if bytes.is_empty() {
         return Err(unknown(FormatError::Empty));
     }
-    if let Some(noun) = alft_fs::other_format(bytes) {
-        return Err(unknown(FormatError::Other(noun)));
-    }
-    match object::FileKind::parse(bytes).map_err(|error| unknown(error.into()))? {
-        object::FileKind::Elf64 | object::FileKind::MachO64 | object::FileKind::MachOFat64 | object::FileKind::Pe64 => {
-            Ok(Format::Library)
-        }
-        other => Err(unknown(FormatError::Unsupported(format!("{other:?}")))),
+    match (object::FileKind::parse(bytes), alft_fs::other_format(bytes)) {
+        (
+            Ok(
+                object::FileKind::Elf64
+                | object::FileKind::MachO64
+                | object::FileKind::MachOFat64
+                | object::FileKind::Pe64,
+            ),
+            _,
+        ) => Ok(Format::Library),
+        (_, Some(noun)) => Err(unknown(FormatError::Other(noun))),
+        (Ok(other), None) => Err(unknown(FormatError::Unsupported(format!("{other:?}")))),
+        (Err(error), None) => Err(unknown(error.into())),
     }
 }
 
