@@ -198,6 +198,24 @@ fn in_the_limits_of_the_system() {
     fail(&mut limited("-f 10", &inspect), 1, &["File too large", "no fault of the plugin", "ulimit"]);
 }
 
+/// A reader of the messages that is gone, and a full disk behind them, end no run.
+#[cfg(target_os = "linux")]
+#[test]
+fn in_the_place_of_the_messages() {
+    let small = Small::new();
+    let run = |output: &str, messages: std::process::Stdio| {
+        let status =
+            small.train(output).args(["--steps", "1"]).stdout(std::process::Stdio::null()).stderr(messages).status();
+        assert_eq!(status.unwrap().code(), Some(0), "{output}");
+        assert!(small.read(&format!("{output}/summary.json")).contains("\"steps\""), "{output}");
+    };
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    run("full", full.into());
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    run("gone", writer.into());
+}
+
 /// A slash at the end, and an empty folder.
 #[test]
 fn in_the_name_of_the_output() {

@@ -97,3 +97,15 @@ pub enum PluginError {
     #[error("its file {} was changed while it was opened; try again", Foreign::path(_0))]
     ChangedFile(PathBuf),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_numbers_have_few_digits() {
+        let error = PluginError::ScoreOutOfRange { key: "on_error", score: 1.0, low: 0.0, high: 5e-324 };
+        let text = "on_error = { score = 1.0 }, but the plugin promises scores from 0.0 to 5e-324";
+        assert_eq!(error.to_string(), text);
+    }
+}
