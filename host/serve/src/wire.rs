@@ -130,7 +130,7 @@ mod tests {
         for (body, expected, words) in [
             ("{\"questions\": [", 400, "EOF"),
             ("\u{0}", 400, "no JSON"),
-            ("[]", 422, "cannot be read"),
+            ("[]", 422, "the body is a list: write an object"),
             ("{}", 422, "missing field `questions`"),
             ("{\"questions\": [], \"stp\": 1}", 422, "unknown field `stp`"),
             ("{\"questions\": []}", 422, "`questions` is empty"),
