@@ -243,7 +243,7 @@ fn other_tools_read_the_artifact() {
 }
 
 #[test]
-fn oras_and_crane_read_the_artifact() {
+fn oras_crane_and_wkg_work_on_the_artifact() {
     let Some(registry) = Registry::start() else { return };
     let user = User::new();
     let tag = registry.reference("entropy:1.0.0");
@@ -270,6 +270,14 @@ fn oras_and_crane_read_the_artifact() {
         let report: Value =
             serde_json::from_slice(&fs::read(user.home.path().join("conformance.json")).unwrap()).unwrap();
         assert_eq!(report["failed"], 0, "{report}");
+    }
+    if user.tool("wkg", &["oci", "pull", name, "--insecure", &registry.host, "--output", "wkg.wasm"]).is_some() {
+        assert_eq!(fs::read(user.home.path().join("wkg.wasm")).unwrap(), fs::read(&file).unwrap());
+        // And what it publishes can be pulled.
+        let other = format!("{}/by-wkg:1.0.0", registry.host);
+        user.tool("wkg", &["oci", "push", &other, file.to_str().unwrap(), "--insecure", &registry.host]).unwrap();
+        let pulled = user.json(&["plugin", "pull", &format!("oci://{other}"), "--json"]);
+        assert_eq!(fs::read(pulled["file"].as_str().unwrap()).unwrap(), fs::read(&file).unwrap());
     }
 }
 
