@@ -9,7 +9,7 @@ use alft_registry::{Reference, SignedBy};
 use alft_sdk::roles::Role;
 use serde::{Deserialize, Serialize};
 
-use super::run_file::make_absolute;
+use super::paths::make_absolute;
 use super::source::InvalidSetting;
 use super::weight::{MOST, Weight};
 

@@ -14,6 +14,7 @@ use alft_text::Foreign;
 use serde::{Deserialize, Serialize};
 
 use super::best::Best;
+use super::paths::make_absolute;
 use super::plugin::PluginEntry;
 use super::questions::{DynamicSampling, QuestionOrder};
 use super::schedule::PhaseSchedule;
@@ -431,12 +432,6 @@ impl RunFile {
         self.limits.check().map_err(|invalid| InvalidSetting::limit("limits", &invalid))?;
         check_plugins(&self.plugins, &self.limits, self.game.group.min(self.eval.group), scale)
     }
-}
-
-/// Makes a path of a run file absolute: the copy of the run file in the run's folder must mean the same file.
-pub(super) fn make_absolute(path: &mut PathBuf, folder: &Path) {
-    let joined = folder.join(&*path);
-    *path = std::path::absolute(&joined).unwrap_or(joined);
 }
 
 pub(super) fn check_target(target: &TargetConfig) -> Result<(), InvalidSetting> {
