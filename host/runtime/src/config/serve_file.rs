@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use alft_game::TargetConfig;
 use alft_plugin_host::Limits;
-use serde::de::IgnoredAny;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::plugin::PluginEntry;
 use super::run_file::{Game, LARGEST_BATCH, check_plugins, check_target};
