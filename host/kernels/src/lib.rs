@@ -5,7 +5,7 @@
 //!
 //! A kernel is compiled for AVX2, for AVX-512 and for any machine of the architecture, and the widest that the machine has is
 //! chosen at run time. This crate knows neither tensors nor models: it is the part of the program whose speed depends on the
-//! compiler's optimisation, so it alone is optimised in every profile.
+//! compiler's optimisation, so it is optimised in every profile, unlike the rest of the policy.
 
 mod adamw;
 mod attention;
