@@ -45,11 +45,11 @@ impl WeightFormat {
 const PANEL: usize = 32;
 
 /// Most rows of a tile. With two vectors of AVX-512 for each, a tile and its factors fill the registers.
-const TILE_ROWS: usize = 12;
+const TILE_ROWS: usize = 14;
 
 /// Number of rows that are multiplied with all panels of a task before the next rows are. They stay in the second-level
 /// cache beside a panel.
-const BLOCK_ROWS: usize = 96;
+const BLOCK_ROWS: usize = 98;
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
@@ -202,7 +202,7 @@ impl PackedWeight {
         let work = |first: usize, x: &[f32], groups: Range<usize>| {
             let rows = x.len() / inner;
             // Tiles of equal height are faster than full ones and a rest.
-            let count = tile_count(level, rows);
+            let count = tile_count(level, rows).max(1);
             let tall = rows.div_ceil(count).max(1);
             let mut tiles = [[Columns([0f32; PANEL]); TILE_ROWS]; GROUP];
             for group in groups {
@@ -247,15 +247,13 @@ impl PackedWeight {
     }
 }
 
-/// Returns the number of tiles for some rows of a product. One tile reads a panel from memory as fast as memory gives it;
-/// several read it from the cache, and then the tallest that fit the registers are not the fastest.
+/// Returns the number of tiles for some rows of a product: as few as the registers allow.
 fn tile_count(level: Level, rows: usize) -> usize {
-    let (alone, among_others) = match level {
+    rows.div_ceil(match level {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => (TILE_ROWS, 8),
-        _ => (6, 6),
-    };
-    if rows <= alone { 1 } else { rows.div_ceil(among_others) }
+        Level::Avx512 => TILE_ROWS,
+        _ => 6,
+    })
 }
 
 /// Memory that will be read soon. Only x86-64 has a stable instruction that asks for it.
@@ -264,8 +262,8 @@ fn tile_count(level: Level, rows: usize) -> usize {
 enum Ahead {
     /// The panel that is read, [`DISTANCE`] elements later.
     Itself,
-    /// `step` bytes from `start` on for each element of a panel. They may lie outside of the panels: a prefetch reads
-    /// nothing.
+    /// `step` bytes from `start` on for each element of a panel, at most a cache line. They may lie outside of the panels: a
+    /// prefetch reads nothing.
     Next { start: *const i8, step: usize },
 }
 
@@ -418,54 +416,73 @@ macro_rules! kernels {
                 /// Number of columns of a tile.
                 const WIDE: usize = $vectors * $lanes;
 
+                /// Cache lines of a tile's part of a panel's element.
+                const LINES: usize = (WIDE * size_of::<$number>()).div_ceil(LINE);
+
                 #[target_feature(enable = $features)]
                 pub(in super::super) fn run(panel: &[Columns<$number>], x: &[f32], ahead: Ahead, out: &mut Tile) {
-                    let bytes = WIDE * size_of::<$number>();
                     for first in (0..PANEL).step_by(WIDE) {
-                        let ahead = match ahead {
+                        match ahead {
                             Ahead::Itself => {
                                 let later = panel.as_ptr().wrapping_add(DISTANCE).cast::<$number>().wrapping_add(first);
-                                (later.cast(), size_of::<Columns<$number>>(), bytes)
+                                strip::<LINES>(panel, x, first, (later.cast(), size_of::<Columns<$number>>()), out);
                             }
                             Ahead::Next { start, step } => {
                                 let step = step * WIDE / PANEL;
-                                (start.wrapping_add(first / WIDE * panel.len() * step), step, step)
+                                let start = start.wrapping_add(first / WIDE * panel.len() * step);
+                                strip::<1>(panel, x, first, (start, step), out);
                             }
-                        };
-                        match x.len() / panel.len() {
-                            1 => tile::<1>(panel, x, first, ahead, out),
-                            2 => tile::<2>(panel, x, first, ahead, out),
-                            3 => tile::<3>(panel, x, first, ahead, out),
-                            4 => tile::<4>(panel, x, first, ahead, out),
-                            5 => tile::<5>(panel, x, first, ahead, out),
-                            6 => tile::<6>(panel, x, first, ahead, out),
-                            7 => tile::<7>(panel, x, first, ahead, out),
-                            8 => tile::<8>(panel, x, first, ahead, out),
-                            9 => tile::<9>(panel, x, first, ahead, out),
-                            10 => tile::<10>(panel, x, first, ahead, out),
-                            11 => tile::<11>(panel, x, first, ahead, out),
-                            _ => tile::<TILE_ROWS>(panel, x, first, ahead, out),
                         }
                     }
                 }
 
-                /// Computes columns of a tile, and prefetches `bytes` at `start` for the first element of the panel, at
-                /// `start + stride` for the next, and so on.
                 #[target_feature(enable = $features)]
-                fn tile<const R: usize>(
+                fn strip<const AHEAD: usize>(
                     panel: &[Columns<$number>],
                     x: &[f32],
                     first: usize,
-                    (start, stride, bytes): (*const i8, usize, usize),
+                    ahead: (*const i8, usize),
+                    out: &mut Tile,
+                ) {
+                    match x.len() / panel.len() {
+                        1 => tile::<1, AHEAD>(panel, x, first, ahead, out),
+                        2 => tile::<2, AHEAD>(panel, x, first, ahead, out),
+                        3 => tile::<3, AHEAD>(panel, x, first, ahead, out),
+                        4 => tile::<4, AHEAD>(panel, x, first, ahead, out),
+                        5 => tile::<5, AHEAD>(panel, x, first, ahead, out),
+                        6 => tile::<6, AHEAD>(panel, x, first, ahead, out),
+                        7 => tile::<7, AHEAD>(panel, x, first, ahead, out),
+                        8 => tile::<8, AHEAD>(panel, x, first, ahead, out),
+                        9 => tile::<9, AHEAD>(panel, x, first, ahead, out),
+                        10 => tile::<10, AHEAD>(panel, x, first, ahead, out),
+                        11 => tile::<11, AHEAD>(panel, x, first, ahead, out),
+                        12 => tile::<12, AHEAD>(panel, x, first, ahead, out),
+                        13 => tile::<13, AHEAD>(panel, x, first, ahead, out),
+                        _ => tile::<TILE_ROWS, AHEAD>(panel, x, first, ahead, out),
+                    }
+                }
+
+                /// Computes columns of a tile, and prefetches `AHEAD` cache lines from `ahead` on for the first element of
+                /// the panel, from `ahead + stride` on for the next, and so on.
+                #[target_feature(enable = $features)]
+                fn tile<const R: usize, const AHEAD: usize>(
+                    panel: &[Columns<$number>],
+                    x: &[f32],
+                    first: usize,
+                    (mut ahead, stride): (*const i8, usize),
                     out: &mut Tile,
                 ) {
                     let inner = panel.len();
                     assert!(x.len() == R * inner && first + WIDE <= PANEL);
+                    // Pointers that move along the sum: of indices the compiler computes the addresses of all rows first, and
+                    // then has no register left for them and the sums.
+                    let mut x = x.as_ptr();
                     let mut sums = [[$zero(); $vectors]; R];
-                    for (index, w) in panel.iter().enumerate() {
-                        for line in (0..bytes).step_by(LINE) {
-                            _mm_prefetch::<_MM_HINT_T1>(start.wrapping_add(index * stride + line));
+                    for w in panel {
+                        for line in 0..AHEAD {
+                            _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(line * LINE));
                         }
+                        ahead = ahead.wrapping_add(stride);
                         let mut right = [$zero(); $vectors];
                         for v in 0..$vectors {
                             // SAFETY: the vectors end at `first + WIDE`, within the panel's columns.
@@ -475,12 +492,13 @@ macro_rules! kernels {
                             };
                         }
                         for row in 0..R {
-                            // SAFETY: `row < R` and `index < inner`, and `x` has R · inner elements.
-                            let left = $broadcast(unsafe { *x.get_unchecked(row * inner + index) });
+                            // SAFETY: `x` is at the element of the first of R rows for an index below `inner`.
+                            let left = $broadcast(unsafe { *x.add(row * inner) });
                             for v in 0..$vectors {
                                 sums[row][v] = $fused(left, right[v], sums[row][v]);
                             }
                         }
+                        x = x.wrapping_add(1);
                     }
                     for row in 0..R {
                         for v in 0..$vectors {
