@@ -103,6 +103,19 @@ pub enum Error {
         /// The files that are needed.
         files: String,
     },
+    /// The environment forbids to connect, and the model was not fetched before.
+    #[error(
+        "the cache does not have all files of `{model}` at {revision}, and HF_HUB_OFFLINE forbids to fetch them; fetch the model once \
+         without it",
+        model = Foreign::new(model),
+        revision = Foreign::new(revision)
+    )]
+    HubOffline {
+        /// The model's repository.
+        model: String,
+        /// The branch, tag or commit.
+        revision: String,
+    },
     /// A model could not be fetched from a hub.
     #[error(
         "cannot fetch `{model}`; check its name, the connection to the hub (HF_ENDPOINT names another one) and, if the model asks for \

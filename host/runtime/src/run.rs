@@ -14,7 +14,7 @@ use crate::exports::{evaluate, prune};
 use crate::plugins::{ActiveConfig, ChangeLog, ConfigChange};
 use crate::record::{GameLine, RunDir, RunLogs, Summary, UsageLine, WarmStartLine};
 use crate::session::Session;
-use crate::setup::{PluginOpener, PluginSource, Setup, check_order, with_kept_plugins};
+use crate::setup::{PluginOpener, PluginSource, Setup, check_order, name_kept_plugin, with_kept_plugins};
 use crate::step::{game_step, warm_start_step};
 
 /// Supervised steps between two saves of the state.
@@ -79,7 +79,7 @@ impl Run {
         let saved = TrainerState::saved_config(&dir)?;
         let lock = source.lock()?;
         let config = with_kept_plugins(config, &saved, lock.as_ref(), &dir, &mut observer)?;
-        let mut setup = Setup::open(config, source, observer)?;
+        let mut setup = Setup::open(config, source, observer).map_err(|error| name_kept_plugin(error, &saved, &dir))?;
         let lock = dir.lock()?;
         dir.sweep();
         let state = TrainerState::restore(&mut setup.trainer, &dir, &setup.fingerprint, &setup.config)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use alft_plugin_host::Worker;
+use alft_plugin_host::{Error as PluginHostError, Worker};
 use alft_plugin_host::lock::Lock;
 use alft_plugin_host::source;
 use alft_policy::{Device, Policy, Sequence, Trainer, Tuning, device, doctor};
@@ -203,6 +203,31 @@ pub(crate) fn with_kept_plugins(
         *path = kept;
     }
     Ok(config)
+}
+
+/// Adds the place of the run's own copy to the error about a plugin whose file cannot be opened any more.
+pub(crate) fn name_kept_plugin(error: Error, saved: &ActiveConfig, dir: &RunDir) -> Error {
+    let Error::Plugin { name, source } = error else { return error };
+    let kept = saved.hashes.get(&name).map(|hash| dir.plugins().join(hash)).filter(|kept| kept.is_file());
+    let source = match (*source, kept) {
+        (PluginError::Open(source), Some(kept)) if unusable_file(&source).is_some_and(|path| *path != kept) => {
+            PluginError::Spoilt { kept, source }
+        }
+        (source, _) => source,
+    };
+    Error::Plugin { name, source: source.into() }
+}
+
+/// Returns the file that an error says to be no plugin.
+fn unusable_file(error: &PluginHostError) -> Option<&PathBuf> {
+    match error {
+        PluginHostError::NotAPlugin { path, .. }
+        | PluginHostError::CoreModule { path }
+        | PluginHostError::Compile { path, .. }
+        | PluginHostError::NoRole { path }
+        | PluginHostError::MissingExport { path, .. } => Some(path),
+        _ => None,
+    }
 }
 
 /// Refuses an order of the questions that goes by a verifier's scores where there is no verifier.

@@ -1,28 +1,40 @@
 //! The run file: its tables, overrides of its keys, errors that point into it, and what must not change in a run.
 
 mod best;
+mod eval;
 mod fingerprint;
+mod game;
+mod model;
 mod model_files;
 mod overrides;
 mod paths;
 mod plugin;
+mod prompts;
 mod questions;
 mod run_file;
 mod schedule;
 mod serve;
 mod serve_file;
 mod source;
+mod train;
+mod warm_start;
 mod watcher;
 mod weight;
 
 pub use best::{Best, EvalMetric, Mode};
+pub use eval::Eval;
 pub use fingerprint::{ConfigFingerprint, differences};
+pub use game::Game;
+pub use model::{Embedded, Model};
 pub use plugin::{Isolation, OnError, OnLimit, PluginEntry, PluginForm, Trust};
+pub use prompts::Prompts;
 pub use questions::{DynamicSampling, QuestionOrder};
-pub use run_file::{Embedded, Eval, Game, Model, Prompts, RunFile, Train, WarmStart};
+pub use run_file::RunFile;
 pub use schedule::PhaseSchedule;
 pub use serve::Serve;
 pub use serve_file::ServeFile;
 pub use source::{InvalidSetting, RunFileError};
+pub use train::Train;
+pub use warm_start::WarmStart;
 pub use watcher::RunFileWatcher;
 pub use weight::{Ramp, Weight};

@@ -3,23 +3,22 @@
 
 use std::path::{Path, PathBuf};
 
-use alft_game::estimator::SurprisalEstimator;
 use alft_game::{AdvantageConfig, Combine, Scale, TargetConfig};
 use alft_plugin_host::Limits;
-use alft_policy::{
-    AdamWConfig, DevicePreference, Export, GrpoConfig, HubModel, KlPenalty, LoraConfig, Message, OptimiserConfig,
-    Precision, Quantisation, SampleConfig, Schedule,
-};
+use alft_policy::{Export, GrpoConfig, KlPenalty, LoraConfig, OptimiserConfig, SampleConfig, Schedule};
 use alft_text::Foreign;
 use serde::{Deserialize, Serialize};
 
-use super::best::Best;
+use super::eval::Eval;
+use super::game::Game;
+use super::model::Model;
 use super::paths::make_absolute;
 use super::plugin::PluginEntry;
-use super::questions::{DynamicSampling, QuestionOrder};
-use super::schedule::PhaseSchedule;
+use super::prompts::Prompts;
 use super::serve::Serve;
 use super::source::{InvalidSetting, RunFileError, Source};
+use super::train::Train;
+use super::warm_start::WarmStart;
 
 /// A run file. Paths are relative to the file that they stand in; `output` is relative to the current folder.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -62,203 +61,6 @@ pub struct RunFile {
     /// The plugins, in the order in which they are asked.
     #[serde(rename = "plugin", default)]
     pub plugins: Vec<PluginEntry>,
-}
-
-/// The policy: `embedded`, `path` or `hub`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Model {
-    /// A model that comes with alft.
-    pub embedded: Option<Embedded>,
-    /// A folder in Hugging Face's format, or a GGUF file.
-    pub path: Option<PathBuf>,
-    /// A model of a hub, as `owner/model` or `owner/model/FILE.gguf`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hub: Option<String>,
-    /// The branch, tag or commit of a model of a hub.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub revision: Option<String>,
-    /// The device of the weights.
-    #[serde(default)]
-    pub device: DevicePreference,
-    /// The number format of computations.
-    #[serde(default, skip_serializing_if = "Precision::is_f32")]
-    pub dtype: Precision,
-    /// The type that the weights of projections are kept in, frozen, while adapters are trained.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quantisation: Option<Quantisation>,
-    /// Low-rank adapters, trained in place of all weights.
-    pub lora: Option<LoraConfig>,
-    /// A folder of PEFT, whose adapters are trained further in place of all weights.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub adapter: Option<PathBuf>,
-}
-
-impl Model {
-    /// Returns the model of a hub that the run file names, if it names one.
-    ///
-    /// # Errors
-    /// [`alft_policy::Error::Setting`] for a text that is no such name.
-    pub(crate) fn hub(&self) -> Result<Option<HubModel>, alft_policy::Error> {
-        self.hub.as_deref().map(|name| HubModel::new(name, self.revision.as_deref())).transpose()
-    }
-}
-
-/// A model that comes with alft.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Embedded {
-    /// A character-level transformer of about 160 thousand weights, random from the seed.
-    Tiny,
-}
-
-/// The questions.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Prompts {
-    /// JSON lines to train on.
-    pub train: PathBuf,
-    /// JSON lines kept out of training, for the evaluation before and after.
-    pub eval: Option<PathBuf>,
-    /// The text that the policy reads, in which `{prompt}` stands for the question; or `chat`, the model's chat template.
-    #[serde(default = "bare_template")]
-    pub template: String,
-    /// With the chat template: the message of the system, before all others.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub system: Option<String>,
-    /// With the chat template: messages between that of the system and the question, such as solved examples.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub messages: Vec<Message>,
-    /// With the chat template: further variables of the template.
-    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
-    pub chat_template_kwargs: serde_json::Map<String, serde_json::Value>,
-    /// With the chat template: the date that it is told, such as `2024-07-26`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub date: Option<String>,
-}
-
-impl Prompts {
-    /// The value of `template` that stands for the model's chat template.
-    pub(crate) const CHAT: &str = "chat";
-}
-
-fn bare_template() -> String {
-    "{prompt}".into()
-}
-
-/// The game of each step.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Game {
-    /// K: completions sampled for each phrasing.
-    pub group: usize,
-    /// Questions (bundles of phrasings) a step.
-    pub bundles_per_step: usize,
-    /// The estimator of −log ν.
-    pub estimator: SurprisalEstimator,
-    /// Samples of the reference policy for each phrasing, where an objective compares with it.
-    pub reference_samples: usize,
-    /// From rewards to advantages.
-    pub advantage: AdvantageConfig,
-    /// The order of the questions.
-    pub questions: QuestionOrder,
-    /// Further draws in place of questions that teach nothing; none by default.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dynamic_sampling: Option<DynamicSampling>,
-}
-
-impl Default for Game {
-    fn default() -> Self {
-        Self {
-            group: 8,
-            bundles_per_step: 4,
-            estimator: SurprisalEstimator::default(),
-            reference_samples: 64,
-            advantage: AdvantageConfig::default(),
-            questions: QuestionOrder::default(),
-            dynamic_sampling: None,
-        }
-    }
-}
-
-/// The training of the policy.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Train {
-    /// Steps of the game.
-    pub steps: u64,
-    /// The learning rate over the steps.
-    #[serde(default)]
-    pub schedule: PhaseSchedule,
-    /// The optimiser.
-    #[serde(default)]
-    pub adamw: AdamWConfig,
-    /// The GRPO loss.
-    #[serde(default)]
-    pub loss: GrpoConfig,
-    /// Tokens (prompts and completions) computed at once, which bounds the memory.
-    #[serde(default = "token_budget")]
-    pub token_budget: usize,
-    /// Keeps only the input of each layer from the forward to the backward pass and computes the rest again: less memory,
-    /// more time, the same bits.
-    #[serde(default)]
-    pub activation_checkpointing: bool,
-    /// Steps between two saves of the state that `--resume` needs.
-    #[serde(default = "one")]
-    pub save_every: u64,
-    /// Steps between two exports of a model folder; 0 exports at the end alone.
-    #[serde(default)]
-    pub checkpoint_every: u64,
-    /// The exported model folders that are kept, the newest ones; all by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub keep: Option<usize>,
-    /// Exports the model whenever an evaluation while training is the best so far, and keeps it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub best: Option<Best>,
-}
-
-fn token_budget() -> usize {
-    8192
-}
-
-fn one() -> u64 {
-    1
-}
-
-/// The evaluation before and after training, and every so many steps.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Eval {
-    /// Questions taken from the file; all if it has fewer.
-    pub bundles: usize,
-    /// Completions sampled for each phrasing.
-    pub group: usize,
-    /// Steps of the game between two evaluations while training; 0 makes none.
-    pub every: u64,
-}
-
-impl Default for Eval {
-    fn default() -> Self {
-        Self { bundles: 100, group: 8, every: 0 }
-    }
-}
-
-/// Supervised training before the game.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WarmStart {
-    /// JSON lines with `prompt` and `completion`.
-    pub data: PathBuf,
-    /// Supervised steps.
-    pub steps: u64,
-    /// Examples a step.
-    pub batch: usize,
-    /// The learning rate over the steps.
-    #[serde(default)]
-    pub schedule: PhaseSchedule,
-    /// The optimiser.
-    #[serde(default)]
-    pub adamw: AdamWConfig,
 }
 
 /// The largest number of samples of a group, and of questions or examples of a batch.
@@ -336,26 +138,11 @@ impl RunFile {
     /// Finds the first setting that cannot work.
     fn check(&self) -> Result<(), InvalidSetting> {
         let wrong = |key: &str, reason: String| Err(InvalidSetting::new(key, reason));
-        let Model { embedded, path, hub, revision, .. } = &self.model;
-        if [embedded.is_some(), path.is_some(), hub.is_some()].into_iter().filter(|given| *given).count() != 1 {
-            return wrong("model", "needs one of `embedded = \"tiny\"`, `path` and `hub`, and not two".into());
-        }
-        if revision.is_some() && hub.is_none() {
-            return wrong("model.revision", "is that of a model of a hub; write `hub`".into());
-        }
+        self.model.check()?;
         if self.game.dynamic_sampling.is_some() && self.game.advantage.scale == Scale::Batch {
             let reason =
                 "cannot be \"batch\" with dynamic_sampling, which draws a step's groups in rounds; take \"group\"";
             return wrong("game.advantage.scale", reason.into());
-        }
-        if self.model.quantisation.is_some() && self.model.lora.is_none() && self.model.adapter.is_none() {
-            let reason = "keeps frozen weights in few bits, and without adapters all are trained, by steps that few bits would \
-                          round away; add `lora` or `adapter`, or leave it out";
-            return wrong("model.quantisation", reason.into());
-        }
-        if self.model.lora.is_some() && self.model.adapter.is_some() {
-            let reason = "goes on from adapters that have their settings; leave `lora` out";
-            return wrong("model.adapter", reason.into());
         }
         if self.game.group < 2 {
             let reason = "must be at least 2, for an answer is judged against the others of its group";
@@ -371,22 +158,7 @@ impl RunFile {
                           price; set it to \"k3-ratio\", or game.advantage.combine to \"sum_then_normalize\"";
             return wrong("train.loss.kl", reason.into());
         }
-        let Prompts { template, system, messages, chat_template_kwargs, date, .. } = &self.prompts;
-        if template != Prompts::CHAT {
-            if !template.contains("{prompt}") {
-                let reason = "must contain {prompt}, or no question reaches the policy, or be \"chat\"";
-                return wrong("prompts.template", reason.into());
-            }
-            let of_chat = [
-                ("prompts.system", system.is_some()),
-                ("prompts.messages", !messages.is_empty()),
-                ("prompts.chat_template_kwargs", !chat_template_kwargs.is_empty()),
-                ("prompts.date", date.is_some()),
-            ];
-            if let Some((key, _)) = of_chat.iter().find(|(_, given)| *given) {
-                return wrong(key, "needs `template = \"chat\"`".into());
-            }
-        }
+        self.prompts.check()?;
         check_target(&self.target)?;
         let at_least_one = [
             ("train.token_budget", self.train.token_budget as u64),

@@ -7,8 +7,9 @@ use alft_plugin_host::Limits;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::game::Game;
 use super::plugin::PluginEntry;
-use super::run_file::{Game, LARGEST_BATCH, check_plugins, check_target};
+use super::run_file::{LARGEST_BATCH, check_plugins, check_target};
 use super::serve::Serve;
 use super::source::{InvalidSetting, RunFileError, Source};
 

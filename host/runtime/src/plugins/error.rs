@@ -25,6 +25,18 @@ pub enum PluginError {
         kept: PathBuf,
     },
 
+    /// The plugin's file was changed since the run used it, and cannot be opened.
+    #[error(
+        "its file is not the one that the run used; the run's own copy of that is {}, to be put in the file's place",
+        Foreign::path(kept)
+    )]
+    Spoilt {
+        /// The run's copy.
+        kept: PathBuf,
+        /// The reason why the file cannot be opened.
+        source: alft_plugin_host::Error,
+    },
+
     /// The plugin cannot be fetched from its registry.
     #[error(transparent)]
     Registry(#[from] alft_registry::Error),

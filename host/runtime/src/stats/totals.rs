@@ -34,6 +34,10 @@ const BATCHES: usize = 10;
 /// failing on more than half of 100 less than once in ten million windows.
 const ITEMS: u64 = 100;
 
+/// A plugin that fails on every item is seen failing after as many: one that fails on half of its items fails on 20 in a row
+/// less than once in a million times. An objective has one item a step where a step has one question.
+const FAILED_ITEMS: u64 = 20;
+
 impl PluginTotals {
     /// Adds a step's statistics.
     pub fn add(&mut self, stats: &PluginStepStats) {
@@ -55,12 +59,14 @@ impl PluginTotals {
     }
 
     /// The role in which the plugin failed on the largest share of its items over the latest batches, and that share: at
-    /// least 10 batches and 100 items. A reader that reads well says nothing about its scores. `None` before there are as many.
+    /// least 10 batches and 100 items, or 20 of which it failed on all. A reader that reads well says nothing about its scores.
+    /// `None` before there are as many.
     pub fn failure_rate(&self) -> Option<(Role, f64)> {
-        let enough = |latest: &VecDeque<ItemCount>| latest.len() >= BATCHES && asked(latest) >= ITEMS;
-        let rate = |latest: &VecDeque<ItemCount>| {
-            latest.iter().map(|count| count.failed).sum::<u64>() as f64 / asked(latest) as f64
+        let enough = |latest: &VecDeque<ItemCount>| {
+            let least = if failed(latest) == asked(latest) { FAILED_ITEMS } else { ITEMS };
+            latest.len() >= BATCHES && asked(latest) >= least
         };
+        let rate = |latest: &VecDeque<ItemCount>| failed(latest) as f64 / asked(latest) as f64;
         let measured = self.latest.iter().filter(|(_, latest)| enough(latest));
         measured.map(|(role, latest)| (*role, rate(latest))).max_by(|a, b| a.1.total_cmp(&b.1))
     }
@@ -74,6 +80,10 @@ impl PluginTotals {
 
 fn asked(latest: &VecDeque<ItemCount>) -> u64 {
     latest.iter().map(|count| count.asked).sum()
+}
+
+fn failed(latest: &VecDeque<ItemCount>) -> u64 {
+    latest.iter().map(|count| count.failed).sum()
 }
 
 /// Failures by kind, for people: "panic 3, trap 1".
@@ -126,5 +136,16 @@ mod tests {
         assert_eq!(totals.failure_rate(), Some((Role::Verifier, 0.5)));
         (0..50).for_each(|_| totals.add(&batch(2, 2)));
         assert_eq!(totals.failure_rate(), Some((Role::Verifier, 1.0)));
+    }
+
+    #[test]
+    fn a_plugin_that_always_fails_is_seen_after_twenty_items() {
+        let mut totals = PluginTotals::default();
+        (0..19).for_each(|_| totals.add(&of_roles(&[(Role::Objective, 1, 1)])));
+        assert_eq!(totals.failure_rate(), None);
+        totals.add(&of_roles(&[(Role::Objective, 1, 1)]));
+        assert_eq!(totals.failure_rate(), Some((Role::Objective, 1.0)));
+        totals.add(&of_roles(&[(Role::Objective, 1, 0)]));
+        assert_eq!(totals.failure_rate(), None, "one success, and it takes 100 items");
     }
 }

@@ -159,9 +159,13 @@ fn component(file: &Path, bytes: &[u8]) -> Result<FileFacts, HostError> {
 fn library(file: &Path, bytes: &[u8]) -> Result<FileFacts, HostError> {
     let entries = inspect::library_entries(bytes)
         .map_err(|error| HostError::NotAPlugin { path: file.into(), source: FormatError::from(error) })?;
+    // Without an entry there is nothing that trust in the library could run.
+    let Some(entry) = entries.into_iter().next() else {
+        return Err(HostError::NotAPlugin { path: file.into(), source: FormatError::NoEntry });
+    };
     Ok(FileFacts {
         form: "native library",
-        contract: entries.into_iter().next().map(Foreign::new),
+        contract: Some(Foreign::new(entry)),
         roles: Roles::default(),
         imports: None,
         virtual_wasi: Vec::new(),

@@ -1,6 +1,7 @@
 //! Fetches the files of a model that the cache does not have.
 //!
-//! `HF_ENDPOINT` names another hub than huggingface.co, and `HF_TOKEN` opens models that need one.
+//! `HF_ENDPOINT` names another hub than huggingface.co, `HF_TOKEN` opens models that need one, and `HF_HUB_OFFLINE` forbids to
+//! connect.
 
 use std::{
     env,
@@ -42,6 +43,9 @@ pub(super) fn fetch(model: &HubModel, progress: &mut dyn FnMut(Download<'_>)) ->
         .build()
         .map_err(failed)?;
     let cached = folders.snapshot(&model.repository, &model.revision).and_then(|snapshot| fetched(model, &snapshot));
+    if env::var("HF_HUB_OFFLINE").is_ok_and(|value| is_true(&value)) {
+        return cached.ok_or_else(|| Error::HubOffline { model: model.repository.clone(), revision: model.revision.clone() });
+    }
     let info = match (api.repo(at(&model.revision)).info(), cached) {
         (Ok(info), _) => info,
         (Err(_), Some(found)) => return Ok(found),
@@ -88,6 +92,11 @@ pub(super) fn fetch(model: &HubModel, progress: &mut dyn FnMut(Download<'_>)) ->
         cache.create_ref(&info.sha).map_err(|error| failed(error.into()))?;
     }
     Ok(found)
+}
+
+/// Returns true for the values of a variable that huggingface_hub takes as a yes.
+fn is_true(value: &str) -> bool {
+    ["1", "on", "yes", "true"].contains(&value.to_lowercase().as_str())
 }
 
 /// Returns the model's file or folder in the folder of a commit, if it was fetched whole.
