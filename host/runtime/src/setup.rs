@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use alft_plugin_host::{Error as PluginHostError, Worker};
 use alft_plugin_host::lock::Lock;
 use alft_plugin_host::source;
+use alft_plugin_host::{Error as PluginHostError, Worker};
 use alft_policy::{Device, Policy, Sequence, Trainer, Tuning, device, doctor};
 use alft_sdk::roles::Role;
 

@@ -44,7 +44,8 @@ pub(super) fn fetch(model: &HubModel, progress: &mut dyn FnMut(Download<'_>)) ->
         .map_err(failed)?;
     let cached = folders.snapshot(&model.repository, &model.revision).and_then(|snapshot| fetched(model, &snapshot));
     if env::var("HF_HUB_OFFLINE").is_ok_and(|value| is_true(&value)) {
-        return cached.ok_or_else(|| Error::HubOffline { model: model.repository.clone(), revision: model.revision.clone() });
+        return cached
+            .ok_or_else(|| Error::HubOffline { model: model.repository.clone(), revision: model.revision.clone() });
     }
     let info = match (api.repo(at(&model.revision)).info(), cached) {
         (Ok(info), _) => info,
