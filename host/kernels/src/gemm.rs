@@ -1,6 +1,12 @@
-//! Matrix products: a safe interface to the crate `gemm`.
+//! Matrix products. Large ones on machines with AVX2 or AVX-512 are this crate's own; the others are those of the crate `gemm`,
+//! to which this is a safe interface.
 
 use ::gemm::Parallelism;
+
+use super::{
+    blocked_gemm::{self, Factors},
+    simd::{self, Level},
+};
 
 /// The strides of a matrix within a slice: the element of row `i` and column `j` is at `i · row + j · col`.
 #[derive(Clone, Copy)]
@@ -68,6 +74,10 @@ pub enum Transpose {
 /// Number of multiplications from which several threads are faster than one.
 const PARALLEL_PRODUCTS: usize = 1 << 23;
 
+/// Numbers of multiplications, and of rows and of columns of the result, from which this crate's own product is the faster one.
+const OWN_PRODUCTS: usize = 1 << 21;
+const OWN_SIDE: usize = 64;
+
 /// Returns the product (m, n) of two contiguous matrices.
 pub fn gemm(transpose: Transpose, mnk: (usize, usize, usize), lhs: &[f32], rhs: &[f32]) -> Vec<f32> {
     let len = mnk.0 * mnk.1;
@@ -100,6 +110,12 @@ unsafe fn gemm_contiguous(
     rhs: &[f32],
     accumulate: bool,
 ) {
+    let level = simd::level();
+    if level != Level::Plain && m.min(n) >= OWN_SIDE && m * n * k >= OWN_PRODUCTS {
+        let factors = Factors { transpose, mnk: (m, n, k), lhs, rhs };
+        // SAFETY: the caller's promise.
+        return unsafe { blocked_gemm::product(level, factors, out, accumulate) };
+    }
     let row_major = |row| Strides { row, col: 1 };
     let col_major = |col| Strides { row: 1, col };
     let (left, right) = match transpose {

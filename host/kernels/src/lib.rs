@@ -9,6 +9,7 @@
 
 mod adamw;
 mod attention;
+mod blocked_gemm;
 mod dropout;
 mod elementwise;
 mod gemm;
@@ -19,6 +20,8 @@ mod parallel;
 pub mod simd;
 mod skinny_gemm;
 mod softmax;
+mod tile;
+mod transpose;
 
 pub use self::{
     adamw::{AdamWStep, adamw},

@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     glu::{Activation, gated, gelu_logit},
     huge_array::HugeArray,
-    simd::{self, Level, vectorised},
+    simd::{self, vectorised},
+    tile::{Ahead, Columns, EMPTY, Order, PANEL, Rows, Stored, Tile, tile_rows},
+    transpose::transpose,
 };
 
 /// The storage of packed weights. Products are computed in `f32` in either case.
@@ -40,36 +42,14 @@ impl WeightFormat {
     }
 }
 
-/// Number of columns of a panel: two vectors of AVX-512, four of AVX2. A wider panel would have to be read from memory in
-/// strips for as many rows as this one serves at once, and that is slower.
-const PANEL: usize = 32;
-
-/// Most rows of a tile. With two vectors of AVX-512 for each, a tile and its factors fill the registers.
-const TILE_ROWS: usize = 14;
-
 /// Number of rows that are multiplied with all panels of a task before the next rows are. They stay in the second-level
 /// cache beside a panel.
 const BLOCK_ROWS: usize = 98;
-
-/// Bytes of a cache line.
-const LINE: usize = 64;
-
-/// Number of elements of a panel that lie between those that are read and those that are prefetched for the same tile: far
-/// enough for memory to answer.
-const DISTANCE: usize = 64;
 
 /// Numbers of weights and of multiplications from which a product is divided among threads. Smaller ones take a thread less
 /// time than waking another.
 const PARALLEL_WEIGHTS: usize = 1 << 17;
 const PARALLEL_PRODUCTS: usize = 1 << 23;
-
-/// One number for each column of a panel, aligned to cache lines.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Columns<T>([T; PANEL]);
-
-/// Some rows and all columns of a panel of the result.
-type Tile = [Columns<f32>; TILE_ROWS];
 
 /// The panels of a weight, one after the other. A panel has an element for each index of the sum.
 enum Panels {
@@ -202,20 +182,25 @@ impl PackedWeight {
         let work = |first: usize, x: &[f32], groups: Range<usize>| {
             let rows = x.len() / inner;
             // Tiles of equal height are faster than full ones and a rest.
-            let count = tile_count(level, rows).max(1);
+            let count = rows.div_ceil(tile_rows(level)).max(1);
             let tall = rows.div_ceil(count).max(1);
-            let mut tiles = [[Columns([0f32; PANEL]); TILE_ROWS]; GROUP];
+            let mut tiles = [EMPTY; GROUP];
             for group in groups {
                 let panels: [usize; GROUP] = std::array::from_fn(|index| group * GROUP + index);
                 for (index, x) in x.chunks(tall * inner).enumerate() {
+                    let rows = Rows { values: x, count: x.len() / inner, order: Order::Apart(inner) };
                     for (tile, panel) in tiles.iter_mut().zip(panels) {
-                        let ahead = if count == 1 { Ahead::Itself } else { self.ahead(panel + GROUP, index, count) };
+                        let ahead = if count == 1 { Ahead::Far } else { self.ahead(panel + GROUP, index, count) };
                         match &self.panels {
-                            Panels::F32(all) => full(level, &all.as_slice()[panel * inner..][..inner], x, ahead, tile),
-                            Panels::F16(all) => half(level, &all.as_slice()[panel * inner..][..inner], x, ahead, tile),
+                            Panels::F32(all) => {
+                                Stored::tile(level, &all.as_slice()[panel * inner..][..inner], rows, ahead, tile)
+                            }
+                            Panels::F16(all) => {
+                                Stored::tile(level, &all.as_slice()[panel * inner..][..inner], rows, ahead, tile)
+                            }
                         }
                     }
-                    finish(panels, first + index * tall, x.len() / inner, &tiles);
+                    finish(panels, first + index * tall, rows.count, &tiles);
                 }
             }
         };
@@ -247,57 +232,8 @@ impl PackedWeight {
     }
 }
 
-/// Returns the number of tiles for some rows of a product: as few as the registers allow.
-fn tile_count(level: Level, rows: usize) -> usize {
-    rows.div_ceil(match level {
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => TILE_ROWS,
-        _ => 6,
-    })
-}
-
-/// Memory that will be read soon. Only x86-64 has a stable instruction that asks for it.
-#[derive(Clone, Copy)]
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
-enum Ahead {
-    /// The panel that is read, [`DISTANCE`] elements later.
-    Itself,
-    /// `step` bytes from `start` on for each element of a panel, at most a cache line. They may lie outside of the panels: a
-    /// prefetch reads nothing.
-    Next { start: *const i8, step: usize },
-}
-
-/// Computes the product of up to [`TILE_ROWS`] rows with a panel.
-#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
-fn full(level: Level, panel: &[Columns<f32>], x: &[f32], ahead: Ahead, out: &mut Tile) {
-    match level {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: this level means that the machine has the features.
-        Level::Avx512 => unsafe { avx512::full::run(panel, x, ahead, out) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: this level means that the machine has the features.
-        Level::Avx2 => unsafe { avx2::full::run(panel, x, ahead, out) },
-        Level::Plain => plain::run(panel, x, |w| *w, out),
-    }
-}
-
-/// Computes the same with a panel of 16 bits.
-#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
-fn half(level: Level, panel: &[Columns<f16>], x: &[f32], ahead: Ahead, out: &mut Tile) {
-    match level {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: this level means that the machine has the features.
-        Level::Avx512 => unsafe { avx512::half::run(panel, x, ahead, out) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: this level means that the machine has the features.
-        Level::Avx2 => unsafe { avx2::half::run(panel, x, ahead, out) },
-        Level::Plain => plain::run(panel, x, plain::wide, out),
-    }
-}
-
-/// Number of indices of the sum that are packed for all columns of a panel before the next are: a cache line of each row
-/// of the weight.
-const PACK_BLOCK: usize = 16;
+/// Number of indices of the sum that are packed at once.
+const PACK_BLOCK: usize = 64;
 
 /// Packs weights (rows, inner) on all threads.
 fn fill<T: Copy + Default + Send + Sync>(
@@ -308,12 +244,13 @@ fn fill<T: Copy + Default + Send + Sync>(
 ) -> HugeArray<Columns<T>> {
     let mut panels = HugeArray::new(Columns([T::default(); PANEL]), places.len() * inner);
     panels.as_mut_slice().par_chunks_mut(inner).zip(places).for_each(|(panel, place)| {
-        let rows = &weights[place.part][place.column * inner..][..place.width * inner];
-        for (block, panel) in panel.chunks_mut(PACK_BLOCK).enumerate() {
-            for (column, row) in rows.chunks_exact(inner).enumerate() {
-                for (columns, value) in panel.iter_mut().zip(&row[block * PACK_BLOCK..]) {
-                    columns.0[column] = number(*value);
-                }
+        let rows = &weights[place.part][place.column * inner..];
+        let mut block = [Columns([0f32; PANEL]); PACK_BLOCK];
+        for (number_of_block, panel) in panel.chunks_mut(PACK_BLOCK).enumerate() {
+            let block = &mut block[..panel.len()];
+            transpose(&rows[number_of_block * PACK_BLOCK..], inner, place.width, block);
+            for (packed, values) in panel.iter_mut().zip(block) {
+                packed.0 = values.0.map(&number);
             }
         }
     });
@@ -372,162 +309,10 @@ vectorised! {
     }
 }
 
-/// The kernels for any machine.
-mod plain {
-    use half::f16;
-
-    use super::{
-        super::simd::{PLAIN_FMA, fused},
-        Columns, PANEL, Tile,
-    };
-
-    /// Computes a tile; `wide` gives the numbers of an element.
-    pub(super) fn run<T>(panel: &[Columns<T>], x: &[f32], wide: impl Fn(&[T; PANEL]) -> [f32; PANEL], out: &mut Tile) {
-        for (x, out) in x.chunks_exact(panel.len()).zip(out) {
-            let mut sums = [0f32; PANEL];
-            for (x, w) in x.iter().zip(panel) {
-                let w = wide(&w.0);
-                for column in 0..PANEL {
-                    sums[column] = fused::<PLAIN_FMA>(*x, w[column], sums[column]);
-                }
-            }
-            out.0 = sums;
-        }
-    }
-
-    pub(super) fn wide(numbers: &[f16; PANEL]) -> [f32; PANEL] {
-        numbers.map(f16::to_f32)
-    }
-}
-
-/// Defines a module with the kernels for one instruction set, given its vectors of `$lanes` numbers and the number of
-/// vectors of a tile's row. Each of the inner modules is a kernel for one element type of the panels; `$load` loads a
-/// vector of it.
-#[cfg(target_arch = "x86_64")]
-macro_rules! kernels {
-    ($name:ident, $features:literal, $lanes:literal, $vectors:literal, $zero:ident, $broadcast:ident, $store:ident,
-     $fused:ident, $($kernel:ident: $number:ty => |$at:ident| $load:expr),*) => {
-        mod $name {
-            $(pub(super) mod $kernel {
-                use std::arch::x86_64::*;
-
-                use super::super::{Ahead, Columns, DISTANCE, LINE, PANEL, TILE_ROWS, Tile};
-
-                /// Number of columns of a tile.
-                const WIDE: usize = $vectors * $lanes;
-
-                /// Cache lines of a tile's part of a panel's element.
-                const LINES: usize = (WIDE * size_of::<$number>()).div_ceil(LINE);
-
-                #[target_feature(enable = $features)]
-                pub(in super::super) fn run(panel: &[Columns<$number>], x: &[f32], ahead: Ahead, out: &mut Tile) {
-                    for first in (0..PANEL).step_by(WIDE) {
-                        match ahead {
-                            Ahead::Itself => {
-                                let later = panel.as_ptr().wrapping_add(DISTANCE).cast::<$number>().wrapping_add(first);
-                                strip::<LINES>(panel, x, first, (later.cast(), size_of::<Columns<$number>>()), out);
-                            }
-                            Ahead::Next { start, step } => {
-                                let step = step * WIDE / PANEL;
-                                let start = start.wrapping_add(first / WIDE * panel.len() * step);
-                                strip::<1>(panel, x, first, (start, step), out);
-                            }
-                        }
-                    }
-                }
-
-                #[target_feature(enable = $features)]
-                fn strip<const AHEAD: usize>(
-                    panel: &[Columns<$number>],
-                    x: &[f32],
-                    first: usize,
-                    ahead: (*const i8, usize),
-                    out: &mut Tile,
-                ) {
-                    match x.len() / panel.len() {
-                        1 => tile::<1, AHEAD>(panel, x, first, ahead, out),
-                        2 => tile::<2, AHEAD>(panel, x, first, ahead, out),
-                        3 => tile::<3, AHEAD>(panel, x, first, ahead, out),
-                        4 => tile::<4, AHEAD>(panel, x, first, ahead, out),
-                        5 => tile::<5, AHEAD>(panel, x, first, ahead, out),
-                        6 => tile::<6, AHEAD>(panel, x, first, ahead, out),
-                        7 => tile::<7, AHEAD>(panel, x, first, ahead, out),
-                        8 => tile::<8, AHEAD>(panel, x, first, ahead, out),
-                        9 => tile::<9, AHEAD>(panel, x, first, ahead, out),
-                        10 => tile::<10, AHEAD>(panel, x, first, ahead, out),
-                        11 => tile::<11, AHEAD>(panel, x, first, ahead, out),
-                        12 => tile::<12, AHEAD>(panel, x, first, ahead, out),
-                        13 => tile::<13, AHEAD>(panel, x, first, ahead, out),
-                        _ => tile::<TILE_ROWS, AHEAD>(panel, x, first, ahead, out),
-                    }
-                }
-
-                /// Computes columns of a tile, and prefetches `AHEAD` cache lines from `ahead` on for the first element of
-                /// the panel, from `ahead + stride` on for the next, and so on.
-                #[target_feature(enable = $features)]
-                fn tile<const R: usize, const AHEAD: usize>(
-                    panel: &[Columns<$number>],
-                    x: &[f32],
-                    first: usize,
-                    (mut ahead, stride): (*const i8, usize),
-                    out: &mut Tile,
-                ) {
-                    let inner = panel.len();
-                    assert!(x.len() == R * inner && first + WIDE <= PANEL);
-                    // Pointers that move along the sum: of indices the compiler computes the addresses of all rows first, and
-                    // then has no register left for them and the sums.
-                    let mut x = x.as_ptr();
-                    let mut sums = [[$zero(); $vectors]; R];
-                    for w in panel {
-                        for line in 0..AHEAD {
-                            _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(line * LINE));
-                        }
-                        ahead = ahead.wrapping_add(stride);
-                        let mut right = [$zero(); $vectors];
-                        for v in 0..$vectors {
-                            // SAFETY: the vectors end at `first + WIDE`, within the panel's columns.
-                            right[v] = unsafe {
-                                let $at = w.0.as_ptr().add(first + v * $lanes);
-                                $load
-                            };
-                        }
-                        for row in 0..R {
-                            // SAFETY: `x` is at the element of the first of R rows for an index below `inner`.
-                            let left = $broadcast(unsafe { *x.add(row * inner) });
-                            for v in 0..$vectors {
-                                sums[row][v] = $fused(left, right[v], sums[row][v]);
-                            }
-                        }
-                        x = x.wrapping_add(1);
-                    }
-                    for row in 0..R {
-                        for v in 0..$vectors {
-                            // SAFETY: as for the loads.
-                            unsafe { $store(out[row].0.as_mut_ptr().add(first + v * $lanes), sums[row][v]) };
-                        }
-                    }
-                }
-            })*
-        }
-    };
-}
-
-#[cfg(target_arch = "x86_64")]
-kernels!(
-    avx2, "avx2,fma,f16c", 8, 2, _mm256_setzero_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm256_fmadd_ps,
-    full: f32 => |at| _mm256_loadu_ps(at),
-    half: ::half::f16 => |at| _mm256_cvtph_ps(_mm_loadu_si128(at.cast()))
-);
-#[cfg(target_arch = "x86_64")]
-kernels!(
-    avx512, "avx512f", 16, 2, _mm512_setzero_ps, _mm512_set1_ps, _mm512_storeu_ps, _mm512_fmadd_ps,
-    full: f32 => |at| _mm512_loadu_ps(at),
-    half: ::half::f16 => |at| _mm512_cvtph_ps(_mm256_loadu_si256(at.cast()))
-);
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simd::Level;
 
     const SHAPES: [(usize, usize, usize); 8] =
         [(1, 1, 1), (1, 7, 5), (4, 64, 16), (5, 129, 19), (9, 64, 33), (12, 33, 7), (32, 1000, 40), (200, 60, 24)];
