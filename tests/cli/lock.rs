@@ -83,7 +83,9 @@ fn a_run_goes_on_without_the_files_of_its_plugins() {
     let small = diverse();
     succeed(small.train("a").args(["--set", "train.steps=2"]));
     succeed(small.train("whole").args(["--set", "train.steps=3"]));
-    std::fs::remove_file(small.path().join("diversity.wasm")).unwrap();
+    let file = small.path().join("diversity.wasm");
+    let plugin = std::fs::read(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
     let output = succeed(small.resume("a").args(["--set", "train.steps=3"]));
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(
@@ -96,6 +98,16 @@ fn a_run_goes_on_without_the_files_of_its_plugins() {
     }
     fail(small.train("b").args(ONE_STEP), 5, &["diversity.wasm", "No such file"]);
 
+    // A file that was written by half is refused with the place of the copy, which mends it.
+    let copies = std::fs::read_dir(small.path().join("a/plugins")).unwrap().map(|copy| copy.unwrap().path());
+    let copy = copies.into_iter().find(|copy| std::fs::read(copy).unwrap() == plugin).unwrap();
+    std::fs::write(&file, &plugin[..plugin.len() / 2]).unwrap();
+    let (name, again) = (copy.file_name().unwrap().to_str().unwrap(), ["--set", "train.steps=4"]);
+    fail(small.resume("a").args(again), 5, &["not the one that the run used", name, "put in the file's place"]);
+    std::fs::copy(&copy, &file).unwrap();
+    succeed(small.resume("a").args(again));
+    std::fs::remove_file(&file).unwrap();
+
     // A copy that was changed is not the plugin of the run.
     for copy in std::fs::read_dir(small.path().join("a/plugins")).unwrap() {
         let copy = copy.unwrap().path();
@@ -103,7 +115,7 @@ fn a_run_goes_on_without_the_files_of_its_plugins() {
         *bytes.last_mut().unwrap() ^= 1;
         std::fs::write(copy, bytes).unwrap();
     }
-    let resumed = ["--set", "train.steps=4"];
+    let resumed = ["--set", "train.steps=5"];
     fail(
         small.resume("a").args(resumed),
         5,

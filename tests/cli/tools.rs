@@ -174,6 +174,18 @@ fn inspect_claims_nothing_about_a_core_module() {
     fail(&mut tool("inspect", core.to_str().unwrap(), &[]), 5, &["core WebAssembly module and not a component"]);
 }
 
+/// Without an entry there is nothing that trust in a library could run.
+#[test]
+fn inspect_refuses_a_library_without_an_entry() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = folder.path().join("empty.dylib");
+    // The header of a 64-bit Mach-O file without load commands.
+    let mut header = [0u8; 32];
+    header[..4].copy_from_slice(&0xfeed_facf_u32.to_le_bytes());
+    std::fs::write(&library, header).unwrap();
+    fail(&mut tool("inspect", library.to_str().unwrap(), &[]), 5, &["empty.dylib", "no symbol alft_plugin_v1"]);
+}
+
 #[test]
 fn bench_measures_each_role_and_checks_budgets() {
     let arithmetic = path("arithmetic", Form::Component);
