@@ -133,8 +133,7 @@ impl Transformer {
             for_hidden.push(state.for_hidden(&for_predictions)?);
             if own_head.is_variable() {
                 grads.update(own_head, |sum| {
-                    let sum = sum.map_or_else(|| own_head.zeros_like(), Ok)?;
-                    state.add_for_weight(sum, &rows, head, targets, &for_predictions)
+                    state.add_for_weight(sum, own_head.dtype(), &rows, head, targets, &for_predictions)
                 })?;
             }
         }

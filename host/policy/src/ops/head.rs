@@ -137,10 +137,12 @@ impl HeadState {
         }
     }
 
-    /// Adds the gradient of the head to `sum`: Σ over tokens and their values of `slope ⊗ (gradient · hidden)`.
+    /// Adds the gradient of the head to `sum`, or begins it in an element type: Σ over tokens and their values of
+    /// `slope ⊗ (gradient · hidden)`.
     pub(crate) fn add_for_weight(
         &self,
-        mut sum: Tensor,
+        mut sum: Option<Tensor>,
+        dtype: DType,
         hidden: &Tensor,
         w: &Tensor,
         targets: &[u32],
@@ -162,10 +164,14 @@ impl HeadState {
                 None => chunk(&hidden.narrow(0, start, len)?, w, &targets[start..start + len], Some(tracked))?.slopes,
             };
             for (slopes, scaled) in slopes.iter().zip(&scaled) {
-                sum = add_product(sum, Transpose::Lhs, slopes, &scaled.narrow(0, start, len)?)?;
+                let scaled = scaled.narrow(0, start, len)?;
+                sum = Some(match sum {
+                    Some(sum) => add_product(sum, Transpose::Lhs, slopes, &scaled)?,
+                    None => matmul(Transpose::Lhs, slopes, &scaled)?.to_dtype(dtype)?,
+                });
             }
         }
-        Ok(sum)
+        sum.map_or_else(|| Tensor::zeros(w.shape(), dtype, w.device()), Ok)
     }
 }
 
@@ -288,7 +294,7 @@ mod tests {
         let (prediction, state) = predict_in_chunks(&hidden, &w, targets, tracked, true, step).unwrap();
         assert_eq!(state.log_probs.slopes.is_some(), step >= 70);
         let grad = PredictionGradient { log_probs, entropies };
-        let for_w = state.add_for_weight(w.zeros_like().unwrap(), &hidden, &w, targets, &grad).unwrap();
+        let for_w = state.add_for_weight(None, dtype, &hidden, &w, targets, &grad).unwrap();
         let results = [prediction.log_probs, prediction.entropies, state.for_hidden(&grad).unwrap(), for_w];
         results.iter().map(|tensor| tensor.to_dtype(DType::F64).unwrap()).collect()
     }
