@@ -75,7 +75,7 @@ fn layout<T>(length: usize) -> Layout {
     Layout::array::<T>(length).expect("an array that is larger than the address space")
 }
 
-/// Returns true for an array that fills a huge page.
+/// Returns true for an array that is mapped: on Linux one that fills a huge page.
 fn is_mapped(bytes: usize) -> bool {
     cfg!(target_os = "linux") && bytes >= HUGE_PAGE
 }

@@ -205,13 +205,13 @@ pub(crate) fn with_kept_plugins(
     Ok(config)
 }
 
-/// Adds the place of the run's own copy to the error about a plugin whose file cannot be opened any more.
+/// Adds the place of the run's own copy to the error about a plugin whose file was changed and cannot be opened any more.
 pub(crate) fn name_kept_plugin(error: Error, saved: &ActiveConfig, dir: &RunDir) -> Error {
     let Error::Plugin { name, source } = error else { return error };
-    let kept = saved.hashes.get(&name).map(|hash| dir.plugins().join(hash)).filter(|kept| kept.is_file());
-    let source = match (*source, kept) {
-        (PluginError::Open(source), Some(kept)) if unusable_file(&source).is_some_and(|path| *path != kept) => {
-            PluginError::Spoilt { kept, source }
+    let changed = |path: &PathBuf, hash: &String| source::hash_file(path, &saved.limits).is_ok_and(|now| now != *hash);
+    let source = match (*source, saved.hashes.get(&name)) {
+        (PluginError::Open(source), Some(hash)) if unusable_file(&source).is_some_and(|path| changed(path, hash)) => {
+            PluginError::Spoilt { kept: dir.plugins().join(hash), source }
         }
         (source, _) => source,
     };

@@ -66,8 +66,8 @@ impl HubModel {
     /// is.
     ///
     /// # Errors
-    /// [`Error::HubNotBuilt`] in a build without the feature `hub`, [`Error::Hub`] if the hub cannot be reached or has no
-    /// such model, and the error of a `config.json` that is not supported.
+    /// [`Error::HubNotBuilt`] in a build without the feature `hub`, [`Error::HubOffline`] if the environment forbids to fetch what is
+    /// missing, [`Error::Hub`] if the hub cannot be reached or has no such model, and the error of a `config.json` that is not supported.
     #[cfg(feature = "hub")]
     pub fn fetch(&self, progress: &mut dyn FnMut(Download<'_>)) -> Result<PathBuf> {
         fetch::fetch(self, progress)
