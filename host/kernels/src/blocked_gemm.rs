@@ -34,9 +34,6 @@ const PACK_TILES: usize = 7;
 /// Elements of a packed tile of rows.
 const TILE_SIZE: usize = DEPTH * SIDE;
 
-/// Number of multiplications from which several threads are faster than one.
-const PARALLEL_PRODUCTS: usize = 1 << 21;
-
 /// The factors (m, k) and (k, n) of a product, one of which may be stored transposed.
 #[derive(Clone, Copy)]
 pub(super) struct Factors<'a> {
@@ -60,8 +57,7 @@ thread_local! {
 pub(super) unsafe fn product(level: Level, factors: Factors, out: *mut f32, accumulate: bool) {
     let (m, n, k) = factors.mnk;
     assert!(k > 0 && factors.lhs.len() == m * k && factors.rhs.len() == k * n);
-    let threads = if m * n * k < PARALLEL_PRODUCTS { 1 } else { rayon::current_num_threads() };
-    let product = Product { level, factors, threads, out };
+    let product = Product { level, factors, threads: rayon::current_num_threads(), out };
     let deep = k.min(PACKED_DEPTH);
     let mut scratch = PANELS.take();
     for columns in parts(0..n, PACKED / deep) {
@@ -136,11 +132,7 @@ impl Product<'_> {
                 }
             }
         };
-        if self.threads == 1 {
-            panels.chunks_mut(deep * task).enumerate().for_each(work);
-        } else {
-            panels.par_chunks_mut(deep * task).enumerate().for_each(work);
-        }
+        panels.par_chunks_mut(deep * task).enumerate().for_each(work);
     }
 
     /// Multiplies all rows with packed panels.
@@ -158,12 +150,7 @@ impl Product<'_> {
             // SAFETY: the caller's promise; no other task has these rows and panels.
             ROWS.with_borrow_mut(|scratch| unsafe { self.multiply_rows(scratch, packed, rows, panels, add) });
         };
-        let tasks = 0..groups.len() * of_panels.len();
-        if self.threads == 1 {
-            tasks.for_each(work);
-        } else {
-            tasks.into_par_iter().with_max_len(1).for_each(work);
-        }
+        (0..groups.len() * of_panels.len()).into_par_iter().with_max_len(1).for_each(work);
     }
 
     /// Multiplies some rows, of up to [`PACK_TILES`] tiles, with some panels, on this thread.

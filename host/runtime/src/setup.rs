@@ -209,9 +209,12 @@ pub(crate) fn with_kept_plugins(
 pub(crate) fn name_kept_plugin(error: Error, saved: &ActiveConfig, dir: &RunDir) -> Error {
     let Error::Plugin { name, source } = error else { return error };
     let changed = |path: &PathBuf, hash: &String| source::hash_file(path, &saved.limits).is_ok_and(|now| now != *hash);
-    let source = match (*source, saved.hashes.get(&name)) {
-        (PluginError::Open(source), Some(hash)) if unusable_file(&source).is_some_and(|path| changed(path, hash)) => {
-            PluginError::Spoilt { kept: dir.plugins().join(hash), source }
+    let kept = saved.hashes.get(&name).map(|hash| (hash, dir.plugins().join(hash))).filter(|(_, kept)| kept.is_file());
+    let source = match (*source, kept) {
+        (PluginError::Open(source), Some((hash, kept)))
+            if unusable_file(&source).is_some_and(|path| changed(path, hash)) =>
+        {
+            PluginError::Spoilt { kept, source }
         }
         (source, _) => source,
     };
